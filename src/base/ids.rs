@@ -1,0 +1,233 @@
+//! The names of things: users, devices, sessions, connections and shards. Plain values that never own anything.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use crate::base::limits::USER_ID_BYTES_MAX;
+
+/// One shard of this node: 0 up to the number of shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// One connection of one shard. The slot is the connection's direct descriptor in the shard's ring; the
+/// generation tells it from earlier connections that had the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnKey {
+    /// Direct descriptor in the ring of the shard.
+    pub slot: u32,
+    /// Counts the connections of this shard; it wraps.
+    pub generation: u32,
+}
+
+/// A user of the one app that the gateway serves: 1 to 32 bytes of printable ASCII.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId([u8; USER_ID_BYTES_MAX]);
+
+/// Why some bytes are not a [`UserId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UserIdError {
+    /// Not a single byte.
+    #[error("a UserID has at least 1 byte")]
+    Empty,
+    /// More than [`USER_ID_BYTES_MAX`] bytes.
+    #[error("a UserID has at most {USER_ID_BYTES_MAX} bytes")]
+    TooLong,
+    /// A byte outside 0x20 to 0x7e.
+    #[error("a UserID is printable ASCII")]
+    NotPrintable,
+}
+
+impl UserId {
+    /// Takes 1 to 32 bytes of printable ASCII (0x20 to 0x7e).
+    ///
+    /// # Errors
+    /// Says which of the three demands is not met.
+    pub fn new(bytes: &[u8]) -> Result<Self, UserIdError> {
+        if bytes.is_empty() {
+            return Err(UserIdError::Empty);
+        }
+        if bytes.len() > USER_ID_BYTES_MAX {
+            return Err(UserIdError::TooLong);
+        }
+        if !bytes.iter().all(|byte| (0x20..=0x7e).contains(byte)) {
+            return Err(UserIdError::NotPrintable);
+        }
+        let mut padded = [0; USER_ID_BYTES_MAX];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self(padded))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        std::str::from_utf8(&self.0[..length]).expect("a UserId is ASCII by construction")
+    }
+
+    /// The shard that owns this user, of `shards` in all. The same for every thread of a process.
+    #[must_use]
+    pub fn home(&self, shards: u16) -> ShardId {
+        use std::hash::BuildHasher;
+        let hash = foldhash::quality::FixedState::with_seed(HOME_SEED).hash_one(self.0);
+        ShardId(u16::try_from(hash % u64::from(shards)).expect("a remainder of a u16 is a u16"))
+    }
+}
+
+/// Keeps the home hash apart from the hash of the user index, so that one does not empty the other's buckets.
+const HOME_SEED: u64 = 0x686f_6d65;
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a terminal runs on. Mini programs count as Web. The numbers are those of `gateway.proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Platform {
+    /// Android phones and tablets.
+    Android = 1,
+    /// iPhones.
+    IPhone = 2,
+    /// iPads.
+    IPad = 3,
+    /// Windows.
+    Windows = 4,
+    /// Macs.
+    Mac = 5,
+    /// Linux desktops.
+    Linux = 6,
+    /// Browsers and mini programs.
+    Web = 7,
+}
+
+/// What the rules distinguish among platforms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Android, iPhone, iPad: may be PushOnline.
+    Mobile,
+    /// Windows, Mac, Linux.
+    Desktop,
+    /// Web.
+    Web,
+}
+
+impl Platform {
+    /// All seven, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Android,
+        Self::IPhone,
+        Self::IPad,
+        Self::Windows,
+        Self::Mac,
+        Self::Linux,
+        Self::Web,
+    ];
+
+    /// The class that the presence rules put this platform in.
+    #[must_use]
+    pub fn class(self) -> Class {
+        match self {
+            Self::Android | Self::IPhone | Self::IPad => Class::Mobile,
+            Self::Windows | Self::Mac | Self::Linux => Class::Desktop,
+            Self::Web => Class::Web,
+        }
+    }
+
+    /// Our own name of it, as in the configuration and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Android => "Android",
+            Self::IPhone => "iPhone",
+            Self::IPad => "iPad",
+            Self::Windows => "Windows",
+            Self::Mac => "Mac",
+            Self::Linux => "Linux",
+            Self::Web => "Web",
+        }
+    }
+
+    /// The name in the `Detail` of a status query (`reference`: Tencent Cloud IM, query_online_status).
+    #[must_use]
+    pub fn detail_name(self) -> &'static str {
+        match self {
+            Self::Windows | Self::Linux => "PC",
+            Self::Android | Self::IPhone | Self::IPad | Self::Mac | Self::Web => self.name(),
+        }
+    }
+}
+
+/// One installation of the app: random at install, not 0.
+pub type InstanceId = NonZeroU64;
+
+/// One terminal of a user. It outlives its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId {
+    /// What it runs on.
+    pub platform: Platform,
+    /// Which installation it is.
+    pub instance: InstanceId,
+}
+
+/// A change of a user: 1, 2, 3 … without a gap. 0 is the state before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ChangeNumber(pub u64);
+
+impl ChangeNumber {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A session is named by the change of the login that began it, so it is never used again.
+pub type SessionId = ChangeNumber;
+
+/// One status query, kick or inspection on its way between the HTTP front and a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: Result<&str, UserIdError>) {
+        assert_eq!(
+            UserId::new(bytes).as_ref().map(UserId::as_str),
+            expected.as_ref().map(|text| &**text).map_err(|e| e)
+        );
+    }
+
+    #[test]
+    fn user_ids_have_1_to_32_printable_bytes() {
+        check(b"alice", Ok("alice"));
+        check(b"", Err(UserIdError::Empty));
+        check(&[b'x'; 32], Ok(&"x".repeat(32)));
+        check(&[b'x'; 33], Err(UserIdError::TooLong));
+        check(b"a\0b", Err(UserIdError::NotPrintable));
+        check("é".as_bytes(), Err(UserIdError::NotPrintable));
+        check(b"a b~", Ok("a b~"));
+    }
+
+    #[test]
+    fn homes_are_spread_and_within_the_shards() {
+        let mut counts = [0_u32; 7];
+        for number in 0..7_000 {
+            let user = UserId::new(format!("user-{number}").as_bytes()).unwrap();
+            counts[usize::from(user.home(7).0)] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (800..1_200).contains(count)),
+            "{counts:?}"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! Floor 0: the words and containers that every other floor uses. No I/O but the one clock call in `time`.
+
+pub mod ids;
+pub mod limits;
+pub mod time;
+
+pub mod arena;
+pub mod counters;
+pub mod wheel;

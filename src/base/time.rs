@@ -1,0 +1,86 @@
+//! Time as plain numbers. [`Clock::now`] is the only place of the gateway that asks the operating system.
+
+use std::time::Duration;
+
+/// Milliseconds since the process started, by a clock that counts suspend and is never set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Instant(pub u64);
+
+/// Unix milliseconds: for what outlives the process, and for what people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub u64);
+
+/// One reading of both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// For deadlines.
+    pub instant: Instant,
+    /// For what is stored and shown. Never falls within a process.
+    pub wall: Timestamp,
+}
+
+impl Instant {
+    /// This moment plus `duration`, to the millisecond.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// How long ago `earlier` was; zero if it is still to come.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Timestamp {
+    /// Whole Unix seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000
+    }
+}
+
+/// A duration in whole milliseconds; the longest is as good as for ever.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reads the operating system's clocks. One a thread.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    started_ms: u64,
+    wall_latest: Timestamp,
+}
+
+impl Clock {
+    /// A clock whose instants count from this call on. Clone it for every thread, so that they agree.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            started_ms: boot_ms(),
+            wall_latest: Timestamp::default(),
+        }
+    }
+
+    /// Both clocks, now. A wall clock that was set back stands still until it has caught up.
+    pub fn now(&mut self) -> Now {
+        self.wall_latest = self.wall_latest.max(wall());
+        Now {
+            instant: Instant(boot_ms() - self.started_ms),
+            wall: self.wall_latest,
+        }
+    }
+}
+
+fn boot_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn wall() -> Timestamp {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(millis(elapsed.unwrap_or_default()))
+}

@@ -1,0 +1,197 @@
+//! What a shard, the registry and the HTTP front say to one another. Plain values; who carries them is decided
+//! elsewhere.
+
+use std::net::Ipv6Addr;
+
+use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, SessionId, ShardId, UserId};
+use crate::base::time::Timestamp;
+use crate::logic::Transport;
+use crate::logic::record::{Commit, Status, UserRecord};
+
+/// A shard's name for one of its users while something of that user is with the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserKey(pub u32);
+
+/// To a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToShard {
+    /// From the registry: the answer to [`ToRegistry::Load`]; no record if there is no such account.
+    Loaded(UserKey, Result<Option<Box<UserRecord>>, RegistryError>),
+    /// From the registry: the answer to [`ToRegistry::Commit`].
+    Committed(UserKey, Result<(), RegistryError>),
+    /// From the front: the statuses of some users of this shard, at most 500. Answered by [`ToFront::Statuses`].
+    Query(RequestId, Vec<UserId>),
+    /// From the front: end all sessions of a user of this shard. Answered by [`ToFront::Kicked`].
+    Kick(RequestId, UserId),
+    /// From the front: all that is known of a user of this shard. Answered by [`ToFront::Inspected`].
+    Inspect(RequestId, UserId),
+    /// From the node: say goodbye to everyone and take no more logins.
+    Stop,
+}
+
+/// To the registry. Each is answered by one letter, to the shard it came from or (`Complete`) to the front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToRegistry {
+    /// What is on record of a user?
+    Load(ShardId, UserKey, UserId),
+    /// Record these changes, durably.
+    Commit(ShardId, UserKey, Box<Commit>),
+    /// Fill in those users that are still [`Standing::Unresolved`], and pass it on to the front.
+    Complete(RequestId, Vec<UserStatus>),
+}
+
+/// To the HTTP front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToFront {
+    /// One shard's answer to a query: its share of the users.
+    Statuses(RequestId, Vec<UserStatus>),
+    /// The answer to a kick.
+    Kicked(RequestId, Result<(), KickError>),
+    /// The answer to an inspection; `None` if there is no such account.
+    Inspected(RequestId, Option<Box<Inspection>>),
+}
+
+/// The registry could not do it now. Nothing of it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the registry could not take the change")]
+pub struct RegistryError;
+
+/// Why a kick was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KickError {
+    /// There is no such account.
+    UnknownAccount,
+    /// Too much waits for this user, or the registry cannot be asked.
+    Busy,
+}
+
+/// One user in the answer to a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserStatus {
+    /// Who.
+    pub user: UserId,
+    /// What is known.
+    pub standing: Standing,
+}
+
+/// What a query learns of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The shard does not hold the user: Offline, or not an account. Only between shard and registry.
+    Unresolved,
+    /// The user's devices that are not Offline, after change `change`. None: the user is Offline.
+    Known {
+        /// The user's last change.
+        change: ChangeNumber,
+        /// The devices that are not Offline.
+        devices: DeviceStatuses,
+    },
+    /// There is no such account.
+    UnknownAccount,
+    /// The registry could not be asked.
+    Unavailable,
+}
+
+/// One device in the answer to a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceStatus {
+    /// Which.
+    pub device: DeviceId,
+    /// Online or PushOnline.
+    pub status: Status,
+}
+
+/// The devices of one user in the answer to a query. Nearly every user has at most one: that one needs no
+/// allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceStatuses {
+    /// Offline.
+    None,
+    /// One device.
+    One(DeviceStatus),
+    /// Several.
+    Many(Box<[DeviceStatus]>),
+}
+
+impl DeviceStatuses {
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[DeviceStatus] {
+        match self {
+            Self::None => &[],
+            Self::One(device) => std::slice::from_ref(device),
+            Self::Many(devices) => devices,
+        }
+    }
+
+    /// The user's status: the highest of the devices'.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.as_slice()
+            .iter()
+            .map(|device| device.status)
+            .max()
+            .unwrap_or(Status::Offline)
+    }
+}
+
+impl FromIterator<DeviceStatus> for DeviceStatuses {
+    fn from_iter<I: IntoIterator<Item = DeviceStatus>>(devices: I) -> Self {
+        let mut devices = devices.into_iter();
+        match (devices.next(), devices.next()) {
+            (None, _) => Self::None,
+            (Some(one), None) => Self::One(one),
+            (Some(one), Some(two)) => Self::Many([one, two].into_iter().chain(devices).collect()),
+        }
+    }
+}
+
+/// All that is known of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Who.
+    pub user: UserId,
+    /// The user's last change.
+    pub change: ChangeNumber,
+    /// The devices that are not Offline.
+    pub devices: Vec<DeviceInspection>,
+}
+
+/// All that is known of a device that is not Offline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInspection {
+    /// Which.
+    pub device: DeviceId,
+    /// Online or PushOnline.
+    pub status: Status,
+    /// Its session.
+    pub session: SessionId,
+    /// When the session began.
+    pub login_at: Timestamp,
+    /// Online: when the last frame came. PushOnline: since when.
+    pub heard_at: Timestamp,
+    /// What is known of its connection, while it has one.
+    pub link: Option<LinkInspection>,
+}
+
+/// What is known of a device's connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkInspection {
+    /// The client's address.
+    pub address: Ipv6Addr,
+    /// How it is connected.
+    pub transport: Transport,
+    /// As the terminal named it, or `other`.
+    pub sdk_version: String,
+    /// As the terminal named it, or `other`.
+    pub app_version: String,
+    /// The app is in the background.
+    pub background: bool,
+}
+
+/// The platforms of a list of devices, for `KickedDevice` and the login answer.
+#[must_use]
+pub fn platforms_online(devices: &[(DeviceId, Status)]) -> Vec<Platform> {
+    let online = devices.iter().filter(|(_, status)| *status == Status::Online);
+    online.map(|(device, _)| device.platform).collect()
+}

@@ -1,0 +1,245 @@
+//! What is on record of a user, and the changes that it is the fold of. Shared by the shard that decides a
+//! change, the registry that keeps it, and whoever checks them. Never decides whether a change may happen.
+
+use crate::base::ids::{ChangeNumber, Class, DeviceId, Platform, SessionId, UserId};
+use crate::base::limits::ENDED_DEVICES_MAX;
+use crate::base::time::Timestamp;
+
+/// The status of a device, or of a user: the highest of its devices'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// No session, or one that has ended.
+    Offline,
+    /// A mobile device whose link is gone and that may be reached by push.
+    PushOnline,
+    /// Logged in.
+    Online,
+}
+
+impl Status {
+    /// The name in every interface.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "Offline",
+            Self::PushOnline => "PushOnline",
+            Self::Online => "Online",
+        }
+    }
+}
+
+/// One step of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Follows the user's previous change without a gap.
+    pub number: ChangeNumber,
+    /// When it was decided. Never before the user's previous change.
+    pub at: Timestamp,
+    /// Whose step it is.
+    pub device: DeviceId,
+    /// What it is.
+    pub kind: ChangeKind,
+}
+
+/// What can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A login was accepted, by the person or as a resume that needs a new session.
+    Login {
+        /// The change of the fresh login that the session goes back to: this one's own number, if it is fresh.
+        fresh: ChangeNumber,
+        /// Devices that had to go, each with the status it had.
+        forced_off: Vec<(DeviceId, Status)>,
+    },
+    /// The terminal logged out.
+    Logout,
+    /// The link ended.
+    LinkEnd,
+    /// No frame came for the heartbeat time-out.
+    TimeOut,
+    /// The device was PushOnline for too long.
+    Expiry,
+    /// The backend ended the user's logins.
+    Kick,
+}
+
+/// Changes of one user that are recorded together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Whose.
+    pub user: UserId,
+    /// In order, the first following what is on record. Empty if only `kicked_at_s` is recorded.
+    pub changes: Vec<Change>,
+    /// The Unix second of a kick: UserSigs made in it or before are refused from now on.
+    pub kicked_at_s: Option<u64>,
+}
+
+/// All that is on record of a user. An account exists when it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserRecord {
+    /// The number of the last change.
+    pub change: ChangeNumber,
+    /// The Unix second of the last kick; 0 if there was none.
+    pub kicked_at_s: u64,
+    /// The devices that are not Offline.
+    pub devices: Vec<DeviceRecord>,
+    /// How the last session of each Offline device ended: the latest last, at most [`ENDED_DEVICES_MAX`].
+    pub ended: Vec<EndedRecord>,
+}
+
+/// A device that is not Offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Which.
+    pub device: DeviceId,
+    /// Online or PushOnline.
+    pub status: Status,
+    /// The session it has.
+    pub session: SessionId,
+    /// The change of the fresh login that the session goes back to.
+    pub fresh: ChangeNumber,
+    /// When the session began.
+    pub login_at: Timestamp,
+    /// When it got its present status.
+    pub since: Timestamp,
+}
+
+/// The end of a device's last session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedRecord {
+    /// Which device.
+    pub device: DeviceId,
+    /// The session that ended.
+    pub session: SessionId,
+    /// The change of the fresh login that it went back to.
+    pub fresh: ChangeNumber,
+    /// How.
+    pub ending: Ending,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a session can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The link ended, of a device that is never PushOnline.
+    LinkEnd,
+    /// Silence, of a device that is never PushOnline.
+    TimeOut,
+    /// It was PushOnline for too long.
+    Expiry,
+    /// The terminal logged out.
+    Logout,
+    /// Another login forced it off.
+    ForcedOff {
+        /// The platform of that login.
+        winner: Platform,
+    },
+    /// The backend ended it.
+    Kick,
+}
+
+impl Ending {
+    /// Whether the terminal may come back by itself. Of the others a fresh login is asked.
+    #[must_use]
+    pub fn may_resume(self) -> bool {
+        match self {
+            Self::LinkEnd | Self::TimeOut | Self::Expiry => true,
+            Self::Logout | Self::ForcedOff { .. } | Self::Kick => false,
+        }
+    }
+}
+
+impl UserRecord {
+    /// The user's status: the highest of the devices'.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.devices
+            .iter()
+            .map(|device| device.status)
+            .max()
+            .unwrap_or(Status::Offline)
+    }
+
+    /// Takes a commit in.
+    ///
+    /// # Panics
+    /// If it does not follow what is on record: that is a defect of whoever decided it.
+    pub fn apply(&mut self, commit: &Commit) {
+        for change in &commit.changes {
+            self.apply_change(change);
+        }
+        self.kicked_at_s = self.kicked_at_s.max(commit.kicked_at_s.unwrap_or(0));
+    }
+
+    fn apply_change(&mut self, change: &Change) {
+        assert_eq!(
+            change.number,
+            self.change.next(),
+            "changes are numbered without a gap"
+        );
+        self.change = change.number;
+        let mobile = change.device.platform.class() == Class::Mobile;
+        match &change.kind {
+            ChangeKind::Login { fresh, forced_off } => {
+                for (loser, _) in forced_off {
+                    self.end(
+                        *loser,
+                        Ending::ForcedOff {
+                            winner: change.device.platform,
+                        },
+                        change.at,
+                    );
+                }
+                self.begin(change, *fresh);
+            }
+            ChangeKind::LinkEnd if mobile => self.push_online(change),
+            ChangeKind::TimeOut if mobile => self.push_online(change),
+            ChangeKind::LinkEnd => self.end(change.device, Ending::LinkEnd, change.at),
+            ChangeKind::TimeOut => self.end(change.device, Ending::TimeOut, change.at),
+            ChangeKind::Expiry => self.end(change.device, Ending::Expiry, change.at),
+            ChangeKind::Logout => self.end(change.device, Ending::Logout, change.at),
+            ChangeKind::Kick => self.end(change.device, Ending::Kick, change.at),
+        }
+    }
+
+    fn begin(&mut self, change: &Change, fresh: ChangeNumber) {
+        self.devices.retain(|known| known.device != change.device);
+        self.ended.retain(|known| known.device != change.device);
+        self.devices.push(DeviceRecord {
+            device: change.device,
+            status: Status::Online,
+            session: change.number,
+            fresh,
+            login_at: change.at,
+            since: change.at,
+        });
+    }
+
+    fn push_online(&mut self, change: &Change) {
+        let known = self
+            .devices
+            .iter_mut()
+            .find(|known| known.device == change.device);
+        let known = known.expect("a device that loses its link is on record");
+        known.status = Status::PushOnline;
+        known.since = change.at;
+    }
+
+    fn end(&mut self, device: DeviceId, ending: Ending, at: Timestamp) {
+        let place = self.devices.iter().position(|known| known.device == device);
+        let known = self
+            .devices
+            .remove(place.expect("a device that ends is on record"));
+        if self.ended.len() == ENDED_DEVICES_MAX {
+            self.ended.remove(0);
+        }
+        self.ended.push(EndedRecord {
+            device,
+            session: known.session,
+            fresh: known.fresh,
+            ending,
+            at,
+        });
+    }
+}

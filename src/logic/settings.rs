@@ -1,0 +1,134 @@
+//! The settings that decisions depend on, checked and in their final form. How they are read, named and
+//! explained stands with the configuration.
+
+use std::time::Duration;
+
+use crate::base::ids::{Class, Platform};
+use crate::base::limits;
+use crate::logic::usersig::Key;
+
+/// Everything a shard's decisions depend on besides what happens.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Of which app the users are.
+    pub sdk_app_id: u64,
+    /// The secrets that UserSigs may be made with.
+    pub keys: Vec<Key>,
+    /// Who may be online together.
+    pub policy: Policy,
+    /// Who goes when two may not be online together.
+    pub conflict: Conflict,
+    /// How many devices of each platform, by the platform's number minus 1. At least 1 each.
+    pub instances: [u8; 7],
+    /// What the end of a web page's link means.
+    pub web_close: WebClose,
+    /// What terminals are told to keep.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a link counts as lost.
+    pub heartbeat_timeout: TimeoutByClass,
+    /// How long a device stays PushOnline without a login.
+    pub push_online: Duration,
+    /// How long a new connection may take to log in.
+    pub login_deadline: Duration,
+    /// What is told to a terminal that meets a full or failing gateway: the middle of a random spread.
+    pub retry_after: Duration,
+    /// Room in the channels.
+    pub rooms: Rooms,
+}
+
+/// Silence after which a link counts as lost, for each class.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeoutByClass {
+    /// Android, iPhone, iPad.
+    pub mobile: Duration,
+    /// Windows, Mac, Linux.
+    pub desktop: Duration,
+    /// Web.
+    pub web: Duration,
+}
+
+/// Limits that a test makes small.
+#[derive(Debug, Clone, Copy)]
+pub struct Rooms {
+    /// See [`limits::REGISTRY_IN_FLIGHT_MAX`].
+    pub registry_in_flight: usize,
+    /// See [`limits::LOGINS_WAITING_MAX`].
+    pub logins_waiting: usize,
+}
+
+/// Which platforms may be online together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// One platform.
+    Single,
+    /// One native platform, and Web.
+    Dual,
+    /// One mobile platform, one desktop platform, and Web.
+    Triple,
+    /// Every platform at once.
+    Multi,
+}
+
+/// Who goes when two may not be online together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Conflict {
+    /// The new login forces the others off.
+    NewestWins,
+    /// The new login is refused if it would force off a device with a live connection.
+    OldestWins,
+}
+
+/// What the end of a web page's link means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WebClose {
+    /// Nothing: the page is Online until it was silent for its time-out.
+    TimeOut,
+    /// It is Offline at once.
+    AtOnce,
+}
+
+impl Settings {
+    /// How many devices of a platform may be online together.
+    #[must_use]
+    pub fn instances_of(&self, platform: Platform) -> usize {
+        usize::from(self.instances[platform as usize - 1])
+    }
+
+    /// Silence after which a link of this class counts as lost.
+    #[must_use]
+    pub fn timeout_of(&self, class: Class) -> Duration {
+        match class {
+            Class::Mobile => self.heartbeat_timeout.mobile,
+            Class::Desktop => self.heartbeat_timeout.desktop,
+            Class::Web => self.heartbeat_timeout.web,
+        }
+    }
+}
+
+impl Default for Settings {
+    /// The specification's values, for an app without an id and without keys.
+    fn default() -> Self {
+        let timeout = Duration::from_secs(400);
+        Self {
+            sdk_app_id: 0,
+            keys: Vec::new(),
+            policy: Policy::Single,
+            conflict: Conflict::NewestWins,
+            instances: [1; 7],
+            web_close: WebClose::TimeOut,
+            heartbeat_interval: Duration::from_secs(120),
+            heartbeat_timeout: TimeoutByClass {
+                mobile: timeout,
+                desktop: timeout,
+                web: timeout,
+            },
+            push_online: Duration::from_secs(7 * 86_400),
+            login_deadline: Duration::from_secs(10),
+            retry_after: Duration::from_secs(2),
+            rooms: Rooms {
+                registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
+                logins_waiting: limits::LOGINS_WAITING_MAX,
+            },
+        }
+    }
+}

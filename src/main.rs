@@ -1,0 +1,3 @@
+//! `holdfast`: arguments to configuration to node.
+
+fn main() {}
