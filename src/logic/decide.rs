@@ -75,9 +75,10 @@ impl ShardState {
             if session < device.fresh() || device.session < session {
                 return Right::No(Code::SessionUnknown, None);
             }
-            return match device.standing {
-                Standing::Linked | Standing::Unlinked => Right::Keep(key),
-                Standing::PushOnline | Standing::Offline => Right::Begin(Some(device.fresh())),
+            let class = device.platform.class();
+            return match presence::next(class, self.settings.web_close, device.standing, Step::Resume) {
+                Next::Quiet(_) => Right::Keep(key),
+                Next::Change(_) | Next::Nothing => Right::Begin(Some(device.fresh())),
             };
         }
         let ended = self.waiting[self.waiting_of(user)].ended.iter().flatten();

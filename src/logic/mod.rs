@@ -8,9 +8,11 @@ pub mod state;
 
 mod terminal;
 mod session;
+mod login;
 
 mod queue;
 mod decide;
+mod recorded;
 mod confirm;
 mod answer;
 mod users;

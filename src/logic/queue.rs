@@ -1,19 +1,16 @@
 //! One change at a time for a user: what happens to a user waits in the order it came, and is decided only when what
 //! came before it has been recorded. Never decides itself.
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, SessionId, UserId};
-use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN, KICKS_WAITING_MAX};
+use crate::base::limits::KICKS_WAITING_MAX;
 use crate::base::time::Now;
-use crate::logic::letter::{KickError, RegistryError, ToFront, ToRegistry, UserKey};
-use crate::logic::record::{Commit, EndedRecord, UserRecord};
+use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
+use crate::logic::record::{Commit, EndedRecord};
 use crate::logic::session::Phase;
 use crate::logic::state::ShardState;
 use crate::logic::users::{Link, Look};
-use crate::logic::wire::proto::Code;
 use crate::logic::{Effect, LoginRequest};
 
 /// What can happen to a user.
@@ -60,7 +57,8 @@ pub(super) struct Waiting {
     pub(super) ended: Option<Vec<EndedRecord>>,
     logins: usize,
     kicks: usize,
-    retries: u32,
+    /// How often the registry could not take the change of the first event.
+    pub(super) retries: u32,
 }
 
 /// Why the first event is not decided now.
@@ -303,119 +301,5 @@ impl ShardState {
                 out.push(Effect::Ask(ToRegistry::Commit(shard, key, commit)));
             }
         }
-    }
-
-    pub(super) fn loaded(
-        &mut self,
-        user: u32,
-        answer: Result<Option<Box<UserRecord>>, RegistryError>,
-        out: &mut Vec<Effect>,
-    ) {
-        let place = self.waiting_of(user);
-        assert!(
-            matches!(self.waiting[place].hold, Hold::Loading),
-            "the registry answers what it was asked"
-        );
-        self.waiting[place].hold = Hold::Free;
-        match answer {
-            Ok(record) => self.know(user, record),
-            Err(RegistryError) => self.give_up_first(user, out),
-        }
-        self.in_flight -= 1;
-        self.ready.push_back(user);
-    }
-
-    fn know(&mut self, user: u32, record: Option<Box<UserRecord>>) {
-        let place = self.waiting_of(user);
-        let waiting = &mut self.waiting[place];
-        let Some(record) = record else {
-            waiting.known = Known::NoAccount;
-            waiting.ended = Some(Vec::new());
-            return;
-        };
-        if waiting.known == Known::No {
-            assert!(
-                record.devices.is_empty(),
-                "a user with a device that is not Offline is resident"
-            );
-            self.users.users[user].change = record.change;
-            if record.kicked_at_s > 0 {
-                self.kicked_at_s.insert(user, record.kicked_at_s);
-            }
-        }
-        waiting.known = Known::Resident;
-        waiting.ended = Some(record.ended);
-    }
-
-    /// The record could not be read: the event that needed it is refused.
-    fn give_up_first(&mut self, user: u32, out: &mut Vec<Effect>) {
-        let place = self.waiting_of(user);
-        let event = self.waiting[place]
-            .events
-            .pop_front()
-            .expect("an event asked for the record");
-        match &event {
-            Event::Login(knock) => self.refuse_for_now(knock.key, Code::NotRecorded, out),
-            Event::Kick(request) => out.push(Effect::Reply(ToFront::Kicked(*request, Err(KickError::Busy)))),
-            Event::Inspect(request) => out.push(Effect::Reply(ToFront::Inspected(*request, None))),
-            Event::Logout(..) | Event::LinkEnd(..) | Event::Look(_) => {
-                unreachable!("what happens to a device on record needs no record")
-            }
-        }
-        self.finish(user, &event);
-    }
-
-    pub(super) fn committed(
-        &mut self,
-        now: Now,
-        user: u32,
-        answer: Result<(), RegistryError>,
-        out: &mut Vec<Effect>,
-    ) {
-        let place = self.waiting_of(user);
-        let Hold::Committing(commit, event) = std::mem::replace(&mut self.waiting[place].hold, Hold::Free)
-        else {
-            unreachable!("the registry answers what it was asked")
-        };
-        match answer {
-            Ok(()) => {
-                self.waiting[place].ended = None;
-                self.waiting[place].known = Known::Resident;
-                self.confirm(now, user, &commit, &event, out);
-                self.finish(user, &event);
-            }
-            Err(RegistryError) => self.failed(now, user, event, out),
-        }
-        self.in_flight -= 1;
-        self.ready.push_back(user);
-    }
-
-    /// The registry could not take a change. A login is refused; anything else is tried again.
-    fn failed(&mut self, now: Now, user: u32, event: Event, out: &mut Vec<Effect>) {
-        self.counters.commits_failed += 1;
-        let place = self.waiting_of(user);
-        if let Event::Login(knock) = &event {
-            self.refuse_for_now(knock.key, Code::NotRecorded, out);
-            return self.finish(user, &event);
-        }
-        let wait_ms = COMMIT_RETRY_MS_MIN << self.waiting[place].retries.min(16);
-        let wait_ms = wait_ms.min(COMMIT_RETRY_MS_MAX);
-        let wait_ms = self.random.u64(wait_ms / 2..=wait_ms);
-        let waiting = &mut self.waiting[place];
-        if waiting.retries == 0 {
-            self.counters.commits_retrying_now += 1;
-        }
-        waiting.retries += 1;
-        waiting.events.push_front(event);
-        waiting.hold = Hold::BackingOff;
-        self.retries
-            .push(Reverse((now.instant.after(Duration::from_millis(wait_ms)), user)));
-    }
-
-    /// The wait after a failed commit is over: the event is decided anew.
-    pub(super) fn retry(&mut self, user: u32) {
-        let place = self.waiting_of(user);
-        self.waiting[place].hold = Hold::Free;
-        self.ready.push_back(user);
     }
 }
