@@ -130,7 +130,9 @@ impl ShardState {
             self.retries.pop();
             self.retry(user);
         }
-        self.ring_alarms(now);
+        if self.running == Running::Yes {
+            self.ring_alarms(now);
+        }
         self.go_on(now, out);
     }
 
