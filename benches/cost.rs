@@ -43,11 +43,19 @@ fn main() {
     let threads = THREADS.to_string();
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", &threads)]);
     let peer = EpollPeer::start(THREADS);
-    let ours = Server { process: gateway.id(), address: gateway.terminals };
-    let epoll = Server { process: peer.id(), address: peer.address };
+    let ours = Server {
+        process: gateway.id(),
+        address: gateway.terminals,
+    };
+    let epoll = Server {
+        process: peer.id(),
+        address: peer.address,
+    };
 
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    let logins: Vec<Vec<u8>> = (0..CONNECTIONS).map(|number| signer.login(&user(number))).collect();
+    let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
+        .map(|number| signer.login(&user(number)))
+        .collect();
     let mut figures = [
         figure("heartbeat, saturated (256 at once)", Some(1.0)),
         figure("heartbeat, paced at 5,000/s", Some(0.5)),
@@ -55,12 +63,20 @@ fn main() {
     ];
     for round in 0..ROUNDS {
         println!("round {} of {ROUNDS}", round + 1);
-        let both = if round % 2 == 0 { [&ours, &epoll] } else { [&epoll, &ours] };
+        let both = if round % 2 == 0 {
+            [&ours, &epoll]
+        } else {
+            [&epoll, &ours]
+        };
         for server in both {
             let measured = measure(server, &mut signer, &logins, round);
             for (figure, value) in figures.iter_mut().zip(measured) {
                 let is_ours = server.process == ours.process;
-                if is_ours { figure.ours.push(value) } else { figure.epoll.push(value) }
+                if is_ours {
+                    figure.ours.push(value)
+                } else {
+                    figure.epoll.push(value)
+                }
             }
         }
     }
@@ -68,7 +84,12 @@ fn main() {
 }
 
 fn figure(name: &'static str, ratio_max: Option<f64>) -> Figure {
-    Figure { name, ours: Vec::new(), epoll: Vec::new(), ratio_max }
+    Figure {
+        name,
+        ours: Vec::new(),
+        epoll: Vec::new(),
+        ratio_max,
+    }
 }
 
 /// The three figures of one server in one round.
@@ -79,7 +100,9 @@ fn measure(server: &Server, signer: &mut Signer, logins: &[Vec<u8>], round: usiz
     let paced = per_operation(server, || crowd.beat(Pace::PerSecond(5_000), DURATION));
     crowd.leave();
     let first = (round + 1) * 1_000_000;
-    let fresh: Vec<Vec<u8>> = (first..first + LOGINS).map(|number| signer.login(&user(number))).collect();
+    let fresh: Vec<Vec<u8>> = (first..first + LOGINS)
+        .map(|number| signer.login(&user(number)))
+        .collect();
     let mut newcomers = None;
     let login = per_operation(server, || {
         newcomers = Some(Crowd::log_in(server.address, &fresh));
@@ -97,18 +120,35 @@ fn per_operation(server: &Server, work: impl FnOnce() -> u64) -> f64 {
 }
 
 fn report(figures: &[Figure]) {
-    let mut report = Report::new("cost", "Server CPU per heartbeat and per login, beside a plain epoll server");
+    let mut report = Report::new(
+        "cost",
+        "Server CPU per heartbeat and per login, beside a plain epoll server",
+    );
     report.line(&format!(
         "{CONNECTIONS} connections, {THREADS} shards or threads, {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest).\n"
     ));
     report.line("| operation | Holdfast, µs | epoll, µs | ratio of each round |\n| --- | --- | --- | --- |");
     let mut claims = Vec::new();
     for figure in figures {
-        let ratios: Vec<f64> = figure.ours.iter().zip(&figure.epoll).map(|(ours, epoll)| ours / epoll).collect();
+        let ratios: Vec<f64> = figure
+            .ours
+            .iter()
+            .zip(&figure.epoll)
+            .map(|(ours, epoll)| ours / epoll)
+            .collect();
         let ratio = Spread::of(&ratios);
-        report.line(&format!("| {} | {} | {} | {ratio} |", figure.name, Spread::of(&figure.ours), Spread::of(&figure.epoll)));
+        report.line(&format!(
+            "| {} | {} | {} | {ratio} |",
+            figure.name,
+            Spread::of(&figure.ours),
+            Spread::of(&figure.epoll)
+        ));
         report.data(json!({ "operation": figure.name, "ours_us": figure.ours, "epoll_us": figure.epoll }));
-        claims.extend(figure.ratio_max.map(|at_most| (figure.name, ratio.median, at_most)));
+        claims.extend(
+            figure
+                .ratio_max
+                .map(|at_most| (figure.name, ratio.median, at_most)),
+        );
     }
     report.line("");
     for (name, ratio, at_most) in claims {

@@ -26,7 +26,9 @@ fn main() {
     let far_end = bytes_of_a_bare_end();
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", "2")]);
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    let logins: Vec<Vec<u8>> = (0..CONNECTIONS).map(|number| signer.login(&user(number))).collect();
+    let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
+        .map(|number| signer.login(&user(number)))
+        .collect();
 
     // One connection first, so that what the first one brings up is not counted.
     Crowd::log_in(gateway.terminals, &[signer.login("warm")]).leave();
@@ -42,13 +44,24 @@ fn main() {
     let user_bytes = rss_all.saturating_sub(rss_first) as f64 / (CONNECTIONS - FIRST) as f64;
     let kernel_bytes = pair - far_end;
     let mut report = Report::new("idle", "What an idle authenticated connection costs");
-    report.line(&format!("{CONNECTIONS} connections on 2 shards, one heartbeat on each, then idle.\n"));
-    report.line(&format!("- user bytes per connection, (RSS at {CONNECTIONS} − RSS at {FIRST}) ÷ {}: {user_bytes:.0}", CONNECTIONS - FIRST));
+    report.line(&format!(
+        "{CONNECTIONS} connections on 2 shards, one heartbeat on each, then idle.\n"
+    ));
+    report.line(&format!(
+        "- user bytes per connection, (RSS at {CONNECTIONS} − RSS at {FIRST}) ÷ {}: {user_bytes:.0}",
+        CONNECTIONS - FIRST
+    ));
     report.line(&format!("- slab bytes per connection, both ends: {pair:.0}"));
-    report.line(&format!("- slab bytes of a bare client end (half of {BARE} bare pairs): {far_end:.0}"));
-    report.line(&format!("- kernel bytes per connection on the gateway's side: {kernel_bytes:.0}\n"));
-    report.data(json!({ "user_bytes": user_bytes, "pair_slab_bytes": pair, "bare_end_slab_bytes": far_end,
-        "rss_first": rss_first, "rss_all": rss_all }));
+    report.line(&format!(
+        "- slab bytes of a bare client end (half of {BARE} bare pairs): {far_end:.0}"
+    ));
+    report.line(&format!(
+        "- kernel bytes per connection on the gateway's side: {kernel_bytes:.0}\n"
+    ));
+    report.data(
+        json!({ "user_bytes": user_bytes, "pair_slab_bytes": pair, "bare_end_slab_bytes": far_end,
+        "rss_first": rss_first, "rss_all": rss_all }),
+    );
     report.claim("user bytes per idle connection", user_bytes, USER_BYTES_MAX);
     report.claim("kernel bytes per idle connection", kernel_bytes, KERNEL_BYTES_MAX);
     report.write();
@@ -73,13 +86,23 @@ fn bytes_of_a_bare_end() -> f64 {
 /// Bytes in use in the kernel's slab: of each cache its pages, after free ones were given back.
 fn slab_bytes() -> f64 {
     // Without the right to do so the figure has some slack, no more.
-    for cache in std::fs::read_dir("/sys/kernel/slab").into_iter().flatten().flatten() {
+    for cache in std::fs::read_dir("/sys/kernel/slab")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let _ = std::fs::write(cache.path().join("shrink"), "1");
     }
     let memory = std::fs::read_to_string("/proc/meminfo").expect("a Linux host");
     let kib = |name: &str| {
-        let line = memory.lines().find(|line| line.starts_with(name)).expect("a line of meminfo");
-        line.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok()).expect("a number")
+        let line = memory
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("a line of meminfo");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse::<f64>().ok())
+            .expect("a number")
     };
     kib("Slab:") * 1_024.0
 }

@@ -34,8 +34,13 @@ fn main() {
     let sig = signer.sign("administrator");
     let mut client = Client::connect(gateway.http);
     let mut random = fastrand::Rng::with_seed(1);
-    let mut report = Report::new("query", "Status queries of 500 accounts over 1,000,000 users in memory");
-    report.line(&format!("{QUERIES} queries a round, {ROUNDS} rounds, 2 shards; CPU of all threads of the gateway.\n"));
+    let mut report = Report::new(
+        "query",
+        "Status queries of 500 accounts over 1,000,000 users in memory",
+    );
+    report.line(&format!(
+        "{QUERIES} queries a round, {ROUNDS} rounds, 2 shards; CPU of all threads of the gateway.\n"
+    ));
     for (name, detail, at_most) in [("without details", 0, Some(0.25)), ("with details", 1, None)] {
         let figures: Vec<f64> = (0..ROUNDS)
             .map(|_| {
@@ -80,7 +85,10 @@ impl Client {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the gateway listens");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream, received: vec![0; 1 << 20] }
+        Self {
+            stream,
+            received: vec![0; 1 << 20],
+        }
     }
 
     /// Sends a request and reads the whole answer; checks that every account was answered.
@@ -88,21 +96,36 @@ impl Client {
         self.stream.write_all(request).expect("the gateway reads");
         let mut length = 0;
         loop {
-            let count = self.stream.read(&mut self.received[length..]).expect("the gateway answers");
+            let count = self
+                .stream
+                .read(&mut self.received[length..])
+                .expect("the gateway answers");
             assert!(count > 0, "the gateway closed the connection");
             length += count;
             let received = &self.received[..length];
-            let Some(head) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
-            let text = std::str::from_utf8(&received[..head]).expect("a head is text").to_lowercase();
-            let body_length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let Some(head) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+                continue;
+            };
+            let text = std::str::from_utf8(&received[..head])
+                .expect("a head is text")
+                .to_lowercase();
+            let body_length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
             let body_length: usize = body_length.expect("a length").parse().expect("a number");
             if length < head + 4 + body_length {
                 continue;
             }
             let body = &received[head + 4..];
             let statuses = body.windows(b"\"Status\":\"PushOnline\"".len());
-            let answered = statuses.filter(|bytes| *bytes == b"\"Status\":\"PushOnline\"").count();
-            assert!(answered >= BATCH, "{answered} of {BATCH} answered: {}", String::from_utf8_lossy(&body[..300]));
+            let answered = statuses
+                .filter(|bytes| *bytes == b"\"Status\":\"PushOnline\"")
+                .count();
+            assert!(
+                answered >= BATCH,
+                "{answered} of {BATCH} answered: {}",
+                String::from_utf8_lossy(&body[..300])
+            );
             return;
         }
     }

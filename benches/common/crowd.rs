@@ -31,7 +31,12 @@ pub struct Signer {
 
 impl Signer {
     pub fn new(sdk_app_id: u64, secret: &str) -> Self {
-        Self { clock: Clock::start(), sdk_app_id, secret: secret.to_owned(), made: HashMap::new() }
+        Self {
+            clock: Clock::start(),
+            sdk_app_id,
+            secret: secret.to_owned(),
+            made: HashMap::new(),
+        }
     }
 
     pub fn sign(&mut self, user: &str) -> String {
@@ -61,7 +66,9 @@ impl Signer {
             app_version: "1.0".to_owned(),
             ..Default::default()
         };
-        encode(&proto::Request { packet: Some(request::Packet::Login(login)) })
+        encode(&proto::Request {
+            packet: Some(request::Packet::Login(login)),
+        })
     }
 }
 
@@ -119,7 +126,9 @@ impl Crowd {
         while start.elapsed() < duration {
             let want = match pace {
                 Pace::AtOnce(at_once) => answers + at_once,
-                Pace::PerSecond(rate) => rate * u64::try_from(start.elapsed().as_micros()).expect("short") / 1_000_000,
+                Pace::PerSecond(rate) => {
+                    rate * u64::try_from(start.elapsed().as_micros()).expect("short") / 1_000_000
+                }
             };
             while sent < want {
                 self.streams[next].write_all(HEARTBEAT).expect("the server reads");
@@ -127,8 +136,16 @@ impl Crowd {
                 sent += 1;
             }
             events.clear();
-            let patience = rustix::time::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-            epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)).expect("epoll works");
+            let patience = rustix::time::Timespec {
+                tv_sec: 0,
+                tv_nsec: 1_000_000,
+            };
+            epoll::wait(
+                &epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&patience),
+            )
+            .expect("epoll works");
             for event in &events {
                 let place = usize::try_from(event.data.u64()).expect("an index");
                 answers += self.take_answers(place);
@@ -152,7 +169,10 @@ impl Crowd {
         match self.streams[place].read(&mut bytes) {
             Ok(0) => panic!("the server closed a connection"),
             Ok(count) => {
-                assert!(count % 3 == 0 && bytes[..3] == *HEARTBEAT_ANSWER, "whole answers come at once on loopback");
+                assert!(
+                    count % 3 == 0 && bytes[..3] == *HEARTBEAT_ANSWER,
+                    "whole answers come at once on loopback"
+                );
                 (count / 3) as u64
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
@@ -163,7 +183,9 @@ impl Crowd {
     fn watch(&mut self) -> OwnedFd {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
         for (place, stream) in self.streams.iter().enumerate() {
-            stream.set_nonblocking(true).expect("a socket that does not block");
+            stream
+                .set_nonblocking(true)
+                .expect("a socket that does not block");
             let data = epoll::EventData::new_u64(place as u64);
             epoll::add(&epoll, stream, data, epoll::EventFlags::IN).expect("added");
         }
@@ -202,11 +224,16 @@ fn read_login_answer(stream: &mut TcpStream) {
     let mut bytes = [0; 512];
     loop {
         let count = stream.read(&mut bytes).expect("the server answers");
-        assert!(count > 0, "the server closed a connection before its login was answered");
+        assert!(
+            count > 0,
+            "the server closed a connection before its login was answered"
+        );
         received.extend_from_slice(&bytes[..count]);
         if let Next::Packet(packet, _) = frame::next(&received, 4_096) {
             let response = proto::Response::decode(packet).expect("a packet");
-            let Some(response::Packet::LoginAnswer(answer)) = response.packet else { panic!("not a login answer") };
+            let Some(response::Packet::LoginAnswer(answer)) = response.packet else {
+                panic!("not a login answer")
+            };
             let verdict = answer.verdict.expect("a verdict");
             assert_eq!(verdict.code(), proto::Code::Ok, "{}", verdict.text);
             return;

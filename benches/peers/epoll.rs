@@ -44,7 +44,10 @@ pub fn serve(address: SocketAddr, threads: usize, sdk_app_id: u64, secret: &str)
     let threads: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            let keys = vec![Key { secret: secret.to_owned(), not_after_s: None }];
+            let keys = vec![Key {
+                secret: secret.to_owned(),
+                not_after_s: None,
+            }];
             std::thread::spawn(move || Server::new(listener, (sdk_app_id, keys)).run())
         })
         .collect();
@@ -66,7 +69,13 @@ fn listen(address: SocketAddr) -> TcpListener {
 impl Server {
     fn new(listener: TcpListener, app: (u64, Vec<Key>)) -> Self {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
-        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN).expect("added");
+        epoll::add(
+            &epoll,
+            &listener,
+            epoll::EventData::new_u64(LISTENER),
+            epoll::EventFlags::IN,
+        )
+        .expect("added");
         Self {
             epoll,
             listener,
@@ -100,19 +109,27 @@ impl Server {
 
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
-            stream.set_nonblocking(true).expect("a socket that does not block");
+            stream
+                .set_nonblocking(true)
+                .expect("a socket that does not block");
             let place = self.free.pop().unwrap_or_else(|| {
                 self.connections.push(None);
                 self.connections.len() - 1
             });
             let data = epoll::EventData::new_u64(place as u64);
             epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN).expect("added");
-            self.connections[place] = Some(Connection { stream, user: None, partial: Vec::new() });
+            self.connections[place] = Some(Connection {
+                stream,
+                user: None,
+                partial: Vec::new(),
+            });
         }
     }
 
     fn serve(&mut self, place: usize) {
-        let Some(connection) = &mut self.connections[place] else { return };
+        let Some(connection) = &mut self.connections[place] else {
+            return;
+        };
         let mut bytes = [0; FRAME_BYTES_MAX];
         let count = match connection.stream.read(&mut bytes) {
             Ok(0) => return self.close(place),
@@ -131,7 +148,9 @@ impl Server {
         loop {
             match frame::next(rest, FRAME_BYTES_MAX) {
                 Next::Packet(packet, behind) => {
-                    let Ok((incoming, _)) = read(packet) else { return self.close(place) };
+                    let Ok((incoming, _)) = read(packet) else {
+                        return self.close(place);
+                    };
                     if !self.answer(place, incoming) {
                         return self.close(place);
                     }
@@ -150,14 +169,24 @@ impl Server {
 
     /// Answers one packet. Says whether the connection goes on.
     fn answer(&mut self, place: usize, incoming: Incoming) -> bool {
-        let connection = self.connections[place].as_mut().expect("a connection that sent a packet");
+        let connection = self.connections[place]
+            .as_mut()
+            .expect("a connection that sent a packet");
         match incoming {
-            Incoming::Heartbeat => connection.user.is_some() && connection.stream.write_all(HEARTBEAT_ANSWER).is_ok(),
+            Incoming::Heartbeat => {
+                connection.user.is_some() && connection.stream.write_all(HEARTBEAT_ANSWER).is_ok()
+            }
             Incoming::Login(login) => {
-                let Ok(user) = UserId::new(login.user_id.as_bytes()) else { return false };
+                let Ok(user) = UserId::new(login.user_id.as_bytes()) else {
+                    return false;
+                };
                 let app = (self.app.0, &*self.app.1);
                 let now = self.clock.now();
-                if self.verifier.verify(now.wall, app, &user, &login.user_sig).is_err() {
+                if self
+                    .verifier
+                    .verify(now.wall, app, &user, &login.user_sig)
+                    .is_err()
+                {
                     return false;
                 }
                 connection.user = Some(user);
@@ -171,7 +200,9 @@ impl Server {
                     server_time_ms: now.wall.0,
                     ..Default::default()
                 };
-                let response = proto::Response { packet: Some(response::Packet::LoginAnswer(answer)) };
+                let response = proto::Response {
+                    packet: Some(response::Packet::LoginAnswer(answer)),
+                };
                 connection.stream.write_all(&encode(&response)).is_ok()
             }
             Incoming::Logout | Incoming::Background(_) | Incoming::Unknown => false,

@@ -3,19 +3,21 @@
 use crate::base::ids::{RequestId, UserId};
 use crate::base::time::Now;
 use crate::logic::Effect;
-use crate::logic::letter::{DeviceStatus, Standing, ToFront, ToRegistry, UserStatus};
+use crate::logic::letter::{DeviceStatuses, Standing, ToFront, ToRegistry, UserStatus};
 use crate::logic::queue::{Event, Known};
 use crate::logic::state::ShardState;
+use crate::logic::users::{Found, FoundDevices};
 
 impl ShardState {
     /// The statuses of some users of this shard. Those it does not hold are the registry's to answer.
     pub(super) fn query(&mut self, request: RequestId, users: Vec<UserId>, out: &mut Vec<Effect>) {
         self.counters.queries += 1;
-        let statuses: Vec<UserStatus> = users
-            .into_iter()
-            .map(|user| UserStatus {
+        let found = self.users.find_all(&users);
+        let statuses = users.into_iter().zip(found);
+        let statuses: Vec<UserStatus> = statuses
+            .map(|(user, found)| UserStatus {
                 user,
-                standing: self.standing_of(&user),
+                standing: self.standing_of(found),
             })
             .collect();
         let unresolved = statuses
@@ -28,18 +30,22 @@ impl ShardState {
         });
     }
 
-    fn standing_of(&self, user: &UserId) -> Standing {
-        let Some(key) = self.users.find(user).filter(|key| self.is_resident(*key)) else {
+    fn standing_of(&self, found: Option<Found>) -> Standing {
+        let Some(found) = found.filter(|found| self.is_resident(found.user)) else {
             return Standing::Unresolved;
         };
-        let devices = self.users.devices_of(key);
-        let devices = devices.map(|(_, device)| DeviceStatus {
-            device: device.id(),
-            status: device.standing.status(),
-        });
+        let devices = match found.devices {
+            FoundDevices::None => DeviceStatuses::None,
+            FoundDevices::One(device) => DeviceStatuses::One(device),
+            FoundDevices::Many => self
+                .users
+                .devices_of(found.user)
+                .map(|(_, device)| device.status())
+                .collect(),
+        };
         Standing::Known {
-            change: self.users.users[key].change,
-            devices: devices.collect(),
+            change: found.change,
+            devices,
         }
     }
 

@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use crate::base::arena::Arena;
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
 use crate::base::time::{Instant, Timestamp};
+use crate::logic::letter::DeviceStatus;
 use crate::logic::presence::Standing;
 
 /// A key of an [`Arena`], or none, in 4 bytes; never 0, so that what holds it has a spare value.
@@ -88,6 +89,13 @@ impl Device {
         }
     }
 
+    pub(super) fn status(&self) -> DeviceStatus {
+        DeviceStatus {
+            device: self.id(),
+            status: self.standing.status(),
+        }
+    }
+
     /// The change of the fresh login that the session goes back to.
     pub(super) fn fresh(&self) -> ChangeNumber {
         ChangeNumber(self.session.0 - u64::from(self.fresh_back))
@@ -98,6 +106,20 @@ impl Device {
         self.session = session;
         self.fresh_back = u32::try_from(session.0 - fresh.0).unwrap_or(0);
     }
+}
+
+/// A user as a query finds it.
+pub(super) struct Found {
+    pub(super) user: u32,
+    pub(super) change: ChangeNumber,
+    pub(super) devices: FoundDevices,
+}
+
+/// The devices of a user as a query finds it: nearly every user has at most one.
+pub(super) enum FoundDevices {
+    None,
+    One(DeviceStatus),
+    Many,
 }
 
 /// The users and devices of one shard.
@@ -123,6 +145,42 @@ impl Users {
     pub(super) fn find(&self, id: &UserId) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
         self.index.find(hash, |key| self.users[*key].id == *id).copied()
+    }
+
+    /// Several users, in their order. Works in passes whose cache misses do not depend on one another, so that they
+    /// overlap: a query over a million users is made of little else.
+    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<Found>> {
+        let hashes: Vec<u64> = ids.iter().map(|id| self.hasher.hash_one(id)).collect();
+        let likely: Vec<Option<u32>> = hashes
+            .iter()
+            .map(|hash| self.index.iter_hash(*hash).next().copied())
+            .collect();
+        let checked = ids.iter().zip(hashes).zip(likely);
+        let users: Vec<Option<(u32, &User)>> = checked
+            .map(|((id, hash), likely)| {
+                let key = likely.filter(|key| self.users[*key].id == *id);
+                let key = key.or_else(|| self.index.find(hash, |key| self.users[*key].id == *id).copied())?;
+                Some((key, &self.users[key]))
+            })
+            .collect();
+        users
+            .into_iter()
+            .map(|user| user.map(|(key, user)| self.found(key, user)))
+            .collect()
+    }
+
+    fn found(&self, key: u32, user: &User) -> Found {
+        let first = user.devices.get().map(|device| &self.devices[device]);
+        let devices = match first {
+            None => FoundDevices::None,
+            Some(device) if device.next == Link::NONE => FoundDevices::One(device.status()),
+            Some(_) => FoundDevices::Many,
+        };
+        Found {
+            user: key,
+            change: user.change,
+            devices,
+        }
     }
 
     /// Puts a user without devices into the table.

@@ -17,9 +17,13 @@ fn metric(gateway: &Gateway, http: &Http, name: &str) -> u64 {
     let (status, text) = http.get(gateway.admin, "/metrics");
     assert_eq!(status, 200);
     let lines = text.lines().filter(|line| {
-        line.strip_prefix("holdfast_").and_then(|line| line.strip_prefix(name)).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        line.strip_prefix("holdfast_")
+            .and_then(|line| line.strip_prefix(name))
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
     });
-    let values: Vec<u64> = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).collect();
+    let values: Vec<u64> = lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
+        .collect();
     assert!(!values.is_empty(), "no metric {name} in\n{text}");
     values.iter().sum()
 }
@@ -43,7 +47,9 @@ fn still_serves(gateway: &Gateway, user: &str) {
 }
 
 fn descriptors(gateway: &Gateway) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", gateway.id())).unwrap().count()
+    std::fs::read_dir(format!("/proc/{}/fd", gateway.id()))
+        .unwrap()
+        .count()
 }
 
 #[test]
@@ -76,15 +82,69 @@ fn a_login_that_is_not_good_is_refused_with_its_code() {
     let gateway = gateway(&[]);
     let good = login("alice", Platform::Iphone, 1);
     let cases = [
-        (proto::Login { protocol: 9, ..good.clone() }, Code::ProtocolUnsupported),
-        (proto::Login { user_id: "x".repeat(33), ..good.clone() }, Code::FieldInvalid),
-        (proto::Login { instance: 0, ..good.clone() }, Code::FieldInvalid),
-        (proto::Login { platform: 99, ..good.clone() }, Code::FieldInvalid),
-        (proto::Login { sdk_version: "x".repeat(33), ..good.clone() }, Code::FieldInvalid),
-        (proto::Login { user_sig: String::new(), ..good.clone() }, Code::UsersigEmpty),
-        (proto::Login { user_sig: "rubbish".to_owned(), ..good.clone() }, Code::UsersigUnreadable),
-        (proto::Login { user_id: "bob".to_owned(), ..good.clone() }, Code::UsersigWrongUser),
-        (proto::Login { session: 5, ..good.clone() }, Code::SessionUnknown),
+        (
+            proto::Login {
+                protocol: 9,
+                ..good.clone()
+            },
+            Code::ProtocolUnsupported,
+        ),
+        (
+            proto::Login {
+                user_id: "x".repeat(33),
+                ..good.clone()
+            },
+            Code::FieldInvalid,
+        ),
+        (
+            proto::Login {
+                instance: 0,
+                ..good.clone()
+            },
+            Code::FieldInvalid,
+        ),
+        (
+            proto::Login {
+                platform: 99,
+                ..good.clone()
+            },
+            Code::FieldInvalid,
+        ),
+        (
+            proto::Login {
+                sdk_version: "x".repeat(33),
+                ..good.clone()
+            },
+            Code::FieldInvalid,
+        ),
+        (
+            proto::Login {
+                user_sig: String::new(),
+                ..good.clone()
+            },
+            Code::UsersigEmpty,
+        ),
+        (
+            proto::Login {
+                user_sig: "rubbish".to_owned(),
+                ..good.clone()
+            },
+            Code::UsersigUnreadable,
+        ),
+        (
+            proto::Login {
+                user_id: "bob".to_owned(),
+                ..good.clone()
+            },
+            Code::UsersigWrongUser,
+        ),
+        (
+            proto::Login {
+                session: 5,
+                ..good.clone()
+            },
+            Code::SessionUnknown,
+        ),
     ];
     for (login, code) in cases {
         let (mut terminal, answer) = Terminal::log_in(gateway.terminals, login);
@@ -105,11 +165,17 @@ fn a_login_byte_by_byte_is_assembled() {
         terminal.send_bytes(&[byte]);
     }
     let answer = terminal.read();
-    assert!(matches!(answer, Some(proto::response::Packet::LoginAnswer(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Some(proto::response::Packet::LoginAnswer(_))),
+        "{answer:?}"
+    );
     for byte in frame(request::Packet::Heartbeat(proto::Heartbeat {})) {
         terminal.send_bytes(&[byte]);
     }
-    assert!(matches!(terminal.read(), Some(proto::response::Packet::HeartbeatAnswer(_))));
+    assert!(matches!(
+        terminal.read(),
+        Some(proto::response::Packet::HeartbeatAnswer(_))
+    ));
 }
 
 #[test]
@@ -163,8 +229,9 @@ fn ten_thousand_silent_connections_come_and_go() {
     still_serves(&gateway, "warm");
     await_metric(&gateway, &http, "connections_now", 0);
     let before = descriptors(&gateway);
-    let silent: Vec<TcpStream> =
-        (0..10_000).map(|_| TcpStream::connect(gateway.terminals).unwrap()).collect();
+    let silent: Vec<TcpStream> = (0..10_000)
+        .map(|_| TcpStream::connect(gateway.terminals).unwrap())
+        .collect();
     still_serves(&gateway, "alice");
     await_metric(&gateway, &http, "login_deadlines_total", 10_000);
     await_metric(&gateway, &http, "connections_now", 0);
@@ -178,7 +245,9 @@ fn a_full_table_pauses_accepting_and_harms_nobody() {
     let gateway = gateway(&[("shards.count", "1"), ("shards.connections_max", "256")]);
     let http = Http::default();
     let (mut bystander, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
-    let crowd: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(gateway.terminals).unwrap()).collect();
+    let crowd: Vec<TcpStream> = (0..600)
+        .map(|_| TcpStream::connect(gateway.terminals).unwrap())
+        .collect();
     bystander.beat();
     assert!(metric(&gateway, &http, "connections_now") <= 256);
     drop(crowd);

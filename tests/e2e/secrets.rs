@@ -14,13 +14,22 @@ const TOKEN: &str = "an-admin-token-of-a-test";
 #[test]
 fn the_configuration_hides_them() {
     let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-        .args(["--set", &format!("usersig.keys=[{{secret=\"{SECRET}\"}}]"), "--set", &format!("admin.token=\"{TOKEN}\"")])
+        .args([
+            "--set",
+            &format!("usersig.keys=[{{secret=\"{SECRET}\"}}]"),
+            "--set",
+            &format!("admin.token=\"{TOKEN}\""),
+        ])
         .arg("config")
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("[presence]") || text.contains("presence."), "the configuration is there: {text}");
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("[presence]") || text.contains("presence."),
+        "the configuration is there: {text}"
+    );
     assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
 }
 
@@ -29,7 +38,10 @@ fn errors_and_metrics_hide_them() {
     let gateway = gateway(&[("log.level", "\"trace\"")]);
     let http = Http::default();
     let sig = usersig("alice");
-    let bad = proto::Login { user_id: "bob".to_owned(), ..login("alice", Platform::Iphone, 1) };
+    let bad = proto::Login {
+        user_id: "bob".to_owned(),
+        ..login("alice", Platform::Iphone, 1)
+    };
     let (_, answer) = Terminal::log_in(gateway.terminals, bad);
     assert!(!answer.verdict.unwrap().text.contains(&sig));
     let path = format!("/v4/openim/nonsense?sdkappid=1&identifier=administrator&usersig={sig}");

@@ -45,7 +45,10 @@ fn rules_hold_while_200_clients_of_20_users_come_and_go() {
                 scope.spawn(move || client.run())
             })
             .collect();
-        clients.into_iter().map(|client| client.join().expect("no rule was broken")).sum()
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("no rule was broken"))
+            .sum()
     });
     assert!(logins > 1_000, "only {logins} logins: the run shows little");
     println!("{logins} logins, {} states seen", seen.lock().unwrap().len());
@@ -53,7 +56,13 @@ fn rules_hold_while_200_clients_of_20_users_come_and_go() {
 
 impl<'a> Client<'a> {
     fn new(gateway: &'a Gateway, seen: &'a Seen, number: usize) -> Self {
-        let platforms = [Platform::Android, Platform::Iphone, Platform::Windows, Platform::Mac, Platform::Web];
+        let platforms = [
+            Platform::Android,
+            Platform::Iphone,
+            Platform::Windows,
+            Platform::Mac,
+            Platform::Web,
+        ];
         Self {
             gateway,
             seen,
@@ -85,7 +94,10 @@ impl<'a> Client<'a> {
     }
 
     fn log_in(&mut self, session: u64) {
-        let login = proto::Login { session, ..login(&self.user, self.platform, self.instance) };
+        let login = proto::Login {
+            session,
+            ..login(&self.user, self.platform, self.instance)
+        };
         let (terminal, answer) = Terminal::log_in(self.gateway.terminals, login);
         let verdict = answer.verdict.expect("every answer has a verdict");
         match verdict.code() {
@@ -113,11 +125,14 @@ impl<'a> Client<'a> {
     }
 
     fn log_out(&mut self) {
-        let Some(mut terminal) = self.link.take() else { return };
+        let Some(mut terminal) = self.link.take() else {
+            return;
+        };
         // It may have been forced off: then the gateway has closed already.
-        if std::io::Write::write_all(&mut terminal.stream, &crate::support::terminal::frame(request::Packet::Logout(
-            proto::Logout {},
-        )))
+        if std::io::Write::write_all(
+            &mut terminal.stream,
+            &crate::support::terminal::frame(request::Packet::Logout(proto::Logout {})),
+        )
         .is_ok()
         {
             while terminal.read().is_some() {}
@@ -127,37 +142,68 @@ impl<'a> Client<'a> {
 
     /// Reads the user's state and compares it with what this client knows.
     fn look(&mut self) {
-        let (status, body) = self.http.get(self.gateway.admin, &format!("/v1/users/{}", self.user));
+        let (status, body) = self
+            .http
+            .get(self.gateway.admin, &format!("/v1/users/{}", self.user));
         if status == 404 {
             return;
         }
         let state: Value = serde_json::from_str(&body).expect("JSON");
         let devices = state["devices"].as_array().expect("a list of devices");
-        let web = devices.iter().filter(|device| device["platform"] == "Web").count();
-        assert!(web <= 1 && devices.len() - web <= 1, "rule 5: more devices than the policy allows: {body}");
+        let web = devices
+            .iter()
+            .filter(|device| device["platform"] == "Web")
+            .count();
+        assert!(
+            web <= 1 && devices.len() - web <= 1,
+            "rule 5: more devices than the policy allows: {body}"
+        );
         self.compare_with_others(&state, devices);
         if self.is_live() {
-            let mine = devices.iter().find(|device| device["instance"] == self.instance.to_string());
-            assert_eq!(mine.map(|device| &device["status"]), Some(&Value::from("Online")), "rules 3 and 4: {body}");
-            assert_eq!(self.http.status(self.gateway.http, &self.user).as_deref().filter(|_| self.is_live()).unwrap_or("Online"), "Online");
+            let mine = devices
+                .iter()
+                .find(|device| device["instance"] == self.instance.to_string());
+            assert_eq!(
+                mine.map(|device| &device["status"]),
+                Some(&Value::from("Online")),
+                "rules 3 and 4: {body}"
+            );
+            assert_eq!(
+                self.http
+                    .status(self.gateway.http, &self.user)
+                    .as_deref()
+                    .filter(|_| self.is_live())
+                    .unwrap_or("Online"),
+                "Online"
+            );
         }
     }
 
     /// Rule 1: after the same change everyone sees the same devices.
     fn compare_with_others(&self, state: &Value, devices: &[Value]) {
         let change = state["change"].as_u64().expect("a change number");
-        let mut devices: Vec<String> =
-            devices.iter().map(|device| format!("{}{}{}", device["platform"], device["instance"], device["status"])).collect();
+        let mut devices: Vec<String> = devices
+            .iter()
+            .map(|device| format!("{}{}{}", device["platform"], device["instance"], device["status"]))
+            .collect();
         devices.sort();
         let devices = Value::from(devices);
         let mut seen = self.seen.lock().unwrap();
-        let known = seen.entry((self.user.clone(), change)).or_insert_with(|| devices.clone());
-        assert_eq!(*known, devices, "rule 1: two states after change {change} of {}", self.user);
+        let known = seen
+            .entry((self.user.clone(), change))
+            .or_insert_with(|| devices.clone());
+        assert_eq!(
+            *known, devices,
+            "rule 1: two states after change {change} of {}",
+            self.user
+        );
     }
 
     /// Whether the link still lives: a heartbeat is answered. A ForceOffline is noted.
     fn is_live(&mut self) -> bool {
-        let Some(terminal) = &mut self.link else { return false };
+        let Some(terminal) = &mut self.link else {
+            return false;
+        };
         let beat = crate::support::terminal::frame(request::Packet::Heartbeat(proto::Heartbeat {}));
         let sent = std::io::Write::write_all(&mut terminal.stream, &beat).is_ok();
         match terminal.read() {

@@ -21,19 +21,31 @@ impl Gateway {
         let [terminals, http, admin] = free_addresses();
         let mut command = Command::new(program);
         let listen = |address: SocketAddr| format!("[\"{address}\"]");
-        command.arg("--set").arg(format!("terminals.listen={}", listen(terminals)));
+        command
+            .arg("--set")
+            .arg(format!("terminals.listen={}", listen(terminals)));
         command.arg("--set").arg(format!("http.listen={}", listen(http)));
-        command.arg("--set").arg(format!("admin.listen={}", listen(admin)));
+        command
+            .arg("--set")
+            .arg(format!("admin.listen={}", listen(admin)));
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the gateway's binary starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway's binary starts");
         let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
         let mut lines = lines.map(|line| line.expect("the gateway prints text"));
         let ready = lines.find(|line| line.contains("ready"));
         assert!(ready.is_some(), "the gateway ended before it was ready");
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, terminals, http, admin }
+        Self {
+            child,
+            terminals,
+            http,
+            admin,
+        }
     }
 
     /// Its process id.

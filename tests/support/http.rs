@@ -24,7 +24,10 @@ pub type Answer = (u16, String);
 
 impl Default for Http {
     fn default() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { runtime, client }
     }
@@ -36,8 +39,16 @@ impl Http {
             let answer = tokio::time::timeout(Duration::from_secs(20), self.client.request(request)).await;
             let answer = answer.expect("an answer in time").expect("an answer");
             let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.expect("the whole answer").to_bytes();
-            (status, String::from_utf8(body.to_vec()).expect("answers are text"))
+            let body = answer
+                .into_body()
+                .collect()
+                .await
+                .expect("the whole answer")
+                .to_bytes();
+            (
+                status,
+                String::from_utf8(body.to_vec()).expect("answers are text"),
+            )
         })
     }
 

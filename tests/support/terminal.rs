@@ -53,7 +53,10 @@ impl Terminal {
         let stream = TcpStream::connect(address).expect("the gateway listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream, received: Vec::new() }
+        Self {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     /// Connects and logs in. Gives the answer, good or not.
@@ -108,7 +111,10 @@ impl Terminal {
     pub fn beat(&mut self) {
         self.send(request::Packet::Heartbeat(proto::Heartbeat {}));
         let answer = self.read();
-        assert!(matches!(answer, Some(response::Packet::HeartbeatAnswer(_))), "{answer:?}");
+        assert!(
+            matches!(answer, Some(response::Packet::HeartbeatAnswer(_))),
+            "{answer:?}"
+        );
     }
 
     /// Logs out and waits until the gateway has answered and closed.
