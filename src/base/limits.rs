@@ -57,3 +57,31 @@ const _: () = assert!(COMMIT_RETRY_MS_MIN < COMMIT_RETRY_MS_MAX);
 /// Alarms that one shard works off in one turn, so that a million falling due together never keep a heartbeat
 /// waiting for long.
 pub const ALARMS_PER_TURN_MAX: usize = 1_024;
+/// One provided buffer. Heartbeats have a few bytes and logins under 1 KiB; longer packets take several.
+pub const RECEIVE_BUFFER_BYTES: usize = 512;
+
+/// Connections that wait to be accepted at one listener. The kernel takes no more than `net.core.somaxconn`, which is
+/// 4,096 by default.
+pub const LISTEN_BACKLOG_CONNECTIONS: i32 = 4_096;
+
+/// Accepts that are pending at one listener. Enough that a burst is taken in few turns; few enough that a full
+/// table is met by a small overshoot.
+pub const ACCEPTS_PENDING: u32 = 64;
+
+/// What a socket asks the kernel to hold of unread bytes. A packet before login fits; a million silent terminals
+/// that push bytes must not exhaust the memory of TCP.
+pub const SOCKET_RECEIVE_BYTES: usize = 16 * 1024;
+
+/// What a socket asks the kernel to hold of unsent bytes. The largest answer fits; what a slow reader makes the
+/// kernel keep is bounded.
+pub const SOCKET_SEND_BYTES: usize = 16 * 1024;
+
+/// Operations that go to the kernel with one call. A fuller turn takes several calls.
+pub const RING_SUBMISSIONS: u32 = 1_024;
+
+/// Completions that a ring holds before the kernel keeps them elsewhere. It also sets the number of buckets that a
+/// cancel is looked up in, so it must not be smaller.
+pub const RING_COMPLETIONS: u32 = 8_192;
+
+const _: () = assert!(RING_SUBMISSIONS < RING_COMPLETIONS);
+const _: () = assert!(RECEIVE_BUFFER_BYTES < 1 << 16);
