@@ -203,7 +203,7 @@ mod tests {
     fn check(bytes: &[u8], expected: Result<&str, UserIdError>) {
         assert_eq!(
             UserId::new(bytes).as_ref().map(UserId::as_str),
-            expected.as_ref().map(|text| &**text).map_err(|e| e)
+            expected.as_ref().copied()
         );
     }
 

@@ -53,3 +53,7 @@ pub const COMMIT_RETRY_MS_MAX: u64 = 5_000;
 
 const _: () = assert!(FRAME_BYTES_MAX_BEFORE_LOGIN <= FRAME_BYTES_MAX_AFTER_LOGIN);
 const _: () = assert!(COMMIT_RETRY_MS_MIN < COMMIT_RETRY_MS_MAX);
+
+/// Alarms that one shard works off in one turn, so that a million falling due together never keep a heartbeat
+/// waiting for long.
+pub const ALARMS_PER_TURN_MAX: usize = 1_024;

@@ -19,6 +19,18 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
+impl Now {
+    /// The wall-clock time of an earlier moment.
+    #[must_use]
+    pub fn wall_at(self, earlier: Instant) -> Timestamp {
+        Timestamp(
+            self.wall
+                .0
+                .saturating_sub(self.instant.0.saturating_sub(earlier.0)),
+        )
+    }
+}
+
 impl Instant {
     /// This moment plus `duration`, to the millisecond.
     #[must_use]

@@ -1,13 +1,30 @@
-//! Floor 1: what the gateway decides. No I/O, no clock, no threads, no unsafe: a [`ShardState`] takes one
+//! Floor 1: what the gateway decides. No I/O, no clock, no threads, no unsafe: a [`ShardState`](state::ShardState) takes one
 //! [`Input`] with the time it happened and appends what is to be done to a list of [`Effect`]s.
 //!
 //! Few things can happen, few can be asked for, and time can pass: that is the whole border. A new feature is a
 //! new packet, letter or change, never a new door.
 
+pub mod state;
+
+mod terminal;
+mod session;
+mod login;
+
+mod queue;
+mod decide;
+mod recorded;
+mod confirm;
+mod answer;
+mod users;
+mod versions;
+
+pub mod policy;
+pub mod presence;
+pub mod usersig;
+
 pub mod letter;
 pub mod record;
 pub mod settings;
-pub mod usersig;
 pub mod wire;
 
 use std::net::Ipv6Addr;
@@ -16,7 +33,7 @@ use crate::base::ids::{ConnKey, DeviceId, SessionId, ShardId, UserId};
 use letter::{ToFront, ToRegistry, ToShard};
 use wire::packet::Packet;
 
-/// What can happen to a shard. Time passing is [`ShardState::expire`].
+/// What can happen to a shard. Time passing is [`expire`](state::ShardState::expire).
 ///
 /// The shard keeps this order for a connection: `Opened` or `Arrived` first, then any number of `Received`, then at
 /// most one `Closed`. After an [`Effect::Close`] or a successful [`Effect::Move`] nothing of that connection comes.

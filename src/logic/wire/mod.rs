@@ -2,11 +2,11 @@
 
 pub mod frame;
 pub mod packet;
+pub mod verdict;
 
 /// The types generated from `proto/gateway.proto`.
 #[expect(
     missing_docs,
-    unreachable_pub,
     clippy::all,
     reason = "generated from gateway.proto, which explains them"
 )]

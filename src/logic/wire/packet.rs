@@ -6,6 +6,9 @@ use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use super::frame;
 use super::proto::{self, request, response};
 
+/// The protocol version spoken here; the oldest and the newest.
+pub const PROTOCOL: u32 = 1;
+
 /// A heartbeat's answer, framed.
 pub const HEARTBEAT_ANSWER: &[u8] = &[2, 0x12, 0];
 /// A heartbeat, framed, as terminals send it.

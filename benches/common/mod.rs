@@ -1,0 +1,125 @@
+//! What the benches share: servers as processes, their CPU time, medians, and the report.
+
+#![allow(dead_code, reason = "each bench uses its own part")]
+
+pub mod crowd;
+pub mod report;
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+/// CPU time of all threads of a process so far, in nanoseconds (`/proc/…/schedstat`, user and system together).
+pub fn cpu_ns(process: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+    let threads = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    let first = |text: String| {
+        text.split(' ')
+            .next()
+            .and_then(|number| number.parse::<u64>().ok())
+    };
+    threads
+        .map(|text| first(text).expect("schedstat begins with a number"))
+        .sum()
+}
+
+/// Resident memory of a process, bytes.
+pub fn rss_bytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("a VmRSS line");
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    kib * 1_024
+}
+
+/// The middle of some figures, with their smallest and largest.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub smallest: f64,
+    pub median: f64,
+    pub largest: f64,
+}
+
+impl Spread {
+    pub fn of(figures: &[f64]) -> Self {
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Self {
+            smallest: sorted[0],
+            median: sorted[sorted.len() / 2],
+            largest: sorted[sorted.len() - 1],
+        }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.2} ({:.2} to {:.2})",
+            self.median, self.smallest, self.largest
+        )
+    }
+}
+
+/// The epoll server of `peers`, as a process of its own: this very bench, started with other arguments.
+pub struct EpollPeer {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+/// The argument that makes a bench be the epoll server.
+pub const BE_EPOLL: &str = "--be-epoll";
+
+impl EpollPeer {
+    pub fn start(threads: usize) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        drop(listener);
+        let program = std::env::current_exe().expect("this bench");
+        let mut command = Command::new(program);
+        command
+            .arg(BE_EPOLL)
+            .arg(address.to_string())
+            .arg(threads.to_string());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this bench starts again");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("it says that it is ready");
+        assert_eq!(line.trim(), "ready");
+        Self { child, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for EpollPeer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The arguments of this process if it is to be the epoll server: its address and its threads.
+pub fn epoll_arguments() -> Option<(SocketAddr, usize)> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let place = arguments.iter().position(|argument| argument == BE_EPOLL)?;
+    let address = arguments[place + 1].parse().expect("an address");
+    Some((
+        address,
+        arguments[place + 2].parse().expect("a number of threads"),
+    ))
+}

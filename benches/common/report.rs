@@ -1,0 +1,110 @@
+//! Reports: what was run where, and what came out, into `bench-results/<date>-<name>/`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// One report in the making.
+pub struct Report {
+    name: &'static str,
+    title: String,
+    text: String,
+    data: Vec<Value>,
+}
+
+impl Report {
+    pub fn new(name: &'static str, title: &str) -> Self {
+        Self {
+            name,
+            title: title.to_owned(),
+            text: String::new(),
+            data: Vec::new(),
+        }
+    }
+
+    /// A line for people, printed at once.
+    pub fn line(&mut self, line: &str) {
+        println!("{line}");
+        writeln!(self.text, "{line}").expect("text grows");
+    }
+
+    /// A raw figure.
+    pub fn data(&mut self, data: Value) {
+        self.data.push(data);
+    }
+
+    /// A claim and whether it holds.
+    pub fn claim(&mut self, claim: &str, figure: f64, at_most: f64) {
+        let verdict = if figure <= at_most { "holds" } else { "MISSED" };
+        self.line(&format!(
+            "- {claim}: {figure:.3}, at most {at_most:.3}: **{verdict}**"
+        ));
+        self.data(
+            json!({ "claim": claim, "figure": figure, "at_most": at_most, "holds": figure <= at_most }),
+        );
+    }
+
+    /// Writes the folder.
+    pub fn write(self) {
+        let folder: PathBuf = [
+            env!("CARGO_MANIFEST_DIR"),
+            "bench-results",
+            &format!("{}-{}", today(), self.name),
+        ]
+        .iter()
+        .collect();
+        std::fs::create_dir_all(&folder).expect("a folder for the results");
+        let machine = machine();
+        let mut text = format!("# {}\n\n", self.title);
+        for (key, value) in machine.as_object().expect("an object") {
+            writeln!(text, "- {key}: {}", value.as_str().unwrap_or_default()).expect("text grows");
+        }
+        writeln!(
+            text,
+            "- command: `cargo bench --bench {}`\n\n{}",
+            self.name, self.text
+        )
+        .expect("text grows");
+        std::fs::write(folder.join("README.md"), text).expect("the report");
+        let data = json!({ "machine": machine, "data": self.data });
+        let data = serde_json::to_string_pretty(&data).expect("JSON");
+        std::fs::write(folder.join("data.json"), data + "\n").expect("the data");
+        println!("written: bench-results/{}-{}", today(), self.name);
+    }
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn today() -> String {
+    output("date", &["-u", "+%F"])
+}
+
+fn machine() -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
+    let memory = read("/proc/meminfo");
+    let dirty = !output(
+        "git",
+        &["status", "--porcelain", "--", "src", "benches", "Cargo.toml"],
+    )
+    .is_empty();
+    json!({
+        "date": today(),
+        "commit": output("git", &["rev-parse", "--short", "HEAD"]) + if dirty { " with changes" } else { "" },
+        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "processor": model.trim_start_matches([' ', '\t', ':']),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from).to_string(),
+        "memory": memory.lines().next().unwrap_or_default().replace("MemTotal:", "").trim(),
+    })
+}

@@ -1,0 +1,108 @@
+//! What an idle connection costs: user bytes as a slope of resident memory, kernel bytes from the slab, after one
+//! heartbeat on each of 15,000 connections.
+
+mod common;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use common::crowd::{Crowd, Signer, user};
+use common::report::Report;
+use common::rss_bytes;
+use holdfast::node::config::DEVELOPMENT_SECRET;
+use serde_json::json;
+use support::gateway::{Gateway, SDK_APP_ID};
+
+const CONNECTIONS: usize = 15_000;
+const FIRST: usize = CONNECTIONS / 10;
+/// Connections of the bare pairs that tell what the far end costs.
+const BARE: usize = 4_000;
+
+const USER_BYTES_MAX: f64 = 256.0;
+const KERNEL_BYTES_MAX: f64 = 4_300.0;
+
+fn main() {
+    let far_end = bytes_of_a_bare_end();
+    let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", "2")]);
+    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
+    let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
+        .map(|number| signer.login(&user(number)))
+        .collect();
+
+    // One connection first, so that what the first one brings up is not counted.
+    Crowd::log_in(gateway.terminals, &[signer.login("warm")]).leave();
+    let slab_before = slab_bytes();
+    let mut first = Crowd::log_in(gateway.terminals, &logins[..FIRST]);
+    first.beat_all();
+    let rss_first = rss_bytes(gateway.id());
+    let mut rest = Crowd::log_in(gateway.terminals, &logins[FIRST..]);
+    rest.beat_all();
+    let rss_all = rss_bytes(gateway.id());
+    let pair = (slab_bytes() - slab_before) / CONNECTIONS as f64;
+
+    let user_bytes = rss_all.saturating_sub(rss_first) as f64 / (CONNECTIONS - FIRST) as f64;
+    let kernel_bytes = pair - far_end;
+    let mut report = Report::new("idle", "What an idle authenticated connection costs");
+    report.line(&format!(
+        "{CONNECTIONS} connections on 2 shards, one heartbeat on each, then idle.\n"
+    ));
+    report.line(&format!(
+        "- user bytes per connection, (RSS at {CONNECTIONS} − RSS at {FIRST}) ÷ {}: {user_bytes:.0}",
+        CONNECTIONS - FIRST
+    ));
+    report.line(&format!("- slab bytes per connection, both ends: {pair:.0}"));
+    report.line(&format!(
+        "- slab bytes of a bare client end (half of {BARE} bare pairs): {far_end:.0}"
+    ));
+    report.line(&format!(
+        "- kernel bytes per connection on the gateway's side: {kernel_bytes:.0}\n"
+    ));
+    report.data(
+        json!({ "user_bytes": user_bytes, "pair_slab_bytes": pair, "bare_end_slab_bytes": far_end,
+        "rss_first": rss_first, "rss_all": rss_all }),
+    );
+    report.claim("user bytes per idle connection", user_bytes, USER_BYTES_MAX);
+    report.claim("kernel bytes per idle connection", kernel_bytes, KERNEL_BYTES_MAX);
+    report.write();
+}
+
+/// Slab memory of one end of a plain connection: half of what a pair takes.
+fn bytes_of_a_bare_end() -> f64 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    let before = slab_bytes();
+    let pairs: Vec<(TcpStream, TcpStream)> = (0..BARE)
+        .map(|_| {
+            let near = TcpStream::connect(address).expect("connected");
+            (near, listener.accept().expect("accepted").0)
+        })
+        .collect();
+    let after = slab_bytes();
+    drop(pairs);
+    (after - before) / BARE as f64 / 2.0
+}
+
+/// Bytes in use in the kernel's slab: of each cache its pages, after free ones were given back.
+fn slab_bytes() -> f64 {
+    // Without the right to do so the figure has some slack, no more.
+    for cache in std::fs::read_dir("/sys/kernel/slab")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let _ = std::fs::write(cache.path().join("shrink"), "1");
+    }
+    let memory = std::fs::read_to_string("/proc/meminfo").expect("a Linux host");
+    let kib = |name: &str| {
+        let line = memory
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("a line of meminfo");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse::<f64>().ok())
+            .expect("a number")
+    };
+    kib("Slab:") * 1_024.0
+}

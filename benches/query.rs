@@ -1,0 +1,132 @@
+//! Status queries of 500 accounts over 1,000,000 users in memory: CPU of all the gateway's threads per user state.
+//!
+//! The users are made as real ones are: each logs in over TCP, and goes. Their phones stay PushOnline.
+
+mod common;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use common::crowd::{Crowd, Signer, user};
+use common::report::Report;
+use common::{Spread, cpu_ns};
+use holdfast::node::config::DEVELOPMENT_SECRET;
+use serde_json::json;
+use support::gateway::{Gateway, SDK_APP_ID};
+
+const USERS: usize = 1_000_000;
+const BATCH: usize = 500;
+const QUERIES: usize = 2_000;
+const ROUNDS: usize = 5;
+const LOGINS_AT_ONCE: usize = 8_000;
+
+fn main() {
+    let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", "2")]);
+    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
+    for first in (0..USERS).step_by(LOGINS_AT_ONCE) {
+        let last = USERS.min(first + LOGINS_AT_ONCE);
+        let logins: Vec<Vec<u8>> = (first..last).map(|number| signer.login(&user(number))).collect();
+        Crowd::log_in(gateway.terminals, &logins).leave();
+        signer.forget();
+    }
+    let sig = signer.sign("administrator");
+    let mut client = Client::connect(gateway.http);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut report = Report::new(
+        "query",
+        "Status queries of 500 accounts over 1,000,000 users in memory",
+    );
+    report.line(&format!(
+        "{QUERIES} queries a round, {ROUNDS} rounds, 2 shards; CPU of all threads of the gateway.\n"
+    ));
+    for (name, detail, at_most) in [("without details", 0, Some(0.25)), ("with details", 1, None)] {
+        let figures: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let requests: Vec<Vec<u8>> =
+                    (0..QUERIES).map(|_| request(&sig, detail, &mut random)).collect();
+                let before = cpu_ns(gateway.id());
+                for request in &requests {
+                    client.call(request);
+                }
+                (cpu_ns(gateway.id()) - before) as f64 / (QUERIES * BATCH) as f64 / 1_000.0
+            })
+            .collect();
+        let spread = Spread::of(&figures);
+        report.line(&format!("- µs of CPU per user state {name}: {spread}"));
+        report.data(json!({ "query": name, "us_per_state": figures }));
+        if let Some(at_most) = at_most {
+            report.claim("µs of CPU per user state without details", spread.median, at_most);
+        }
+    }
+    report.write();
+}
+
+/// One query's bytes, for accounts drawn by chance.
+fn request(sig: &str, detail: u8, random: &mut fastrand::Rng) -> Vec<u8> {
+    let users: Vec<String> = (0..BATCH).map(|_| user(random.usize(..USERS))).collect();
+    let body = json!({ "To_Account": users, "IsNeedDetail": detail }).to_string();
+    let path = "/v4/openim/query_online_status";
+    let head = format!(
+        "POST {path}?sdkappid={SDK_APP_ID}&identifier=administrator&usersig={sig}&random=7&contenttype=json HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// One kept-alive HTTP connection.
+struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the gateway listens");
+        stream.set_nodelay(true).expect("no delay");
+        Self {
+            stream,
+            received: vec![0; 1 << 20],
+        }
+    }
+
+    /// Sends a request and reads the whole answer; checks that every account was answered.
+    fn call(&mut self, request: &[u8]) {
+        self.stream.write_all(request).expect("the gateway reads");
+        let mut length = 0;
+        loop {
+            let count = self
+                .stream
+                .read(&mut self.received[length..])
+                .expect("the gateway answers");
+            assert!(count > 0, "the gateway closed the connection");
+            length += count;
+            let received = &self.received[..length];
+            let Some(head) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+                continue;
+            };
+            let text = std::str::from_utf8(&received[..head])
+                .expect("a head is text")
+                .to_lowercase();
+            let body_length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let body_length: usize = body_length.expect("a length").parse().expect("a number");
+            if length < head + 4 + body_length {
+                continue;
+            }
+            let body = &received[head + 4..];
+            let statuses = body.windows(b"\"Status\":\"PushOnline\"".len());
+            let answered = statuses
+                .filter(|bytes| *bytes == b"\"Status\":\"PushOnline\"")
+                .count();
+            assert!(
+                answered >= BATCH,
+                "{answered} of {BATCH} answered: {}",
+                String::from_utf8_lossy(&body[..300])
+            );
+            return;
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the registry has confirmed: it becomes the user's state, and those whom it concerns are told, all in one turn.
+//! Decides nothing any more.
+
+use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, Platform, SessionId};
+use crate::base::time::Now;
+use crate::base::time::millis;
+use crate::logic::Effect;
+use crate::logic::letter::{ToFront, platforms_online};
+use crate::logic::presence::{Standing, after_loss};
+use crate::logic::queue::{Event, Knock};
+use crate::logic::record::{Change, ChangeKind, Commit, Status};
+use crate::logic::session::Phase;
+use crate::logic::state::{ShardState, send};
+use crate::logic::users::{Background, Look};
+use crate::logic::wire::packet::{PROTOCOL, Packet};
+use crate::logic::wire::proto::{self, Code, response};
+use crate::logic::wire::verdict;
+
+impl ShardState {
+    /// Takes a commit into the user's state and tells it.
+    pub(super) fn confirm(
+        &mut self,
+        now: Now,
+        user: u32,
+        commit: &Commit,
+        event: &Event,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(kicked_at_s) = commit.kicked_at_s {
+            self.kicked_at_s.insert(user, kicked_at_s);
+        }
+        for change in &commit.changes {
+            self.counters.changes += 1;
+            self.users.users[user].change = change.number;
+            self.confirm_change(now, user, change, event, out);
+        }
+        if let Event::Kick(request) = event {
+            out.push(Effect::Reply(ToFront::Kicked(*request, Ok(()))));
+        }
+    }
+
+    fn confirm_change(&mut self, now: Now, user: u32, change: &Change, event: &Event, out: &mut Vec<Effect>) {
+        let device = self.users.find_device(user, change.device);
+        match (&change.kind, event) {
+            (ChangeKind::Login { fresh, forced_off }, Event::Login(knock)) => {
+                self.confirm_login(now, user, knock, (change.number, *fresh), forced_off, out);
+            }
+            (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
+            (kind, _) => {
+                let device = device.expect("a device that changes is there until its change is confirmed");
+                self.confirm_loss(now, device, kind, out);
+                if let (ChangeKind::Logout, Event::Logout(key, ..)) = (kind, event) {
+                    self.answer_logout(*key, out);
+                }
+            }
+        }
+    }
+
+    fn confirm_login(
+        &mut self,
+        now: Now,
+        user: u32,
+        knock: &Knock,
+        (session, fresh): (SessionId, ChangeNumber),
+        forced_off: &[(DeviceId, Status)],
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.logins_accepted += 1;
+        for (loser, _) in forced_off {
+            let loser = self
+                .users
+                .find_device(user, *loser)
+                .expect("a loser is there until it is forced off");
+            self.force_off(loser, knock.login.device.platform, out);
+        }
+        let device = match self.users.find_device(user, knock.login.device) {
+            Some(device) => {
+                let old = self.users.devices[device].link;
+                self.close_of(device, old, out);
+                device
+            }
+            None => self.users.add_device(user, knock.login.device, knock.key),
+        };
+        let known = &mut self.users.devices[device];
+        known.set_session(session, fresh);
+        known.login_at = now.wall;
+        self.go_live(now, device, knock, session, platforms_online(forced_off), out);
+    }
+
+    fn force_off(&mut self, loser: u32, winner: Platform, out: &mut Vec<Effect>) {
+        self.counters.forced_off += 1;
+        self.end_by_force(loser, Code::SessionForcedOff, winner as i32, out);
+    }
+
+    /// Ends a device; its connection, if it has one, is told why.
+    fn end_by_force(&mut self, device: u32, code: Code, winner: i32, out: &mut Vec<Effect>) {
+        let key = self.users.devices[device].link;
+        if self.owns(device, key) {
+            let force_offline = proto::ForceOffline {
+                verdict: Some(proto::Verdict::of(code)),
+                winner,
+            };
+            send(key, response::Packet::ForceOffline(force_offline), out);
+            self.close(key, out);
+        }
+        self.remove_device(device);
+    }
+
+    /// The device is Online on this connection from now on, and its terminal is told.
+    pub(super) fn go_live(
+        &mut self,
+        now: Now,
+        device: u32,
+        knock: &Knock,
+        session: SessionId,
+        forced_off: Vec<Platform>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.set_standing(device, Standing::Linked);
+        let known = &mut self.users.devices[device];
+        known.link = knock.key;
+        known.moment = now.instant;
+        known.background = if knock.login.background {
+            Background::Yes
+        } else {
+            Background::No
+        };
+        let due = self.due(device);
+        self.wheel.arm(device, due);
+        if self.sessions.get(knock.key).is_none() {
+            return;
+        }
+        self.set_phase(knock.key, Phase::Live { device });
+        let answer = self.login_answer(now, knock, session, &forced_off);
+        send(knock.key, response::Packet::LoginAnswer(answer), out);
+        let held = self.take_pieces(knock.key);
+        if !held.is_empty() {
+            self.work_off(now, knock.key, held, out);
+        }
+    }
+
+    fn login_answer(
+        &self,
+        now: Now,
+        knock: &Knock,
+        session: SessionId,
+        forced_off: &[Platform],
+    ) -> proto::LoginAnswer {
+        let timeout = self.settings.timeout_of(knock.login.device.platform.class());
+        proto::LoginAnswer {
+            verdict: Some(proto::Verdict::of(Code::Ok)),
+            protocol: PROTOCOL,
+            features: 0,
+            session: session.0,
+            heartbeat_interval_ms: u32::try_from(millis(self.settings.heartbeat_interval))
+                .unwrap_or(u32::MAX),
+            heartbeat_timeout_ms: u32::try_from(millis(timeout)).unwrap_or(u32::MAX),
+            server_time_ms: now.wall.0,
+            forced_off: forced_off.iter().map(|platform| *platform as i32).collect(),
+            ..Default::default()
+        }
+    }
+
+    /// A device lost its link, was silent, expired, was logged out or kicked.
+    fn confirm_loss(&mut self, now: Now, device: u32, kind: &ChangeKind, out: &mut Vec<Effect>) {
+        let class = self.users.devices[device].platform.class();
+        let key = self.users.devices[device].link;
+        match kind {
+            ChangeKind::LinkEnd => {
+                self.counters.link_ends += 1;
+                self.lose(now, device, after_loss(class));
+            }
+            ChangeKind::TimeOut => {
+                self.counters.time_outs += 1;
+                if self.is_live(device, key) {
+                    out.push(Effect::Send(key, verdict::error(Code::Silent)));
+                    self.close(key, out);
+                }
+                self.lose(now, device, after_loss(class));
+            }
+            ChangeKind::Expiry => {
+                self.counters.expiries += 1;
+                self.remove_device(device);
+            }
+            ChangeKind::Logout => {
+                self.counters.logouts += 1;
+                self.remove_device(device);
+            }
+            ChangeKind::Kick => {
+                self.counters.kicked += 1;
+                self.end_by_force(device, Code::SessionKicked, 0, out);
+            }
+            ChangeKind::Login { .. } => unreachable!("a login is no loss"),
+        }
+    }
+
+    fn lose(&mut self, now: Now, device: u32, standing: Standing) {
+        if standing == Standing::Offline {
+            return self.remove_device(device);
+        }
+        self.set_standing(device, standing);
+        let known = &mut self.users.devices[device];
+        known.moment = now.instant;
+        known.look = Look::No;
+        known.background = Background::No;
+        let due = self.due(device);
+        self.wheel.arm(device, due);
+    }
+
+    /// Says goodbye to a terminal that logged out, if it is still there.
+    pub(super) fn answer_logout(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        if self.sessions.phase(key) == Phase::Leaving {
+            out.push(Effect::Send(key, Packet::LogoutAnswer));
+            self.close(key, out);
+        }
+    }
+
+    /// Closes the connection that a device is leaving, without a word.
+    pub(super) fn close_of(&mut self, device: u32, key: ConnKey, out: &mut Vec<Effect>) {
+        if self.owns(device, key) {
+            self.close(key, out);
+        }
+    }
+
+    /// Whether this connection, logged out or not, is still this device's. A key that is still in the table has been
+    /// nobody else's.
+    fn owns(&self, device: u32, key: ConnKey) -> bool {
+        self.is_live(device, key) || self.sessions.phase(key) == Phase::Leaving
+    }
+
+    fn set_standing(&mut self, device: u32, standing: Standing) {
+        let known = &mut self.users.devices[device];
+        let before = std::mem::replace(&mut known.standing, standing);
+        self.count_status(before.status(), standing.status());
+    }
+
+    fn count_status(&mut self, before: Status, after: Status) {
+        match before {
+            Status::Online => self.counters.devices_online_now -= 1,
+            Status::PushOnline => self.counters.devices_push_online_now -= 1,
+            Status::Offline => {}
+        }
+        match after {
+            Status::Online => self.counters.devices_online_now += 1,
+            Status::PushOnline => self.counters.devices_push_online_now += 1,
+            Status::Offline => {}
+        }
+    }
+
+    fn remove_device(&mut self, device: u32) {
+        self.wheel.cancel(device);
+        let gone = self.users.remove_device(device);
+        self.count_status(gone.standing.status(), Status::Offline);
+    }
+}

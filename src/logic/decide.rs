@@ -1,0 +1,354 @@
+//! What an event means for its user, against the user's confirmed state. Changes nothing of that state: what has to
+//! change is proposed to the registry. Only what nobody is told of happens here at once.
+
+use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, SessionId};
+use crate::base::time::{Instant, Now};
+use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
+use crate::logic::policy::{self, Candidate};
+use crate::logic::presence::{self, Next, Standing, Step};
+use crate::logic::queue::{Decision, Event, Knock, Known};
+use crate::logic::record::{Change, ChangeKind, Commit, Ending, Status};
+use crate::logic::session::Phase;
+use crate::logic::state::ShardState;
+use crate::logic::users::{Background, Device, Look};
+use crate::logic::wire::proto::{self, Code};
+use crate::logic::{Effect, LoginRequest};
+
+/// What a login may do.
+enum Right {
+    /// Begin a session that goes back to this change; `None`: to itself.
+    Begin(Option<ChangeNumber>),
+    /// Go on with the session on record, of this device.
+    Keep(u32),
+    /// Nothing: a code, and how the session ended if that is why.
+    No(Code, Option<Ending>),
+}
+
+impl ShardState {
+    pub(super) fn decide(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
+        match event {
+            Event::Login(knock) => self.decide_login(now, user, knock, out),
+            Event::Logout(key, device, session) => {
+                self.decide_logout(now, user, (*key, *device, *session), out)
+            }
+            Event::LinkEnd(key, device) => self.decide_link_end(now, user, *key, *device),
+            Event::Look(device) => self.decide_look(now, user, *device),
+            Event::Kick(_) => self.decide_kick(now, user, event, out),
+            Event::Inspect(_) => self.decide_inspect(now, user, event, out),
+        }
+    }
+
+    fn known(&self, user: u32) -> Known {
+        self.waiting[self.waiting_of(user)].known
+    }
+
+    fn decide_login(&mut self, now: Now, user: u32, knock: &Knock, out: &mut Vec<Effect>) -> Decision {
+        let Knock { key, login, .. } = knock;
+        if self.sessions.get(*key).is_none() {
+            return Decision::Done;
+        }
+        let device = self.users.find_device(user, login.device);
+        let ended_matters = login.session.is_some() && device.is_none();
+        let ended_known = self.waiting[self.waiting_of(user)].ended.is_some();
+        if self.known(user) == Known::No || (ended_matters && !ended_known) {
+            return Decision::Load;
+        }
+        match self.right_of(user, device, login) {
+            Right::No(code, ending) => self.refuse_session(*key, code, ending, out),
+            Right::Keep(device) => self.keep_session(now, device, knock, out),
+            Right::Begin(fresh) => return self.decide_session(now, user, knock, fresh, out),
+        }
+        Decision::Done
+    }
+
+    /// What a login may do, before the policy is asked.
+    fn right_of(&self, user: u32, device: Option<u32>, login: &LoginRequest) -> Right {
+        let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
+        if login.signed_at_s <= kicked_at_s {
+            return Right::No(Code::UsersigKicked, None);
+        }
+        let Some(session) = login.session else {
+            return Right::Begin(None);
+        };
+        if let Some(key) = device {
+            let device = &self.users.devices[key];
+            if session < device.fresh() || device.session < session {
+                return Right::No(Code::SessionUnknown, None);
+            }
+            let class = device.platform.class();
+            return match presence::next(class, self.settings.web_close, device.standing, Step::Resume) {
+                Next::Quiet(_) => Right::Keep(key),
+                Next::Change(_) | Next::Nothing => Right::Begin(Some(device.fresh())),
+            };
+        }
+        let ended = self.waiting[self.waiting_of(user)].ended.iter().flatten();
+        let Some(ended) = ended.into_iter().find(|ended| ended.device == login.device) else {
+            return Right::No(Code::SessionUnknown, None);
+        };
+        if session < ended.fresh || ended.session < session {
+            return Right::No(Code::SessionUnknown, None);
+        }
+        match ended.ending {
+            Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => Right::Begin(Some(ended.fresh)),
+            Ending::Logout => Right::No(Code::SessionLoggedOut, None),
+            Ending::Kick => Right::No(Code::SessionKicked, None),
+            Ending::ForcedOff { .. } => Right::No(Code::SessionForcedOff, Some(ended.ending)),
+        }
+    }
+
+    fn refuse_session(&mut self, key: ConnKey, code: Code, ending: Option<Ending>, out: &mut Vec<Effect>) {
+        if code == Code::UsersigKicked {
+            self.counters.usersigs_refused += 1;
+        }
+        let winner = match ending {
+            Some(Ending::ForcedOff { winner }) => winner as i32,
+            _ => 0,
+        };
+        let verdict = Some(proto::Verdict::of(code));
+        self.refuse_login(
+            key,
+            proto::LoginAnswer {
+                verdict,
+                winner,
+                ..Default::default()
+            },
+            out,
+        );
+    }
+
+    /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
+    fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
+        self.counters.sessions_kept += 1;
+        let old = self.users.devices[device].link;
+        self.close_of(device, old, out);
+        let session = self.users.devices[device].session;
+        self.go_live(now, device, knock, session, Vec::new(), out);
+    }
+
+    /// A login that begins a session: the policy says who must go.
+    fn decide_session(
+        &mut self,
+        now: Now,
+        user: u32,
+        knock: &Knock,
+        fresh: Option<ChangeNumber>,
+        out: &mut Vec<Effect>,
+    ) -> Decision {
+        let candidates: Vec<Candidate> = self
+            .users
+            .devices_of(user)
+            .map(|(_, device)| candidate(device))
+            .collect();
+        let leaving = match policy::admit(&self.settings, knock.login.device, &candidates) {
+            policy::Verdict::Admit(leaving) => leaving,
+            policy::Verdict::Refuse => {
+                self.refuse_session(knock.key, Code::OtherDeviceOnline, None, out);
+                return Decision::Done;
+            }
+        };
+        let status = |id| {
+            let key = self
+                .users
+                .find_device(user, id)
+                .expect("the policy names devices that are there");
+            self.users.devices[key].standing.status()
+        };
+        let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
+        let number = self.users.users[user].change.next();
+        let kind = ChangeKind::Login {
+            fresh: fresh.unwrap_or(number),
+            forced_off,
+        };
+        self.propose(now, user, [(knock.login.device, kind)])
+    }
+
+    fn decide_logout(
+        &mut self,
+        now: Now,
+        user: u32,
+        (link, id, session): (ConnKey, DeviceId, SessionId),
+        out: &mut Vec<Effect>,
+    ) -> Decision {
+        let device = self.users.find_device(user, id);
+        if let Some(key) = device.filter(|key| self.users.devices[*key].session == session) {
+            return self.step(now, key, Step::Logout, ChangeKind::Logout);
+        }
+        // The session ended while the logout waited: that is what the terminal wants.
+        self.answer_logout(link, out);
+        Decision::Done
+    }
+
+    fn decide_link_end(&mut self, now: Now, user: u32, link: ConnKey, id: DeviceId) -> Decision {
+        let Some(key) = self.users.find_device(user, id) else {
+            return Decision::Done;
+        };
+        let device = &mut self.users.devices[key];
+        if device.link != link {
+            return Decision::Done;
+        }
+        device.background = Background::No;
+        let next = presence::next(
+            id.platform.class(),
+            self.settings.web_close,
+            device.standing,
+            Step::LinkEnd,
+        );
+        if let Next::Quiet(standing) = next {
+            device.standing = standing;
+        }
+        self.step(now, key, Step::LinkEnd, ChangeKind::LinkEnd)
+    }
+
+    /// A device's alarm rang a while ago. It may have been heard since.
+    fn decide_look(&mut self, now: Now, user: u32, id: DeviceId) -> Decision {
+        let Some(key) = self.users.find_device(user, id) else {
+            return Decision::Done;
+        };
+        let due = self.due(key);
+        if due > now.instant {
+            self.users.devices[key].look = Look::No;
+            self.wheel.arm(key, due);
+            return Decision::Done;
+        }
+        match self.users.devices[key].standing {
+            Standing::PushOnline => self.step(now, key, Step::Expiry, ChangeKind::Expiry),
+            Standing::Offline | Standing::Linked | Standing::Unlinked => {
+                self.step(now, key, Step::TimeOut, ChangeKind::TimeOut)
+            }
+        }
+    }
+
+    /// Proposes one step of one device, if the table says that it is a change.
+    fn step(&self, now: Now, key: u32, step: Step, kind: ChangeKind) -> Decision {
+        let device = &self.users.devices[key];
+        match presence::next(
+            device.platform.class(),
+            self.settings.web_close,
+            device.standing,
+            step,
+        ) {
+            Next::Change(_) => self.propose(now, device.user, [(device.id(), kind)]),
+            Next::Quiet(_) | Next::Nothing => Decision::Done,
+        }
+    }
+
+    fn decide_kick(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
+        let Event::Kick(request) = event else {
+            unreachable!("asked for a kick only")
+        };
+        match self.known(user) {
+            Known::No => Decision::Load,
+            Known::NoAccount => {
+                out.push(Effect::Reply(ToFront::Kicked(
+                    *request,
+                    Err(KickError::UnknownAccount),
+                )));
+                Decision::Done
+            }
+            Known::Resident => {
+                let devices = self
+                    .users
+                    .devices_of(user)
+                    .map(|(_, device)| (device.id(), ChangeKind::Kick));
+                let Decision::Commit(mut commit) = self.propose(now, user, devices) else {
+                    unreachable!("what is proposed is a commit")
+                };
+                commit.kicked_at_s = Some(now.wall.seconds());
+                Decision::Commit(commit)
+            }
+        }
+    }
+
+    /// Changes of a user, numbered from its last one on.
+    fn propose(
+        &self,
+        now: Now,
+        user: u32,
+        changes: impl IntoIterator<Item = (DeviceId, ChangeKind)>,
+    ) -> Decision {
+        let user = &self.users.users[user];
+        let mut number = user.change;
+        let changes = changes.into_iter().map(|(device, kind)| {
+            number = number.next();
+            Change {
+                number,
+                at: now.wall,
+                device,
+                kind,
+            }
+        });
+        let changes = changes.collect();
+        Decision::Commit(Box::new(Commit {
+            user: user.id,
+            changes,
+            kicked_at_s: None,
+        }))
+    }
+
+    fn decide_inspect(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
+        let Event::Inspect(request) = event else {
+            unreachable!("asked for an inspection only")
+        };
+        let inspection = match self.known(user) {
+            Known::No => return Decision::Load,
+            Known::NoAccount => None,
+            Known::Resident => Some(Box::new(self.inspection(now, user))),
+        };
+        out.push(Effect::Reply(ToFront::Inspected(*request, inspection)));
+        Decision::Done
+    }
+
+    /// All that is known of a resident user.
+    pub(super) fn inspection(&self, now: Now, user: u32) -> Inspection {
+        let devices = self.users.devices_of(user).map(|(_, device)| DeviceInspection {
+            device: device.id(),
+            status: device.standing.status(),
+            session: device.session,
+            login_at: device.login_at,
+            heard_at: now.wall_at(device.moment),
+            link: self.link_inspection(device),
+        });
+        let user = &self.users.users[user];
+        Inspection {
+            user: user.id,
+            change: user.change,
+            devices: devices.collect(),
+        }
+    }
+
+    fn link_inspection(&self, device: &Device) -> Option<LinkInspection> {
+        let session = self.sessions.get(device.link)?;
+        Some(LinkInspection {
+            address: session.peer.address,
+            transport: session.peer.transport,
+            sdk_version: self.versions.text(session.sdk_version).to_owned(),
+            app_version: self.versions.text(session.app_version).to_owned(),
+            background: device.background == Background::Yes,
+        })
+    }
+
+    /// When the device's alarm is due: its time-out, or the end of its PushOnline.
+    pub(super) fn due(&self, key: u32) -> Instant {
+        let device = &self.users.devices[key];
+        let after = match device.standing {
+            Standing::PushOnline => self.settings.push_online,
+            Standing::Offline | Standing::Linked | Standing::Unlinked => {
+                self.settings.timeout_of(device.platform.class())
+            }
+        };
+        device.moment.after(after)
+    }
+
+    /// Whether this connection is the one that the device lives on.
+    pub(super) fn is_live(&self, device: u32, link: ConnKey) -> bool {
+        self.sessions.phase(link) == Phase::Live { device }
+    }
+}
+
+fn candidate(device: &Device) -> Candidate {
+    Candidate {
+        device: device.id(),
+        linked: device.standing == Standing::Linked,
+        fresh: device.fresh().0,
+    }
+}

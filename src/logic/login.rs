@@ -1,0 +1,190 @@
+//! A login before it is its user's: read, checked, and let in here or sent home with its connection. Knows nothing of
+//! the user's other devices.
+
+use crate::base::ids::{ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
+use crate::base::limits::VERSION_BYTES_MAX;
+use crate::base::time::Now;
+use crate::logic::session::Phase;
+use crate::logic::state::{ShardState, send};
+use crate::logic::usersig::Fault;
+use crate::logic::wire::packet::PROTOCOL;
+use crate::logic::wire::proto::{self, Code, response};
+use crate::logic::{Arrival, Effect, LoginRequest};
+
+/// Why a login is refused before it is anyone's.
+enum Refusal {
+    Protocol,
+    /// Which field, and its bounds.
+    Field(&'static str),
+    UserSig(Fault),
+}
+
+impl ShardState {
+    /// Reads a login, then lets it in here or sends it home.
+    pub(super) fn log_in(
+        &mut self,
+        now: Now,
+        key: ConnKey,
+        login: proto::Login,
+        behind: &[u8],
+        out: &mut Vec<Effect>,
+    ) {
+        let login = match self.check_login(now, login) {
+            Ok(login) => login,
+            Err(refusal) => return self.refuse_stranger(key, refusal, out),
+        };
+        let peer = self
+            .sessions
+            .get(key)
+            .expect("the connection that sent the login")
+            .peer;
+        let home = login.user.home(self.place.shards);
+        let leftover = if home == self.place.shard {
+            Vec::new()
+        } else {
+            behind.to_vec()
+        };
+        let arrival = Arrival {
+            peer,
+            login,
+            leftover,
+        };
+        if home == self.place.shard {
+            return self.knock(now, key, arrival, out);
+        }
+        self.counters.connections_moved += 1;
+        self.counters.connections_now -= 1;
+        self.set_phase(key, Phase::Moving);
+        out.push(Effect::Move(key, home, Box::new(arrival)));
+    }
+
+    /// A connection that came home waits for its user's turn.
+    pub(super) fn knock(&mut self, now: Now, key: ConnKey, arrival: Arrival, out: &mut Vec<Effect>) {
+        let (sdk_version, app_version) = (
+            self.versions.intern(&arrival.login.sdk_version),
+            self.versions.intern(&arrival.login.app_version),
+        );
+        let session = self.sessions.get_mut(key).expect("the connection that came home");
+        (session.sdk_version, session.app_version) = (sdk_version, app_version);
+        out.push(Effect::Stay(key));
+        let Arrival { login, leftover, .. } = arrival;
+        self.enqueue_login(key, login, out);
+        if !leftover.is_empty() {
+            self.received(now, key, &leftover, out);
+        }
+    }
+
+    fn check_login(&mut self, now: Now, login: proto::Login) -> Result<LoginRequest, Refusal> {
+        let invalid = Refusal::Field;
+        if login.protocol != PROTOCOL {
+            return Err(Refusal::Protocol);
+        }
+        let platform = platform(login.platform()).ok_or(invalid("platform: one of the seven"))?;
+        let instance = InstanceId::new(login.instance).ok_or(invalid("instance: not 0"))?;
+        if !is_version(&login.sdk_version) || !is_version(&login.app_version) {
+            return Err(invalid(
+                "sdk_version, app_version: at most 32 bytes of printable ASCII each",
+            ));
+        }
+        let user = UserId::new(login.user_id.as_bytes())
+            .map_err(|_| invalid("user_id: 1 to 32 bytes of printable ASCII"))?;
+        let app = (self.settings.sdk_app_id, &*self.settings.keys);
+        let claims = self.verifier.verify(now.wall, app, &user, &login.user_sig);
+        let claims = claims.map_err(Refusal::UserSig)?;
+        Ok(LoginRequest {
+            user,
+            device: DeviceId { platform, instance },
+            session: (login.session != 0).then_some(SessionId { 0: login.session }),
+            signed_at_s: claims.signed_at_s,
+            sdk_version: login.sdk_version,
+            app_version: login.app_version,
+            background: login.background,
+        })
+    }
+
+    fn refuse_stranger(&mut self, key: ConnKey, refusal: Refusal, out: &mut Vec<Effect>) {
+        let answer = match refusal {
+            Refusal::Protocol => {
+                self.counters.protocols_unsupported += 1;
+                let (protocol_min, protocol_max) = (PROTOCOL, PROTOCOL);
+                proto::LoginAnswer {
+                    protocol_min,
+                    protocol_max,
+                    ..refusal_of(Code::ProtocolUnsupported)
+                }
+            }
+            Refusal::Field(field) => {
+                self.counters.fields_invalid += 1;
+                let text = format!("a field of the login is out of its bounds: {field}");
+                let verdict = Some(proto::Verdict::with_text(Code::FieldInvalid, text));
+                proto::LoginAnswer {
+                    verdict,
+                    ..Default::default()
+                }
+            }
+            Refusal::UserSig(fault) => {
+                self.counters.usersigs_refused += 1;
+                refusal_of(code_of(fault))
+            }
+        };
+        self.refuse_login(key, answer, out);
+    }
+
+    /// Answers a login that is not let in, and closes.
+    pub(super) fn refuse_login(&mut self, key: ConnKey, answer: proto::LoginAnswer, out: &mut Vec<Effect>) {
+        self.counters.logins_refused += 1;
+        if self.sessions.get(key).is_some() {
+            send(key, response::Packet::LoginAnswer(answer), out);
+            self.close(key, out);
+        }
+    }
+
+    /// Refuses a login because something is full.
+    pub(super) fn refuse_busy(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        self.counters.logins_busy += 1;
+        self.refuse_for_now(key, Code::Busy, out);
+    }
+
+    /// Refuses a login that may be tried again soon.
+    pub(super) fn refuse_for_now(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
+        let verdict = proto::Verdict::of(code).after_ms(self.retry_after_ms());
+        self.refuse_login(
+            key,
+            proto::LoginAnswer {
+                verdict: Some(verdict),
+                ..Default::default()
+            },
+            out,
+        );
+    }
+}
+
+/// The answer to a login that is refused with a code that says all.
+fn refusal_of(code: Code) -> proto::LoginAnswer {
+    proto::LoginAnswer {
+        verdict: Some(proto::Verdict::of(code)),
+        ..Default::default()
+    }
+}
+
+fn platform(platform: proto::Platform) -> Option<Platform> {
+    Platform::ALL
+        .into_iter()
+        .find(|ours| *ours as i32 == platform as i32)
+}
+
+fn is_version(text: &str) -> bool {
+    text.len() <= VERSION_BYTES_MAX && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+fn code_of(fault: Fault) -> Code {
+    match fault {
+        Fault::Empty => Code::UsersigEmpty,
+        Fault::Unreadable => Code::UsersigUnreadable,
+        Fault::WrongApp => Code::UsersigWrongApp,
+        Fault::WrongUser => Code::UsersigWrongUser,
+        Fault::Expired => Code::UsersigExpired,
+        Fault::NoKey => Code::UsersigNoKey,
+        Fault::WrongSignature => Code::UsersigWrongSignature,
+    }
+}

@@ -1,0 +1,212 @@
+//! Who may be online together. Pure: sees the devices that are not Offline, names those that must go.
+
+use crate::base::ids::{Class, DeviceId, Platform};
+use crate::logic::settings::{Conflict, Policy, Settings};
+
+/// A device that is not Offline, as the policy sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which.
+    pub device: DeviceId,
+    /// Whether it has a connection.
+    pub linked: bool,
+    /// The number of its fresh login: the lower, the older.
+    pub fresh: u64,
+}
+
+/// What a login finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may; these must go.
+    Admit(Vec<DeviceId>),
+    /// It may not: a device with a connection is in the way.
+    Refuse,
+}
+
+/// What the login of `newcomer` means for the user's other devices.
+#[must_use]
+pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> Verdict {
+    let others: Vec<Candidate> = devices
+        .iter()
+        .filter(|other| other.device != newcomer)
+        .copied()
+        .collect();
+    let mut leaving = wrong_platforms(settings.policy, newcomer.platform, &others);
+    leaving.extend(surplus(
+        settings.instances_of(newcomer.platform),
+        newcomer.platform,
+        &others,
+    ));
+    let blocked = leaving.iter().any(|device| device.linked);
+    if settings.conflict == Conflict::OldestWins && blocked {
+        return Verdict::Refuse;
+    }
+    Verdict::Admit(leaving.iter().map(|device| device.device).collect())
+}
+
+/// Platforms that share one place under a policy. `None`: the platform has a place of its own.
+fn place(policy: Policy, platform: Platform) -> Option<u8> {
+    match (policy, platform.class()) {
+        (Policy::Single, _) => Some(0),
+        (Policy::Dual, Class::Web) | (Policy::Triple, Class::Web) => Some(2),
+        (Policy::Dual, Class::Mobile | Class::Desktop) | (Policy::Triple, Class::Mobile) => Some(0),
+        (Policy::Triple, Class::Desktop) => Some(1),
+        (Policy::Multi, _) => None,
+    }
+}
+
+/// All devices of the platforms that may not stay: in the newcomer's place every other platform; in each other place
+/// all but the best one (there can be more only after the policy was changed).
+fn wrong_platforms(policy: Policy, newcomer: Platform, others: &[Candidate]) -> Vec<Candidate> {
+    let stays = |platform: Platform| match place(policy, platform) {
+        None => true,
+        shared if shared == place(policy, newcomer) => platform == newcomer,
+        shared => {
+            let rivals = others
+                .iter()
+                .filter(|other| place(policy, other.device.platform) == shared);
+            rivals
+                .max_by_key(|other| rank(other))
+                .is_some_and(|best| best.device.platform == platform)
+        }
+    };
+    others
+        .iter()
+        .filter(|other| !stays(other.device.platform))
+        .copied()
+        .collect()
+}
+
+/// The devices of the newcomer's platform beyond its limit.
+fn surplus(instances: usize, newcomer: Platform, others: &[Candidate]) -> Vec<Candidate> {
+    let mut same: Vec<Candidate> = others
+        .iter()
+        .filter(|other| other.device.platform == newcomer)
+        .copied()
+        .collect();
+    same.sort_by_key(rank);
+    let leaving = (same.len() + 1).saturating_sub(instances);
+    same.truncate(leaving);
+    same
+}
+
+/// The lower goes first: those without a connection, then the one whose fresh login is oldest.
+fn rank(device: &Candidate) -> (bool, u64) {
+    (device.linked, device.fresh)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::base::ids::InstanceId;
+
+    fn device(platform: Platform, instance: u64, linked: bool) -> Candidate {
+        let device = DeviceId {
+            platform,
+            instance: InstanceId::new(instance).unwrap(),
+        };
+        Candidate {
+            device,
+            linked,
+            fresh: instance,
+        }
+    }
+
+    fn name(device: DeviceId) -> String {
+        format!("{}{}", device.platform.name(), device.instance)
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let mut table = String::new();
+        for policy in [Policy::Single, Policy::Dual, Policy::Triple, Policy::Multi] {
+            for there in Platform::ALL {
+                write!(table, "{policy:?}: {} is online, a login on", there.name()).unwrap();
+                for newcomer in Platform::ALL {
+                    let settings = Settings {
+                        policy,
+                        ..Settings::default()
+                    };
+                    let others = [device(there, 1, true)];
+                    let stays = admit(&settings, device(newcomer, 2, true).device, &others)
+                        == Verdict::Admit(Vec::new());
+                    write!(
+                        table,
+                        " {}:{}",
+                        newcomer.name(),
+                        if stays { "both" } else { "new" }
+                    )
+                    .unwrap();
+                }
+                table.push('\n');
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    fn check(settings: &Settings, newcomer: (Platform, u64), there: &[Candidate], expected: Option<&[&str]>) {
+        let found = match admit(settings, device(newcomer.0, newcomer.1, true).device, there) {
+            Verdict::Admit(leaving) => Some(leaving.into_iter().map(name).collect::<Vec<_>>()),
+            Verdict::Refuse => None,
+        };
+        let expected = expected.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn of_its_own_platform_the_unlinked_go_first_then_the_oldest() {
+        use Platform::IPhone;
+        let settings = Settings {
+            instances: [3; 7],
+            ..Settings::default()
+        };
+        let there = [
+            device(IPhone, 1, true),
+            device(IPhone, 2, true),
+            device(IPhone, 3, false),
+        ];
+        check(&settings, (IPhone, 9), &there[..2], Some(&[]));
+        check(&settings, (IPhone, 9), &there, Some(&["iPhone3"]));
+        check(
+            &Settings::default(),
+            (IPhone, 9),
+            &there,
+            Some(&["iPhone3", "iPhone1", "iPhone2"]),
+        );
+        check(&Settings::default(), (IPhone, 1), &there[..1], Some(&[]));
+    }
+
+    #[test]
+    fn after_a_policy_change_the_best_platform_keeps_its_place() {
+        use Platform::{Android, Linux, Mac, Web};
+        let settings = Settings {
+            policy: Policy::Dual,
+            ..Settings::default()
+        };
+        let there = [
+            device(Android, 5, false),
+            device(Mac, 1, true),
+            device(Linux, 2, true),
+        ];
+        check(&settings, (Web, 9), &there, Some(&["Android5", "Mac1"]));
+    }
+
+    #[test]
+    fn the_oldest_wins_only_with_a_connection() {
+        use Platform::{Android, Windows};
+        let settings = Settings {
+            conflict: Conflict::OldestWins,
+            ..Settings::default()
+        };
+        check(&settings, (Android, 9), &[device(Windows, 1, true)], None);
+        check(
+            &settings,
+            (Android, 9),
+            &[device(Windows, 1, false)],
+            Some(&["Windows1"]),
+        );
+        check(&settings, (Windows, 1), &[device(Windows, 1, true)], Some(&[]));
+    }
+}

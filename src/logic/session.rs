@@ -1,0 +1,201 @@
+//! One connection, as the shard's decisions see it: the picture, the enum and the table. Never decides about users.
+//!
+//! ```text
+//!  Opened ─▶ Greeting ──login──▶ Moving ──▶ (another shard)
+//!               │                  │ no room there: refused, closed
+//!               └──login──┐
+//!  Arrived ───────────────┴──▶ Waiting ──answered──▶ Live ──logout──▶ Leaving ──answered──▶ closed
+//!                                 └──refused──▶ closed    └──mistake, silence, forced off──▶ closed
+//! ```
+//! Waiting is both loading (the user is not resident) and confirming (the registry has the change): the user's own
+//! queue knows which.
+
+use crate::base::ids::ConnKey;
+use crate::logic::Peer;
+use crate::logic::versions::VersionId;
+use crate::logic::wire::packet::Incoming;
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No connection.
+    Free,
+    /// Its login has not come.
+    Greeting,
+    /// On its way to its home shard.
+    Moving,
+    /// Its login waits for this user's turn, or for the registry.
+    Waiting { user: u32 },
+    /// Logged in as this device.
+    Live { device: u32 },
+    /// Its logout waits.
+    Leaving,
+}
+
+/// One connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    pub(super) phase: Phase,
+    pub(super) generation: u32,
+    pub(super) peer: Peer,
+    pub(super) sdk_version: VersionId,
+    pub(super) app_version: VersionId,
+    pub(super) pieces: Pieces,
+}
+
+/// Whether bytes of this connection are kept: the first part of a frame, or what came behind a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    None,
+    Kept,
+}
+
+// The budget of an idle connection.
+const _: () = assert!(size_of::<Session>() <= 36);
+
+/// What a packet means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The login.
+    LogIn,
+    /// Answered at once.
+    Beat,
+    /// Ends the session.
+    LogOut,
+    /// Sets the background flag.
+    Note,
+    /// Nothing; counted.
+    Ignore,
+    /// Waits for the login's answer.
+    Hold,
+    /// A mistake: one error packet, then the close.
+    Refuse(Mistake),
+}
+
+/// What a terminal can do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mistake {
+    FrameTooLarge,
+    Malformed,
+    LoginFirst,
+    AlreadyLoggedIn,
+    TooEager,
+}
+
+/// The table.
+pub(super) fn meaning(phase: Phase, packet: &Incoming) -> Meaning {
+    match (phase, packet) {
+        (Phase::Greeting, Incoming::Login(_)) => Meaning::LogIn,
+        (
+            Phase::Greeting,
+            Incoming::Heartbeat | Incoming::Logout | Incoming::Background(_) | Incoming::Unknown,
+        ) => Meaning::Refuse(Mistake::LoginFirst),
+        (Phase::Waiting { .. }, _) => Meaning::Hold,
+        (Phase::Live { .. }, Incoming::Login(_)) => Meaning::Refuse(Mistake::AlreadyLoggedIn),
+        (Phase::Live { .. }, Incoming::Heartbeat) => Meaning::Beat,
+        (Phase::Live { .. }, Incoming::Logout) => Meaning::LogOut,
+        (Phase::Live { .. }, Incoming::Background(_)) => Meaning::Note,
+        (Phase::Live { .. }, Incoming::Unknown) => Meaning::Ignore,
+        (Phase::Free | Phase::Moving | Phase::Leaving, _) => Meaning::Ignore,
+    }
+}
+
+/// The connections of a shard, each in the slot that the engine gave it.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    slots: Vec<Option<Session>>,
+}
+
+impl Sessions {
+    /// Room for `connections_max`; what is not used costs no memory.
+    pub(super) fn new(connections_max: u32) -> Self {
+        Self {
+            slots: Vec::with_capacity(connections_max as usize),
+        }
+    }
+
+    /// A new connection takes its slot.
+    pub(super) fn put(&mut self, key: ConnKey, session: Session) {
+        let slot = key.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, None);
+        }
+        self.slots[slot] = Some(session);
+    }
+
+    /// The connection, unless it is gone and another has its slot.
+    pub(super) fn get(&self, key: ConnKey) -> Option<&Session> {
+        self.slots
+            .get(key.slot as usize)?
+            .as_ref()
+            .filter(|session| session.generation == key.generation)
+    }
+
+    /// The connection, unless it is gone and another has its slot.
+    pub(super) fn get_mut(&mut self, key: ConnKey) -> Option<&mut Session> {
+        self.slots
+            .get_mut(key.slot as usize)?
+            .as_mut()
+            .filter(|session| session.generation == key.generation)
+    }
+
+    /// The phase of a connection; [`Phase::Free`] if it is gone.
+    pub(super) fn phase(&self, key: ConnKey) -> Phase {
+        self.get(key).map_or(Phase::Free, |session| session.phase)
+    }
+
+    /// Forgets the connection. Gives what it was, unless it is gone already.
+    pub(super) fn take(&mut self, key: ConnKey) -> Option<Session> {
+        let session = *self.get(key)?;
+        self.slots[key.slot as usize] = None;
+        Some(session)
+    }
+
+    /// Every connection there is.
+    pub(super) fn keys(&self) -> Vec<ConnKey> {
+        let slots = self.slots.iter().zip(0_u32..);
+        let taken = slots.filter_map(|(session, slot)| {
+            session.as_ref().map(|session| ConnKey {
+                slot,
+                generation: session.generation,
+            })
+        });
+        taken.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_whole_table() {
+        let phases = [
+            Phase::Free,
+            Phase::Greeting,
+            Phase::Moving,
+            Phase::Waiting { user: 0 },
+            Phase::Live { device: 0 },
+            Phase::Leaving,
+        ];
+        let packets = [
+            Incoming::Login(Box::default()),
+            Incoming::Heartbeat,
+            Incoming::Logout,
+            Incoming::Background(true),
+            Incoming::Unknown,
+        ];
+        let mut table = String::new();
+        for phase in phases {
+            for packet in &packets {
+                let name = format!("{packet:?}");
+                let name = name.split('(').next().unwrap();
+                let phase_name = format!("{phase:?}");
+                writeln!(table, "{phase_name:<22} {name:<11} {:?}", meaning(phase, packet)).unwrap();
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+}

@@ -1,0 +1,237 @@
+//! Everything one shard knows. Hands each input to the connection or the user it concerns, then lets the users that
+//! have something to decide go on. What is decided, and how it shows, stands in the neighbours.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::base::arena::Arena;
+use crate::base::counters::Counters;
+use crate::base::ids::{ConnKey, ShardId};
+use crate::base::limits::ALARMS_PER_TURN_MAX;
+use crate::base::time::{Instant, Now, millis};
+use crate::base::wheel::Wheel;
+use crate::logic::letter::ToShard;
+use crate::logic::queue::Waiting;
+use crate::logic::session::{Phase, Sessions};
+use crate::logic::settings::Settings;
+use crate::logic::users::Users;
+use crate::logic::usersig::Verifier;
+use crate::logic::versions::Versions;
+use crate::logic::wire::packet::Packet;
+use crate::logic::wire::proto::{self, Code, response};
+use crate::logic::{Effect, Input};
+
+/// Where a shard stands among the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Which shard it is.
+    pub shard: ShardId,
+    /// How many there are in all.
+    pub shards: u16,
+    /// Connections it can hold.
+    pub connections_max: u32,
+}
+
+/// One shard's users and connections, and what waits.
+#[derive(Debug)]
+pub struct ShardState {
+    pub(super) place: Place,
+    pub(super) settings: Arc<Settings>,
+    pub(super) sessions: Sessions,
+    pub(super) users: Users,
+    /// The devices' alarms.
+    pub(super) wheel: Wheel,
+    /// When each new connection must have logged in, in this order.
+    pub(super) login_deadlines: VecDeque<(Instant, ConnKey)>,
+    /// Bytes kept for a connection, by its slot: the first part of a frame, or what came behind its login.
+    pub(super) pieces: HashMap<u32, Vec<u8>>,
+    /// What waits for users. Few users have anything waiting.
+    pub(super) waiting: Arena<Waiting>,
+    /// Unix second of the last kick, of the users here that were ever kicked.
+    pub(super) kicked_at_s: HashMap<u32, u64>,
+    /// Users with something to decide in this turn.
+    pub(super) ready: VecDeque<u32>,
+    /// Users whose turn came when the registry had no room, in this order.
+    pub(super) starved: VecDeque<u32>,
+    /// Users whose change failed, by when it is tried again.
+    pub(super) retries: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// Asked of the registry and not answered.
+    pub(super) in_flight: usize,
+    pub(super) versions: Versions,
+    pub(super) verifier: Verifier,
+    pub(super) random: fastrand::Rng,
+    pub(super) counters: Counters,
+    pub(super) running: Running,
+}
+
+/// Whether new connections are welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    Yes,
+    Stopping,
+}
+
+impl ShardState {
+    /// A shard without users. `seed` feeds all its randomness.
+    #[must_use]
+    pub fn new(now: Now, seed: u64, place: Place, settings: Arc<Settings>) -> Self {
+        Self {
+            place,
+            settings,
+            sessions: Sessions::new(place.connections_max),
+            users: Users::new(seed),
+            wheel: Wheel::new(now.instant),
+            login_deadlines: VecDeque::new(),
+            pieces: HashMap::new(),
+            waiting: Arena::default(),
+            kicked_at_s: HashMap::new(),
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            retries: BinaryHeap::new(),
+            in_flight: 0,
+            versions: Versions::default(),
+            verifier: Verifier::default(),
+            random: fastrand::Rng::with_seed(seed),
+            counters: Counters::default(),
+            running: Running::Yes,
+        }
+    }
+
+    /// Something happened: appends to `out` what is to be done, in this order.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Vec<Effect>) {
+        match input {
+            Input::Opened(key, peer) => self.opened(now, key, peer, out),
+            Input::Arrived(key, arrival) => self.arrived(now, key, *arrival, out),
+            Input::Received(key, bytes) => self.received(now, key, bytes, out),
+            Input::Closed(key, loss) => self.closed(key, loss),
+            Input::Stayed(key) => self.stayed(key, out),
+            Input::Letter(letter) => self.letter(now, letter, out),
+        }
+        self.go_on(now, out);
+    }
+
+    /// Time passed: alarms that are due ring, at most [`ALARMS_PER_TURN_MAX`] of them a call.
+    pub fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some((due, key)) = self.login_deadlines.front().copied() {
+            if self.sessions.phase(key) == Phase::Greeting {
+                if due > now.instant {
+                    break;
+                }
+                self.counters.login_deadlines += 1;
+                self.refuse(key, Code::LoginTooLate, out);
+            }
+            self.login_deadlines.pop_front();
+        }
+        while let Some(Reverse((due, user))) = self.retries.peek().copied() {
+            if due > now.instant {
+                break;
+            }
+            self.retries.pop();
+            self.retry(user);
+        }
+        if self.running == Running::Yes {
+            self.ring_alarms(now);
+        }
+        self.go_on(now, out);
+    }
+
+    fn ring_alarms(&mut self, now: Now) {
+        for _ in 0..ALARMS_PER_TURN_MAX {
+            let Some(device) = self.wheel.pop(now.instant) else {
+                break;
+            };
+            let due = self.due(device);
+            if due > now.instant {
+                self.wheel.arm(device, due);
+            } else {
+                self.look_at(device);
+            }
+        }
+    }
+
+    /// When [`ShardState::expire`] has something to do next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let login = self.login_deadlines.front().map(|(due, _)| *due);
+        let retry = self.retries.peek().map(|Reverse((due, _))| *due);
+        [login, retry, self.wheel.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What the shard has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How much of this shard the registry has not answered: a shard that stops waits for 0.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn letter(&mut self, now: Now, letter: ToShard, out: &mut Vec<Effect>) {
+        match letter {
+            ToShard::Loaded(user, answer) => self.loaded(user.0, answer, out),
+            ToShard::Committed(user, answer) => self.committed(now, user.0, answer, out),
+            ToShard::Query(request, users) => self.query(request, users, out),
+            ToShard::Kick(request, user) => self.kick(request, user, out),
+            ToShard::Inspect(request, user) => self.inspect(now, request, user, out),
+            ToShard::Stop => self.stop(out),
+        }
+    }
+
+    /// Says goodbye to everyone. Nothing is recorded: the devices stay what they are.
+    fn stop(&mut self, out: &mut Vec<Effect>) {
+        self.running = Running::Stopping;
+        for key in self.sessions.keys() {
+            if self.sessions.phase(key) != Phase::Moving {
+                self.say_goodbye(key, out);
+            }
+        }
+    }
+
+    /// Tells a terminal that the gateway stops, and closes.
+    pub(super) fn say_goodbye(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        let verdict = proto::Verdict::of(Code::Stopping).after_ms(self.retry_after_ms());
+        let go_away = proto::GoAway {
+            verdict: Some(verdict),
+            reason: proto::go_away::Reason::Stop.into(),
+        };
+        send(key, response::Packet::GoAway(go_away), out);
+        self.close(key, out);
+    }
+
+    /// Closes a connection that logic has no more to do with.
+    pub(super) fn close(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        if self.forget(key) {
+            out.push(Effect::Close(key));
+        }
+    }
+
+    /// Drops what is known of a connection. Says whether there was anything.
+    pub(super) fn forget(&mut self, key: ConnKey) -> bool {
+        let Some(session) = self.sessions.take(key) else {
+            return false;
+        };
+        if session.pieces == super::session::Pieces::Kept {
+            self.pieces.remove(&key.slot);
+        }
+        self.counters.connections_now -= 1;
+        true
+    }
+
+    /// A random wait around the setting, so that a refused crowd does not come back as one.
+    pub(super) fn retry_after_ms(&mut self) -> u32 {
+        let middle = millis(self.settings.retry_after);
+        u32::try_from(self.random.u64(middle / 2..=middle + middle / 2)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Puts any packet on its way.
+pub(super) fn send(key: ConnKey, packet: response::Packet, out: &mut Vec<Effect>) {
+    out.push(Effect::Send(key, Packet::Response(Box::new(packet))));
+}

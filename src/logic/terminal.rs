@@ -1,0 +1,254 @@
+//! What terminals do: connect, send bytes, go. Turns bytes into packets and packets into logins, heartbeats and
+//! goodbyes; what these mean for a user is decided elsewhere.
+
+use crate::base::ids::{ConnKey, DeviceId};
+use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use crate::base::time::Now;
+use crate::logic::queue::Event;
+use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, meaning};
+use crate::logic::state::{Running, ShardState};
+use crate::logic::users::Background;
+use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
+use crate::logic::wire::proto::Code;
+use crate::logic::wire::{frame, packet, verdict};
+use crate::logic::{Arrival, Effect, LinkLoss, Peer};
+
+impl ShardState {
+    pub(super) fn opened(&mut self, now: Now, key: ConnKey, peer: Peer, out: &mut Vec<Effect>) {
+        self.counters.connections_opened += 1;
+        self.take_in(key, peer, Phase::Greeting);
+        if self.running == Running::Stopping {
+            return self.say_goodbye(key, out);
+        }
+        self.login_deadlines
+            .push_back((now.instant.after(self.settings.login_deadline), key));
+    }
+
+    pub(super) fn arrived(&mut self, now: Now, key: ConnKey, arrival: Arrival, out: &mut Vec<Effect>) {
+        self.counters.connections_arrived += 1;
+        self.take_in(key, arrival.peer, Phase::Greeting);
+        if self.running == Running::Stopping {
+            return self.say_goodbye(key, out);
+        }
+        self.knock(now, key, arrival, out);
+    }
+
+    fn take_in(&mut self, key: ConnKey, peer: Peer, phase: Phase) {
+        self.counters.connections_now += 1;
+        let version = self.versions.intern("");
+        let session = Session {
+            phase,
+            generation: key.generation,
+            peer,
+            sdk_version: version,
+            app_version: version,
+            pieces: Pieces::None,
+        };
+        self.sessions.put(key, session);
+    }
+
+    /// The connection could not be handed to its home.
+    pub(super) fn stayed(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        if self.sessions.phase(key) == Phase::Moving {
+            self.counters.connections_now += 1;
+            self.counters.moves_refused += 1;
+            self.refuse_busy(key, out);
+        }
+    }
+
+    pub(super) fn closed(&mut self, key: ConnKey, loss: LinkLoss) {
+        if loss == LinkLoss::SlowReader {
+            self.counters.slow_readers += 1;
+        }
+        self.lose_link(key);
+        self.forget(key);
+    }
+
+    /// The connection is gone, or about to be: its device, if it has one, has to know.
+    pub(super) fn lose_link(&mut self, key: ConnKey) {
+        match self.sessions.phase(key) {
+            Phase::Free | Phase::Greeting | Phase::Moving | Phase::Leaving => {}
+            Phase::Live { device } => {
+                let Device { user, id } = self.device_of(device);
+                self.enqueue(user, Event::LinkEnd(key, id));
+            }
+            Phase::Waiting { user } => {
+                if let Some(id) = self.confirming(user, key) {
+                    self.enqueue(user, Event::LinkEnd(key, id));
+                }
+            }
+        }
+    }
+
+    fn device_of(&self, device: u32) -> Device {
+        let device = &self.users.devices[device];
+        Device {
+            user: device.user,
+            id: device.id(),
+        }
+    }
+
+    pub(super) fn received(&mut self, now: Now, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        match (session.phase, session.pieces) {
+            (Phase::Free | Phase::Moving | Phase::Leaving, _) => {}
+            (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
+            (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
+                self.users.devices[device].moment = now.instant;
+                self.beat(key, out);
+            }
+            (Phase::Greeting | Phase::Live { .. }, Pieces::None) => {
+                let left = self.frames(now, key, bytes, out);
+                self.keep(key, bytes[bytes.len() - left..].to_vec());
+            }
+            (Phase::Greeting | Phase::Live { .. }, Pieces::Kept) => {
+                let mut whole = self.take_pieces(key);
+                whole.extend_from_slice(bytes);
+                self.work_off(now, key, whole, out);
+            }
+        }
+    }
+
+    /// Works off bytes that were kept; what is left is kept again.
+    pub(super) fn work_off(&mut self, now: Now, key: ConnKey, mut bytes: Vec<u8>, out: &mut Vec<Effect>) {
+        let left = self.frames(now, key, &bytes, out);
+        bytes.drain(..bytes.len() - left);
+        self.keep(key, bytes);
+    }
+
+    fn beat(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        self.counters.heartbeats += 1;
+        out.push(Effect::Send(key, Packet::HeartbeatAnswer));
+    }
+
+    /// Works off the frames in `bytes`. Gives how many bytes at the end are the first part of another.
+    fn frames(&mut self, now: Now, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) -> usize {
+        let mut rest = bytes;
+        loop {
+            let limit = match self.sessions.phase(key) {
+                Phase::Greeting => FRAME_BYTES_MAX_BEFORE_LOGIN,
+                Phase::Live { device } => {
+                    // Any byte from the terminal proves that it lives.
+                    self.users.devices[device].moment = now.instant;
+                    FRAME_BYTES_MAX_AFTER_LOGIN
+                }
+                Phase::Waiting { .. } => {
+                    self.hold(key, rest, out);
+                    return 0;
+                }
+                Phase::Free | Phase::Moving | Phase::Leaving => return 0,
+            };
+            match frame::next(rest, limit) {
+                frame::Next::Packet(packet, behind) => {
+                    self.packet(now, key, packet, behind, out);
+                    rest = behind;
+                }
+                frame::Next::Incomplete => return rest.len(),
+                frame::Next::TooLarge => self.mistake(key, Mistake::FrameTooLarge, out),
+                frame::Next::Malformed => self.mistake(key, Mistake::Malformed, out),
+            }
+        }
+    }
+
+    fn packet(&mut self, now: Now, key: ConnKey, packet: &[u8], behind: &[u8], out: &mut Vec<Effect>) {
+        let Ok((incoming, unknown_fields)) = packet::read(packet) else {
+            return self.mistake(key, Mistake::Malformed, out);
+        };
+        self.counters.unknown_fields += unknown_fields;
+        let phase = self.sessions.phase(key);
+        match (meaning(phase, &incoming), incoming) {
+            (Meaning::LogIn, Incoming::Login(login)) => self.log_in(now, key, *login, behind, out),
+            (Meaning::Beat, _) => self.beat(key, out),
+            (Meaning::LogOut, _) => self.log_out(key),
+            (Meaning::Note, Incoming::Background(background)) => self.note(phase, background),
+            (Meaning::Refuse(mistake), _) => self.mistake(key, mistake, out),
+            (Meaning::Ignore, _) => self.counters.unknown_packets += 1,
+            (Meaning::Hold | Meaning::LogIn | Meaning::Note, _) => {
+                unreachable!("the table gives these to others")
+            }
+        }
+    }
+
+    fn log_out(&mut self, key: ConnKey) {
+        let Phase::Live { device } = self.sessions.phase(key) else {
+            return;
+        };
+        let session = self.users.devices[device].session;
+        let Device { user, id } = self.device_of(device);
+        self.set_phase(key, Phase::Leaving);
+        self.enqueue(user, Event::Logout(key, id, session));
+    }
+
+    fn note(&mut self, phase: Phase, background: bool) {
+        let Phase::Live { device } = phase else { return };
+        self.users.devices[device].background = if background {
+            Background::Yes
+        } else {
+            Background::No
+        };
+    }
+
+    /// The terminal made a mistake: it is told, and loses its link.
+    fn mistake(&mut self, key: ConnKey, mistake: Mistake, out: &mut Vec<Effect>) {
+        let (counter, code) = match mistake {
+            Mistake::FrameTooLarge => (&mut self.counters.frames_too_large, Code::FrameTooLarge),
+            Mistake::Malformed => (&mut self.counters.frames_malformed, Code::Malformed),
+            Mistake::LoginFirst => (&mut self.counters.packets_before_login, Code::LoginFirst),
+            Mistake::AlreadyLoggedIn => (&mut self.counters.second_logins, Code::AlreadyLoggedIn),
+            Mistake::TooEager => (&mut self.counters.eager_senders, Code::TooEager),
+        };
+        *counter += 1;
+        self.refuse(key, code, out);
+    }
+
+    /// One error packet, then the close.
+    pub(super) fn refuse(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
+        self.lose_link(key);
+        out.push(Effect::Send(key, verdict::error(code)));
+        self.close(key, out);
+    }
+
+    /// Keeps what came behind a login until it is answered.
+    fn hold(&mut self, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
+        let kept = self.pieces.get(&key.slot).map_or(0, Vec::len);
+        if kept + bytes.len() > EAGER_BYTES_MAX {
+            return self.mistake(key, Mistake::TooEager, out);
+        }
+        if let Some(session) = self.sessions.get_mut(key).filter(|_| !bytes.is_empty()) {
+            session.pieces = Pieces::Kept;
+            self.pieces.entry(key.slot).or_default().extend_from_slice(bytes);
+        }
+    }
+
+    fn keep(&mut self, key: ConnKey, bytes: Vec<u8>) {
+        if let Some(session) = self.sessions.get_mut(key).filter(|_| !bytes.is_empty()) {
+            session.pieces = Pieces::Kept;
+            self.pieces.insert(key.slot, bytes);
+        }
+    }
+
+    /// The bytes kept for a connection; from now on there are none.
+    pub(super) fn take_pieces(&mut self, key: ConnKey) -> Vec<u8> {
+        let session = self
+            .sessions
+            .get_mut(key)
+            .expect("bytes are kept for a connection that is there");
+        session.pieces = Pieces::None;
+        self.pieces.remove(&key.slot).unwrap_or_default()
+    }
+
+    pub(super) fn set_phase(&mut self, key: ConnKey, phase: Phase) {
+        self.sessions
+            .get_mut(key)
+            .expect("a connection that is there")
+            .phase = phase;
+    }
+}
+
+/// A device and whose it is.
+struct Device {
+    user: u32,
+    id: DeviceId,
+}

@@ -1,0 +1,275 @@
+//! The users and devices that one shard holds, as small as they can be: they are what a million idle connections
+//! pay for. Keeps them and finds them; decides nothing.
+
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
+use hashbrown::HashTable;
+
+use crate::base::arena::Arena;
+use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
+use crate::base::time::{Instant, Timestamp};
+use crate::logic::letter::DeviceStatus;
+use crate::logic::presence::Standing;
+
+/// A key of an [`Arena`], or none, in 4 bytes; never 0, so that what holds it has a spare value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link(NonZeroU32);
+
+impl Link {
+    pub(super) const NONE: Self = Self(NonZeroU32::MAX);
+
+    pub(super) fn to(key: u32) -> Self {
+        Self(NonZeroU32::new(key + 1).expect("one more than a key is not 0"))
+    }
+
+    pub(super) fn get(self) -> Option<u32> {
+        (self != Self::NONE).then_some(self.0.get() - 1)
+    }
+}
+
+/// A user with a device that is not Offline, or with something waiting.
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) id: UserId,
+    pub(super) change: ChangeNumber,
+    /// The first of its devices.
+    pub(super) devices: Link,
+    /// What waits for this user, in the shard's table of such.
+    pub(super) waiting: Link,
+}
+
+/// A device that is not Offline.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) user: u32,
+    /// The user's next device.
+    pub(super) next: Link,
+    pub(super) instance: InstanceId,
+    pub(super) session: SessionId,
+    /// Its connection; of one without, the last it had.
+    pub(super) link: ConnKey,
+    pub(super) login_at: Timestamp,
+    /// Online: when the last frame came. PushOnline: since when.
+    pub(super) moment: Instant,
+    /// How many changes before the session the fresh login was; more than a u32 holds count as the session's own.
+    fresh_back: u32,
+    pub(super) platform: Platform,
+    pub(super) standing: Standing,
+    pub(super) background: Background,
+    /// Its alarm rang, and a look at it waits among the user's events.
+    pub(super) look: Look,
+}
+
+/// Whether the app is in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Background {
+    No,
+    Yes,
+}
+
+/// Whether a look at a device waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    No,
+    Waits,
+}
+
+// The budget of an idle connection: user + device + connection + alarm (8) + index (about 8).
+const _: () = assert!(size_of::<Option<User>>() == 48);
+const _: () = assert!(size_of::<Option<Device>>() == 56);
+
+impl Device {
+    pub(super) fn id(&self) -> DeviceId {
+        DeviceId {
+            platform: self.platform,
+            instance: self.instance,
+        }
+    }
+
+    pub(super) fn status(&self) -> DeviceStatus {
+        DeviceStatus {
+            device: self.id(),
+            status: self.standing.status(),
+        }
+    }
+
+    /// The change of the fresh login that the session goes back to.
+    pub(super) fn fresh(&self) -> ChangeNumber {
+        ChangeNumber(self.session.0 - u64::from(self.fresh_back))
+    }
+
+    /// Takes a session of the login `fresh`.
+    pub(super) fn set_session(&mut self, session: SessionId, fresh: ChangeNumber) {
+        self.session = session;
+        self.fresh_back = u32::try_from(session.0 - fresh.0).unwrap_or(0);
+    }
+}
+
+/// A user as a query finds it.
+pub(super) struct Found {
+    pub(super) user: u32,
+    pub(super) change: ChangeNumber,
+    pub(super) devices: FoundDevices,
+}
+
+/// The devices of a user as a query finds it: nearly every user has at most one.
+pub(super) enum FoundDevices {
+    None,
+    One(DeviceStatus),
+    Many,
+}
+
+/// The users and devices of one shard.
+#[derive(Debug)]
+pub(super) struct Users {
+    pub(super) users: Arena<User>,
+    pub(super) devices: Arena<Device>,
+    index: HashTable<u32>,
+    hasher: SeedableRandomState,
+}
+
+impl Users {
+    pub(super) fn new(seed: u64) -> Self {
+        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Self {
+            users: Arena::default(),
+            devices: Arena::default(),
+            index: HashTable::new(),
+            hasher,
+        }
+    }
+
+    pub(super) fn find(&self, id: &UserId) -> Option<u32> {
+        let hash = self.hasher.hash_one(id);
+        self.index.find(hash, |key| self.users[*key].id == *id).copied()
+    }
+
+    /// Several users, in their order. Works in passes whose cache misses do not depend on one another, so that they
+    /// overlap: a query over a million users is made of little else.
+    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<Found>> {
+        let hashes: Vec<u64> = ids.iter().map(|id| self.hasher.hash_one(id)).collect();
+        let likely: Vec<Option<u32>> = hashes
+            .iter()
+            .map(|hash| self.index.iter_hash(*hash).next().copied())
+            .collect();
+        let checked = ids.iter().zip(hashes).zip(likely);
+        let users: Vec<Option<(u32, &User)>> = checked
+            .map(|((id, hash), likely)| {
+                let key = likely.filter(|key| self.users[*key].id == *id);
+                let key = key.or_else(|| self.index.find(hash, |key| self.users[*key].id == *id).copied())?;
+                Some((key, &self.users[key]))
+            })
+            .collect();
+        users
+            .into_iter()
+            .map(|user| user.map(|(key, user)| self.found(key, user)))
+            .collect()
+    }
+
+    fn found(&self, key: u32, user: &User) -> Found {
+        let first = user.devices.get().map(|device| &self.devices[device]);
+        let devices = match first {
+            None => FoundDevices::None,
+            Some(device) if device.next == Link::NONE => FoundDevices::One(device.status()),
+            Some(_) => FoundDevices::Many,
+        };
+        Found {
+            user: key,
+            change: user.change,
+            devices,
+        }
+    }
+
+    /// Puts a user without devices into the table.
+    pub(super) fn add(&mut self, id: UserId) -> u32 {
+        let user = User {
+            id,
+            change: ChangeNumber(0),
+            devices: Link::NONE,
+            waiting: Link::NONE,
+        };
+        let key = self.users.insert(user);
+        let (hasher, users) = (&self.hasher, &self.users);
+        self.index
+            .insert_unique(hasher.hash_one(id), key, |key| hasher.hash_one(users[*key].id));
+        key
+    }
+
+    /// Forgets a user that has no devices.
+    pub(super) fn remove(&mut self, key: u32) {
+        let user = self.users.remove(key);
+        assert!(user.devices == Link::NONE, "a user with devices is kept");
+        let found = self
+            .index
+            .find_entry(self.hasher.hash_one(user.id), |known| *known == key);
+        found.expect("every user is in the index").remove();
+    }
+
+    /// The user's devices with their keys.
+    pub(super) fn devices_of(&self, user: u32) -> impl Iterator<Item = (u32, &Device)> {
+        let mut link = self.users[user].devices;
+        std::iter::from_fn(move || {
+            let key = link.get()?;
+            let device = &self.devices[key];
+            link = device.next;
+            Some((key, device))
+        })
+    }
+
+    pub(super) fn find_device(&self, user: u32, id: DeviceId) -> Option<u32> {
+        self.devices_of(user)
+            .find(|(_, device)| device.id() == id)
+            .map(|(key, _)| key)
+    }
+
+    /// Gives the user one more device.
+    pub(super) fn add_device(&mut self, user: u32, id: DeviceId, link: ConnKey) -> u32 {
+        let next = self.users[user].devices;
+        let key = self.devices.insert(Device {
+            user,
+            next,
+            instance: id.instance,
+            session: SessionId::default(),
+            link,
+            login_at: Timestamp::default(),
+            moment: Instant::default(),
+            fresh_back: 0,
+            platform: id.platform,
+            standing: Standing::Offline,
+            background: Background::No,
+            look: Look::No,
+        });
+        self.users[user].devices = Link::to(key);
+        key
+    }
+
+    /// Takes a device from its user.
+    pub(super) fn remove_device(&mut self, key: u32) -> Device {
+        let device = self.devices.remove(key);
+        let before = self.devices_of_unlinking(device.user, key);
+        match before {
+            None => self.users[device.user].devices = device.next,
+            Some(before) => self.devices[before].next = device.next,
+        }
+        device
+    }
+
+    /// The device before `key` in the user's list; `None` if it is the first.
+    fn devices_of_unlinking(&self, user: u32, key: u32) -> Option<u32> {
+        let first = self.users[user].devices;
+        if first == Link::to(key) {
+            return None;
+        }
+        let mut place = first.get().expect("the list leads to the device");
+        while self.devices[place].next != Link::to(key) {
+            place = self.devices[place]
+                .next
+                .get()
+                .expect("the list leads to the device");
+        }
+        Some(place)
+    }
+}

@@ -1,0 +1,13 @@
+//! Any text as a UserSig: never a panic, never good.
+#![no_main]
+
+use holdfast::base::ids::UserId;
+use holdfast::base::time::Timestamp;
+use holdfast::logic::usersig::{Key, Verifier};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let user = UserId::new(b"alice").expect("a UserID");
+    let keys = [Key { secret: "secret".to_owned(), not_after_s: None }];
+    let now = Timestamp(1_700_000_000_000);
+    assert!(Verifier::default().verify(now, (1_400_000_001, &keys), &user, text).is_err());
+});

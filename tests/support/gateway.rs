@@ -1,0 +1,76 @@
+//! The real binary, on free ports of the loopback, ended when it is dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+/// The development app and its secret, as the gateway prints them at its start.
+pub const SDK_APP_ID: u64 = 1_400_000_001;
+
+/// A running gateway.
+pub struct Gateway {
+    child: Child,
+    pub terminals: SocketAddr,
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts `program` with settings beside the defaults, and waits until it says that it is ready.
+    pub fn start(program: &str, settings: &[(&str, &str)]) -> Self {
+        let [terminals, http, admin] = free_addresses();
+        let mut command = Command::new(program);
+        let listen = |address: SocketAddr| format!("[\"{address}\"]");
+        command
+            .arg("--set")
+            .arg(format!("terminals.listen={}", listen(terminals)));
+        command.arg("--set").arg(format!("http.listen={}", listen(http)));
+        command
+            .arg("--set")
+            .arg(format!("admin.listen={}", listen(admin)));
+        for (key, value) in settings {
+            command.arg("--set").arg(format!("{key}={value}"));
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway's binary starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+        let mut lines = lines.map(|line| line.expect("the gateway prints text"));
+        let ready = lines.find(|line| line.contains("ready"));
+        assert!(ready.is_some(), "the gateway ended before it was ready");
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            terminals,
+            http,
+            admin,
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits. Gives whether it ended well.
+    pub fn stop(mut self) -> bool {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("the gateway runs");
+        self.child.wait().expect("the gateway ends").success()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Three addresses that nobody listens on at this moment.
+fn free_addresses() -> [SocketAddr; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("a bound address"))
+}

@@ -1,0 +1,98 @@
+//! A plain HTTP client that waits for its answers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use super::terminal::usersig;
+
+/// One client with its connections.
+pub struct Http {
+    runtime: tokio::runtime::Runtime,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// An answer: its HTTP status and its body.
+pub type Answer = (u16, String);
+
+impl Default for Http {
+    fn default() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { runtime, client }
+    }
+}
+
+impl Http {
+    pub fn request(&self, request: Request<Full<Bytes>>) -> Answer {
+        self.runtime.block_on(async {
+            let answer = tokio::time::timeout(Duration::from_secs(20), self.client.request(request)).await;
+            let answer = answer.expect("an answer in time").expect("an answer");
+            let status = answer.status().as_u16();
+            let body = answer
+                .into_body()
+                .collect()
+                .await
+                .expect("the whole answer")
+                .to_bytes();
+            (
+                status,
+                String::from_utf8(body.to_vec()).expect("answers are text"),
+            )
+        })
+    }
+
+    pub fn get(&self, address: SocketAddr, path: &str) -> Answer {
+        let request = Request::get(format!("http://{address}{path}")).body(Full::default());
+        self.request(request.expect("a request"))
+    }
+
+    /// Calls a REST command as the administrator. Gives the answer's JSON.
+    pub fn call(&self, address: SocketAddr, command: &str, body: &Value) -> Value {
+        let sig = usersig("administrator");
+        let url = format!(
+            "http://{address}/v4/{command}?sdkappid={}&identifier=administrator&usersig={sig}&random=1&contenttype=json",
+            super::gateway::SDK_APP_ID
+        );
+        let request = Request::builder().method(Method::POST).uri(url);
+        let request = request.body(Full::from(body.to_string())).expect("a request");
+        let (status, text) = self.request(request);
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("answers are JSON")
+    }
+
+    /// The statuses of some users, by the public query.
+    pub fn query(&self, address: SocketAddr, users: &[&str]) -> Value {
+        let body = serde_json::json!({ "To_Account": users, "IsNeedDetail": 1 });
+        self.call(address, "openim/query_online_status", &body)
+    }
+
+    /// One user's status, by the public query; `None` if there is no such account.
+    pub fn status(&self, address: SocketAddr, user: &str) -> Option<String> {
+        let answer = self.query(address, &[user]);
+        answer["QueryResult"][0]["Status"].as_str().map(str::to_owned)
+    }
+
+    /// Asks again until a user has this status: for changes that nobody announces. Fails after 20 s.
+    pub fn await_status(&self, address: SocketAddr, user: &str, expected: &str) {
+        let mut last = None;
+        for _ in 0..2_000 {
+            last = self.status(address, user);
+            if last.as_deref() == Some(expected) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{user} is {last:?}, not {expected}");
+    }
+}

@@ -1,0 +1,8 @@
+//! What tests and benches need of the outside world: the real gateway as a process, terminals on real sockets, and an
+//! HTTP client.
+
+#![allow(dead_code, reason = "each test uses its own part")]
+
+pub mod gateway;
+pub mod http;
+pub mod terminal;
