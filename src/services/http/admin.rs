@@ -17,7 +17,7 @@ use super::gate::NoAnswer;
 use super::{Desk, Settings, Token, metrics, url};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
-use crate::logic::letter::{DeviceInspection, Inspection, LinkInspection, ToFront, ToShard};
+use crate::logic::letter::{DeviceInspection, Inspection, ToFront, ToShard};
 use crate::logic::record::Status;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -197,6 +197,7 @@ fn user_json(known: &Inspection) -> Value {
 }
 
 fn device_json(known: &DeviceInspection) -> Value {
+    let link = known.link.as_ref();
     json!({
         "platform": known.device.platform.name(),
         // A string: many readers of JSON keep only 53 bits of a number.
@@ -205,17 +206,12 @@ fn device_json(known: &DeviceInspection) -> Value {
         "session": known.session.0,
         "login_at": time(known.login_at),
         "heard_at": time(known.heard_at),
-        "connection": known.link.as_ref().map(link_json),
-    })
-}
-
-fn link_json(link: &LinkInspection) -> Value {
-    json!({
-        "address": link.address.to_canonical().to_string(),
-        "transport": link.transport.name(),
-        "sdk_version": link.sdk_version,
-        "app_version": link.app_version,
-        "background": link.background,
+        // Of its connection: null while it has none.
+        "address": link.map(|link| link.address.to_canonical().to_string()),
+        "transport": link.map(|link| link.transport.name()),
+        "sdk_version": link.map(|link| &link.sdk_version),
+        "app_version": link.map(|link| &link.app_version),
+        "background": link.map(|link| link.background),
     })
 }
 
