@@ -3,3 +3,5 @@
 pub mod base;
 pub mod engine;
 pub mod logic;
+pub mod services;
+pub mod node;

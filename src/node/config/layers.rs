@@ -1,0 +1,182 @@
+//! From what was typed to one value a setting: defaults, then the file, then the environment, then `--set`. Finds every
+//! problem before it gives up, and never repeats a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::table::{SETTINGS, Setting};
+
+/// Something that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which setting, or where.
+    pub key: String,
+    /// What was found there; nothing of a secret.
+    pub found: String,
+    /// What would do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, found, remedy } = self;
+        write!(f, "{key}: found {found}; {remedy}")
+    }
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            found: found.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// What was typed.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// The process's environment.
+    pub environment: Vec<(String, String)>,
+    /// `--set key=value`, in order.
+    pub overrides: Vec<String>,
+}
+
+/// One value for each setting, by its key.
+pub(super) type Values = BTreeMap<&'static str, Value>;
+
+/// Lays the sources over each other.
+pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
+    let mut layers = Layers::default();
+    for setting in SETTINGS {
+        let default = setting.default.parse().expect("a default is TOML");
+        layers.values.insert(setting.key, default);
+    }
+    if let Some(path) = &sources.file {
+        layers.add_file(path);
+    }
+    for setting in SETTINGS {
+        let variable = setting.variable();
+        for (_, text) in sources.environment.iter().filter(|(name, _)| *name == variable) {
+            layers.put(setting, read_value(text));
+        }
+    }
+    for text in &sources.overrides {
+        layers.add_override(text);
+    }
+    (layers.values, layers.problems)
+}
+
+#[derive(Default)]
+struct Layers {
+    values: Values,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn add_file(&mut self, path: &Path) {
+        let place = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(Problem::new(
+                    place,
+                    error.to_string(),
+                    "name a readable file with --config",
+                ));
+                return;
+            }
+        };
+        match text.parse::<Table>() {
+            Ok(table) => self.add_table("", table),
+            // The error's own text would show the line, and with it perhaps a secret.
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+                let line = before.matches('\n').count() + 1;
+                self.problems.push(Problem::new(
+                    place,
+                    format!("no TOML in line {line}"),
+                    error.message(),
+                ));
+            }
+        }
+    }
+
+    fn add_table(&mut self, section: &str, table: Table) {
+        for (name, value) in table {
+            let key = if section.is_empty() {
+                name
+            } else {
+                format!("{section}.{name}")
+            };
+            match (Setting::find(&key), value) {
+                (Some(setting), value) => self.put(setting, value),
+                (None, Value::Table(table)) if is_section(&key) => self.add_table(&key, table),
+                (None, _) => self.unknown(&key),
+            }
+        }
+    }
+
+    fn add_override(&mut self, text: &str) {
+        let Some((key, value)) = text.split_once('=') else {
+            self.problems
+                .push(Problem::new("--set", "no `=`", "write --set key=value"));
+            return;
+        };
+        match Setting::find(key.trim()) {
+            Some(setting) => self.put(setting, read_value(value)),
+            None => self.unknown(key.trim()),
+        }
+    }
+
+    fn unknown(&mut self, key: &str) {
+        let section = key.split('.').next().unwrap_or(key);
+        let same = SETTINGS.iter().map(|setting| setting.key);
+        let same: Vec<_> = same
+            .filter(|known| known.split('.').next() == Some(section))
+            .collect();
+        let remedy = if same.is_empty() {
+            "`holdfast config` shows all settings".to_owned()
+        } else {
+            format!("this section has {}", same.join(", "))
+        };
+        self.problems
+            .push(Problem::new(key, "a setting that does not exist", remedy));
+    }
+
+    fn put(&mut self, setting: &'static Setting, value: Value) {
+        if setting.kind.takes(&value) {
+            self.values.insert(setting.key, value);
+            return;
+        }
+        let found = if setting.kind.is_secret() {
+            "something else".to_owned()
+        } else {
+            value.to_string()
+        };
+        let remedy = format!("it takes {}", setting.kind.bounds());
+        self.problems.push(Problem::new(setting.key, found, remedy));
+    }
+}
+
+fn is_section(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| {
+        setting
+            .key
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+/// TOML, or a text that nobody quoted.
+fn read_value(text: &str) -> Value {
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| Value::String(text.to_owned()))
+}

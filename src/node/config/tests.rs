@@ -1,0 +1,207 @@
+//! Configurations as people write them.
+
+use super::*;
+
+fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
+    let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
+    read_all(&Sources {
+        overrides,
+        ..Sources::default()
+    })
+}
+
+fn read_all(sources: &Sources) -> Result<Config, Vec<String>> {
+    Config::read(sources).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn with_file(text: &str, rest: Sources) -> Result<Config, Vec<String>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    read_all(&Sources {
+        file: Some(file.path().to_owned()),
+        ..rest
+    })
+}
+
+#[test]
+fn nothing_at_all_is_the_specification_on_loopback() {
+    let config = read(&[]).unwrap();
+    let specified = Settings::default();
+    let expected = Settings {
+        sdk_app_id: 1_400_000_001,
+        keys: config.logic.keys.clone(),
+        ..specified
+    };
+    assert_eq!(format!("{:?}", config.logic), format!("{expected:?}"));
+    assert!(config.is_for_development());
+    let all = [&config.terminals, &config.http, &config.admin];
+    assert!(
+        all.into_iter()
+            .flatten()
+            .all(|address| address.ip().is_loopback())
+    );
+    assert_eq!(config.trouble, Trouble::default());
+}
+
+#[test]
+fn later_layers_win() {
+    let file = "[presence]\npolicy = \"dual\"\nconflict = \"oldest-wins\"\nweb_close = \"at-once\"\ninstances_web = 10\n";
+    let sources = Sources {
+        environment: vec![
+            ("HOLDFAST_PRESENCE_POLICY".to_owned(), "triple".to_owned()),
+            ("HOLDFAST_SHARDS_COUNT".to_owned(), "7".to_owned()),
+            ("HOLDFAST_SERVICE_HOST".to_owned(), "10.0.0.1".to_owned()),
+        ],
+        overrides: vec![
+            "shards.count=9".to_owned(),
+            "testing.registry_fail_every = 3".to_owned(),
+        ],
+        ..Sources::default()
+    };
+    let config = with_file(file, sources).unwrap();
+    assert_eq!(config.logic.policy, Policy::Triple);
+    assert_eq!(config.logic.conflict, Conflict::OldestWins);
+    assert_eq!(config.logic.web_close, WebClose::AtOnce);
+    assert_eq!(config.logic.instances_of(Platform::Web), 10);
+    assert_eq!(config.logic.instances_of(Platform::Mac), 1);
+    assert_eq!(config.shards.count, 9);
+    assert_eq!(config.trouble.fail_every, 3);
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let problems = with_file(
+        "[presence]\npolicy = \"two\"\nheartbeat_interval_s = 500\nunknown = 1\n[nonsense]\nx = 1\n",
+        Sources {
+            overrides: [
+                "http.listen=[\"localhost:1\"]",
+                "shards.count",
+                "shards.cuont=1",
+                "admin.listen=[\"127.0.0.1:9001\"]",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            ..Sources::default()
+        },
+    );
+    let problems = problems.unwrap_err();
+    for part in [
+        "presence.policy: found \"two\"; it takes \"single\" or \"dual\"",
+        "presence.unknown: found a setting that does not exist",
+        "nonsense: found a setting that does not exist; `holdfast config`",
+        "http.listen: found [\"localhost:1\"]; it takes a list",
+        "--set: found no `=`",
+        "shards.cuont: found a setting that does not exist; this section has shards.count",
+        "admin.listen: found 127.0.0.1:9001, which terminals.listen has too",
+        "presence.heartbeat_timeout_mobile_s: found 400 s, while terminals beat every 500 s",
+        "presence.heartbeat_timeout_desktop_s",
+        "presence.heartbeat_timeout_web_s",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(part)),
+            "{part} is missing in {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), 10, "{problems:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let problems = with_file(
+        "[usersig]\nkeys = [{ secret = \"a-secret-for-nobody\" ]\n",
+        Sources::default(),
+    )
+    .unwrap_err();
+    assert!(
+        problems[0].contains("line 2") && !problems[0].contains("nobody"),
+        "{problems:?}"
+    );
+    let missing = Sources {
+        file: Some("/nowhere/at/all".into()),
+        ..Sources::default()
+    };
+    assert!(read_all(&missing).unwrap_err()[0].starts_with("/nowhere/at/all"));
+}
+
+#[test]
+fn the_development_secret_stays_on_loopback() {
+    for listener in [
+        "terminals.listen=[\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+        "http.listen=[\"[::]:1\"]",
+    ] {
+        assert!(
+            read(&[listener]).unwrap_err()[0].starts_with("usersig.keys"),
+            "{listener}"
+        );
+        let copied = format!("usersig.keys=[{{secret=\"{DEVELOPMENT_SECRET}\"}}]");
+        assert!(read(&[listener, &copied]).is_err(), "{listener}");
+        assert!(
+            read(&[listener, "usersig.keys=[{secret=\"one-of-my-own-app\"}]"]).is_ok(),
+            "{listener}"
+        );
+    }
+}
+
+#[test]
+fn the_admin_listener_leaves_loopback_with_a_token_only() {
+    let open = "admin.listen=[\"10.1.2.3:9003\"]";
+    assert!(read(&[open]).unwrap_err()[0].starts_with("admin.listen"));
+    let config = read(&[open, "admin.token=0123456789abcdef"]).unwrap();
+    assert_eq!(config.admin_hosts, ["10.1.2.3"]);
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let config = read(&[
+        "presence.policy=multi",
+        "admin.hosts=[\"a.example\"]",
+        "shards.pin=true",
+    ])
+    .unwrap();
+    let text = config.print();
+    assert_eq!(with_file(&text, Sources::default()).unwrap().print(), text);
+    assert!(
+        text.contains("[presence]") && text.contains("policy = \"multi\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let secrets = [
+        "first-secret-of-mine",
+        "second-secret-of-mine",
+        "a-token-of-my-own",
+    ];
+    let keys = format!(
+        "usersig.keys=[{{secret=\"{}\"}}, {{secret=\"{}\", not_after=\"2027-01-01T00:00:00Z\"}}]",
+        secrets[0], secrets[1]
+    );
+    let token = format!("admin.token={}", secrets[2]);
+    let config = read(&[&keys, &token]).unwrap();
+    assert_eq!(config.logic.keys[1].not_after_s, Some(1_798_761_600));
+    let wrong = [
+        format!("{keys}x"),
+        format!("{token} x\u{e9}"),
+        format!("admin.tokne={}", secrets[2]),
+        secrets[2].to_owned(),
+    ];
+    let wrong: Vec<_> = wrong.iter().map(String::as_str).collect();
+    let problems = read(&wrong).unwrap_err();
+    assert_eq!(problems.len(), 4);
+    let printed = config.print();
+    assert!(
+        printed.contains("token = \"<set>\"") && printed.contains("2027-01-01T00:00:00Z"),
+        "{printed}"
+    );
+    let problems_again = with_file(&printed, Sources::default()).unwrap_err();
+    assert_eq!(
+        problems_again.len(),
+        2,
+        "a place-holder is no secret: {problems_again:?}"
+    );
+    let debugged = format!("{config:?} {:?} {:?}", config.logic, config.admin_token);
+    for text in [printed, problems.join("\n"), debugged] {
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 3: the process. It only connects what the other floors made, and holds rules of no kind.
+
+pub mod config;

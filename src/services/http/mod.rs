@@ -1,0 +1,249 @@
+//! The HTTP front: one async thread that speaks HTTP/1.1 with the app's backend ([`openim`]) and with the operator
+//! ([`admin`]), and letters with the shards. It decides nothing about users and keeps nothing of them.
+
+pub mod runtime;
+
+mod admin;
+mod codes;
+mod gate;
+mod metrics;
+mod openim;
+mod query;
+mod reply;
+mod server;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::base::counters::Counters;
+use crate::base::ids::{ShardId, UserId};
+use crate::base::limits::HTTP_IN_FLIGHT_MAX;
+use crate::base::time::{Clock, Now};
+use crate::logic::letter::{ToFront, ToShard};
+use crate::logic::usersig::{Key, Verifier};
+use gate::Gate;
+
+/// The front's limits; tests make them small.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Request line and headers. A UserSig in the URL has under 1 KiB, proxies add a few headers.
+    pub head_bytes_max: usize,
+    /// 500 UserIDs of 32 characters, each written as a six-byte escape, are 97,500 bytes.
+    pub body_bytes_max: usize,
+    /// From the start of waiting for a request to its last header. Longer than backends keep idle
+    /// connections in their pools (60 to 90 s), short enough that a silent peer gives its place back.
+    pub head_read_max: Duration,
+    /// From the last header to the end of the body.
+    pub body_read_max: Duration,
+    /// Tencent's backend gives a REST request 3 s, and clients count on it.
+    pub answer_within: Duration,
+    /// Open connections of the backend's listener; accepting pauses there. Far beyond any connection pool.
+    pub connections_max: usize,
+    /// Open connections of the admin listener: a few scrapers, probes and people.
+    pub admin_connections_max: usize,
+    /// See [`HTTP_IN_FLIGHT_MAX`].
+    pub in_flight_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16 * 1024,
+            body_bytes_max: 128 * 1024,
+            head_read_max: Duration::from_secs(100),
+            body_read_max: Duration::from_secs(10),
+            answer_within: Duration::from_secs(3),
+            connections_max: 4_096,
+            admin_connections_max: 64,
+            in_flight_max: HTTP_IN_FLIGHT_MAX,
+        }
+    }
+}
+
+/// The secret that the admin listener asks for. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// What the front goes by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The one app that is served.
+    pub sdk_app_id: u64,
+    /// The secrets that UserSigs may be made with.
+    pub keys: Vec<Key>,
+    /// Who may call the REST interface.
+    pub administrators: Vec<UserId>,
+    /// What the admin listener asks for; `None` on loopback only.
+    pub admin_token: Option<Token>,
+    /// Host names, besides those of loopback, that the admin listener answers to.
+    pub admin_hosts: Vec<String>,
+    /// How long open requests may take to end when the front stops.
+    pub stop_within: Duration,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+/// Bound sockets, not yet accepted from.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the app's backend.
+    pub backend: Vec<TcpListener>,
+    /// For the operator.
+    pub admin: Vec<TcpListener>,
+}
+
+/// The ways from the front to the shards.
+pub struct Doors {
+    /// To a shard's inbox, which keeps room for [`Limits::in_flight_max`] letters of the front: it never blocks.
+    pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
+    /// What each shard counted, by shard.
+    pub counters: Box<dyn Fn() -> Vec<Counters> + Send>,
+}
+
+impl fmt::Debug for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Doors")
+    }
+}
+
+/// Whether the node serves: set by the node, shown by `/readyz`.
+#[derive(Debug, Clone, Default)]
+pub struct Serving(Arc<AtomicBool>);
+
+impl Serving {
+    /// From now on the listeners are open.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// From now on the node stops.
+    pub fn end(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The way into the front, for shards and the registry.
+#[derive(Debug, Clone)]
+pub struct Door(mpsc::Sender<ToFront>);
+
+impl Door {
+    /// Hands over an answer. Nothing happens if the front has stopped.
+    ///
+    /// # Panics
+    /// If the front did not ask for it: each open request keeps room for one answer of every shard.
+    pub fn send(&self, letter: ToFront) {
+        match self.0.try_send(letter) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => panic!("the front keeps room for every answer"),
+        }
+    }
+}
+
+/// The other end of a [`Door`].
+#[derive(Debug)]
+pub struct Inbox {
+    letters: mpsc::Receiver<ToFront>,
+    shards: u16,
+}
+
+/// The front's inbox, with room for the answers of `shards` shards to every open request.
+#[must_use]
+pub fn inbox(shards: u16, limits: &Limits) -> (Door, Inbox) {
+    let (sender, letters) = mpsc::channel(limits.in_flight_max * usize::from(shards));
+    (Door(sender), Inbox { letters, shards })
+}
+
+/// A running front.
+#[derive(Debug)]
+pub struct Front {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Front {
+    /// Starts the front's thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(
+        settings: Settings,
+        listeners: Listeners,
+        inbox: Inbox,
+        doors: Doors,
+        (clock, serving): (Clock, Serving),
+    ) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let thread = std::thread::Builder::new()
+            .name("front".to_owned())
+            .spawn(move || {
+                let Inbox { letters, shards } = inbox;
+                let desk = Rc::new(Desk {
+                    gate: Gate::new(shards, settings.limits, doors.shard),
+                    counters: doors.counters,
+                    clock: RefCell::new(clock),
+                    verifier: RefCell::default(),
+                    settings,
+                    serving,
+                });
+                runtime::block_on(server::run(desk, listeners, letters, stopped))?
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Takes no more requests, ends the open ones, and waits for the thread.
+    ///
+    /// # Errors
+    /// If the front could not run, or ended before, on its own.
+    ///
+    /// # Panics
+    /// If the front's thread did.
+    pub fn stop(self) -> io::Result<()> {
+        self.stop.send_replace(true);
+        self.thread.join().expect("the front's thread does not panic")
+    }
+
+    /// Whether the front has ended on its own.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// All that the front's tasks share, on their one thread.
+struct Desk {
+    settings: Settings,
+    gate: Gate,
+    counters: Box<dyn Fn() -> Vec<Counters>>,
+    clock: RefCell<Clock>,
+    verifier: RefCell<Verifier>,
+    serving: Serving,
+}
+
+impl Desk {
+    fn now(&self) -> Now {
+        self.clock.borrow_mut().now()
+    }
+}

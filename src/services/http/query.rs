@@ -1,0 +1,314 @@
+//! The body of a status query: 500 UserIDs are read without an allocation each. Knows their form, never whether they
+//! exist.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::codes::{ACCOUNTS_INVALID, ACCOUNTS_TOO_MANY, Failure, QUERY_BODY_INVALID};
+use crate::base::ids::UserId;
+use crate::base::limits::QUERY_USERS_MAX;
+
+/// What a query asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    /// 1 to 500, in the order of the request, repeated as there.
+    pub(super) users: Vec<UserId>,
+    /// How much of each.
+    pub(super) detail: Detail,
+}
+
+/// What `Detail` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// It is left out.
+    None,
+    /// The highest status on each platform.
+    Platforms,
+    /// Every device, with its instance.
+    Devices,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "To_Account", default)]
+    accounts: Accounts,
+    #[serde(rename = "IsNeedDetail", default)]
+    detail: Flag,
+    #[serde(rename = "IsReturnInstid", default)]
+    instances: Flag,
+}
+
+/// Reads a query's body.
+///
+/// # Errors
+/// What is to be told to the caller.
+pub(super) fn read(body: &[u8]) -> Result<Query, Failure> {
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    let body = is_object
+        .then(|| serde_json::from_slice::<Body>(body).ok())
+        .flatten();
+    // The text is the one that the vendor's documentation prints for this code.
+    let not_json = || {
+        Failure::new(
+            QUERY_BODY_INVALID,
+            "Fail to Parse json data of body, Please check it",
+        )
+    };
+    let body = body.ok_or_else(not_json)?;
+    Ok(Query {
+        users: body.accounts.check()?,
+        detail: detail(body.detail, body.instances),
+    })
+}
+
+fn detail(wanted: Flag, instances: Flag) -> Detail {
+    match (wanted, instances) {
+        (Flag(false), _) => Detail::None,
+        (Flag(true), Flag(false)) => Detail::Platforms,
+        (Flag(true), Flag(true)) => Detail::Devices,
+    }
+}
+
+/// `To_Account`, with the first thing that is wrong with it.
+#[derive(Default)]
+struct Accounts {
+    users: Vec<UserId>,
+    count: usize,
+    fault: Option<String>,
+    present: bool,
+}
+
+impl Accounts {
+    fn check(self) -> Result<Vec<UserId>, Failure> {
+        if !self.present {
+            return Err(Failure::new(ACCOUNTS_INVALID, "To_Account is missing"));
+        }
+        if self.count > QUERY_USERS_MAX {
+            let text = format!(
+                "To_Account has {} UserIDs: at most {QUERY_USERS_MAX} are allowed",
+                self.count
+            );
+            return Err(Failure::new(ACCOUNTS_TOO_MANY, text));
+        }
+        if let Some(fault) = self.fault {
+            return Err(Failure::new(ACCOUNTS_INVALID, fault));
+        }
+        if self.users.is_empty() {
+            return Err(Failure::new(
+                QUERY_BODY_INVALID,
+                "To_Account is empty: name at least one UserID",
+            ));
+        }
+        Ok(self.users)
+    }
+
+    fn take(&mut self, account: Account) {
+        let place = self.count;
+        self.count += 1;
+        match account {
+            Account::User(user) if place < QUERY_USERS_MAX => self.users.push(user),
+            Account::User(_) => {}
+            Account::Fault(fault) => {
+                self.fault
+                    .get_or_insert_with(|| format!("To_Account[{place}]: {fault}"));
+            }
+        }
+    }
+
+    fn not_a_list() -> Self {
+        let fault = Some("To_Account is not an array of strings".to_owned());
+        Self {
+            fault,
+            present: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// One entry of `To_Account`.
+enum Account {
+    User(UserId),
+    Fault(String),
+}
+
+/// Implements a visitor's methods for values that are of no use: each gives `$value`.
+macro_rules! useless {
+    ($value:expr; $($method:ident: $type:ty),*) => {
+        $(fn $method<E>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
+        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($value) }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok($value)
+        }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("any JSON") }
+    };
+}
+
+fn skip<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
+    while list.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Accounts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Accounts;
+            useless!(Accounts::not_a_list(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
+                visit_str: &str);
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Accounts, A::Error> {
+                let mut accounts = Accounts {
+                    present: true,
+                    ..Accounts::default()
+                };
+                while let Some(account) = list.next_element()? {
+                    accounts.take(account);
+                }
+                Ok(accounts)
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = Account;
+            useless!(Account::Fault("not a string".to_owned()); visit_bool: bool, visit_i64: i64, visit_u64: u64,
+                visit_f64: f64);
+
+            fn visit_str<E>(self, text: &str) -> Result<Account, E> {
+                let user = UserId::new(text.as_bytes());
+                Ok(user.map_or_else(|fault| Account::Fault(fault.to_string()), Account::User))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Account, A::Error> {
+                skip(list).map(|()| Account::Fault("not a string".to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
+}
+
+/// On if it is the number 1; anything else is off, as strangers write these fields in many ways.
+#[derive(Clone, Copy, Default)]
+struct Flag(bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+        impl<'de> Visitor<'de> for One {
+            type Value = Flag;
+            useless!(Flag(false); visit_bool: bool, visit_i64: i64, visit_f64: f64, visit_str: &str);
+
+            fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
+                Ok(Flag(number == 1))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Flag, A::Error> {
+                skip(list).map(|()| Flag(false))
+            }
+        }
+        deserializer.deserialize_any(One)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: Result<(&[&str], Detail), u32>) {
+        let query = read(body.as_bytes());
+        let seen = query.as_ref().map_err(|failure| failure.code);
+        let names: Vec<_> = seen
+            .iter()
+            .flat_map(|query| query.users.iter().map(UserId::as_str))
+            .collect();
+        let seen = seen.map(|query| (&names[..], query.detail));
+        assert_eq!(seen, expected, "{body}: {query:?}");
+    }
+
+    #[test]
+    fn reads_what_is_asked() {
+        check(
+            r#"{"To_Account":["a","b","a"]}"#,
+            Ok((&["a", "b", "a"], Detail::None)),
+        );
+        check(
+            r#" {"To_Account":["\u0061\""],"IsNeedDetail":1}"#,
+            Ok((&["a\""], Detail::Platforms)),
+        );
+        let both = r#"{"IsReturnInstid":1,"IsNeedDetail":1,"To_Account":["a"],"More":{"x":[1]}}"#;
+        check(both, Ok((&["a"], Detail::Devices)));
+        check(
+            r#"{"To_Account":["a"],"IsReturnInstid":1}"#,
+            Ok((&["a"], Detail::None)),
+        );
+        for odd in [
+            "0",
+            "2",
+            "\"x\"",
+            "null",
+            "[1]",
+            "{\"a\":1}",
+            "-1",
+            "1.5",
+            "false",
+        ] {
+            check(
+                &format!(r#"{{"To_Account":["a"],"IsNeedDetail":{odd}}}"#),
+                Ok((&["a"], Detail::None)),
+            );
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for not_json in [
+            "",
+            "{",
+            "[]",
+            "[[\"a\"]]",
+            "5",
+            "\"x\"",
+            "{\"To_Account\":[\"a\"]}x",
+            "{'a':1}",
+        ] {
+            check(not_json, Err(QUERY_BODY_INVALID));
+        }
+        check(r#"{"To_Account":[]}"#, Err(QUERY_BODY_INVALID));
+        for malformed in ["{}", r#"{"To_account":["a"]}"#] {
+            check(malformed, Err(ACCOUNTS_INVALID));
+        }
+        for value in [
+            "\"a\"",
+            "null",
+            "1",
+            "{\"a\":[]}",
+            "[1]",
+            "[\"a\",null]",
+            "[[\"a\"]]",
+            "[{\"a\":2}]",
+            "[\"\"]",
+        ] {
+            check(&format!(r#"{{"To_Account":{value}}}"#), Err(ACCOUNTS_INVALID));
+        }
+        let long = format!(r#"{{"To_Account":["a","{}"]}}"#, "x".repeat(33));
+        assert_eq!(
+            read(long.as_bytes()).unwrap_err().text,
+            "To_Account[1]: a UserID has at most 32 bytes"
+        );
+    }
+
+    #[test]
+    fn takes_500_and_no_more() {
+        let body = |count| format!(r#"{{"To_Account":[{}]}}"#, vec!["\"a\""; count].join(","));
+        assert_eq!(read(body(500).as_bytes()).unwrap().users.len(), 500);
+        assert_eq!(read(body(501).as_bytes()).unwrap_err().code, ACCOUNTS_TOO_MANY);
+    }
+}

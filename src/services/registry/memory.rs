@@ -1,0 +1,210 @@
+//! Records in memory: for a gateway without a store, and for tests. Keeps nothing beyond the process.
+
+use hashbrown::HashMap;
+
+use super::{Answer, ENDED_KEPT, Store};
+use crate::base::ids::UserId;
+use crate::base::time::{Timestamp, millis};
+use crate::logic::letter::{
+    DeviceStatus, DeviceStatuses, Standing, ToFront, ToRegistry, ToShard, UserStatus,
+};
+use crate::logic::record::{Commit, UserRecord};
+
+/// The records of all accounts since the start.
+#[derive(Debug, Default)]
+pub struct Memory {
+    records: HashMap<UserId, UserRecord>,
+}
+
+impl Store for Memory {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
+        answers.extend(batch.drain(..).map(|letter| self.answer(now, letter)));
+    }
+}
+
+impl Memory {
+    fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> Answer {
+        match letter {
+            ToRegistry::Load(shard, key, user) => {
+                Answer::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
+            }
+            ToRegistry::Commit(shard, key, commit) => {
+                self.commit(now, &commit);
+                Answer::Shard(shard, ToShard::Committed(key, Ok(())))
+            }
+            ToRegistry::Complete(request, mut users) => {
+                users.iter_mut().for_each(|user| self.complete(user));
+                Answer::Front(ToFront::Statuses(request, users))
+            }
+        }
+    }
+
+    fn load(&mut self, now: Timestamp, user: &UserId) -> Option<Box<UserRecord>> {
+        let record = self.records.get_mut(user)?;
+        forget_old_ends(record, now);
+        Some(Box::new(record.clone()))
+    }
+
+    /// Records a commit that follows what is on record.
+    ///
+    /// # Panics
+    /// If it does not follow: a shard decided it against a state that never was.
+    fn commit(&mut self, now: Timestamp, commit: &Commit) {
+        let record = self.records.entry(commit.user).or_default();
+        let mut number = record.change;
+        for change in &commit.changes {
+            number = number.next();
+            assert_eq!(change.number, number, "a commit follows what is on record");
+        }
+        record.apply(commit);
+        forget_old_ends(record, now);
+    }
+
+    /// Fills in a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
+    /// what is told is the record as it is, with the number of its last change.
+    fn complete(&self, user: &mut UserStatus) {
+        if user.standing != Standing::Unresolved {
+            return;
+        }
+        user.standing = match self.records.get(&user.user) {
+            None => Standing::UnknownAccount,
+            Some(record) => Standing::Known {
+                change: record.change,
+                devices: device_statuses(record),
+            },
+        };
+    }
+}
+
+fn device_statuses(record: &UserRecord) -> DeviceStatuses {
+    let devices = record.devices.iter();
+    devices
+        .map(|known| DeviceStatus {
+            device: known.device,
+            status: known.status,
+        })
+        .collect()
+}
+
+fn forget_old_ends(record: &mut UserRecord, now: Timestamp) {
+    record
+        .ended
+        .retain(|ended| ended.at.0.saturating_add(millis(ENDED_KEPT)) > now.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
+    use crate::logic::letter::UserKey;
+    use crate::logic::record::{Change, ChangeKind, Status};
+
+    const DAY_MS: u64 = 86_400_000;
+
+    fn user() -> UserId {
+        UserId::new(b"alice").unwrap()
+    }
+
+    fn device(platform: Platform) -> DeviceId {
+        DeviceId {
+            platform,
+            instance: InstanceId::MIN,
+        }
+    }
+
+    fn change(number: u64, at: u64, kind: ChangeKind) -> ToRegistry {
+        let change = Change {
+            number: ChangeNumber(number),
+            at: Timestamp(at),
+            device: device(Platform::Web),
+            kind,
+        };
+        let commit = Commit {
+            user: user(),
+            changes: vec![change],
+            kicked_at_s: None,
+        };
+        ToRegistry::Commit(ShardId(0), UserKey(7), Box::new(commit))
+    }
+
+    fn login(number: u64, at: u64) -> ToRegistry {
+        let kind = ChangeKind::Login {
+            fresh: ChangeNumber(number),
+            forced_off: Vec::new(),
+        };
+        change(number, at, kind)
+    }
+
+    fn one(memory: &mut Memory, now: u64, letter: ToRegistry) -> Answer {
+        let mut answers = Vec::new();
+        memory.work_off(Timestamp(now), &mut vec![letter], &mut answers);
+        assert_eq!(answers.len(), 1);
+        answers.remove(0)
+    }
+
+    fn load(memory: &mut Memory, now: u64) -> Option<Box<UserRecord>> {
+        match one(memory, now, ToRegistry::Load(ShardId(0), UserKey(7), user())) {
+            Answer::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn complete(memory: &mut Memory) -> Standing {
+        let users = vec![UserStatus {
+            user: user(),
+            standing: Standing::Unresolved,
+        }];
+        match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
+            Answer::Front(ToFront::Statuses(RequestId(1), mut users)) => users.remove(0).standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_account_exists_from_its_first_record_on() {
+        let mut memory = Memory::default();
+        assert_eq!(load(&mut memory, 0), None);
+        assert_eq!(complete(&mut memory), Standing::UnknownAccount);
+        let committed = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(())));
+        assert_eq!(one(&mut memory, 0, login(1, 5)), committed);
+        assert_eq!(load(&mut memory, 0).unwrap().status(), Status::Online);
+        one(&mut memory, 0, change(2, 6, ChangeKind::Logout));
+        let offline = Standing::Known {
+            change: ChangeNumber(2),
+            devices: DeviceStatuses::None,
+        };
+        assert_eq!(complete(&mut memory), offline);
+    }
+
+    #[test]
+    fn a_completion_is_the_fold_up_to_its_change() {
+        let mut memory = Memory::default();
+        one(&mut memory, 0, login(1, 5));
+        let online = DeviceStatus {
+            device: device(Platform::Web),
+            status: Status::Online,
+        };
+        let expected = Standing::Known {
+            change: ChangeNumber(1),
+            devices: DeviceStatuses::One(online),
+        };
+        assert_eq!(complete(&mut memory), expected);
+    }
+
+    #[test]
+    fn ends_are_forgotten_after_seven_days() {
+        let mut memory = Memory::default();
+        one(&mut memory, 0, login(1, 0));
+        one(&mut memory, 0, change(2, DAY_MS, ChangeKind::Logout));
+        assert_eq!(load(&mut memory, 8 * DAY_MS - 1).unwrap().ended.len(), 1);
+        assert_eq!(load(&mut memory, 8 * DAY_MS).unwrap().ended.len(), 0);
+        assert_eq!(load(&mut memory, 8 * DAY_MS).unwrap().change, ChangeNumber(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "a commit follows what is on record")]
+    fn a_gap_is_a_defect() {
+        let mut memory = Memory::default();
+        one(&mut memory, 0, login(2, 0));
+    }
+}
