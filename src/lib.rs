@@ -4,3 +4,4 @@ pub mod base;
 pub mod logic;
 pub mod services;
 pub mod node;
+pub mod cli;
