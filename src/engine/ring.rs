@@ -323,7 +323,11 @@ impl Ring {
                 key,
                 armed: cqueue::more(flags),
             }),
-            Token::SendConstant(key) => Some(Completion::ConstantNotSent(key)),
+            Token::SendConstant(key) => {
+                // A short send has no errno: the kernel took what it had room for.
+                let refusal = count_of(result).err().unwrap_or(Refusal::FULL);
+                Some(Completion::ConstantNotSent(key, refusal))
+            }
             Token::Send(key) => {
                 self.using_memory -= 1;
                 let bytes = self
