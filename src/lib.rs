@@ -2,6 +2,8 @@
 
 pub mod base;
 pub mod logic;
+pub mod engine;
+pub mod shard;
 pub mod services;
 pub mod node;
 pub mod cli;

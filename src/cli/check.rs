@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use super::print;
+use crate::engine::probe;
 use crate::node::config::Config;
 use crate::node::{descriptors, run};
 use crate::services::http::runtime;
@@ -49,12 +50,9 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn probe_ring() -> Outcome {
-    match runtime::block_on(async {}) {
-        Ok(()) => Ok("the kernel gives rings".to_owned()),
-        Err(error) => Err(format!(
-            "{error}; look at `sysctl kernel.io_uring_disabled` (0 is needed) and at the container's seccomp profile"
-        )),
-    }
+    probe::check().map_err(|error| error.to_string())?;
+    runtime::block_on(async {}).map_err(|error| format!("the HTTP front gets no ring: {error}"))?;
+    Ok("the kernel gives rings with all that is needed".to_owned())
 }
 
 fn probe_shards(config: &Config) -> Outcome {

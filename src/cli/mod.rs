@@ -20,9 +20,8 @@ use clap::{Parser, Subcommand};
 use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
-use crate::node::config::shards::ShardPlan;
 use crate::node::config::{Config, Problem, Sources};
-use crate::node::run::Prepared;
+use crate::node::shards::PreparedShards;
 use crate::node::{descriptors, log, run};
 
 /// An io_uring, thread-per-core connection and presence gateway.
@@ -108,8 +107,9 @@ fn platform(text: &str) -> Result<Platform, String> {
 /// Wrong arguments or a wrong configuration, as clap has it.
 const EXIT_USAGE: u8 = 2;
 
-/// Does what was typed; `run` runs the gateway.
-pub fn main(run: impl FnOnce(&Config, &Sources) -> anyhow::Result<()>) -> ExitCode {
+/// Does what was typed.
+#[must_use]
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let sources = Sources {
         file: arguments.config,
@@ -123,26 +123,18 @@ pub fn main(run: impl FnOnce(&Config, &Sources) -> anyhow::Result<()>) -> ExitCo
         Err(problems) => return tell_problems(&problems),
     };
     let outcome = match arguments.command {
-        None => run(&config, &sources).map(|()| ExitCode::SUCCESS),
+        None => run_gateway(&config, &sources).map(|()| ExitCode::SUCCESS),
         Some(command) => execute(command, &config),
     };
     outcome.unwrap_or_else(|error| tell_error(&error))
 }
 
-/// Runs the gateway until it is asked to stop. `prepare` binds the shards to the addresses for terminals.
-///
-/// # Errors
-/// If it could not start, or failed while it ran.
-pub fn run_gateway<P: Prepared>(
-    config: &Config,
-    sources: &Sources,
-    prepare: impl FnOnce(&Config, ShardPlan, Vec<SocketAddr>) -> anyhow::Result<P>,
-) -> anyhow::Result<()> {
+fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
     log::start(config);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = config.shards.plan(cores, descriptors::raise());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
-    let shards = prepare(config, plan, run::usable(&config.terminals))?;
+    let shards = PreparedShards::new(config, plan, &run::usable(&config.terminals))?;
     let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
     let greeting = greeting::greeting(config, sources, &program, plan.count);
     run::run(config, shards, || {

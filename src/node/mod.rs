@@ -4,3 +4,4 @@ pub mod config;
 pub mod descriptors;
 pub mod log;
 pub mod run;
+pub mod shards;

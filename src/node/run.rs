@@ -11,11 +11,10 @@ use crossbeam_channel::Sender;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config::Config;
-use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
 use crate::base::time::Clock;
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::services::http::{self, Front, Serving};
+use crate::services::http::{self, CountersView, Front, Serving};
 use crate::services::registry::memory::Memory;
 use crate::services::registry::{self, Registry};
 
@@ -24,9 +23,6 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// The way into all shards. It never blocks, and a shard that has ended takes nothing.
 pub type ShardDoor = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
-
-/// What all shards counted, by shard.
-pub type CountersView = Arc<dyn Fn() -> Vec<Counters> + Send + Sync>;
 
 /// Shards that are ready to start: bound to their addresses, with open inboxes.
 pub trait Prepared {
@@ -37,8 +33,6 @@ pub trait Prepared {
     fn count(&self) -> u16;
     /// The way into them.
     fn door(&self) -> ShardDoor;
-    /// What they counted.
-    fn counters(&self) -> CountersView;
     /// Starts them all.
     ///
     /// # Errors
@@ -53,6 +47,8 @@ pub trait Prepared {
 
 /// Shards that run.
 pub trait Running {
+    /// What they count.
+    fn counters(&self) -> CountersView;
     /// Whether one of them has ended on its own.
     fn has_ended(&self) -> bool;
     /// Waits for their end, which [`ToShard::Stop`] asks for.
@@ -102,7 +98,7 @@ pub fn run<P: Prepared>(config: &Config, shards: P, announce: impl FnOnce()) -> 
 impl<R: Running> Node<R> {
     fn start<P: Prepared<Running = R>>(config: &Config, shards: P) -> anyhow::Result<Self> {
         let clock = Clock::start();
-        let (count, door, counters) = (shards.count(), shards.door(), shards.counters());
+        let (count, door) = (shards.count(), shards.door());
         let limits = http::Limits::default();
         let (front_door, inbox) = http::inbox(count, &limits);
         let listeners = http::Listeners {
@@ -110,20 +106,14 @@ impl<R: Running> Node<R> {
             admin: listen(&config.admin).context("admin.listen")?,
         };
         let registry = start_registry(config, count, &door, &front_door, &clock)?;
+        let shards = shards.start(clock.clone(), registry.door(), front_door)?;
         let serving = Serving::default();
         let doors = http::Doors {
             shard: boxed(&door),
-            counters: Box::new(move || counters()),
+            counters: shards.counters(),
         };
         let settings = front_settings(config, limits);
-        let front = Front::start(
-            settings,
-            listeners,
-            inbox,
-            doors,
-            (clock.clone(), serving.clone()),
-        )?;
-        let shards = shards.start(clock, registry.door(), front_door)?;
+        let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
         Ok(Self {
             shards,
             count,
@@ -136,13 +126,13 @@ impl<R: Running> Node<R> {
 
     fn check(&self) -> anyhow::Result<()> {
         if self.shards.has_ended() {
-            bail!("a shard has ended on its own; its last words are above");
+            bail!("a shard has ended on its own; its last words are in the log");
         }
         if self.front.has_ended() {
-            bail!("the HTTP front has ended on its own; its last words are above");
+            bail!("the HTTP front has ended on its own; its last words are in the log");
         }
         if self.registry.has_ended() {
-            bail!("the registry has ended on its own; its last words are above");
+            bail!("the registry has ended on its own; its last words are in the log");
         }
         Ok(())
     }
@@ -264,10 +254,6 @@ mod tests {
             Arc::new(move |shard, letter| letters.lock().unwrap().push((shard, letter)))
         }
 
-        fn counters(&self) -> CountersView {
-            Arc::new(|| vec![Counters::default(); 2])
-        }
-
         fn start(self, _: Clock, registry: Sender<ToRegistry>, _: http::Door) -> anyhow::Result<Recording> {
             Ok(Recording {
                 letters: self.0,
@@ -277,6 +263,13 @@ mod tests {
     }
 
     impl Running for Recording {
+        fn counters(&self) -> CountersView {
+            CountersView {
+                names: Vec::new(),
+                values: Box::new(Vec::new),
+            }
+        }
+
         fn has_ended(&self) -> bool {
             false
         }

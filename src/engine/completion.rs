@@ -1,0 +1,93 @@
+//! What the kernel tells a shard, in words that the shard has to match one by one. Holds values only.
+
+use std::net::SocketAddr;
+
+use super::buffers::Buffer;
+use super::token::MoveToken;
+use crate::base::ids::ConnKey;
+
+/// The end of an operation, or news of one that goes on.
+#[derive(Debug)]
+pub enum Completion {
+    /// A connection was accepted into a slot of the table.
+    Accepted {
+        /// Its slot.
+        slot: u32,
+        /// Who it is.
+        peer: SocketAddr,
+    },
+    /// A pending accept ended without a connection.
+    NotAccepted(AcceptEnd),
+    /// A receive ended.
+    Received(ConnKey, Incoming),
+    /// Something can be read, or the link has ended. A receive says which.
+    Polled {
+        /// Of which connection.
+        key: ConnKey,
+        /// The poll goes on. If not, it has to be armed again.
+        armed: bool,
+    },
+    /// Constant bytes were not sent, or not all.
+    ConstantNotSent(ConnKey, Refusal),
+    /// A send ended.
+    Sent(ConnKey, SendEnd),
+    /// A slot of the table is free again.
+    Closed(ConnKey),
+    /// A connection was put into another ring's table, or was not. Its own slot is still open.
+    Left(ConnKey, Result<(), Refusal>),
+    /// Another ring's connection was put into this slot of the table.
+    Arrived(MoveToken, u32),
+}
+
+/// How a receive ended.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Bytes came.
+    Bytes {
+        /// Where they are.
+        buffer: Buffer,
+        /// There may be more at once.
+        more: bool,
+    },
+    /// The link has ended.
+    End,
+    /// The link has ended, and a buffer was taken for it all the same.
+    EndWith(Buffer),
+    /// There is nothing to read.
+    Nothing,
+    /// All buffers are taken; the bytes wait in the socket.
+    NoBuffer,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A send that has ended.
+#[derive(Debug)]
+pub struct SendEnd {
+    /// All bytes that the send was given.
+    pub bytes: Vec<u8>,
+    /// How many of those that were to be sent, from where it began, were sent.
+    pub sent: Result<usize, Refusal>,
+}
+
+/// The kernel's word for why it did not, as an errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal(pub i32);
+
+impl Refusal {
+    /// The socket is in the other ring's table, but the other ring was not told where.
+    pub const UNTOLD: Self = Self(libc::EOVERFLOW);
+    /// The peer does not read, and the kernel holds no more for it.
+    pub const FULL: Self = Self(libc::EAGAIN);
+}
+
+/// Why a pending accept ended without a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptEnd {
+    /// The connection was gone before it was accepted, or the like: accept again.
+    Passing,
+    /// It was cancelled.
+    Cancelled,
+    /// The table, or the system, had no room. The connection is lost.
+    NoRoom,
+}

@@ -1,0 +1,18 @@
+//! Floor 1: how bytes move. One io_uring a shard, with everything that is in the kernel's hands. All unsafe code
+//! of the gateway lives here; it knows no users, no packets and no presence, and it decides nothing.
+#![allow(unsafe_code)]
+
+pub mod ring;
+
+pub mod completion;
+pub mod operations;
+pub mod token;
+
+mod accept;
+pub mod buffers;
+pub mod probe;
+pub mod socket;
+pub mod wake;
+
+#[cfg(test)]
+mod tests;

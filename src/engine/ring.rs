@@ -1,0 +1,416 @@
+//! The ring of one shard: submits, waits, reaps, and owns what is in the kernel's hands. Never frees memory that
+//! the kernel may still use, and never decides what to do next.
+//!
+//! Accepting is done by a batch of one-shot accepts, each with room for the peer's address, and not by one multishot
+//! accept that is followed by a question for the address: `cargo bench --bench accept` runs both side by side. What
+//! decides is not only the CPU: one-shot accepts never take more connections than were asked for, so that a table
+//! close to full loses none, while a multishot accept takes a whole backlog between two looks at the table.
+
+use std::collections::VecDeque;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use io_uring::squeue::Entry;
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, types};
+
+use super::accept::Accepts;
+use super::buffers::{Buffer, Buffers};
+use super::completion::{Completion, Incoming, Refusal, SendEnd};
+use super::token::{MoveToken, SLOTS_MAX, Token};
+use crate::base::ids::ConnKey;
+use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
+
+/// The one group of provided buffers.
+pub(super) const BUFFER_GROUP: u16 = 0;
+
+/// How large a ring is.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Slots of the table of direct descriptors: 1 up to [`slots_max`].
+    pub slots: u32,
+    /// Provided buffers: a power of two up to 32,768.
+    pub buffers: u16,
+    /// Accepts pending at each listener, at least 1.
+    pub accepts: u32,
+}
+
+/// A ring could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("io_uring: {step}: {error}")]
+pub struct SetupError {
+    step: &'static str,
+    error: io::Error,
+}
+
+/// Where other rings send sockets to. Holding one keeps the ring's descriptor from meaning another file.
+#[derive(Debug, Clone)]
+pub struct RingAddress(Arc<OwnedFd>);
+
+/// A ring that is not enabled yet, on its way to the thread that will use it.
+pub struct PreparedRing {
+    ring: IoUring,
+    memory: Memory,
+    event: OwnedFd,
+    listeners: Vec<OwnedFd>,
+}
+
+/// One io_uring and all memory that its operations use. It never leaves the thread that enabled it: the kernel
+/// refuses all others.
+pub struct Ring {
+    /// Before `memory`, so that it is closed first.
+    pub(super) ring: IoUring,
+    pub(super) memory: ManuallyDrop<Memory>,
+    /// Operations in the kernel's hands that use `memory`.
+    using_memory: u32,
+    /// What the submission queue had no room for.
+    unsubmitted: VecDeque<Entry>,
+    event: OwnedFd,
+    pub(super) listeners: Vec<OwnedFd>,
+    /// Kept as long as a move may name one.
+    pub(super) others: Vec<RingAddress>,
+    of_one_thread: PhantomData<*const ()>,
+}
+
+/// What the kernel reads and writes.
+pub(super) struct Memory {
+    buffers: Buffers,
+    sends: HashMap<ConnKey, Vec<u8>>,
+    pub(super) accepts: Accepts,
+}
+
+impl std::fmt::Debug for PreparedRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PreparedRing").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring")
+            .field("using_memory", &self.using_memory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The most slots that a ring's table can have here: bounded by RLIMIT_NOFILE and by the kernel's ceiling.
+#[must_use]
+pub fn slots_max() -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(SLOTS_MAX, |limit| {
+        u32::try_from(limit).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
+    })
+}
+
+/// The flags that every ring has.
+pub(super) fn builder() -> io_uring::Builder {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_clamp()
+        .setup_r_disabled()
+        .setup_cqsize(RING_COMPLETIONS);
+    builder
+}
+
+fn at<T>(step: &'static str, result: io::Result<T>) -> Result<T, SetupError> {
+    result.map_err(|error| SetupError { step, error })
+}
+
+impl PreparedRing {
+    /// A ring that accepts from `listeners` and is woken by `event`.
+    ///
+    /// # Errors
+    /// Says what the kernel refused. [`super::probe::check`] finds the usual reasons with better words.
+    pub fn new(size: Size, listeners: Vec<OwnedFd>, event: BorrowedFd<'_>) -> Result<Self, SetupError> {
+        let event = at("copying the eventfd", event.try_clone_to_owned())?;
+        let ring = at("setup", builder().build(RING_SUBMISSIONS))?;
+        at(
+            "table of direct descriptors",
+            ring.submitter().register_files_sparse(size.slots),
+        )?;
+        let memory = Memory {
+            buffers: Buffers::new(size.buffers),
+            sends: HashMap::new(),
+            accepts: Accepts::new(listeners.len(), size.accepts),
+        };
+        // SAFETY: the buffers live until the ring is closed, or for ever: here they stand behind the ring, so they are
+        // dropped after it; `Ring` takes both over and says why below.
+        let registered = unsafe {
+            let (address, count) = (memory.buffers.address(), memory.buffers.count());
+            ring.submitter()
+                .register_buf_ring_with_flags(address, count, BUFFER_GROUP, 0)
+        };
+        at("provided buffers", registered)?;
+        Ok(Self {
+            ring,
+            memory,
+            event,
+            listeners,
+        })
+    }
+
+    /// Makes the calling thread the only one that may use the ring. Sockets can be moved to `others`, named by their
+    /// place.
+    ///
+    /// # Errors
+    /// If the kernel refuses, which it has no known reason for.
+    pub fn enable(self, others: Vec<RingAddress>) -> Result<Ring, SetupError> {
+        let mut ring = Ring {
+            ring: self.ring,
+            memory: ManuallyDrop::new(self.memory),
+            using_memory: 0,
+            unsubmitted: VecDeque::new(),
+            event: self.event,
+            listeners: self.listeners,
+            others,
+            of_one_thread: PhantomData,
+        };
+        at("enabling", ring.ring.submitter().register_enable_rings())?;
+        at(
+            "registering the ring's descriptor",
+            ring.ring.submitter().register_ring_fd(),
+        )?;
+        ring.arm_wake();
+        Ok(ring)
+    }
+
+    /// Where other rings send sockets to.
+    ///
+    /// # Errors
+    /// If there is no descriptor left.
+    pub fn address(&self) -> Result<RingAddress, SetupError> {
+        // SAFETY: the ring is open as long as it lives.
+        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
+        Ok(RingAddress(Arc::new(at(
+            "copying the ring's descriptor",
+            ring.try_clone_to_owned(),
+        )?)))
+    }
+}
+
+impl Ring {
+    /// The bytes that came.
+    #[must_use]
+    pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
+        self.memory.buffers.bytes(buffer)
+    }
+
+    /// Gives a buffer back.
+    pub fn recycle(&mut self, buffer: Buffer) {
+        self.memory.buffers.recycle(buffer);
+    }
+
+    /// Hands all operations to the kernel, and lets it finish what it put off, without waiting.
+    pub fn submit(&mut self) {
+        loop {
+            let (empty, work) = {
+                let queue = self.ring.submission();
+                (queue.is_empty(), queue.taskrun() || queue.cq_overflow())
+            };
+            if !empty || work {
+                check_enter(self.ring.submit());
+            }
+            if self.unsubmitted.is_empty() {
+                return;
+            }
+            if !self.refill() {
+                // The kernel takes nothing now: it lacks memory, or completions must be reaped first.
+                return;
+            }
+        }
+    }
+
+    /// As [`Ring::submit`], but waits until there is a completion, or `timeout` has passed.
+    pub fn submit_and_wait(&mut self, timeout: Option<Duration>) {
+        if !self.unsubmitted.is_empty() {
+            return self.submit();
+        }
+        let time = timeout.map(Timespec::from);
+        let mut args = SubmitArgs::new();
+        if let Some(time) = &time {
+            args = args.timespec(time);
+        }
+        check_enter(self.ring.submitter().submit_with_args(1, &args));
+    }
+
+    /// Moves completions into `out` until it has `count_max` or there are no more.
+    pub fn reap(&mut self, out: &mut Vec<Completion>, count_max: usize) {
+        while out.len() < count_max {
+            let Some(entry) = self.ring.completion().next() else {
+                return;
+            };
+            out.extend(self.understand(&entry));
+        }
+    }
+
+    /// Whether a completion can be reaped without entering the kernel.
+    #[must_use]
+    pub fn has_completions(&mut self) -> bool {
+        !self.ring.completion().is_empty()
+    }
+
+    /// Puts an operation that uses nothing of our memory, or only what lives for ever, into the queue.
+    pub(super) fn push(&mut self, entry: Entry, token: Token) {
+        let entry = entry.user_data(token.pack());
+        // SAFETY: `push_using_memory` adds those entries that use memory, and says why it lives.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        if pushed.is_err() {
+            self.unsubmitted.push_back(entry);
+            self.submit();
+        }
+    }
+
+    /// Puts an operation that uses `memory` into the queue. The memory is kept, and not freed on drop, until its
+    /// completion was reaped.
+    pub(super) fn push_using_memory(&mut self, entry: Entry, token: Token) {
+        self.using_memory += 1;
+        self.push(entry, token);
+    }
+
+    /// Keeps `bytes` for a send, and gives the address that they have until its end.
+    pub(super) fn keep(&mut self, key: ConnKey, bytes: Vec<u8>) -> *const u8 {
+        let address = bytes.as_ptr();
+        let earlier = self.memory.sends.insert(key, bytes);
+        assert!(earlier.is_none(), "a connection has one send in flight");
+        address
+    }
+
+    fn refill(&mut self) -> bool {
+        let mut queue = self.ring.submission();
+        let before = self.unsubmitted.len();
+        while let Some(entry) = self.unsubmitted.front() {
+            // SAFETY: as in `push`.
+            if unsafe { queue.push(entry) }.is_err() {
+                break;
+            }
+            self.unsubmitted.pop_front();
+        }
+        self.unsubmitted.len() < before
+    }
+
+    /// Every wake ends in one completion: edge-triggered, so that the eventfd is never read.
+    fn arm_wake(&mut self) {
+        let event = types::Fd(self.event.as_raw_fd());
+        self.push(
+            opcode::PollAdd::new(event, libc::POLLIN as u32)
+                .multi(true)
+                .build(),
+            Token::Wake,
+        );
+    }
+
+    fn understand(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+        let (result, flags) = (entry.result(), entry.flags());
+        match Token::unpack(entry.user_data()) {
+            Token::Accept(number) => {
+                self.using_memory -= 1;
+                Some(self.memory.accepts.ended(number, result))
+            }
+            Token::Receive(key) => {
+                self.using_memory -= 1;
+                Some(Completion::Received(key, self.incoming(result, flags)))
+            }
+            Token::Poll(key) => Some(Completion::Polled {
+                key,
+                armed: cqueue::more(flags),
+            }),
+            Token::SendConstant(key) => {
+                // A short send has no errno: the kernel took what it had room for.
+                let refusal = count_of(result).err().unwrap_or(Refusal::FULL);
+                Some(Completion::ConstantNotSent(key, refusal))
+            }
+            Token::Send(key) => {
+                self.using_memory -= 1;
+                let bytes = self
+                    .memory
+                    .sends
+                    .remove(&key)
+                    .expect("kept until this completion");
+                Some(Completion::Sent(
+                    key,
+                    SendEnd {
+                        bytes,
+                        sent: count_of(result),
+                    },
+                ))
+            }
+            Token::Ignored => None,
+            Token::Close(key) => Some(Completion::Closed(key)),
+            Token::Move(key) => Some(Completion::Left(key, count_of(result).map(|_| ()))),
+            Token::Moved(token) => Some(arrived(token, result)),
+            Token::Wake => {
+                if !cqueue::more(flags) {
+                    self.arm_wake();
+                }
+                None
+            }
+        }
+    }
+
+    fn incoming(&self, result: i32, flags: u32) -> Incoming {
+        let buffer = cqueue::buffer_select(flags);
+        match (result, buffer) {
+            (1.., Some(number)) => Incoming::Bytes {
+                buffer: self.memory.buffers.filled(number, result.unsigned_abs()),
+                more: cqueue::sock_nonempty(flags) || result.unsigned_abs() as usize == RECEIVE_BUFFER_BYTES,
+            },
+            (0, None) => Incoming::End,
+            (0, Some(number)) => Incoming::EndWith(self.memory.buffers.filled(number, 0)),
+            _ => match -result {
+                libc::EAGAIN => Incoming::Nothing,
+                libc::ENOBUFS => Incoming::NoBuffer,
+                libc::ECANCELED => Incoming::Cancelled,
+                _ => Incoming::End,
+            },
+        }
+    }
+}
+
+fn arrived(token: MoveToken, result: i32) -> Completion {
+    let slot =
+        u32::try_from(result).expect("the kernel tells the target only of sockets that it has put there");
+    Completion::Arrived(token, slot)
+}
+
+fn count_of(result: i32) -> Result<usize, Refusal> {
+    usize::try_from(result).map_err(|_| Refusal(-result))
+}
+
+/// Every error of entering but these is a mistake of ours.
+fn check_enter(result: io::Result<usize>) {
+    let Err(error) = result else { return };
+    let passing = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
+    assert!(
+        error
+            .raw_os_error()
+            .is_some_and(|number| passing.contains(&number)),
+        "entering the ring: {error}"
+    );
+}
+
+impl RingAddress {
+    pub(super) fn fd(&self) -> types::Fd {
+        types::Fd(self.0.as_raw_fd())
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel ends what is in its hands after the ring was closed, at a time that it does not tell. A shard
+        // that ends in order has joined everything, and then nothing is left behind.
+        if self.using_memory == 0 {
+            // SAFETY: it is not used again. Nothing in the kernel's hands names this memory: receives, sends and accepts
+            // are counted, and the buffer ring is read by receives alone.
+            unsafe { ManuallyDrop::drop(&mut self.memory) };
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The ring's operations on real loopback sockets.
+#![expect(clippy::wildcard_enum_match_arm, reason = "whatever else comes is a failure")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::buffers::Buffer;
+use super::completion::{AcceptEnd, Completion, Incoming, Refusal};
+use super::operations::{Cancel, Patience};
+use super::ring::{PreparedRing, Ring, RingAddress, Size};
+use super::socket::{listener, local_address};
+use super::token::MoveToken;
+use super::wake::{self, Sleeper, Waker};
+use crate::base::ids::{ConnKey, ShardId};
+
+/// A ring with one listener, used by the test's own thread.
+struct Bench {
+    ring: Ring,
+    here: RingAddress,
+    address: SocketAddr,
+    sleeper: Sleeper,
+    waker: Waker,
+    generation: u32,
+}
+
+const SIZE: Size = Size {
+    slots: 8,
+    buffers: 4,
+    accepts: 4,
+};
+
+impl Bench {
+    fn new(at: &str, size: Size) -> Self {
+        Self::beside(at, size, Vec::new())
+    }
+
+    /// A ring that can move sockets to others.
+    fn beside(at: &str, size: Size, others: Vec<RingAddress>) -> Self {
+        let listener = listener(at.parse().unwrap()).unwrap();
+        let address = local_address(&listener).unwrap();
+        let (sleeper, waker) = wake::pair().unwrap();
+        let ring = PreparedRing::new(size, vec![listener], sleeper.event()).unwrap();
+        let here = ring.address().unwrap();
+        Self {
+            ring: ring.enable(others).unwrap(),
+            here,
+            address,
+            sleeper,
+            waker,
+            generation: 0,
+        }
+    }
+
+    /// Waits for the next completion.
+    fn next(&mut self) -> Completion {
+        let mut out = Vec::new();
+        while out.is_empty() {
+            self.ring.reap(&mut out, 1);
+            if out.is_empty() {
+                self.ring.submit_and_wait(None);
+            }
+        }
+        out.pop().unwrap()
+    }
+
+    /// All completions that there are without waiting.
+    fn rest(&mut self) -> Vec<Completion> {
+        let mut out = Vec::new();
+        self.ring.submit();
+        self.ring.reap(&mut out, 100);
+        out
+    }
+
+    fn key(&mut self, slot: u32) -> ConnKey {
+        self.generation += 1;
+        ConnKey {
+            slot,
+            generation: self.generation,
+        }
+    }
+
+    fn connect(&mut self) -> (TcpStream, ConnKey) {
+        let client = TcpStream::connect(self.address).unwrap();
+        self.ring.accept(1);
+        let Completion::Accepted { slot, peer } = self.next() else {
+            panic!("not accepted");
+        };
+        assert_eq!(peer, client.local_addr().unwrap());
+        let key = self.key(slot);
+        (client, key)
+    }
+
+    fn receive(&mut self, key: ConnKey, patience: Patience) -> Incoming {
+        self.ring.receive(key, patience);
+        self.received(key)
+    }
+
+    fn received(&mut self, key: ConnKey) -> Incoming {
+        match self.next() {
+            Completion::Received(of, incoming) if of == key => incoming,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn polled(&mut self, key: ConnKey) {
+        match self.next() {
+            Completion::Polled { key: of, armed: true } if of == key => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn expect(&mut self, incoming: Incoming, expected: &[u8]) {
+        let buffer = bytes(incoming);
+        assert_eq!(self.ring.bytes(&buffer), expected);
+        self.ring.recycle(buffer);
+    }
+}
+
+fn bytes(incoming: Incoming) -> Buffer {
+    match incoming {
+        Incoming::Bytes { buffer, .. } => buffer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn read(client: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    client.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn bytes_come_and_go_over_both_families() {
+    for at in ["127.0.0.1:0", "[::1]:0"] {
+        let mut bench = Bench::new(at, SIZE);
+        let (mut client, key) = bench.connect();
+        bench.ring.receive(key, Patience::Waits);
+        bench.ring.submit();
+        client.write_all(b"hello").unwrap();
+        let incoming = bench.received(key);
+        bench.expect(incoming, b"hello");
+
+        bench.ring.send_constant(key, b"constant");
+        bench.ring.send(key, b"....owned".to_vec(), 4);
+        let Completion::Sent(_, end) = bench.next() else {
+            panic!("no end of the send")
+        };
+        assert_eq!((end.sent, &*end.bytes), (Ok(5), &b"....owned"[..]));
+        assert_eq!(read(&mut client, 13), b"constantowned");
+        assert!(bench.rest().is_empty(), "a constant that was sent is silent");
+    }
+}
+
+#[test]
+fn a_poll_tells_of_every_arrival_and_of_what_was_there_before() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    client.write_all(b"early").unwrap();
+    bench.ring.poll(key);
+    for expected in [&b"early"[..], b"one", b"two"] {
+        bench.polled(key);
+        let incoming = bench.receive(key, Patience::AtOnce);
+        bench.expect(incoming, expected);
+        assert!(matches!(bench.receive(key, Patience::AtOnce), Incoming::Nothing));
+        client
+            .write_all(if expected == b"early" { b"one" } else { b"two" })
+            .unwrap();
+    }
+    bench.polled(key);
+    let incoming = bench.receive(key, Patience::AtOnce);
+    bench.expect(incoming, b"two");
+    drop(client);
+    bench.polled(key);
+    assert!(matches!(bench.receive(key, Patience::AtOnce), Incoming::End));
+}
+
+#[test]
+fn a_long_packet_takes_several_buffers() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    let sent: Vec<u8> = (0..1_200_u32).map(|number| number as u8).collect();
+    client.write_all(&sent).unwrap();
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        let Incoming::Bytes { buffer, more } = bench.receive(key, Patience::Waits) else {
+            panic!("no bytes")
+        };
+        got.extend_from_slice(bench.ring.bytes(&buffer));
+        assert!(more || !buffer.is_full());
+        bench.ring.recycle(buffer);
+    }
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn when_all_buffers_are_taken_the_bytes_wait_in_the_socket() {
+    let mut bench = Bench::new("127.0.0.1:0", Size { buffers: 1, ..SIZE });
+    let (mut client, key) = bench.connect();
+    client.write_all(b"one").unwrap();
+    let first = bytes(bench.receive(key, Patience::Waits));
+    client.write_all(b"two").unwrap();
+    assert!(matches!(bench.receive(key, Patience::Waits), Incoming::NoBuffer));
+    bench.ring.recycle(first);
+    let incoming = bench.receive(key, Patience::Waits);
+    bench.expect(incoming, b"two");
+}
+
+#[test]
+fn a_cancelled_and_joined_connection_closes_with_an_end() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    bench.ring.poll(key);
+    bench.ring.receive(key, Patience::Waits);
+    bench.ring.submit();
+    bench.ring.cancel(key, Cancel::Poll);
+    bench.ring.cancel(key, Cancel::Receive);
+    let mut ended = 0;
+    while ended < 2 {
+        match bench.next() {
+            Completion::Polled { armed: false, .. } | Completion::Received(_, Incoming::Cancelled) => {
+                ended += 1
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    bench.ring.close(key);
+    assert!(matches!(bench.next(), Completion::Closed(closed) if closed == key));
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn an_abort_resets_at_once() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    bench.ring.receive(key, Patience::Waits);
+    bench.ring.submit();
+    bench.ring.abort(key);
+    assert!(matches!(bench.received(key), Incoming::End));
+    assert_eq!(
+        client.read(&mut [0; 1]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    bench.ring.close(key);
+    assert!(matches!(bench.next(), Completion::Closed(_)));
+}
+
+#[test]
+fn a_peer_that_does_not_read_fails_a_constant_and_holds_up_a_send() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    static MUCH: [u8; 100_000] = [7; 100_000];
+    let mut failed = false;
+    while !failed {
+        bench.ring.send_constant(key, &MUCH);
+        failed = bench.rest().iter().any(
+            |completion| matches!(completion, Completion::ConstantNotSent(of, Refusal::FULL) if *of == key),
+        );
+    }
+    bench.ring.send(key, vec![7; 20_000_000], 0);
+    assert!(bench.rest().is_empty(), "it waits");
+    bench.ring.cancel(key, Cancel::Send);
+    let Completion::Sent(_, end) = bench.next() else {
+        panic!("no end of the send")
+    };
+    assert!(!matches!(end.sent, Ok(sent) if sent == end.bytes.len()));
+    let mut bytes = [0; 4096];
+    assert!(client.read(&mut bytes).unwrap() > 0);
+}
+
+#[test]
+fn a_connection_moves_with_what_arrives_in_between() {
+    let mut to = Bench::new("127.0.0.1:0", SIZE);
+    let mut from = Bench::beside("127.0.0.1:0", SIZE, vec![to.here.clone()]);
+    let (mut client, key) = from.connect();
+    client.write_all(b"login").unwrap();
+    let incoming = from.receive(key, Patience::Waits);
+    from.expect(incoming, b"login");
+    let token = MoveToken::new(ShardId(3), key);
+    from.ring.move_to(key, ShardId(0), token);
+    from.ring.submit();
+    client.write_all(b"between").unwrap();
+    let Completion::Arrived(arrived, slot) = to.next() else {
+        panic!("not arrived")
+    };
+    assert_eq!(arrived, token);
+    assert!(matches!(from.next(), Completion::Left(left, Ok(())) if left == key));
+    from.ring.close(key);
+    assert!(matches!(from.next(), Completion::Closed(_)));
+
+    let there = to.key(slot);
+    to.ring.poll(there);
+    to.polled(there);
+    let incoming = to.receive(there, Patience::AtOnce);
+    to.expect(incoming, b"between");
+    to.ring.send_constant(there, b"welcome");
+    to.ring.submit();
+    assert_eq!(read(&mut client, 7), b"welcome");
+}
+
+#[test]
+fn a_move_to_a_full_table_fails_and_leaves_the_connection_here() {
+    let mut to = Bench::new("127.0.0.1:0", Size { slots: 1, ..SIZE });
+    let mut from = Bench::beside("127.0.0.1:0", SIZE, vec![to.here.clone()]);
+    let _other = to.connect();
+    let (mut client, key) = from.connect();
+    from.ring
+        .move_to(key, ShardId(0), MoveToken::new(ShardId(0), key));
+    from.ring.submit();
+    to.ring.submit_and_wait(Some(Duration::from_millis(20)));
+    let left = loop {
+        to.ring.submit();
+        from.ring.submit_and_wait(Some(Duration::from_millis(1)));
+        if let Some(completion) = from.rest().pop() {
+            break completion;
+        }
+    };
+    assert!(matches!(left, Completion::Left(_, Err(_))));
+    from.ring.send_constant(key, b"busy");
+    from.ring.submit();
+    assert_eq!(read(&mut client, 4), b"busy");
+}
+
+#[test]
+fn one_accept_takes_one_connection_and_a_full_table_loses_it() {
+    let mut bench = Bench::new("127.0.0.1:0", Size { slots: 2, ..SIZE });
+    let _clients: Vec<TcpStream> = (0..3)
+        .map(|_| TcpStream::connect(bench.address).unwrap())
+        .collect();
+    let (_fourth, _) = (TcpStream::connect(bench.address).unwrap(), ());
+    bench.ring.accept(1);
+    assert!(matches!(bench.next(), Completion::Accepted { .. }));
+    assert!(bench.rest().is_empty(), "the others wait in the backlog");
+    bench.ring.accept(2);
+    let (one, two) = (bench.next(), bench.next());
+    assert!(matches!(one, Completion::Accepted { .. }), "{one:?}");
+    assert!(
+        matches!(two, Completion::NotAccepted(AcceptEnd::NoRoom)),
+        "{two:?}"
+    );
+}
+
+#[test]
+fn pending_accepts_can_be_taken_back() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    bench.ring.accept(3);
+    bench.ring.submit();
+    assert_eq!(bench.ring.accepts_pending(), 3);
+    bench.ring.cancel_accepts();
+    for _ in 0..3 {
+        assert!(matches!(
+            bench.next(),
+            Completion::NotAccepted(AcceptEnd::Cancelled)
+        ));
+    }
+    assert_eq!(bench.ring.accepts_pending(), 0);
+    bench.connect();
+}
+
+#[test]
+fn more_operations_than_the_queue_holds_all_reach_the_kernel() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let (mut client, key) = bench.connect();
+    for _ in 0..5_000 {
+        bench.ring.send_constant(key, b"x");
+    }
+    bench.ring.submit();
+    assert_eq!(read(&mut client, 5_000), vec![b'x'; 5_000]);
+}
+
+#[test]
+fn a_wake_ends_the_wait_every_time() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    for _ in 0..3 {
+        let waker = bench.waker.clone();
+        let (ring, sleeper) = (&mut bench.ring, &bench.sleeper);
+        sleeper.in_ring(
+            || true,
+            || {
+                let sender = std::thread::spawn(move || waker.wake());
+                ring.submit_and_wait(None);
+                sender.join().unwrap();
+            },
+        );
+        assert!(bench.ring.has_completions());
+        assert!(bench.rest().is_empty(), "the shard needs no word of it");
+    }
+}
+
+#[test]
+fn a_thread_that_ends_in_the_middle_of_everything_leaves_no_connection_behind() {
+    let mut client = std::thread::spawn(|| {
+        let mut bench = Bench::new("127.0.0.1:0", SIZE);
+        let (client, key) = bench.connect();
+        bench.ring.receive(key, Patience::Waits);
+        bench.ring.poll(key);
+        bench.ring.accept(4);
+        bench.ring.submit();
+        client
+    })
+    .join()
+    .unwrap();
+    assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+}
