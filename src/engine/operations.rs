@@ -7,7 +7,8 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 use io_uring::types::{DestinationSlot, Fd, Fixed};
 
-use super::ring::{BUFFER_GROUP, Ring};
+use super::ring::Ring;
+use super::setup::BUFFER_GROUP;
 use super::token::{MoveToken, Token};
 use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::RECEIVE_BUFFER_BYTES;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::base::ids::ShardId;
 use crate::base::limits::ACCEPTS_PENDING;
 use crate::base::time::Clock;
-use crate::engine::ring::{PreparedRing, SetupError, Size};
+use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place, ShardState};
@@ -33,7 +33,7 @@ use view::{CountersView, Publisher};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Which shard it is, of how many, with how many connections. `connections_max` is the size of the ring's table:
-    /// at most [`crate::engine::ring::slots_max`].
+    /// at most [`crate::engine::setup::slots_max`].
     pub place: Place,
     /// What its decisions depend on.
     pub settings: Arc<Settings>,

@@ -339,8 +339,8 @@ fn a_full_table_makes_others_wait_and_loses_nobody() {
 
 #[test]
 fn slots_come_back_for_ever() {
-    let mut node = Node::start(2, 16);
-    for round in 0..200 {
+    let mut node = Node::start(2, 64);
+    for round in 0..500 {
         let mut terminal = node.log_in(&format!("user-{round}"));
         terminal.beat();
     }
