@@ -1,7 +1,9 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod base;
-pub mod engine;
 pub mod logic;
+pub mod engine;
+pub mod shard;
 pub mod services;
 pub mod node;
+pub mod cli;

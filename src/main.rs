@@ -1,3 +1,10 @@
 //! `holdfast`: arguments to configuration to node.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    holdfast::cli::main()
+}

@@ -57,6 +57,7 @@ const _: () = assert!(COMMIT_RETRY_MS_MIN < COMMIT_RETRY_MS_MAX);
 /// Alarms that one shard works off in one turn, so that a million falling due together never keep a heartbeat
 /// waiting for long.
 pub const ALARMS_PER_TURN_MAX: usize = 1_024;
+
 /// One provided buffer. Heartbeats have a few bytes and logins under 1 KiB; longer packets take several.
 pub const RECEIVE_BUFFER_BYTES: usize = 512;
 
@@ -85,3 +86,44 @@ pub const RING_COMPLETIONS: u32 = 8_192;
 
 const _: () = assert!(RING_SUBMISSIONS < RING_COMPLETIONS);
 const _: () = assert!(RECEIVE_BUFFER_BYTES < 1 << 16);
+
+/// Letters that a shard takes in one turn, so that a flood of them does not starve its terminals.
+pub const LETTERS_PER_TURN_MAX: usize = 1_024;
+
+/// Completions that a shard reaps at once. A tenth of what the ring holds: it never runs over in one turn.
+pub const COMPLETIONS_PER_ROUND_MAX: usize = 512;
+
+/// Rounds of reaping and submitting in one turn. A heartbeat takes two: the poll, then the receive.
+pub const ROUNDS_PER_TURN_MAX: usize = 4;
+
+/// Letters that fit into a shard's inbox: everything that others may have on its way to it has room.
+pub const INBOX_LETTERS_MAX: usize = REGISTRY_IN_FLIGHT_MAX + MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + 1;
+
+/// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
+pub const OUTBOUND_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a closing connection may take to send what is on its way out. A network of phones delivers within a few
+/// seconds or not at all.
+pub const DRAIN_MS_MAX: u64 = 3_000;
+
+/// Buffers of received bytes that are thrown away before a close, 64 KiB in all. Bytes that nobody read would turn the close
+/// into a reset, which destroys the last packet on its way out.
+pub const DISCARDED_BUFFERS_MAX: u8 = 128;
+
+/// How long a shard accepts nothing after the system refused it a descriptor or memory.
+pub const ACCEPT_AGAIN_MS: u64 = 100;
+
+/// Heartbeats that a nap is made to gather. More would only add delay: the cost of a wake is spread thin enough.
+pub const HEARTBEATS_PER_NAP: u64 = 16;
+
+/// A nap that gathers fewer than this is not worth its delay.
+pub const HEARTBEATS_PER_NAP_MIN: u64 = 2;
+
+/// How long heartbeats are counted before the nap is set anew.
+pub const PACE_PERIOD_MS: u64 = 50;
+
+/// One part in this many of a table is kept for connections that other shards hand over.
+pub const ARRIVALS_PART: u32 = 8;
+
+const _: () = assert!(RECEIVE_BUFFER_BYTES * DISCARDED_BUFFERS_MAX as usize <= OUTBOUND_BYTES_MAX);
+const _: () = assert!(COMPLETIONS_PER_ROUND_MAX * 8 < RING_COMPLETIONS as usize);

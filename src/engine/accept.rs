@@ -17,9 +17,8 @@ pub(super) struct Accepts {
     /// Boxed: the kernel knows where they are.
     rooms: Box<[Room]>,
     pending: Box<[bool]>,
-    /// Accepts that are not pending.
-    idle: Vec<u32>,
-    listeners: usize,
+    /// Accepts that are not pending, for each listener.
+    idle: Box<[Vec<u32>]>,
 }
 
 impl Accepts {
@@ -33,13 +32,20 @@ impl Accepts {
         Self {
             rooms: (0..count).map(|_| room()).collect(),
             pending: (0..count).map(|_| false).collect(),
-            idle: (0..count).rev().collect(),
-            listeners,
+            idle: (0..listeners)
+                .map(|listener| (0..count).skip(listener).step_by(listeners).collect())
+                .collect(),
         }
     }
 
     pub(super) fn pending_count(&self) -> u32 {
-        u32::try_from(self.pending.len() - self.idle.len()).expect("made of u32s")
+        let idle: usize = self.idle.iter().map(Vec::len).sum();
+        u32::try_from(self.pending.len() - idle).expect("made of u32s")
+    }
+
+    pub(super) fn pending_of(&self, listener: usize) -> u32 {
+        let each = self.pending.len() / self.idle.len();
+        u32::try_from(each - self.idle[listener].len()).expect("made of u32s")
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = u32> {
@@ -49,19 +55,19 @@ impl Accepts {
             .map(|(number, _)| number)
     }
 
-    /// Makes one more accept pending: its number, the listener it belongs to, and its room.
-    pub(super) fn begin(&mut self) -> Option<(u32, usize, &mut Room)> {
-        let number = self.idle.pop()?;
+    /// Makes one more accept of a listener pending: its number and its room.
+    pub(super) fn begin(&mut self, listener: usize) -> Option<(u32, &mut Room)> {
+        let number = self.idle[listener].pop()?;
         let place = number as usize;
         self.pending[place] = true;
         let room = &mut self.rooms[place];
         room.length = u32::try_from(size_of::<libc::sockaddr_storage>()).expect("128");
-        Some((number, place % self.listeners, room))
+        Some((number, room))
     }
 
     pub(super) fn ended(&mut self, number: u32, result: i32) -> Completion {
         self.pending[number as usize] = false;
-        self.idle.push(number);
+        self.idle[number as usize % self.idle.len()].push(number);
         match u32::try_from(result) {
             Ok(slot) => Completion::Accepted {
                 slot,

@@ -28,7 +28,7 @@ pub enum Completion {
         armed: bool,
     },
     /// Constant bytes were not sent, or not all.
-    ConstantNotSent(ConnKey),
+    ConstantNotSent(ConnKey, Refusal),
     /// A send ended.
     Sent(ConnKey, SendEnd),
     /// A slot of the table is free again.
@@ -77,6 +77,8 @@ pub struct Refusal(pub i32);
 impl Refusal {
     /// The socket is in the other ring's table, but the other ring was not told where.
     pub const UNTOLD: Self = Self(libc::EOVERFLOW);
+    /// The peer does not read, and the kernel holds no more for it.
+    pub const FULL: Self = Self(libc::EAGAIN);
 }
 
 /// Why a pending accept ended without a connection.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod ring;
+pub mod setup;
 
 pub mod completion;
 pub mod operations;

@@ -7,7 +7,8 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 use io_uring::types::{DestinationSlot, Fd, Fixed};
 
-use super::ring::{BUFFER_GROUP, Ring};
+use super::ring::Ring;
+use super::setup::BUFFER_GROUP;
 use super::token::{MoveToken, Token};
 use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::RECEIVE_BUFFER_BYTES;
@@ -39,18 +40,24 @@ const POLL_EVENTS: i32 = libc::POLLIN as i32 | libc::POLLRDHUP as i32;
 const SEND_FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 impl Ring {
-    /// Makes accepts pending until `count` are, or all that the ring has. Ends in `Accepted` or `NotAccepted` each.
-    pub fn accept(&mut self, count: u32) {
-        while self.accepts_pending() < count {
-            let Some((number, listener, room)) = self.memory.accepts.begin() else {
-                return;
-            };
-            let (address, length) = (&raw mut room.address, &raw mut room.length);
-            let listener = Fd(self.listeners[listener].as_raw_fd());
-            let entry = opcode::Accept::new(listener, address.cast(), length)
-                .file_index(Some(DestinationSlot::auto_target()));
-            self.push_using_memory(entry.build(), Token::Accept(number));
+    /// Makes accepts pending until each listener has `count_each`, or all that the ring has. Ends in `Accepted` or
+    /// `NotAccepted` each.
+    pub fn accept(&mut self, count_each: u32) {
+        for listener in 0..self.listeners.len() {
+            while self.memory.accepts.pending_of(listener) < count_each && self.accept_one(listener) {}
         }
+    }
+
+    fn accept_one(&mut self, listener: usize) -> bool {
+        let Some((number, room)) = self.memory.accepts.begin(listener) else {
+            return false;
+        };
+        let (address, length) = (&raw mut room.address, &raw mut room.length);
+        let listener = Fd(self.listeners[listener].as_raw_fd());
+        let entry = opcode::Accept::new(listener, address.cast(), length)
+            .file_index(Some(DestinationSlot::auto_target()));
+        self.push_using_memory(entry.build(), Token::Accept(number));
+        true
     }
 
     /// How many accepts are pending.

@@ -5,7 +5,7 @@ use std::io;
 
 use io_uring::{Probe, opcode};
 
-use super::ring::builder;
+use super::setup::builder;
 
 /// The first kernel that has everything.
 pub const KERNEL_OLDEST: &str = "6.1";

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,43 +22,13 @@ use io_uring::{IoUring, cqueue, opcode, types};
 use super::accept::Accepts;
 use super::buffers::{Buffer, Buffers};
 use super::completion::{Completion, Incoming, Refusal, SendEnd};
-use super::token::{MoveToken, SLOTS_MAX, Token};
+use super::token::{MoveToken, Token};
 use crate::base::ids::ConnKey;
-use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
-
-/// The one group of provided buffers.
-pub(super) const BUFFER_GROUP: u16 = 0;
-
-/// How large a ring is.
-#[derive(Debug, Clone, Copy)]
-pub struct Size {
-    /// Slots of the table of direct descriptors: 1 up to [`slots_max`].
-    pub slots: u32,
-    /// Provided buffers: a power of two up to 32,768.
-    pub buffers: u16,
-    /// Accepts pending at each listener, at least 1.
-    pub accepts: u32,
-}
-
-/// A ring could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("io_uring: {step}: {error}")]
-pub struct SetupError {
-    step: &'static str,
-    error: io::Error,
-}
+use crate::base::limits::RECEIVE_BUFFER_BYTES;
 
 /// Where other rings send sockets to. Holding one keeps the ring's descriptor from meaning another file.
 #[derive(Debug, Clone)]
 pub struct RingAddress(Arc<OwnedFd>);
-
-/// A ring that is not enabled yet, on its way to the thread that will use it.
-pub struct PreparedRing {
-    ring: IoUring,
-    memory: Memory,
-    event: OwnedFd,
-    listeners: Vec<OwnedFd>,
-}
 
 /// One io_uring and all memory that its operations use. It never leaves the thread that enabled it: the kernel
 /// refuses all others.
@@ -79,15 +49,9 @@ pub struct Ring {
 
 /// What the kernel reads and writes.
 pub(super) struct Memory {
-    buffers: Buffers,
-    sends: HashMap<ConnKey, Vec<u8>>,
+    pub(super) buffers: Buffers,
+    pub(super) sends: HashMap<ConnKey, Vec<u8>>,
     pub(super) accepts: Accepts,
-}
-
-impl std::fmt::Debug for PreparedRing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PreparedRing").finish_non_exhaustive()
-    }
 }
 
 impl std::fmt::Debug for Ring {
@@ -98,106 +62,29 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-/// The most slots that a ring's table can have here: bounded by RLIMIT_NOFILE and by the kernel's ceiling.
-#[must_use]
-pub fn slots_max() -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(SLOTS_MAX, |limit| {
-        u32::try_from(limit).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
-    })
-}
-
-/// The flags that every ring has.
-pub(super) fn builder() -> io_uring::Builder {
-    let mut builder = IoUring::builder();
-    builder
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag()
-        .setup_submit_all()
-        .setup_clamp()
-        .setup_r_disabled()
-        .setup_cqsize(RING_COMPLETIONS);
-    builder
-}
-
-fn at<T>(step: &'static str, result: io::Result<T>) -> Result<T, SetupError> {
-    result.map_err(|error| SetupError { step, error })
-}
-
-impl PreparedRing {
-    /// A ring that accepts from `listeners` and is woken by `event`.
-    ///
-    /// # Errors
-    /// Says what the kernel refused. [`super::probe::check`] finds the usual reasons with better words.
-    pub fn new(size: Size, listeners: Vec<OwnedFd>, event: BorrowedFd<'_>) -> Result<Self, SetupError> {
-        let event = at("copying the eventfd", event.try_clone_to_owned())?;
-        let ring = at("setup", builder().build(RING_SUBMISSIONS))?;
-        at(
-            "table of direct descriptors",
-            ring.submitter().register_files_sparse(size.slots),
-        )?;
-        let memory = Memory {
-            buffers: Buffers::new(size.buffers),
-            sends: HashMap::new(),
-            accepts: Accepts::new(listeners.len(), size.accepts),
-        };
-        // SAFETY: the buffers live until the ring is closed, or for ever: here they stand behind the ring, so they are
-        // dropped after it; `Ring` takes both over and says why below.
-        let registered = unsafe {
-            let (address, count) = (memory.buffers.address(), memory.buffers.count());
-            ring.submitter()
-                .register_buf_ring_with_flags(address, count, BUFFER_GROUP, 0)
-        };
-        at("provided buffers", registered)?;
-        Ok(Self {
+impl Ring {
+    /// An enabled ring of the calling thread.
+    pub(super) fn new(
+        ring: IoUring,
+        memory: Memory,
+        event: OwnedFd,
+        listeners: Vec<OwnedFd>,
+        others: Vec<RingAddress>,
+    ) -> Self {
+        let mut ring = Self {
             ring,
-            memory,
-            event,
-            listeners,
-        })
-    }
-
-    /// Makes the calling thread the only one that may use the ring. Sockets can be moved to `others`, named by their
-    /// place.
-    ///
-    /// # Errors
-    /// If the kernel refuses, which it has no known reason for.
-    pub fn enable(self, others: Vec<RingAddress>) -> Result<Ring, SetupError> {
-        let mut ring = Ring {
-            ring: self.ring,
-            memory: ManuallyDrop::new(self.memory),
+            memory: ManuallyDrop::new(memory),
             using_memory: 0,
             unsubmitted: VecDeque::new(),
-            event: self.event,
-            listeners: self.listeners,
+            event,
+            listeners,
             others,
             of_one_thread: PhantomData,
         };
-        at("enabling", ring.ring.submitter().register_enable_rings())?;
-        at(
-            "registering the ring's descriptor",
-            ring.ring.submitter().register_ring_fd(),
-        )?;
         ring.arm_wake();
-        Ok(ring)
+        ring
     }
 
-    /// Where other rings send sockets to.
-    ///
-    /// # Errors
-    /// If there is no descriptor left.
-    pub fn address(&self) -> Result<RingAddress, SetupError> {
-        // SAFETY: the ring is open as long as it lives.
-        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
-        Ok(RingAddress(Arc::new(at(
-            "copying the ring's descriptor",
-            ring.try_clone_to_owned(),
-        )?)))
-    }
-}
-
-impl Ring {
     /// The bytes that came.
     #[must_use]
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
@@ -323,7 +210,11 @@ impl Ring {
                 key,
                 armed: cqueue::more(flags),
             }),
-            Token::SendConstant(key) => Some(Completion::ConstantNotSent(key)),
+            Token::SendConstant(key) => {
+                // A short send has no errno: the kernel took what it had room for.
+                let refusal = count_of(result).err().unwrap_or(Refusal::FULL);
+                Some(Completion::ConstantNotSent(key, refusal))
+            }
             Token::Send(key) => {
                 self.using_memory -= 1;
                 let bytes = self
@@ -394,6 +285,10 @@ fn check_enter(result: io::Result<usize>) {
 }
 
 impl RingAddress {
+    pub(super) fn new(ring: OwnedFd) -> Self {
+        Self(Arc::new(ring))
+    }
+
     pub(super) fn fd(&self) -> types::Fd {
         types::Fd(self.0.as_raw_fd())
     }

@@ -6,9 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::buffers::Buffer;
-use super::completion::{AcceptEnd, Completion, Incoming};
+use super::completion::{AcceptEnd, Completion, Incoming, Refusal};
 use super::operations::{Cancel, Patience};
-use super::ring::{PreparedRing, Ring, RingAddress, Size};
+use super::ring::{Ring, RingAddress};
+use super::setup::{PreparedRing, Size};
 use super::socket::{listener, local_address};
 use super::token::MoveToken;
 use super::wake::{self, Sleeper, Waker};
@@ -253,10 +254,9 @@ fn a_peer_that_does_not_read_fails_a_constant_and_holds_up_a_send() {
     let mut failed = false;
     while !failed {
         bench.ring.send_constant(key, &MUCH);
-        failed = bench
-            .rest()
-            .iter()
-            .any(|completion| matches!(completion, Completion::ConstantNotSent(of) if *of == key));
+        failed = bench.rest().iter().any(
+            |completion| matches!(completion, Completion::ConstantNotSent(of, Refusal::FULL) if *of == key),
+        );
     }
     bench.ring.send(key, vec![7; 20_000_000], 0);
     assert!(bench.rest().is_empty(), "it waits");

@@ -1,3 +1,7 @@
 //! Floor 3: the process. It only connects what the other floors made, and holds rules of no kind.
 
 pub mod config;
+pub mod descriptors;
+pub mod log;
+pub mod run;
+pub mod shards;

@@ -48,6 +48,26 @@ pub struct Sources {
     pub overrides: Vec<String>,
 }
 
+impl Sources {
+    /// The arguments that give another command the same configuration, but for what must not be shown.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let file = self
+            .file
+            .iter()
+            .flat_map(|file| ["--config".to_owned(), file.display().to_string()]);
+        let is_shown = |text: &&String| {
+            let setting = text
+                .split_once('=')
+                .and_then(|(key, _)| Setting::find(key.trim()));
+            setting.is_some_and(|setting| !setting.kind.is_secret())
+        };
+        let overrides = self.overrides.iter().filter(is_shown);
+        file.chain(overrides.flat_map(|text| ["--set".to_owned(), text.clone()]))
+            .collect()
+    }
+}
+
 /// One value for each setting, by its key.
 pub(super) type Values = BTreeMap<&'static str, Value>;
 

@@ -134,10 +134,7 @@ fn holds(headers: &HeaderMap, token: &Token) -> bool {
 }
 
 fn readiness(desk: &Desk) -> Response<Full<Bytes>> {
-    let retrying: u64 = (desk.counters)()
-        .iter()
-        .map(|shard| shard.commits_retrying_now)
-        .sum();
+    let retrying = desk.counters.sum("commits_retrying_now");
     if !desk.serving.is_on() {
         response(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -3,20 +3,19 @@
 
 use std::fmt::Write;
 
-use super::Desk;
-use crate::base::counters::Counters;
+use super::{CountersView, Desk};
 
 /// The text of `GET /metrics`.
 pub(super) fn text(desk: &Desk) -> String {
     let mut out = String::with_capacity(16 * 1024);
-    put_shards(&(desk.counters)(), &mut out);
+    put_shards(&desk.counters, &mut out);
     put_front(desk, &mut out);
     out
 }
 
-fn put_shards(shards: &[Counters], out: &mut String) {
-    let values: Vec<_> = shards.iter().map(Counters::values).collect();
-    for (place, (name, help)) in Counters::NAMES.iter().enumerate() {
+fn put_shards(counters: &CountersView, out: &mut String) {
+    let values = (counters.values)();
+    for (place, (name, help)) in counters.names.iter().enumerate() {
         let sum = values.iter().map(|values| values[place]).sum();
         let name = Name::of(name);
         name.put("holdfast", help, &[(String::new(), sum)], out);
@@ -95,16 +94,27 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::counters::Counters;
 
     #[test]
     fn counters_and_gauges_are_summed_and_by_shard() {
-        let shard = |heartbeats, users_now| Counters {
+        let shard = move |heartbeats: u64, users_now: u64| Counters {
             heartbeats,
             users_now,
             ..Counters::default()
         };
         let mut out = String::new();
-        put_shards(&[shard(1, 5), shard(2, 6)], &mut out);
+        let values = move || {
+            [shard(1, 5), shard(2, 6)]
+                .iter()
+                .map(|shard| shard.values().to_vec())
+                .collect()
+        };
+        let counters = CountersView {
+            names: Counters::NAMES.to_vec(),
+            values: Box::new(values),
+        };
+        put_shards(&counters, &mut out);
         for line in [
             "# TYPE holdfast_heartbeats_total counter",
             "holdfast_heartbeats_total 3",

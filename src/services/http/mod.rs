@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::base::counters::Counters;
 use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
@@ -115,13 +114,36 @@ pub struct Listeners {
 pub struct Doors {
     /// To a shard's inbox, which keeps room for [`Limits::in_flight_max`] letters of the front: it never blocks.
     pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
-    /// What each shard counted, by shard.
-    pub counters: Box<dyn Fn() -> Vec<Counters> + Send>,
+    /// What the shards count.
+    pub counters: CountersView,
 }
 
 impl fmt::Debug for Doors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Doors")
+    }
+}
+
+/// What the shards count, as they publish it.
+pub struct CountersView {
+    /// Name and meaning of each number; those named `…_now` are present amounts.
+    pub names: Vec<(&'static str, &'static str)>,
+    /// The numbers of each shard, in the order of the names.
+    pub values: Box<dyn Fn() -> Vec<Vec<u64>> + Send>,
+}
+
+impl CountersView {
+    /// One number, summed over the shards.
+    fn sum(&self, name: &str) -> u64 {
+        let place = self.names.iter().position(|(known, _)| *known == name);
+        let place = place.expect("only known numbers are asked for");
+        (self.values)().iter().map(|shard| shard[place]).sum()
+    }
+}
+
+impl fmt::Debug for CountersView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CountersView")
     }
 }
 
@@ -236,7 +258,7 @@ impl Front {
 struct Desk {
     settings: Settings,
     gate: Gate,
-    counters: Box<dyn Fn() -> Vec<Counters>>,
+    counters: CountersView,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
     serving: Serving,

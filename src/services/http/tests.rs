@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::counters::Counters;
 use crate::base::ids::{ChangeNumber, DeviceId, Platform};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
@@ -75,7 +76,17 @@ impl World {
                     answers.send(answer);
                 }
             }),
-            counters: Box::new(move || counted.lock().unwrap().clone()),
+            counters: CountersView {
+                names: Counters::NAMES.to_vec(),
+                values: Box::new(move || {
+                    counted
+                        .lock()
+                        .unwrap()
+                        .iter()
+                        .map(|shard| shard.values().to_vec())
+                        .collect()
+                }),
+            },
         };
         let listeners = Listeners {
             backend: vec![backend],

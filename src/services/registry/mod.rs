@@ -101,6 +101,12 @@ impl Registry {
         self.door.clone()
     }
 
+    /// Whether its thread has ended on its own.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until everything was worked off. Returns when the last door, besides this one, is gone.
     ///
     /// # Panics

@@ -1,0 +1,101 @@
+//! What the gateway says when it is ready: where it listens, and lines to copy that log in and query.
+
+use super::client::rest_target;
+use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources};
+
+/// The greeting of `program`, which was started with `sources`. UserSigs are shown only when they are made with the
+/// development secret, which is none.
+pub(super) fn greeting(config: &Config, sources: &Sources, program: &str, shards: u16) -> String {
+    let list = |addresses: &[std::net::SocketAddr]| {
+        addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let own = sources
+        .arguments()
+        .iter()
+        .map(|argument| format!(" {}", quote(argument)))
+        .collect::<String>();
+    let (terminals, http, admin) = (list(&config.terminals), list(&config.http), list(&config.admin));
+    let mut out = format!(
+        "\
+holdfast is ready, with {shards} shards. Ctrl-C stops it.
+
+  terminals  {terminals}
+  backend    {http}
+  admin      {admin}
+
+Log in:  {program}{own} connect --user alice --platform iPhone
+Query:   {program}{own} status alice bob --detail
+"
+    );
+    if config.is_for_development() {
+        let address = config
+            .http
+            .first()
+            .expect("a configuration has an address for each listener");
+        let target = rest_target(config, "openim/query_online_status");
+        let body = r#"{"To_Account":["alice","bob"],"IsNeedDetail":1}"#;
+        out.push_str(&format!(
+            "or:      curl -s 'http://{address}{target}' -d '{body}'\n"
+        ));
+        out.push_str(&format!(
+            "
+WARNING: no usersig.keys are set, so the development secret is used, which everyone knows. It is refused beyond loopback.
+  SDKAppID   {}
+  secret     {DEVELOPMENT_SECRET}
+",
+            config.logic.sdk_app_id
+        ));
+    }
+    out
+}
+
+/// As a shell reads it.
+fn quote(argument: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,".contains(&byte);
+    if argument.bytes().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_carry_the_configuration_but_no_secret() {
+        let overrides = ["http.listen=[\"127.0.0.1:1\"]", "admin.token=0123456789abcdef"]
+            .map(str::to_owned)
+            .to_vec();
+        let sources = Sources {
+            overrides,
+            ..Sources::default()
+        };
+        let text = greeting(&Config::read(&sources).unwrap(), &sources, "./holdfast", 2);
+        assert!(
+            text.contains(r#"./holdfast --set 'http.listen=["127.0.0.1:1"]' connect --user"#),
+            "{text}"
+        );
+        assert!(
+            text.contains("curl -s 'http://127.0.0.1:1/v4/openim/query_online_status?sdkappid=1400000001"),
+            "{text}"
+        );
+        assert!(text.contains("WARNING") && !text.contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn a_real_key_signs_nothing_that_is_printed() {
+        let overrides = vec!["usersig.keys=[{secret=\"0123456789abcdef\"}]".to_owned()];
+        let sources = Sources {
+            overrides,
+            ..Sources::default()
+        };
+        let text = greeting(&Config::read(&sources).unwrap(), &sources, "holdfast", 2);
+        assert!(text.contains("ready") && !text.contains("usersig"), "{text}");
+    }
+}

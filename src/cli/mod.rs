@@ -1,0 +1,238 @@
+//! What a person types. Each command prints what it was asked for to standard output, and what went wrong to standard
+//! error.
+
+mod check;
+mod client;
+mod connect;
+mod greeting;
+mod status;
+mod words;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::base::ids::{Platform, UserId};
+use crate::base::time::Clock;
+use crate::logic::usersig;
+use crate::node::config::{Config, Problem, Sources};
+use crate::node::shards::PreparedShards;
+use crate::node::{descriptors, log, run};
+
+/// An io_uring, thread-per-core connection and presence gateway.
+///
+/// Without a command it runs the gateway.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version)]
+pub struct Arguments {
+    /// Reads the configuration from this TOML file.
+    #[arg(long, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides one setting, as in `--set shards.count=4`; `holdfast config` shows them all.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Logs in as a terminal and stays; shows what the gateway says.
+    Connect(ConnectArguments),
+    /// Asks the gateway for the statuses of users.
+    Status {
+        /// UserIDs.
+        #[arg(required = true)]
+        users: Vec<String>,
+        /// Shows each device, and what is known of it.
+        #[arg(long)]
+        detail: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a UserSig with the first of the configuration's keys.
+    Usersig {
+        /// The UserID.
+        #[arg(value_parser = user)]
+        user: UserId,
+        /// How long it is good.
+        #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+        days: u64,
+    },
+    /// Prints the whole effective configuration, explained.
+    Config,
+    /// Looks whether the gateway could run here, and says what to do if not.
+    Check,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct ConnectArguments {
+    /// The UserID.
+    #[arg(long, value_parser = user)]
+    user: UserId,
+    /// Android, iPhone, iPad, Windows, Mac, Linux or Web.
+    #[arg(long, value_parser = platform)]
+    platform: Platform,
+    /// The installation's number; drawn at random if not given.
+    #[arg(long)]
+    instance: Option<NonZeroU64>,
+    /// Where the gateway listens; the first of `terminals.listen` if not given.
+    #[arg(long)]
+    address: Option<SocketAddr>,
+    /// Says that the app is in the background.
+    #[arg(long)]
+    background: bool,
+    /// Logs in with this UserSig; made with the first of the configuration's keys if not given.
+    #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
+    usersig: Option<String>,
+}
+
+fn user(text: &str) -> Result<UserId, String> {
+    UserId::new(text.as_bytes()).map_err(|fault| fault.to_string())
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    let found = Platform::ALL
+        .into_iter()
+        .find(|platform| platform.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("take one of {}", Platform::ALL.map(Platform::name).join(", ")))
+}
+
+/// Wrong arguments or a wrong configuration, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// Does what was typed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let sources = Sources {
+        file: arguments.config,
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        overrides: arguments.set,
+    };
+    let config = match Config::read(&sources) {
+        Ok(config) => config,
+        Err(problems) => return tell_problems(&problems),
+    };
+    let outcome = match arguments.command {
+        None => run_gateway(&config, &sources).map(|()| ExitCode::SUCCESS),
+        Some(command) => execute(command, &config),
+    };
+    outcome.unwrap_or_else(|error| tell_error(&error))
+}
+
+fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
+    log::start(config);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = config.shards.plan(cores, descriptors::raise());
+    let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let shards = PreparedShards::new(config, plan, &run::usable(&config.terminals))?;
+    let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
+    let greeting = greeting::greeting(config, sources, &program, plan.count);
+    run::run(config, shards, || {
+        // A gateway that nobody listens to serves all the same.
+        let _ = print(&greeting);
+    })
+}
+
+fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Connect(arguments) => on_a_runtime(connect::connect(config, &arguments)),
+        Command::Status { users, detail, json } => {
+            let looks = status::Looks::of(detail, json);
+            on_a_runtime(status::status(config, &users, looks))
+        }
+        Command::Usersig { user, days } => {
+            print(&format!("{}\n", sign(config, &user, days * 86_400)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config => print(&config.print())
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+        Command::Check => check::check(config),
+    }
+}
+
+fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .context("the system gives no descriptors")?
+        .block_on(future)
+}
+
+/// A UserSig, made now with the first of the configuration's keys.
+fn sign(config: &Config, user: &UserId, lifetime_s: u64) -> String {
+    let key = config
+        .logic
+        .keys
+        .first()
+        .expect("a configuration has a key, if only the development one");
+    usersig::sign(
+        Clock::start().now().wall,
+        config.logic.sdk_app_id,
+        &key.secret,
+        user,
+        lifetime_s,
+    )
+}
+
+fn tell_problems(problems: &[Problem]) -> ExitCode {
+    let mut text = "holdfast: the configuration cannot be used:\n".to_owned();
+    for problem in problems {
+        text.push_str(&format!("  - {problem}\n"));
+    }
+    // Nobody reads it: the exit code still tells.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn tell_error(error: &anyhow::Error) -> ExitCode {
+    let pipe = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    if pipe == Some(io::ErrorKind::BrokenPipe) {
+        // Whoever read the output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    // As above.
+    let _ = writeln!(io::stderr(), "holdfast: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Prints to standard output.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn platforms_are_named_in_any_case() {
+        assert_eq!(platform("iphone"), Ok(Platform::IPhone));
+        assert!(platform("phone").unwrap_err().contains("iPhone"));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let closed = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(tell_error(&closed), ExitCode::SUCCESS);
+        let refused = anyhow::Error::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(tell_error(&refused), ExitCode::FAILURE);
+    }
+}

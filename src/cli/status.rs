@@ -1,0 +1,163 @@
+//! `holdfast status`: asks as the app's backend would, and shows it to a person.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{client, print};
+use crate::node::config::Config;
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    /// A line for each user.
+    Table,
+    /// And one for each device.
+    Detail,
+    /// As the gateway said it.
+    Json,
+    /// With all that is known of each user.
+    JsonDetail,
+}
+
+impl Looks {
+    pub(super) fn of(detail: bool, json: bool) -> Self {
+        match (detail, json) {
+            (false, false) => Self::Table,
+            (true, false) => Self::Detail,
+            (false, true) => Self::Json,
+            (true, true) => Self::JsonDetail,
+        }
+    }
+
+    fn has_detail(self) -> bool {
+        match self {
+            Self::Detail | Self::JsonDetail => true,
+            Self::Table | Self::Json => false,
+        }
+    }
+}
+
+/// Asks and shows. Fails as a command if no user could be answered.
+pub(super) async fn status(config: &Config, users: &[String], looks: Looks) -> anyhow::Result<ExitCode> {
+    let detail = u8::from(looks.has_detail());
+    let body = json!({ "To_Account": users, "IsNeedDetail": detail });
+    let reply = client::ask(config, "openim/query_online_status", &body).await?;
+    let mut known = Vec::new();
+    if looks.has_detail() {
+        for user in users {
+            known.extend(client::inspect(config, user).await?);
+        }
+    }
+    print(&match looks {
+        Looks::Json => format!("{reply:#}\n"),
+        Looks::JsonDetail => format!("{:#}\n", json!({ "statuses": reply, "users": known })),
+        Looks::Table | Looks::Detail => table(&reply, &known),
+    })?;
+    if reply["ErrorCode"] == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if reply["ErrorList"].as_array().is_none_or(Vec::is_empty) {
+        anyhow::bail!("{} ({})", text(&reply["ErrorInfo"]), reply["ErrorCode"]);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// What follows a user without a status.
+const UNKNOWN_ACCOUNT: i64 = 70_107;
+
+fn table(reply: &Value, known: &[Value]) -> String {
+    let list = |name: &str| reply[name].as_array().cloned().unwrap_or_default();
+    let mut rows = Vec::new();
+    for result in list("QueryResult") {
+        rows.push((text(&result["To_Account"]), text(&result["Status"])));
+    }
+    for error in list("ErrorList") {
+        let why = match error["ErrorCode"].as_i64() {
+            Some(UNKNOWN_ACCOUNT) => "(no such account)".to_owned(),
+            _ => format!("(error {})", error["ErrorCode"]),
+        };
+        rows.push((text(&error["To_Account"]), why));
+    }
+    let width = rows.iter().map(|(user, _)| user.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (user, status) in rows {
+        out.push_str(&format!("{user:width$}  {status}\n"));
+        let devices = known
+            .iter()
+            .find(|known| known["user"] == *user)
+            .and_then(|known| known["devices"].as_array());
+        devices
+            .into_iter()
+            .flatten()
+            .for_each(|device| put_device(device, &mut out));
+    }
+    out
+}
+
+fn put_device(device: &Value, out: &mut String) {
+    let field = |name: &str| text(&device[name]);
+    out.push_str(&format!(
+        "  {:8} {:10} instance {}\n",
+        field("platform"),
+        field("status"),
+        field("instance")
+    ));
+    out.push_str(&format!(
+        "           session {} since {}, last heard {}\n",
+        device["session"],
+        field("login_at"),
+        field("heard_at")
+    ));
+    if device["address"].is_null() {
+        return;
+    }
+    let place = if device["background"] == true {
+        "in the background"
+    } else {
+        "in the foreground"
+    };
+    let versions = format!(
+        "SDK {}, app {}",
+        or_none(&field("sdk_version")),
+        or_none(&field("app_version"))
+    );
+    out.push_str(&format!(
+        "           from {} by {}, {versions}, {place}\n",
+        field("address"),
+        field("transport")
+    ));
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "unknown" } else { text }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_a_table() {
+        let reply = json!({
+            "QueryResult": [{"To_Account": "alice", "Status": "Online"}, {"To_Account": "bo", "Status": "Offline"}],
+            "ErrorList": [{"To_Account": "ghost", "ErrorCode": 70107}],
+        });
+        let device = json!({"platform": "iPhone", "status": "Online", "instance": "7", "session": 3, "login_at": "then",
+            "heard_at": "now", "address": "::1", "transport": "tcp", "sdk_version": "", "app_version": "2", "background": true});
+        let known = [json!({"user": "alice", "devices": [device]})];
+        let expected = "\
+alice  Online
+  iPhone   Online     instance 7
+           session 3 since then, last heard now
+           from ::1 by tcp, SDK unknown, app 2, in the background
+bo     Offline
+ghost  (no such account)
+";
+        assert_eq!(table(&reply, &known), expected);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a terminal makes of the gateway's packets: words for the person, and what to do next.
+
+use std::time::Duration;
+
+use crate::logic::wire::proto::{Platform, Verdict, WhatNext, response};
+
+/// What a terminal does after its link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Comes back by itself, with its session, not before this has passed.
+    Resume(Duration),
+    /// Asks the person.
+    Ask,
+    /// Gives up.
+    Stop,
+}
+
+/// What a verdict asks for.
+pub(super) fn next_of(verdict: &Verdict) -> Next {
+    match verdict.what_next() {
+        WhatNext::Retry => Next::Resume(Duration::from_millis(u64::from(verdict.retry_after_ms))),
+        WhatNext::LogInAfresh => Next::Ask,
+        WhatNext::Stop => Next::Stop,
+        // A later protocol: coming back by itself might do harm.
+        WhatNext::Unspecified => Next::Ask,
+    }
+}
+
+/// A packet in plain words.
+pub(super) fn describe(packet: &response::Packet) -> String {
+    match packet {
+        response::Packet::LoginAnswer(answer) => {
+            let verdict = answer.verdict.clone().unwrap_or_default();
+            if verdict.code != 0 {
+                return format!("login refused: {}{}", said(&verdict), by(answer.winner()));
+            }
+            let beat = Duration::from_millis(u64::from(answer.heartbeat_interval_ms));
+            let names: Vec<_> = answer.forced_off().map(name).collect();
+            let forced_off = match names.as_slice() {
+                [] => String::new(),
+                names => format!("; forced off: {}", names.join(", ")),
+            };
+            format!(
+                "logged in: session {}, a heartbeat every {beat:?}{forced_off}",
+                answer.session
+            )
+        }
+        response::Packet::HeartbeatAnswer(_) => "heartbeat answered".to_owned(),
+        response::Packet::LogoutAnswer(_) => "logged out".to_owned(),
+        response::Packet::ForceOffline(force) => {
+            format!(
+                "forced off: {}{}",
+                said(&force.verdict.clone().unwrap_or_default()),
+                by(force.winner())
+            )
+        }
+        response::Packet::GoAway(away) => {
+            format!(
+                "the gateway says goodbye: {}",
+                said(&away.verdict.clone().unwrap_or_default())
+            )
+        }
+        response::Packet::Error(error) => {
+            format!("error: {}", said(&error.verdict.clone().unwrap_or_default()))
+        }
+    }
+}
+
+fn said(verdict: &Verdict) -> String {
+    format!("{} (code {})", verdict.text, verdict.code)
+}
+
+fn by(winner: Platform) -> String {
+    match winner {
+        Platform::Unspecified => String::new(),
+        Platform::Android
+        | Platform::Iphone
+        | Platform::Ipad
+        | Platform::Windows
+        | Platform::Mac
+        | Platform::Linux
+        | Platform::Web => format!(", by a login from {}", name(winner)),
+    }
+}
+
+fn name(platform: Platform) -> &'static str {
+    use crate::base::ids;
+    let ours = ids::Platform::ALL
+        .into_iter()
+        .find(|ours| *ours as i32 == platform as i32);
+    ours.map_or("another platform", ids::Platform::name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::wire::proto::{Code, ForceOffline, LoginAnswer};
+
+    fn verdict(code: Code, what_next: WhatNext) -> Verdict {
+        Verdict {
+            code: code.into(),
+            text: "because".to_owned(),
+            retry_after_ms: 700,
+            what_next: what_next.into(),
+        }
+    }
+
+    #[test]
+    fn the_gateway_says_what_is_next() {
+        let check = |what_next, expected| assert_eq!(next_of(&verdict(Code::Busy, what_next)), expected);
+        check(WhatNext::Retry, Next::Resume(Duration::from_millis(700)));
+        check(WhatNext::LogInAfresh, Next::Ask);
+        check(WhatNext::Stop, Next::Stop);
+        check(WhatNext::Unspecified, Next::Ask);
+    }
+
+    #[test]
+    fn packets_are_told_in_plain_words() {
+        let answer = LoginAnswer {
+            verdict: Some(verdict(Code::Ok, WhatNext::Unspecified)),
+            session: 5,
+            heartbeat_interval_ms: 120_000,
+            forced_off: vec![Platform::Iphone.into(), Platform::Web.into()],
+            ..LoginAnswer::default()
+        };
+        let text = describe(&response::Packet::LoginAnswer(answer));
+        assert_eq!(
+            text,
+            "logged in: session 5, a heartbeat every 120s; forced off: iPhone, Web"
+        );
+        let force = ForceOffline {
+            verdict: Some(verdict(Code::SessionForcedOff, WhatNext::LogInAfresh)),
+            winner: Platform::Mac.into(),
+        };
+        let text = describe(&response::Packet::ForceOffline(force));
+        assert_eq!(text, "forced off: because (code 302), by a login from Mac");
+    }
+}

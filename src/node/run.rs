@@ -1,0 +1,297 @@
+//! Start, run, stop: threads are started against the way of the letters, so that nobody writes to someone who is not
+//! there yet, and ended along it.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use crossbeam_channel::Sender;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::config::Config;
+use crate::base::ids::ShardId;
+use crate::base::time::Clock;
+use crate::logic::letter::{ToRegistry, ToShard};
+use crate::services::http::{self, CountersView, Front, Serving};
+use crate::services::registry::memory::Memory;
+use crate::services::registry::{self, Registry};
+
+/// How often it is looked whether all threads still live.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// The way into all shards. It never blocks, and a shard that has ended takes nothing.
+pub type ShardDoor = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
+
+/// Shards that are ready to start: bound to their addresses, with open inboxes.
+pub trait Prepared {
+    /// What they are once they run.
+    type Running: Running;
+
+    /// How many there are.
+    fn count(&self) -> u16;
+    /// The way into them.
+    fn door(&self) -> ShardDoor;
+    /// Starts them all.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no ring.
+    fn start(
+        self,
+        clock: Clock,
+        registry: Sender<ToRegistry>,
+        front: http::Door,
+    ) -> anyhow::Result<Self::Running>;
+}
+
+/// Shards that run.
+pub trait Running {
+    /// What they count.
+    fn counters(&self) -> CountersView;
+    /// Whether one of them has ended on its own.
+    fn has_ended(&self) -> bool;
+    /// Waits for their end, which [`ToShard::Stop`] asks for.
+    fn join(self);
+}
+
+/// A node whose threads all run.
+struct Node<R> {
+    shards: R,
+    count: u16,
+    door: ShardDoor,
+    front: Front,
+    registry: Registry,
+    serving: Serving,
+}
+
+/// Runs a node until a signal asks it to stop. Calls `announce` when its listeners are open.
+///
+/// # Errors
+/// If it could not start, or one of its threads ended on its own.
+pub fn run<P: Prepared>(config: &Config, shards: P, announce: impl FnOnce()) -> anyhow::Result<()> {
+    let signals = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut stop_signals = signals.block_on(async { StopSignals::new() })?;
+    let node = Node::start(config, shards)?;
+    node.serving.begin();
+    announce();
+    let outcome = signals.block_on(async {
+        loop {
+            tokio::select! {
+                () = stop_signals.next() => return Ok(()),
+                () = tokio::time::sleep(ROUND) => node.check()?,
+            }
+        }
+    });
+    tracing::info!("stopping");
+    std::thread::spawn(move || {
+        signals.block_on(stop_signals.next());
+        // The person who asks twice does not want to wait.
+        std::process::exit(130);
+    });
+    node.stop()?;
+    outcome
+}
+
+impl<R: Running> Node<R> {
+    fn start<P: Prepared<Running = R>>(config: &Config, shards: P) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let (count, door) = (shards.count(), shards.door());
+        let limits = http::Limits::default();
+        let (front_door, inbox) = http::inbox(count, &limits);
+        let listeners = http::Listeners {
+            backend: listen(&config.http).context("http.listen")?,
+            admin: listen(&config.admin).context("admin.listen")?,
+        };
+        let registry = start_registry(config, count, &door, &front_door, &clock)?;
+        let shards = shards.start(clock.clone(), registry.door(), front_door)?;
+        let serving = Serving::default();
+        let doors = http::Doors {
+            shard: boxed(&door),
+            counters: shards.counters(),
+        };
+        let settings = front_settings(config, limits);
+        let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
+        Ok(Self {
+            shards,
+            count,
+            door,
+            front,
+            registry,
+            serving,
+        })
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.shards.has_ended() {
+            bail!("a shard has ended on its own; its last words are in the log");
+        }
+        if self.front.has_ended() {
+            bail!("the HTTP front has ended on its own; its last words are in the log");
+        }
+        if self.registry.has_ended() {
+            bail!("the registry has ended on its own; its last words are in the log");
+        }
+        Ok(())
+    }
+
+    /// Ends the threads along the way of the letters. Each has a deadline of its own.
+    fn stop(self) -> anyhow::Result<()> {
+        self.serving.end();
+        for shard in 0..self.count {
+            (self.door)(ShardId(shard), ToShard::Stop);
+        }
+        let front = self.front.stop();
+        self.shards.join();
+        self.registry.finish();
+        front.context("the HTTP front")
+    }
+}
+
+fn boxed(door: &ShardDoor) -> Box<dyn Fn(ShardId, ToShard) + Send> {
+    let door = Arc::clone(door);
+    Box::new(move |shard, letter| door(shard, letter))
+}
+
+fn start_registry(
+    config: &Config,
+    shards: u16,
+    door: &ShardDoor,
+    front: &http::Door,
+    clock: &Clock,
+) -> io::Result<Registry> {
+    let front = front.clone();
+    let doors = registry::Doors {
+        shard: boxed(door),
+        front: Box::new(move |letter| front.send(letter)),
+    };
+    Registry::start(Memory::default(), config.trouble, shards, doors, clock.clone())
+}
+
+fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
+    http::Settings {
+        sdk_app_id: config.logic.sdk_app_id,
+        keys: config.logic.keys.clone(),
+        administrators: config.administrators.clone(),
+        admin_token: config.admin_token.clone(),
+        admin_hosts: config.admin_hosts.clone(),
+        stop_within: config.stop_within.min(limits.answer_within),
+        limits,
+    }
+}
+
+fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let bind = |address: &SocketAddr| {
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+    };
+    usable(addresses).iter().map(bind).collect()
+}
+
+/// The addresses without `[::1]`, if this machine has no IPv6 and there is another.
+#[must_use]
+pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    let has_ipv6 = TcpListener::bind((loopback, 0)).is_ok();
+    let usable = addresses
+        .iter()
+        .filter(|address| has_ipv6 || address.ip() != loopback);
+    let usable: Vec<_> = usable.copied().collect();
+    if usable.is_empty() {
+        addresses.to_vec()
+    } else {
+        usable
+    }
+}
+
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+
+    /// Shards that note what they are told, and answer nothing.
+    struct Recorder(Letters);
+
+    struct Recording {
+        letters: Letters,
+        registry: Sender<ToRegistry>,
+    }
+
+    impl Prepared for Recorder {
+        type Running = Recording;
+
+        fn count(&self) -> u16 {
+            2
+        }
+
+        fn door(&self) -> ShardDoor {
+            let letters = Arc::clone(&self.0);
+            Arc::new(move |shard, letter| letters.lock().unwrap().push((shard, letter)))
+        }
+
+        fn start(self, _: Clock, registry: Sender<ToRegistry>, _: http::Door) -> anyhow::Result<Recording> {
+            Ok(Recording {
+                letters: self.0,
+                registry,
+            })
+        }
+    }
+
+    impl Running for Recording {
+        fn counters(&self) -> CountersView {
+            CountersView {
+                names: Vec::new(),
+                values: Box::new(Vec::new),
+            }
+        }
+
+        fn has_ended(&self) -> bool {
+            false
+        }
+
+        fn join(self) {
+            let told = self.letters.lock().unwrap().clone();
+            assert_eq!(told, [(ShardId(0), ToShard::Stop), (ShardId(1), ToShard::Stop)]);
+            drop(self.registry);
+        }
+    }
+
+    #[test]
+    fn starts_serves_and_stops() {
+        let overrides =
+            ["http.listen=[\"127.0.0.1:0\"]", "admin.listen=[\"127.0.0.1:0\"]"].map(str::to_owned);
+        let sources = super::super::config::Sources {
+            overrides: overrides.to_vec(),
+            ..Default::default()
+        };
+        let config = Config::read(&sources).unwrap();
+        let node = Node::start(&config, Recorder(Letters::default())).unwrap();
+        node.check().unwrap();
+        node.stop().unwrap();
+    }
+}

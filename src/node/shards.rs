@@ -1,0 +1,178 @@
+//! The node's shards: made from the configuration, and connected with each other and with the services.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use crossbeam_channel::{Sender, TrySendError};
+
+use super::config::shards::ShardPlan;
+use super::config::{Config, Pin};
+use super::run::{Prepared, Running, ShardDoor};
+use crate::base::counters::Counters;
+use crate::base::ids::ShardId;
+use crate::base::limits::RECEIVE_BUFFER_BYTES;
+use crate::base::time::Clock;
+use crate::engine::probe;
+use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::state::Place;
+use crate::services::http::{self, CountersView};
+use crate::shard::mesh::{Refused, Services};
+use crate::shard::view;
+use crate::shard::{self, Core, PreparedShard, ShardHandle};
+
+/// All shards' receive buffers together. They are touched only as far as they are needed at once.
+const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Receive buffers of one shard. A turn reaps fewer receives than this at once, so more would never be in use.
+const RECEIVE_BUFFERS_MAX: usize = 1_024;
+
+/// Shards that are bound to their addresses.
+#[derive(Debug)]
+pub struct PreparedShards(Vec<PreparedShard>);
+
+/// Shards that run.
+#[derive(Debug)]
+pub struct RunningShards(Vec<ShardHandle>);
+
+impl PreparedShards {
+    /// Makes all shards of `plan`, each listening at all of `addresses`.
+    ///
+    /// # Errors
+    /// Says what the system lacks, or which address cannot be listened at.
+    pub fn new(config: &Config, plan: ShardPlan, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
+        probe::check()?;
+        let settings = Arc::new(config.logic.clone());
+        let prepare = |shard: u16| {
+            let config = shard::Config {
+                place: Place {
+                    shard: ShardId(shard),
+                    shards: plan.count,
+                    connections_max: plan.connections_max,
+                },
+                settings: Arc::clone(&settings),
+                seed: fastrand::u64(..),
+                listen: addresses.to_vec(),
+                receive_buffers: receive_buffers(plan.count),
+                heartbeat_delay_max: config.heartbeat_delay_max,
+                stop_deadline: config.stop_within,
+                core: match config.pin {
+                    Pin::Yes => Core::Pinned(usize::from(shard)),
+                    Pin::No => Core::Any,
+                },
+            };
+            PreparedShard::new(config).with_context(|| format!("shard {shard}"))
+        };
+        (0..plan.count)
+            .map(prepare)
+            .collect::<anyhow::Result<_>>()
+            .map(Self)
+    }
+}
+
+/// A power of two, as the ring wants it.
+fn receive_buffers(shards: u16) -> u16 {
+    let share = RECEIVE_BYTES_MAX / RECEIVE_BUFFER_BYTES / usize::from(shards);
+    let buffers = 1_usize << share.clamp(1, RECEIVE_BUFFERS_MAX).ilog2();
+    u16::try_from(buffers).expect("at most RECEIVE_BUFFERS_MAX")
+}
+
+impl Prepared for PreparedShards {
+    type Running = RunningShards;
+
+    fn count(&self) -> u16 {
+        u16::try_from(self.0.len()).expect("a plan counts its shards by a u16")
+    }
+
+    fn door(&self) -> ShardDoor {
+        let doors: Vec<_> = self.0.iter().map(PreparedShard::door).collect();
+        Arc::new(
+            move |shard, letter: ToShard| match doors[usize::from(shard.0)].send(letter) {
+                // A shard that has ended needs no answer, and gives none.
+                Ok(()) | Err(Refused::Gone(_)) => {}
+                Err(Refused::Full(letter)) => {
+                    panic!("an inbox has room for all that may be on its way: {letter:?}")
+                }
+            },
+        )
+    }
+
+    fn start(
+        self,
+        clock: Clock,
+        registry: Sender<ToRegistry>,
+        front: http::Door,
+    ) -> anyhow::Result<RunningShards> {
+        let neighbours: Vec<_> = self.0.iter().map(PreparedShard::neighbour).collect();
+        let start = |shard: PreparedShard| {
+            let services = services(registry.clone(), front.clone());
+            shard
+                .spawn(clock.clone(), neighbours.clone(), services)
+                .context("a shard's thread")
+        };
+        self.0
+            .into_iter()
+            .map(start)
+            .collect::<anyhow::Result<_>>()
+            .map(RunningShards)
+    }
+}
+
+fn services(registry: Sender<ToRegistry>, front: http::Door) -> Services {
+    let ask = move |letter| match registry.try_send(letter) {
+        // The node notices by itself that the registry has ended.
+        Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+        Err(TrySendError::Full(letter)) => {
+            panic!("the registry has room for every shard's share: {letter:?}")
+        }
+    };
+    Services {
+        registry: Box::new(move |letters: &mut Vec<ToRegistry>| letters.drain(..).for_each(&ask)),
+        front: Box::new(move |letters: &mut Vec<ToFront>| {
+            letters.drain(..).for_each(|letter| front.send(letter));
+        }),
+    }
+}
+
+impl Running for RunningShards {
+    fn counters(&self) -> CountersView {
+        let views: Vec<_> = self.0.iter().map(|shard| shard.counters.clone()).collect();
+        let values = move || {
+            views
+                .iter()
+                .map(|view| [&view.values()[..], &view.own_values()[..]].concat())
+                .collect()
+        };
+        CountersView {
+            names: [Counters::NAMES, &view::CountersView::OWN_NAMES[..]].concat(),
+            values: Box::new(values),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.iter().any(|shard| shard.thread.is_finished())
+    }
+
+    fn join(self) {
+        for shard in self.0 {
+            match shard.thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(shard = shard.id.0, %error, "the shard could not work"),
+                Err(_) => tracing::error!(shard = shard.id.0, "the shard has panicked"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receive_buffers_keep_to_their_share() {
+        for (shards, expected) in [(1, 1_024), (2, 1_024), (51, 512), (1_024, 32)] {
+            assert_eq!(receive_buffers(shards), expected);
+            assert!(usize::from(expected) * RECEIVE_BUFFER_BYTES * usize::from(shards) <= RECEIVE_BYTES_MAX);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The turn of a shard: take letters, reap what the kernel has done, decide, carry out, hand over, publish, sleep.
+//! The clock is read once a turn.
+
+use std::collections::VecDeque;
+use std::mem::take;
+use std::time::Duration;
+
+use crate::base::ids::ConnKey;
+use crate::base::limits::{
+    ACCEPT_AGAIN_MS, ACCEPTS_PENDING, ARRIVALS_PART, COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX,
+    MOVES_IN_FLIGHT_MAX, ROUNDS_PER_TURN_MAX,
+};
+use crate::base::time::{Clock, Instant, Now};
+use crate::engine::completion::{AcceptEnd, Completion};
+use crate::engine::ring::Ring;
+use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::state::ShardState;
+use crate::logic::{Effect, Input, LinkLoss};
+use crate::shard::Config;
+use crate::shard::conn::Table;
+use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
+use crate::shard::moves::Moves;
+use crate::shard::pace::Pace;
+use crate::shard::view::{Own, Publisher};
+
+/// One core's thread.
+pub(super) struct Shard {
+    pub(super) ring: Ring,
+    pub(super) logic: ShardState,
+    pub(super) table: Table,
+    pub(super) moves: Moves,
+    pub(super) pace: Pace,
+    pub(super) now: Now,
+    pub(super) own: Own,
+    /// Connections that found no receive buffer.
+    pub(super) starved: Vec<ConnKey>,
+    /// When each draining connection is ended all the same, in this order.
+    pub(super) draining: VecDeque<(Instant, ConnKey)>,
+    /// What carrying out effects made happen.
+    pub(super) echoes: VecDeque<Echo>,
+    /// Connections with a send in flight.
+    pub(super) sending_count: u32,
+    pub(super) doors: Vec<ShardDoor>,
+    clock: Clock,
+    inbox: Inbox,
+    services: Services,
+    publisher: Publisher,
+    out: Vec<Effect>,
+    completions: Vec<Completion>,
+    pub(super) asks: Vec<ToRegistry>,
+    pub(super) replies: Vec<ToFront>,
+    accepting: Accepting,
+    life: Life,
+    stop_within: Duration,
+}
+
+/// What carrying out an effect made happen. It is given to logic after all effects of the same input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    Stayed(ConnKey),
+    Lost(ConnKey, LinkLoss),
+}
+
+/// How new connections are taken.
+#[derive(Debug)]
+struct Accepting {
+    /// Slots kept for arrivals from other shards.
+    kept_slots: u32,
+    listeners: u32,
+    /// The table is nearly full.
+    paused: bool,
+    /// The system had no room before; nothing is accepted until then.
+    again_at: Instant,
+}
+
+/// Whether the shard goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Works,
+    /// Until everyone is gone, or until this moment.
+    StopsBy(Instant),
+    Ended,
+}
+
+impl Shard {
+    pub(super) fn new(
+        config: &Config,
+        (clock, now): (Clock, Now),
+        (ring, logic): (Ring, ShardState),
+        (inbox, doors, services): (Inbox, Vec<ShardDoor>, Services),
+        publisher: Publisher,
+    ) -> Self {
+        let slots = config.place.connections_max;
+        Self {
+            ring,
+            logic,
+            table: Table::new(slots),
+            moves: Moves::new(config.place.shard, config.settings.login_deadline),
+            pace: Pace::new(config.heartbeat_delay_max, now.instant),
+            now,
+            own: Own::default(),
+            starved: Vec::new(),
+            draining: VecDeque::new(),
+            echoes: VecDeque::new(),
+            sending_count: 0,
+            doors,
+            clock,
+            inbox,
+            services,
+            publisher,
+            out: Vec::new(),
+            completions: Vec::with_capacity(COMPLETIONS_PER_ROUND_MAX),
+            asks: Vec::new(),
+            replies: Vec::new(),
+            accepting: Accepting::new(config),
+            life: Life::Works,
+            stop_within: config.stop_deadline,
+        }
+    }
+
+    /// Works until it is stopped.
+    pub(super) fn run(mut self) {
+        loop {
+            self.turn();
+            if self.life == Life::Ended {
+                return;
+            }
+            self.sleep();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.now = self.clock.now();
+        self.own.turns += 1;
+        self.take_letters();
+        self.feed_starved();
+        self.ring.submit();
+        self.complete_all();
+        self.pass_time();
+        self.accept();
+        self.hand_over();
+        self.ring.submit();
+        self.look_for_the_end();
+        self.publisher.publish(self.logic.counters(), &self.own);
+    }
+
+    fn take_letters(&mut self) {
+        for _ in 0..LETTERS_PER_TURN_MAX {
+            let Ok(mail) = self.inbox.mail.try_recv() else {
+                return;
+            };
+            self.pace.hurry();
+            match mail {
+                Mail::Letter(letter) => {
+                    if letter == ToShard::Stop && self.life == Life::Works {
+                        self.life = Life::StopsBy(self.now.instant.after(self.stop_within));
+                        self.ring.cancel_accepts();
+                    }
+                    self.decide(Input::Letter(letter));
+                }
+                Mail::Moved(token, arrival) => self.announced(token, arrival),
+            }
+        }
+    }
+
+    /// Reaps until there is nothing, or the turn has had its share.
+    fn complete_all(&mut self) {
+        for _ in 0..ROUNDS_PER_TURN_MAX {
+            let mut completions = take(&mut self.completions);
+            self.ring.reap(&mut completions, COMPLETIONS_PER_ROUND_MAX);
+            let done = completions.is_empty();
+            for completion in completions.drain(..) {
+                self.complete(completion);
+            }
+            self.completions = completions;
+            if done {
+                return;
+            }
+            self.ring.submit();
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Accepted { slot, peer } => {
+                self.pace.hurry();
+                self.accepted(slot, peer);
+            }
+            Completion::NotAccepted(end) => self.not_accepted(end),
+            Completion::Received(key, incoming) => self.received(key, incoming),
+            Completion::Polled { key, armed } => self.polled(key, armed),
+            Completion::ConstantNotSent(key, refusal) => self.constant_not_sent(key, refusal),
+            Completion::Sent(key, end) => self.sent(key, end),
+            Completion::Closed(key) => self.table.free(key),
+            Completion::Left(key, result) => self.left(key, result),
+            Completion::Arrived(token, slot) => self.arrived(token, slot),
+        }
+    }
+
+    /// One input, then all its effects, then the next.
+    pub(super) fn decide(&mut self, input: Input<'_>) {
+        self.logic.handle(self.now, input, &mut self.out);
+        self.carry_out();
+    }
+
+    /// As [`Shard::decide`] for bytes that are in a receive buffer.
+    pub(super) fn decide_received(&mut self, key: ConnKey, buffer: &crate::engine::buffers::Buffer) {
+        let input = Input::Received(key, self.ring.bytes(buffer));
+        self.logic.handle(self.now, input, &mut self.out);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            let mut effects = take(&mut self.out);
+            for effect in effects.drain(..) {
+                self.act(effect);
+            }
+            self.out = effects;
+            let Some(echo) = self.echoes.pop_front() else {
+                return;
+            };
+            let input = match echo {
+                Echo::Stayed(key) => Input::Stayed(key),
+                Echo::Lost(key, loss) => Input::Closed(key, loss),
+            };
+            self.logic.handle(self.now, input, &mut self.out);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.end_late_drains();
+        self.end_unpaired();
+        self.logic.expire(self.now, &mut self.out);
+        self.carry_out();
+    }
+
+    fn not_accepted(&mut self, end: AcceptEnd) {
+        match end {
+            AcceptEnd::Passing | AcceptEnd::Cancelled => {}
+            AcceptEnd::NoRoom => {
+                self.own.accepts_failed += 1;
+                self.accepting.again_at = Instant(self.now.instant.0 + ACCEPT_AGAIN_MS);
+            }
+        }
+    }
+
+    /// Keeps accepts pending, never more than the table has room for beside the slots that are kept.
+    fn accept(&mut self) {
+        if self.life != Life::Works || self.now.instant < self.accepting.again_at {
+            return;
+        }
+        let room = self.table.free_count().saturating_sub(self.accepting.kept_slots);
+        if room > 0 {
+            self.accepting.paused = false;
+            self.ring
+                .accept(room.div_ceil(self.accepting.listeners).min(ACCEPTS_PENDING));
+        } else if !self.accepting.paused {
+            self.accepting.paused = true;
+            self.own.accept_pauses += 1;
+            self.ring.cancel_accepts();
+        }
+    }
+
+    /// Hands over what the turn had to say, with one wake each.
+    fn hand_over(&mut self) {
+        if !self.asks.is_empty() {
+            (self.services.registry)(&mut self.asks);
+        }
+        if !self.replies.is_empty() {
+            (self.services.front)(&mut self.replies);
+        }
+    }
+
+    fn look_for_the_end(&mut self) {
+        let Life::StopsBy(deadline) = self.life else {
+            return;
+        };
+        let everyone_gone = self.table.open_count() == 0
+            && self.ring.accepts_pending() == 0
+            && self.logic.in_flight() == 0
+            && self.inbox.mail.is_empty()
+            && self.inbox.room.close();
+        if everyone_gone || deadline <= self.now.instant {
+            self.life = Life::Ended;
+        }
+    }
+
+    fn sleep(&mut self) {
+        if self.sending_count > 0 || self.moves.any_leaving() {
+            self.pace.hurry();
+        }
+        let nap = self.pace.nap(self.now.instant);
+        let wait = self
+            .next_deadline()
+            .map(|deadline| deadline.since(self.now.instant));
+        if wait == Some(Duration::ZERO) || !self.starved.is_empty() || self.ring.has_completions() {
+            return;
+        }
+        let inbox = &self.inbox;
+        let nothing_came = || inbox.mail.is_empty();
+        match nap {
+            Some(nap) => inbox
+                .sleeper
+                .nap(wait.map_or(nap, |wait| wait.min(nap)), nothing_came),
+            None => inbox
+                .sleeper
+                .in_ring(nothing_came, || self.ring.submit_and_wait(wait)),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let drain = self.draining.front().map(|(due, _)| *due);
+        let again = Some(self.accepting.again_at).filter(|at| *at > self.now.instant);
+        let stop = match self.life {
+            Life::StopsBy(deadline) => Some(deadline),
+            Life::Works | Life::Ended => None,
+        };
+        let all = [
+            drain,
+            again,
+            stop,
+            self.moves.next_deadline(),
+            self.logic.next_deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+}
+
+impl Accepting {
+    fn new(config: &Config) -> Self {
+        let slots = config.place.connections_max;
+        let listeners = u32::try_from(config.listen.len()).expect("a handful").max(1);
+        let for_arrivals = match config.place.shards {
+            1 => 0,
+            _ => (slots / ARRIVALS_PART).min(u32::try_from(MOVES_IN_FLIGHT_MAX).expect("a small number")),
+        };
+        Self {
+            // The last free slot is offered by every listener, and all may find somebody for it.
+            kept_slots: for_arrivals + listeners - 1,
+            listeners,
+            paused: false,
+            again_at: Instant::default(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What others can read of a shard while it works. Written once a turn, by the shard alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::counters::Counters;
+
+const LOGIC: usize = Counters::NAMES.len();
+const OWN: usize = CountersView::OWN_NAMES.len();
+
+#[derive(Debug)]
+struct Shared {
+    logic: [AtomicU64; LOGIC],
+    own: [AtomicU64; OWN],
+}
+
+/// What a shard itself counts, beside what its logic does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) accept_pauses: u64,
+    pub(super) accepts_failed: u64,
+    pub(super) buffer_shortages: u64,
+    pub(super) turns: u64,
+}
+
+/// One shard's counters, for everyone. The numbers of one reading may be of two neighbouring turns.
+#[derive(Debug, Clone)]
+pub struct CountersView(Arc<Shared>);
+
+impl CountersView {
+    /// Name and meaning of what a shard counts beside its logic, in the order of [`CountersView::own_values`].
+    pub const OWN_NAMES: [(&'static str, &'static str); 4] = [
+        (
+            "accept_pauses",
+            "Times that accepting stopped because the table was nearly full.",
+        ),
+        (
+            "accepts_failed",
+            "Connections lost because the system had no room for them.",
+        ),
+        (
+            "buffer_shortages",
+            "Receives put off because all receive buffers were taken.",
+        ),
+        ("turns", "Turns of the shard."),
+    ];
+
+    /// The numbers of the logic, in the order of [`Counters::NAMES`].
+    #[must_use]
+    pub fn values(&self) -> [u64; LOGIC] {
+        std::array::from_fn(|place| self.0.logic[place].load(Ordering::Relaxed))
+    }
+
+    /// The other numbers, in the order of [`CountersView::OWN_NAMES`].
+    #[must_use]
+    pub fn own_values(&self) -> [u64; OWN] {
+        std::array::from_fn(|place| self.0.own[place].load(Ordering::Relaxed))
+    }
+}
+
+/// The writer's side; remembers what it wrote, so that an idle turn writes nothing.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    view: CountersView,
+    logic: Counters,
+}
+
+impl Publisher {
+    pub(super) fn new() -> Self {
+        let shared = Shared {
+            logic: [const { AtomicU64::new(0) }; LOGIC],
+            own: [const { AtomicU64::new(0) }; OWN],
+        };
+        Self {
+            view: CountersView(Arc::new(shared)),
+            logic: Counters::default(),
+        }
+    }
+
+    pub(super) fn view(&self) -> CountersView {
+        self.view.clone()
+    }
+
+    pub(super) fn publish(&mut self, logic: &Counters, own: &Own) {
+        if *logic != self.logic {
+            self.logic = *logic;
+            for (shared, value) in self.view.0.logic.iter().zip(logic.values()) {
+                shared.store(value, Ordering::Relaxed);
+            }
+        }
+        let own = [
+            own.accept_pauses,
+            own.accepts_failed,
+            own.buffer_shortages,
+            own.turns,
+        ];
+        for (shared, value) in self.view.0.own.iter().zip(own) {
+            shared.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_can_be_read() {
+        let mut publisher = Publisher::new();
+        let view = publisher.view();
+        let logic = Counters {
+            heartbeats: 7,
+            ..Counters::default()
+        };
+        let own = Own {
+            turns: 9,
+            ..Own::default()
+        };
+        publisher.publish(&logic, &own);
+        assert_eq!(view.values(), logic.values());
+        assert_eq!(view.own_values(), [0, 0, 0, 9]);
+    }
+}
