@@ -333,8 +333,8 @@ impl<'a> Reader<'a> {
                 web: self.seconds("presence.heartbeat_timeout_web_s"),
             },
             push_online: Duration::from_secs(self.number("presence.push_online_days") * 86_400),
-            login_deadline: self.seconds("presence.login_deadline_s"),
-            retry_after: Duration::from_millis(self.number("presence.retry_after_ms")),
+            login_deadline: self.seconds("terminals.login_deadline_s"),
+            retry_after: Duration::from_millis(self.number("terminals.retry_after_ms")),
             ..Settings::default()
         }
     }

@@ -64,6 +64,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Where terminals connect.",
     ),
     setting(
+        "terminals.login_deadline_s",
+        Kind::Number(1, 300),
+        "10",
+        "How long a new connection may take to log in.",
+    ),
+    setting(
+        "terminals.retry_after_ms",
+        Kind::Number(100, 60_000),
+        "2000",
+        "When a terminal that met a full or failing gateway is told to come back; spread at random around this.",
+    ),
+    setting(
         "http.listen",
         Kind::Addresses,
         r#"["127.0.0.1:9002"]"#,
@@ -218,18 +230,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Number(1, 365),
         "7",
         "How long a mobile device stays PushOnline without a login.",
-    ),
-    setting(
-        "presence.login_deadline_s",
-        Kind::Number(1, 300),
-        "10",
-        "How long a new connection may take to log in.",
-    ),
-    setting(
-        "presence.retry_after_ms",
-        Kind::Number(100, 60_000),
-        "2000",
-        "When a terminal that met a full or failing gateway is told to come back; spread at random around this.",
     ),
     setting(
         "node.stop_deadline_s",

@@ -51,7 +51,7 @@ pub struct Limits {
     pub answer_within: Duration,
     /// Open connections of the backend's listener; accepting pauses there. Far beyond any connection pool.
     pub connections_max: usize,
-    /// Open connections of the admin listener: a few scrapers, probes and people.
+    /// Open connections of the admin listener: scrapers, probes, and tools that keep theirs open.
     pub admin_connections_max: usize,
     /// See [`HTTP_IN_FLIGHT_MAX`].
     pub in_flight_max: usize,
@@ -66,7 +66,7 @@ impl Default for Limits {
             body_read_max: Duration::from_secs(10),
             answer_within: Duration::from_secs(3),
             connections_max: 4_096,
-            admin_connections_max: 64,
+            admin_connections_max: 1_024,
             in_flight_max: HTTP_IN_FLIGHT_MAX,
         }
     }
