@@ -118,8 +118,12 @@ mod tests {
         let (there, here) = (Arc::clone(&sent), Arc::clone(&seen));
         let shard = thread::spawn(move || {
             for round in 1..=ROUNDS {
-                while there.load(Ordering::Acquire) < round {
+                // It does not look before it sleeps: only the look within the sleep keeps it from sleeping on.
+                loop {
                     sleep(&sleeper, &|| there.load(Ordering::Acquire) < round);
+                    if there.load(Ordering::Acquire) >= round {
+                        break;
+                    }
                 }
                 here.store(round, Ordering::Release);
             }

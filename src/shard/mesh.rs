@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -65,6 +65,16 @@ impl ShardDoor {
         self.room.take()
     }
 
+    /// Whether the shard's ring takes sockets.
+    pub(super) fn is_ready(&self) -> bool {
+        self.room.ready.load(Ordering::Acquire)
+    }
+
+    /// Has the shard look around.
+    pub(super) fn knock(&self) {
+        self.waker.wake();
+    }
+
     pub(super) fn give_room_back(&self) {
         self.room.give_back();
     }
@@ -81,6 +91,8 @@ impl ShardDoor {
 /// Counts arrivals that are on their way to one shard, so that each finds room in the inbox.
 #[derive(Debug, Default)]
 pub(super) struct Room {
+    /// The shard's ring takes sockets. It is never unset.
+    ready: AtomicBool,
     taken: AtomicU32,
 }
 
@@ -100,6 +112,11 @@ impl Room {
 
     pub(super) fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// From here on sockets can be moved to the shard.
+    pub(super) fn open(&self) {
+        self.ready.store(true, Ordering::Release);
     }
 
     /// Lets nobody in any more, unless somebody is on the way.

@@ -67,6 +67,8 @@ struct Accepting {
     /// Slots kept for arrivals from other shards.
     kept_slots: u32,
     listeners: u32,
+    /// Every shard's ring takes sockets.
+    all_ready: bool,
     /// The table is nearly full.
     paused: bool,
     /// The system had no room before; nothing is accepted until then.
@@ -120,6 +122,8 @@ impl Shard {
 
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
+        self.inbox.room.open();
+        self.doors.iter().for_each(ShardDoor::knock);
         loop {
             self.turn();
             if self.life == Life::Ended {
@@ -247,7 +251,7 @@ impl Shard {
 
     /// Keeps accepts pending, never more than the table has room for beside the slots that are kept.
     fn accept(&mut self) {
-        if self.life != Life::Works || self.now.instant < self.accepting.again_at {
+        if self.life != Life::Works || self.now.instant < self.accepting.again_at || !self.all_ready() {
             return;
         }
         let room = self.table.free_count().saturating_sub(self.accepting.kept_slots);
@@ -260,6 +264,12 @@ impl Shard {
             self.own.accept_pauses += 1;
             self.ring.cancel_accepts();
         }
+    }
+
+    /// Whether all shards have begun: a terminal whose home has not would be refused. Each knocks when it begins.
+    fn all_ready(&mut self) -> bool {
+        self.accepting.all_ready |= self.doors.iter().all(ShardDoor::is_ready);
+        self.accepting.all_ready
     }
 
     /// Hands over what the turn had to say, with one wake each.
@@ -298,7 +308,8 @@ impl Shard {
             return;
         }
         let inbox = &self.inbox;
-        let nothing_came = || inbox.mail.is_empty();
+        let (doors, all_ready) = (&self.doors, self.accepting.all_ready);
+        let nothing_came = || inbox.mail.is_empty() && (all_ready || !doors.iter().all(ShardDoor::is_ready));
         match nap {
             Some(nap) => inbox
                 .sleeper
@@ -339,6 +350,7 @@ impl Accepting {
             // The last free slot is offered by every listener, and all may find somebody for it.
             kept_slots: for_arrivals + listeners - 1,
             listeners,
+            all_ready: false,
             paused: false,
             again_at: Instant::default(),
         }
