@@ -1,6 +1,15 @@
 //! Server CPU per heartbeat (saturated, and paced at 5,000 a second) and per login, beside a plain epoll server that
 //! speaks the same protocol, in alternating runs.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "nothing here is part of the library"
+)]
+
 mod common;
 #[path = "peers/epoll.rs"]
 mod epoll;

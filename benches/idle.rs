@@ -1,6 +1,15 @@
 //! What an idle connection costs: user bytes as a slope of resident memory, kernel bytes from the slab, after one
 //! heartbeat on each of 15,000 connections.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "nothing here is part of the library"
+)]
+
 mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;

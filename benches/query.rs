@@ -2,6 +2,15 @@
 //!
 //! The users are made as real ones are: each logs in over TCP, and goes. Their phones stay PushOnline.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "nothing here is part of the library"
+)]
+
 mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -1,5 +1,14 @@
 //! The whole gateway from outside: the real binary, real sockets, real HTTP.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "nothing here is part of the library"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

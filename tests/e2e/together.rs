@@ -162,7 +162,7 @@ impl<'a> Client<'a> {
         if self.is_live() {
             let mine = devices
                 .iter()
-                .find(|device| device["instance"] == self.instance.to_string());
+                .find(|device| device["instance"].as_str() == Some(&*self.instance.to_string()));
             assert_eq!(
                 mine.map(|device| &device["status"]),
                 Some(&Value::from("Online")),

@@ -1,0 +1,178 @@
+//! No allocation for a heartbeat, and none held by an idle connection: counted over 10,000 live connections on real
+//! sockets, for all threads of the gateway but not for the test's own.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a counting allocator, and nothing of the library"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use holdfast::base::ids::ShardId;
+use holdfast::base::time::Clock;
+use holdfast::logic::settings::Settings;
+use holdfast::logic::state::Place;
+use holdfast::logic::usersig::Key;
+use holdfast::logic::wire::packet::{HEARTBEAT, HEARTBEAT_ANSWER};
+use holdfast::logic::wire::proto::Platform;
+use holdfast::node::config::DEVELOPMENT_SECRET;
+use holdfast::services::registry::memory::Memory;
+use holdfast::services::registry::{Doors, Registry, Trouble};
+use holdfast::shard::mesh::{Neighbour, Services, ShardDoor};
+use holdfast::shard::{Config, Core, PreparedShard};
+use support::gateway::SDK_APP_ID;
+use support::terminal::{Terminal, login};
+
+const SHARDS: u16 = 2;
+const FEW: usize = 1_000;
+const MANY: usize = 10_000;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static LIVE: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    /// Whether this thread is the test's own.
+    static OUTSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Counting;
+
+fn counts() -> bool {
+    OUTSIDE.try_with(|outside| !outside.get()).unwrap_or(false)
+}
+
+// SAFETY: it does what the system's allocator does, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if counts() {
+            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+            LIVE.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if counts() {
+            LIVE.fetch_sub(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Shards with a registry in memory, and no front.
+fn start() -> SocketAddr {
+    let clock = Clock::start();
+    let key = Key {
+        secret: DEVELOPMENT_SECRET.to_owned(),
+        not_after_s: None,
+    };
+    let settings = Settings {
+        sdk_app_id: SDK_APP_ID,
+        keys: vec![key],
+        ..Settings::default()
+    };
+    let mut config = Config {
+        place: Place {
+            shard: ShardId(0),
+            shards: SHARDS,
+            connections_max: 12_000,
+        },
+        settings: Arc::new(settings),
+        seed: 1,
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        receive_buffers: 256,
+        heartbeat_delay_max: Duration::from_millis(5),
+        stop_deadline: Duration::from_secs(1),
+        core: Core::Any,
+    };
+    let mut prepared = Vec::new();
+    for shard in 0..SHARDS {
+        config.place.shard = ShardId(shard);
+        let shard = PreparedShard::new(config.clone()).unwrap();
+        config.listen = shard.addresses().to_vec();
+        prepared.push(shard);
+    }
+    let doors: Vec<ShardDoor> = prepared.iter().map(PreparedShard::door).collect();
+    let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
+    let answers = Doors {
+        shard: Box::new(move |shard, letter| doors[usize::from(shard.0)].send(letter).unwrap()),
+        front: Box::new(|_| {}),
+    };
+    let registry = Registry::start(
+        Memory::default(),
+        Trouble::default(),
+        SHARDS,
+        answers,
+        clock.clone(),
+    )
+    .unwrap();
+    for shard in prepared {
+        let door = registry.door();
+        let services = Services {
+            registry: Box::new(move |asks| asks.drain(..).for_each(|ask| door.send(ask).unwrap())),
+            front: Box::new(|replies| replies.clear()),
+        };
+        shard.spawn(clock.clone(), neighbours.clone(), services).unwrap();
+    }
+    config.listen[0]
+}
+
+/// One heartbeat on each connection, the next before the last was answered.
+fn beat(terminals: &mut [Terminal]) {
+    for batch in terminals.chunks_mut(200) {
+        for terminal in &mut *batch {
+            terminal.stream.write_all(HEARTBEAT).unwrap();
+        }
+        for terminal in batch {
+            let mut answer = [0; HEARTBEAT_ANSWER.len()];
+            terminal.stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, HEARTBEAT_ANSWER);
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_allocates_nothing_and_an_idle_connection_holds_nothing() {
+    OUTSIDE.set(true);
+    let address = start();
+    let mut terminals: Vec<Terminal> = Vec::new();
+    let mut live = Vec::new();
+    for target in [FEW, MANY] {
+        while terminals.len() < target {
+            let user = format!("user-{}", terminals.len());
+            terminals.push(Terminal::logged_in(address, login(&user, Platform::Android, 1)).0);
+        }
+        // The first round lets vectors that are reused find their size.
+        beat(&mut terminals);
+        beat(&mut terminals);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        beat(&mut terminals);
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "heartbeats allocate");
+        live.push(LIVE.load(Ordering::Relaxed));
+    }
+    // The registry keeps a record a user: its map grows in place, and each record has a list of devices.
+    let records = i64::try_from(MANY - FEW).unwrap();
+    let held = live[1] - live[0] - records;
+    assert!(
+        held < records / 50,
+        "{held} allocations are held by {records} idle connections"
+    );
+}
