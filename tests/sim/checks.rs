@@ -1,0 +1,133 @@
+//! What can be wrong, and the comparison of what showed with what must have shown.
+
+use crate::base::ids::UserId;
+use crate::base::time::Now;
+use crate::logic::letter::{Inspection, Standing, UserStatus};
+use crate::logic::record::{Status, UserRecord};
+use crate::sim::model::Model;
+use crate::sim::shown::Shown;
+
+/// A rule that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Which check saw it.
+    pub(crate) check: &'static str,
+    pub(crate) text: String,
+}
+
+pub(crate) fn ensure(check: &'static str, holds: bool, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Failure { check, text: text() })
+    }
+}
+
+/// Everything of one connection, and everything of one user, in its order.
+pub(crate) fn compare(mut seen: Vec<Shown>, mut must: Vec<Shown>) -> Result<(), Failure> {
+    seen.sort_by_key(Shown::key);
+    must.sort_by_key(Shown::key);
+    ensure("model", seen == must, || {
+        let lines = |of: &[Shown], other: &[Shown]| {
+            let only = of.iter().filter(|shown| !other.contains(shown));
+            only.map(|shown| format!("    {shown:?}\n")).collect::<String>()
+        };
+        format!(
+            "only shown:\n{}  only by the rules:\n{}  ({} shown, {} by the rules)",
+            lines(&seen, &must),
+            lines(&must, &seen),
+            seen.len(),
+            must.len()
+        )
+    })
+}
+
+/// What a query answered of one user.
+pub(crate) fn compare_status(status: &UserStatus, model: &Model) -> Result<(), Failure> {
+    let (account, change, mut must) = model.standing(status.user);
+    must.sort_unstable();
+    let holds = match &status.standing {
+        Standing::Unresolved => must.is_empty(),
+        Standing::UnknownAccount => !account,
+        Standing::Unavailable => false,
+        Standing::Known {
+            change: seen,
+            devices,
+        } => {
+            let devices = devices
+                .as_slice()
+                .iter()
+                .map(|known| (known.device, known.status));
+            let mut devices: Vec<_> = devices.collect();
+            devices.sort_unstable();
+            account && seen.0 == change && devices == must
+        }
+    };
+    ensure("query", holds, || {
+        format!("{status:?}, by the rules {account} {change} {must:?}")
+    })
+}
+
+/// What the registry keeps of a user while nothing of the user is under way.
+pub(crate) fn compare_record(
+    user: UserId,
+    record: Option<&UserRecord>,
+    model: &Model,
+) -> Result<(), Failure> {
+    let known = &model.users[&user];
+    let empty = UserRecord::default();
+    let seen = record.unwrap_or(&empty);
+    let mut devices: Vec<(_, Status, u64, u64)> = seen
+        .devices
+        .iter()
+        .map(|device| (device.device, device.status, device.session.0, device.fresh.0))
+        .collect();
+    devices.sort_unstable();
+    let must = known
+        .devices
+        .iter()
+        .map(|(id, device)| (*id, device.status, device.session, device.fresh));
+    let ended = seen
+        .ended
+        .iter()
+        .map(|ended| (ended.device, ended.session.0, ended.fresh.0, ended.ending));
+    let must_ended = known
+        .ended
+        .iter()
+        .map(|ended| (ended.device, ended.session, ended.fresh, ended.ending));
+    let holds = (seen.change.0, seen.kicked_at_s) == (known.change, known.kicked_at_s)
+        && devices.into_iter().eq(must)
+        && ended.eq(must_ended);
+    ensure("record", holds, || {
+        format!("{user}: {seen:?}, by the rules {known:?}")
+    })
+}
+
+/// What an inspection answered.
+pub(crate) fn compare_inspection(seen: &Inspection, model: &Model, now: Now) -> Result<(), Failure> {
+    let known = &model.users[&seen.user];
+    let fits = |device: &crate::logic::letter::DeviceInspection| {
+        let Some(must) = known.devices.get(&device.device) else {
+            return false;
+        };
+        let heard = now.wall_at(must.heard);
+        let link_known = must.link.is_some_and(|link| !model.is_gone(link));
+        let link_fits = device
+            .link
+            .as_ref()
+            .is_none_or(|link| link.background == must.background);
+        device.status == must.status
+            && device.session.0 == must.session
+            && device.login_at == must.login_at
+            && device.heard_at == heard
+            && (!link_known || device.link.is_some())
+            && (must.link.is_some() || device.link.is_none())
+            && (!link_known || link_fits)
+    };
+    let holds = seen.change.0 == known.change
+        && seen.devices.len() == known.devices.len()
+        && seen.devices.iter().all(fits);
+    ensure("inspection", holds, || {
+        format!("{seen:?}, by the rules {known:?}")
+    })
+}
