@@ -43,7 +43,7 @@ impl ShardState {
         let device = self.users.find_device(user, change.device);
         match (&change.kind, event) {
             (ChangeKind::Login { fresh, forced_off }, Event::Login(knock)) => {
-                self.confirm_login(now, user, knock, (change.number, *fresh), forced_off, out);
+                self.confirm_login(now, user, knock, (change, *fresh), forced_off, out);
             }
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
             (kind, _) => {
@@ -61,7 +61,7 @@ impl ShardState {
         now: Now,
         user: u32,
         knock: &Knock,
-        (session, fresh): (SessionId, ChangeNumber),
+        (change, fresh): (&Change, ChangeNumber),
         forced_off: &[(DeviceId, Status)],
         out: &mut Vec<Effect>,
     ) {
@@ -82,9 +82,16 @@ impl ShardState {
             None => self.users.add_device(user, knock.login.device, knock.key),
         };
         let known = &mut self.users.devices[device];
-        known.set_session(session, fresh);
-        known.login_at = now.wall;
-        self.go_live(now, device, knock, session, platforms_online(forced_off), out);
+        known.set_session(change.number, fresh);
+        known.login_at = change.at;
+        self.go_live(
+            now,
+            device,
+            knock,
+            change.number,
+            platforms_online(forced_off),
+            out,
+        );
     }
 
     fn force_off(&mut self, loser: u32, winner: Platform, out: &mut Vec<Effect>) {

@@ -170,10 +170,12 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) -> Decision {
         let device = self.users.find_device(user, id);
-        if let Some(key) = device.filter(|key| self.users.devices[*key].session == session) {
+        let is_of = |device: &Device| device.link == link && device.session == session;
+        if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
             return self.step(now, key, Step::Logout, ChangeKind::Logout);
         }
-        // The session ended while the logout waited: that is what the terminal wants.
+        // The session ended while the logout waited: that is what the terminal wants. Or it went on over a newer
+        // connection: then the goodbye of the old one is late, as its end would be.
         self.answer_logout(link, out);
         Decision::Done
     }
@@ -317,6 +319,9 @@ impl ShardState {
     }
 
     fn link_inspection(&self, device: &Device) -> Option<LinkInspection> {
+        if device.standing != Standing::Linked {
+            return None;
+        }
         let session = self.sessions.get(device.link)?;
         Some(LinkInspection {
             address: session.peer.address,

@@ -129,11 +129,7 @@ impl ShardState {
         loop {
             let limit = match self.sessions.phase(key) {
                 Phase::Greeting => FRAME_BYTES_MAX_BEFORE_LOGIN,
-                Phase::Live { device } => {
-                    // Any byte from the terminal proves that it lives.
-                    self.users.devices[device].moment = now.instant;
-                    FRAME_BYTES_MAX_AFTER_LOGIN
-                }
+                Phase::Live { .. } => FRAME_BYTES_MAX_AFTER_LOGIN,
                 Phase::Waiting { .. } => {
                     self.hold(key, rest, out);
                     return 0;
@@ -142,6 +138,7 @@ impl ShardState {
             };
             match frame::next(rest, limit) {
                 frame::Next::Packet(packet, behind) => {
+                    self.hear(now, key);
                     self.packet(now, key, packet, behind, out);
                     rest = behind;
                 }
@@ -149,6 +146,13 @@ impl ShardState {
                 frame::Next::TooLarge => self.mistake(key, Mistake::FrameTooLarge, out),
                 frame::Next::Malformed => self.mistake(key, Mistake::Malformed, out),
             }
+        }
+    }
+
+    /// Any whole frame proves that the terminal lives; the first part of one does not.
+    fn hear(&mut self, now: Now, key: ConnKey) {
+        if let Phase::Live { device } = self.sessions.phase(key) {
+            self.users.devices[device].moment = now.instant;
         }
     }
 
