@@ -1,6 +1,6 @@
 //! What can be wrong, and the comparison of what showed with what must have shown.
 
-use crate::base::ids::UserId;
+use crate::base::ids::{RequestId, UserId};
 use crate::base::time::Now;
 use crate::logic::letter::{Inspection, Standing, UserStatus};
 use crate::logic::record::{Status, UserRecord};
@@ -104,8 +104,17 @@ pub(crate) fn compare_record(
 }
 
 /// What an inspection answered.
-pub(crate) fn compare_inspection(seen: &Inspection, model: &Model, now: Now) -> Result<(), Failure> {
-    let known = &model.users[&seen.user];
+pub(crate) fn compare_inspection(
+    (request, seen): (RequestId, &Inspection),
+    model: &Model,
+    now: Now,
+) -> Result<(), Failure> {
+    let text = || format!("{seen:?} came uncalled for");
+    let known = model.inspected.get(&request);
+    let known = known.ok_or_else(|| Failure {
+        check: "inspection",
+        text: text(),
+    })?;
     let fits = |device: &crate::logic::letter::DeviceInspection| {
         let Some(must) = known.devices.get(&device.device) else {
             return false;

@@ -277,7 +277,11 @@ impl World {
             500..700 => now + self.random.u64(300..12_000),
             700..900 => {
                 let shard = ShardId(self.random.u16(..self.shard_count()));
-                let ring = self.model.next_ring(shard).filter(|ring| *ring < now + 1_000_000);
+                let ring = self
+                    .model
+                    .next_ring(shard)
+                    .map(|(due, _)| due)
+                    .filter(|due| *due < now + 1_000_000);
                 ring.unwrap_or(now + 1) + self.random.u64(..3) - 1
             }
             900..970 => now + self.random.u64(50_000..420_000),

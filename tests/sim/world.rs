@@ -12,7 +12,7 @@ use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
 use crate::sim::checks::{self, Failure, ensure};
-use crate::sim::model::{Hint, Model, RegistrySays, TICK_MS};
+use crate::sim::model::{Hint, Model, RegistrySays};
 use crate::sim::registry::{Ask, Registry};
 use crate::sim::shown::{self, Link, Said, Shown};
 use crate::sim::steps::Mood;
@@ -111,7 +111,7 @@ impl World {
             }
             Event::Registry(user, says, _) => self.model.registry_answered(*user, *says),
             Event::Kick(request, user) => self.model.kicked(*request, *user),
-            Event::Inspect(request, user) => self.model.inspected(*request, *user),
+            Event::Inspect(request, user) => self.model.inspect(*request, *user),
             Event::Query(..) => {}
         }
     }
@@ -228,7 +228,7 @@ impl World {
                 seen.push(Shown::Inspected(request, inspection.is_some()));
                 let inspection = inspection.as_deref();
                 inspection.map_or(Ok(()), |seen| {
-                    checks::compare_inspection(seen, &self.model, self.now)
+                    checks::compare_inspection((request, seen), &self.model, self.now)
                 })
             }
         }
@@ -347,7 +347,15 @@ impl World {
         self.model.begin(self.now, hints(&out));
         self.model.time_passed(shard);
         self.carry_out(shard, out)?;
-        let must = self.model.next_ring(shard).map(|ring| ring / TICK_MS * TICK_MS);
+        let starving = self.shards[usize::from(shard.0)].starving();
+        let agreed = self.model.order_starving(shard, &starving);
+        ensure("room", agreed, || {
+            format!(
+                "waiting for room: {starving:?}, by the rules {:?}",
+                self.model.starved
+            )
+        })?;
+        let must = self.model.next_ring(shard).map(|(_, ring)| ring);
         let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
         ensure("deadlines", heard_in_time, || {
             format!("{next:?} is after {must:?}")
@@ -377,6 +385,7 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
         Effect::Ask(ToRegistry::Load(_, _, user)) => Some(Hint {
             user: *user,
             devices: Vec::new(),
+            alarm: None,
         }),
         Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
         Effect::Ask(ToRegistry::Complete(..)) | Effect::Send(..) | Effect::Stay(_) => None,

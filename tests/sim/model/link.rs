@@ -171,6 +171,7 @@ impl Model {
                         Next::TooLarge => self.fail(link, Code::FrameTooLarge),
                         Next::Malformed => self.fail(link, Code::Malformed),
                         Next::Whole(Item::Login(login)) => self.greet(link, *login),
+                        Next::Whole(Item::BadPacket) => self.fail(link, Code::Malformed),
                         Next::Whole(_) => self.fail(link, Code::LoginFirst),
                     }
                 }
@@ -208,13 +209,11 @@ impl Model {
             Item::Unknown => {}
             Item::Logout => {
                 self.conn(link).phase = Phase::LoggingOut;
-                let session = self.user(user).devices[&device].session;
-                self.user(user)
-                    .queue
-                    .push_back(Event::Logout(link, device, session));
+                self.user(user).queue.push_back(Event::Logout(link, device));
             }
             Item::Login(_) => self.fail(link, Code::AlreadyLoggedIn),
-            Item::BadPacket | Item::BadLength | Item::TooLarge => unreachable!("not whole"),
+            Item::BadPacket => self.fail(link, Code::Malformed),
+            Item::BadLength | Item::TooLarge => unreachable!("not whole"),
         }
     }
 
@@ -280,11 +279,11 @@ impl Conn {
         let sent = self.sent.pop_front().expect("it was just seen");
         self.consumed = sent.end;
         match sent.item {
-            Item::BadLength | Item::BadPacket => Next::Malformed,
+            Item::BadLength => Next::Malformed,
             item @ (Item::Login(_) | Item::Heartbeat | Item::Logout | Item::Background(_)) => {
                 Next::Whole(item)
             }
-            item @ (Item::Unknown | Item::Big) => Next::Whole(item),
+            item @ (Item::Unknown | Item::Big | Item::BadPacket) => Next::Whole(item),
             Item::TooLarge => unreachable!("seen by its header"),
         }
     }

@@ -10,10 +10,10 @@ use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said};
 use crate::sim::terminal::Login;
 
+use super::Model;
 use super::link::Phase;
 use super::policy::{self, Standing};
 use super::user::{Decision, Device};
-use super::{Model, TICK_MS};
 
 /// What a login comes to.
 enum Fate {
@@ -60,7 +60,7 @@ impl Model {
                 Status::Offline => unreachable!("Offline devices are not kept"),
             };
         }
-        let ended = user.remembered(login.device, self.now.wall);
+        let ended = user.remembered(login.device);
         let ended = ended.filter(|ended| (ended.fresh..=ended.session).contains(&login.session));
         match ended.map(|ended| (ended.ending, ended.fresh)) {
             None => Fate::Refused(Code::SessionUnknown, None),
@@ -143,16 +143,22 @@ impl Model {
             fresh,
             login_at: at,
             link: Some(link),
+            leaving: None,
             heard: self.now.instant,
             background: login.background,
             class: login.device.platform.class(),
-            armed_tick: self.now.instant.0 / TICK_MS,
-            rung: false,
+            rung: self.users[&login.user]
+                .devices
+                .get(&login.device)
+                .is_some_and(|old| old.rung),
         };
         let user = self.user(login.user);
         user.account = true;
         user.ended.retain(|ended| ended.device != login.device);
-        let old = user.devices.insert(login.device, device).and_then(|old| old.link);
+        let old = user
+            .devices
+            .insert(login.device, device)
+            .and_then(|old| old.link.or(old.leaving));
         if let Some(old) = old {
             self.hang_up(old);
         }

@@ -31,6 +31,8 @@ pub(crate) const TICK_MS: u64 = 1_000;
 pub(crate) struct Hint {
     pub(crate) user: UserId,
     pub(crate) devices: Vec<DeviceId>,
+    /// The device whose alarm led to it.
+    pub(crate) alarm: Option<DeviceId>,
 }
 
 /// What the registry answered, by the world's choice.
@@ -49,11 +51,13 @@ pub(crate) struct Model {
     pub(super) users: BTreeMap<UserId, User>,
     /// Asked of the registry and not answered, by shard.
     pub(super) room_used: Vec<usize>,
-    /// Users that wait for room, by shard, with the moment they began to: among those of one moment any may be first.
+    /// Users that wait for room, by shard, each with the moment since when: of one moment any may be first.
     pub(super) starved: Vec<Vec<(u64, UserId)>>,
     pub(super) moment: u64,
     pub(super) hints: Vec<Hint>,
     pub(super) out: Vec<Shown>,
+    /// Users as they were when an inspection was answered.
+    pub(crate) inspected: BTreeMap<RequestId, User>,
 }
 
 impl Model {
@@ -69,6 +73,7 @@ impl Model {
             moment: 0,
             hints: Vec::new(),
             out: Vec::new(),
+            inspected: BTreeMap::new(),
         }
     }
 
@@ -102,7 +107,7 @@ impl Model {
         for id in self.of_shard(shard) {
             let (now, settings) = (self.now, self.settings.clone());
             let user = self.user(id);
-            let rung = user.ring(now.instant.0 / TICK_MS * TICK_MS, &settings);
+            let rung = user.ring(now.instant, &settings);
             if !rung.is_empty() {
                 user.queue.push_back(Event::Alarms(rung));
             }
@@ -118,19 +123,23 @@ impl Model {
         self.users.keys().filter(here).copied().collect()
     }
 
-    /// The spans in which a change may be tried again, but need not be: the world passes over them.
+    /// The spans in which a change may be tried again, or an alarm ring, but need not: the world passes over them.
     pub(crate) fn open_spans(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.users.values().filter_map(User::backoff_bounds)
+        let users = self.users.values();
+        let alarms = users.clone().flat_map(|user| user.devices.values());
+        let alarms = alarms.filter(|device| !device.rung);
+        let alarms = alarms.map(|device| device.rings_within(&self.settings));
+        users.filter_map(User::backoff_bounds).chain(alarms)
     }
 
-    /// When the next alarm of a shard rings.
-    pub(crate) fn next_ring(&self, shard: ShardId) -> Option<u64> {
+    /// From when on the next alarm of a shard may ring, and when it must have.
+    pub(crate) fn next_ring(&self, shard: ShardId) -> Option<(u64, u64)> {
         let users = self.of_shard(shard);
-        let devices = users.iter().flat_map(|user| self.users[user].devices.values());
-        devices
-            .filter(|device| !device.rung)
-            .map(|device| device.rings_at(&self.settings))
-            .min()
+        let armed = users.iter().flat_map(|user| {
+            let user = &self.users[user];
+            user.devices.iter().filter(|(id, _)| user.is_armed(**id))
+        });
+        armed.map(|(_, device)| device.rings_within(&self.settings)).min()
     }
 
     /// A kick came from the front.
@@ -145,14 +154,20 @@ impl Model {
     }
 
     /// Somebody wants to see all of a user.
-    pub(crate) fn inspected(&mut self, request: RequestId, id: UserId) {
+    pub(crate) fn inspect(&mut self, request: RequestId, id: UserId) {
         let user = self.user(id);
         if user.resident && user.account {
-            self.out.push(Shown::Inspected(request, true));
+            self.answer_inspection(request, id);
             return;
         }
         user.queue.push_back(Event::Inspect(request));
         self.go_on_with(id);
+    }
+
+    pub(super) fn answer_inspection(&mut self, request: RequestId, id: UserId) {
+        let user = self.user(id).clone();
+        self.out.push(Shown::Inspected(request, user.account));
+        self.inspected.insert(request, user);
     }
 
     pub(super) fn go_on_with(&mut self, id: UserId) {

@@ -9,8 +9,8 @@ use crate::logic::settings::WebClose;
 use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said, Shown, Step};
 
-use super::user::{Busy, Came, Decision, Event, User};
-use super::{Hint, Model, RegistrySays, TICK_MS};
+use super::user::{Alarm, Busy, Came, Decision, Event, User};
+use super::{Hint, Model, RegistrySays};
 
 impl Model {
     /// Everything of a shard that can go on does: first who waited for room, then the others.
@@ -24,19 +24,24 @@ impl Model {
         }
     }
 
-    /// Of the users that have waited longest for room the first, if there is room.
+    /// The user that has waited longest for room, if there is room.
     fn next_with_room(&mut self, shard: ShardId) -> Option<UserId> {
         let starved = &mut self.starved[usize::from(shard.0)];
-        let (since, _) = *starved.first()?;
-        if self.room_used[usize::from(shard.0)] >= self.settings.rooms.registry_in_flight {
+        if self.room_used[usize::from(shard.0)] >= self.settings.rooms.registry_in_flight
+            || starved.is_empty()
+        {
             return None;
         }
-        let equals = starved.iter().take_while(|(other, _)| *other == since).count();
-        let hinted = |user: &UserId| self.hints.iter().position(|hint| hint.user == *user);
-        let first = (0..equals).min_by_key(|place| hinted(&starved[*place].1).unwrap_or(usize::MAX));
-        let (_, user) = starved.remove(first?);
+        let (_, user) = starved.remove(0);
         self.user(user).busy = Busy::Idle;
         Some(user)
+    }
+
+    /// Puts those that began to wait for room in this moment in the order shown. Says whether the same users wait.
+    pub(crate) fn order_starving(&mut self, shard: ShardId, shown: &[UserId]) -> bool {
+        let starved = &mut self.starved[usize::from(shard.0)];
+        starved.sort_by_key(|(since, user)| (*since, shown.iter().position(|other| other == user)));
+        starved.iter().map(|(_, user)| user).eq(shown)
     }
 
     /// Decides one event of a user after the other, until one needs the registry.
@@ -45,7 +50,7 @@ impl Model {
             let user = self.user(id);
             let Some(event) = user.queue.front().cloned() else {
                 user.resident &= !user.devices.is_empty();
-                user.ends_known = false;
+                user.ends_known = None;
                 return;
             };
             let dead = matches!(event, Event::Login(link, ..) if self.is_gone(link));
@@ -53,6 +58,8 @@ impl Model {
             self.user(id).queue.pop_front();
             if load || self.decide(id, &event, &[]).is_some() {
                 self.wants_registry(id, event, load);
+            } else {
+                self.user(id).tries = 0;
             }
         }
     }
@@ -87,9 +94,10 @@ impl Model {
 
     fn commit(&mut self, id: UserId) {
         let place = self.hints.iter().position(|hint| hint.user == id);
-        let order = place.map_or(Vec::new(), |place| self.hints.remove(place).devices);
+        let order = place.map_or(Vec::new(), |place| self.hints[place].devices.clone());
         let event = self.user(id).queue.pop_front().expect("it wants something");
         let (event, decision) = self.one_of(id, event, &order);
+        self.hints.retain(|hint| hint.user != id);
         let at = self.now.wall;
         let shown = self.user(id).shown_commit(id, &decision, at);
         self.out.push(shown);
@@ -112,8 +120,12 @@ impl Model {
         let (Decision::TimeOut(device) | Decision::Expiry(device)) = decision else {
             unreachable!("alarms come to nothing else");
         };
-        let place = alarms.iter().position(|(of, _)| *of == device).expect("it rang");
-        let taken = alarms.remove(place);
+        let place = alarms.iter().position(|alarm| alarm.device == device);
+        let taken = alarms.remove(place.expect("it rang"));
+        for alarm in &mut alarms {
+            let known = self.users[&id].devices.get(&alarm.device);
+            alarm.waits &= known.is_some_and(|known| known.is_due(self.now.instant, &self.settings));
+        }
         if !alarms.is_empty() {
             self.user(id).queue.push_front(Event::Alarms(alarms));
         }
@@ -131,20 +143,19 @@ impl Model {
                 decision
             }
             Event::LinkEnd(link, device) => self.decide_link_end(id, *link, *device),
-            Event::Logout(link, device, session) => {
+            Event::Logout(link, device) => {
                 let known = self.user(id).devices.get(device);
-                if known.is_some_and(|known| known.session == *session) {
+                if known.is_some_and(|known| known.link.or(known.leaving) == Some(*link)) {
                     return Some(Decision::Logout(*link, *device));
                 }
                 self.answer_logout(*link);
                 None
             }
             Event::Inspect(request) => {
-                let account = self.user(id).account;
-                self.out.push(Shown::Inspected(*request, account));
+                self.answer_inspection(*request, id);
                 None
             }
-            Event::Alarms(alarms) => self.decide_alarms(id, alarms, order),
+            Event::Alarms(alarms) => self.decide_alarms(id, alarms),
             Event::Kick(request) => {
                 let user = self.user(id);
                 if !user.account {
@@ -181,29 +192,25 @@ impl Model {
     }
 
     /// Looks at each device again: one that was heard meanwhile is left alone.
-    fn decide_alarms(
-        &mut self,
-        id: UserId,
-        alarms: &[(DeviceId, u64)],
-        order: &[DeviceId],
-    ) -> Option<Decision> {
+    fn decide_alarms(&mut self, id: UserId, alarms: &[Alarm]) -> Option<Decision> {
         let (now, settings) = (self.now.instant, self.settings.clone());
+        let hint = self.hints.iter().find(|hint| hint.user == id);
+        let hinted = hint.and_then(|hint| hint.alarm);
         let mut due = Vec::new();
-        for (device, session) in alarms {
+        for Alarm { device, waits } in alarms {
             let Some(known) = self.user(id).devices.get_mut(device) else {
                 continue;
             };
-            if known.session != *session {
-                continue;
-            }
             if known.is_due(now, &settings) {
+                if !waits && hinted != Some(*device) {
+                    continue;
+                }
                 due.push((*device, known.status));
             } else {
                 known.rung = false;
-                known.armed_tick = now.0 / TICK_MS;
             }
         }
-        due.sort_by_key(|(device, _)| place(order, *device));
+        due.sort_by_key(|(device, _)| hinted != Some(*device));
         due.first().map(|(device, status)| match status {
             Status::Online => Decision::TimeOut(*device),
             Status::PushOnline => Decision::Expiry(*device),
@@ -215,13 +222,13 @@ impl Model {
     pub(crate) fn registry_answered(&mut self, id: UserId, says: RegistrySays) {
         let home = self.home(id);
         self.room_used[home] -= 1;
-        let now = self.now.instant;
+        let (now, wall) = (self.now.instant, self.now.wall);
         let user = self.user(id);
         match (std::mem::take(&mut user.busy), says) {
-            (Busy::Loading, RegistrySays::Done) => (user.resident, user.ends_known) = (true, true),
+            (Busy::Loading, RegistrySays::Done) => (user.resident, user.ends_known) = (true, Some(wall)),
             (Busy::Loading, RegistrySays::Failed) => self.not_loaded(id),
             (Busy::Committing { decision, at, .. }, RegistrySays::Done) => {
-                (user.tries, user.ends_known) = (0, false);
+                (user.tries, user.ends_known) = (0, None);
                 self.confirmed(id, decision, at);
             }
             (
@@ -316,9 +323,9 @@ impl Model {
         known.status = Status::PushOnline;
         known.background = false;
         known.heard = now.instant;
-        known.armed_tick = now.instant.0 / TICK_MS;
         known.rung = false;
-        known.link.take()
+        known.leaving = known.link.take();
+        known.leaving
     }
 }
 
@@ -398,9 +405,15 @@ impl Hint {
                 devices.extend(forced_off.iter().map(|(device, _)| *device));
             }
         }
+        let alarm = match commit.changes.first().map(|change| &change.kind) {
+            Some(ChangeKind::TimeOut | ChangeKind::Expiry) => Some(devices[0]),
+            Some(ChangeKind::Login { .. } | ChangeKind::Logout | ChangeKind::LinkEnd) => None,
+            Some(ChangeKind::Kick) | None => None,
+        };
         Self {
             user: commit.user,
             devices,
+            alarm,
         }
     }
 }

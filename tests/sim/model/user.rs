@@ -31,8 +31,8 @@ pub(crate) struct User {
     pub(crate) tries: u32,
     /// The home has the user's record, but for the ends of sessions.
     pub(crate) resident: bool,
-    /// The ends of sessions were read since the last change.
-    pub(crate) ends_known: bool,
+    /// When the ends of sessions were read, if they were since the last change.
+    pub(crate) ends_known: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ pub(crate) struct Device {
     pub(crate) fresh: u64,
     pub(crate) login_at: Timestamp,
     pub(crate) link: Option<Link>,
+    /// The connection that was lost: its logout may still wait.
+    pub(crate) leaving: Option<Link>,
     /// Online: when the last frame came. PushOnline: since when.
     pub(crate) heard: Instant,
     pub(crate) background: bool,
     pub(crate) class: Class,
-    /// The alarm is set for a tick after this one.
-    pub(crate) armed_tick: u64,
     /// The alarm rang, and its turn has not come.
     pub(crate) rung: bool,
 }
@@ -66,12 +66,20 @@ pub(crate) struct Ended {
 pub(crate) enum Event {
     Login(Link, Box<Login>, Came),
     LinkEnd(Link, DeviceId),
-    /// In this session.
-    Logout(Link, DeviceId, u64),
-    /// Alarms of one moment, with the sessions they were set for.
-    Alarms(Vec<(DeviceId, u64)>),
+    Logout(Link, DeviceId),
+    /// Alarms of one moment.
+    Alarms(Vec<Alarm>),
     Kick(RequestId),
     Inspect(RequestId),
+}
+
+/// An alarm that rang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    pub(crate) device: DeviceId,
+    /// Its turn has surely not come yet. Of several alarms of one moment, one that is not due when another makes a
+    /// change may have been looked at before that one, or not.
+    pub(crate) waits: bool,
 }
 
 /// How a login found its user.
@@ -120,7 +128,7 @@ pub(crate) enum Busy {
 }
 
 impl Device {
-    fn due(&self, settings: &Settings) -> u64 {
+    pub(crate) fn due(&self, settings: &Settings) -> u64 {
         let span = match self.status {
             Status::Online => settings.timeout_of(self.class),
             Status::PushOnline => settings.push_online,
@@ -133,10 +141,10 @@ impl Device {
         self.due(settings) <= now.0
     }
 
-    /// The first tick at or after it is due.
-    pub(crate) fn rings_at(&self, settings: &Settings) -> u64 {
-        let tick = self.due(settings).div_ceil(TICK_MS).max(self.armed_tick + 1);
-        tick * TICK_MS
+    /// From when on its alarm may ring, and when it must have: at the first tick from there on.
+    pub(crate) fn rings_within(&self, settings: &Settings) -> (u64, u64) {
+        let due = self.due(settings);
+        (due, due.div_ceil(TICK_MS) * TICK_MS)
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -148,16 +156,29 @@ impl Device {
 }
 
 impl User {
-    /// Alarms that ring at this tick.
-    pub(crate) fn ring(&mut self, tick_ms: u64, settings: &Settings) -> Vec<(DeviceId, u64)> {
+    /// Alarms that have rung by now.
+    pub(crate) fn ring(&mut self, now: Instant, settings: &Settings) -> Vec<Alarm> {
         let mut rung = Vec::new();
         for (id, device) in &mut self.devices {
-            if !device.rung && device.rings_at(settings) <= tick_ms {
+            if !device.rung && device.is_due(now, settings) {
                 device.rung = true;
-                rung.push((*id, device.session));
+                rung.push(Alarm {
+                    device: *id,
+                    waits: true,
+                });
             }
         }
         rung
+    }
+
+    /// Whether the alarm of a device is surely armed.
+    pub(crate) fn is_armed(&self, device: DeviceId) -> bool {
+        let waits = |event: &Event| match event {
+            Event::Alarms(alarms) => alarms.iter().any(|alarm| alarm.device == device),
+            Event::Login(..) | Event::LinkEnd(..) | Event::Logout(..) => false,
+            Event::Kick(_) | Event::Inspect(_) => false,
+        };
+        !self.devices[&device].rung && !self.undecided().any(waits)
     }
 
     /// From when on a failed change may be tried again, and when it must have been.
@@ -188,7 +209,7 @@ impl User {
             Event::LinkEnd(..) | Event::Logout(..) | Event::Alarms(_) => return false,
             Event::Kick(_) | Event::Inspect(_) => false,
         };
-        !self.resident || (resumes_ended && !self.ends_known)
+        !self.resident || (resumes_ended && self.ends_known.is_none())
     }
 
     pub(crate) fn end(&mut self, device: DeviceId, ending: Ending, at: Timestamp) -> Option<Link> {
@@ -203,12 +224,12 @@ impl User {
             ending,
             at,
         });
-        known.link
+        known.link.or(known.leaving)
     }
 
-    /// The end of this device's last session, if it is still remembered.
-    pub(crate) fn remembered(&self, device: DeviceId, wall: Timestamp) -> Option<&Ended> {
+    /// The end of this device's last session, if it was still remembered when it was asked for.
+    pub(crate) fn remembered(&self, device: DeviceId) -> Option<&Ended> {
         let known = self.ended.iter().find(|ended| ended.device == device)?;
-        (wall.0 - known.at.0 <= ENDS_KEPT_MS).then_some(known)
+        (self.ends_known?.0 - known.at.0 <= ENDS_KEPT_MS).then_some(known)
     }
 }
