@@ -2,6 +2,7 @@
 //! Decides nothing any more.
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, Platform, SessionId};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::base::time::millis;
 use crate::logic::Effect;
@@ -84,14 +85,12 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         known.set_session(change.number, fresh);
         known.login_at = change.at;
-        self.go_live(
-            now,
-            device,
-            knock,
-            change.number,
-            platforms_online(forced_off),
-            out,
-        );
+        let named = if planted(Bug::PushOnlineNamed) {
+            forced_off.iter().map(|(loser, _)| loser.platform).collect()
+        } else {
+            platforms_online(forced_off)
+        };
+        self.go_live(now, device, knock, change.number, named, out);
     }
 
     fn force_off(&mut self, loser: u32, winner: Platform, out: &mut Vec<Effect>) {
@@ -127,7 +126,7 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         known.link = knock.key;
         known.moment = now.instant;
-        known.background = if knock.login.background {
+        known.background = if knock.login.background && !planted(Bug::BackgroundIgnored) {
             Background::Yes
         } else {
             Background::No
@@ -179,7 +178,7 @@ impl ShardState {
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
-                if self.is_live(device, key) {
+                if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
                     out.push(Effect::Send(key, verdict::error(Code::Silent)));
                     self.close(key, out);
                 }

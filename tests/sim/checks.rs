@@ -1,6 +1,7 @@
 //! What can be wrong, and the comparison of what showed with what must have shown.
 
-use crate::base::ids::{RequestId, UserId};
+use crate::base::counters::Counters;
+use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::base::time::Now;
 use crate::logic::letter::{Inspection, Standing, UserStatus};
 use crate::logic::record::{Status, UserRecord};
@@ -138,5 +139,31 @@ pub(crate) fn compare_inspection(
         && seen.devices.iter().all(fits);
     ensure("inspection", holds, || {
         format!("{seen:?}, by the rules {known:?}")
+    })
+}
+
+/// What a shard counts of the present.
+pub(crate) fn compare_counters(seen: &Counters, shard: ShardId, model: &Model) -> Result<(), Failure> {
+    let here = model.of_shard(shard);
+    let users = here.iter().map(|user| &model.users[user]);
+    let devices = users.clone().flat_map(|user| user.devices.values());
+    let online = devices
+        .clone()
+        .filter(|device| device.status == Status::Online)
+        .count();
+    let push_online = devices.count() - online;
+    let retrying = users.clone().filter(|user| user.tries > 0).count();
+    let present = users
+        .filter(|user| !user.devices.is_empty() || user.undecided().next().is_some())
+        .count();
+    let must = [present, online, push_online, retrying].map(|count| count as u64);
+    let seen = [
+        seen.users_now,
+        seen.devices_online_now,
+        seen.devices_push_online_now,
+        seen.commits_retrying_now,
+    ];
+    ensure("counters", seen == must, || {
+        format!("{shard:?}: {seen:?}, by the rules {must:?}")
     })
 }

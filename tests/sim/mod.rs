@@ -8,6 +8,7 @@
 
 mod checks;
 mod model;
+mod planted;
 mod registry;
 mod shown;
 mod steps;
@@ -35,7 +36,7 @@ const SEEDS: u64 = 1_000;
 const STEPS: u32 = 2_000;
 
 /// Where a seed failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Fall {
     seed: u64,
     step: u32,

@@ -82,6 +82,7 @@ impl World {
         let pool = self.random.usize(..self.pools.len());
         let (user, devices) = &self.pools[pool];
         let (user, device) = (*user, devices[self.random.usize(..devices.len())]);
+        let (user, device) = self.somebody_connected().unwrap_or((user, device));
         self.terminals
             .insert(link, Terminal::new(Place::At(shard, key), user, device));
         self.happen(shard, Event::Opened(link))?;
@@ -104,6 +105,19 @@ impl World {
             self.deliver(link, usize::MAX)?;
         }
         Ok(())
+    }
+
+    /// Often a device comes back over a second connection.
+    fn somebody_connected(&mut self) -> Option<(UserId, DeviceId)> {
+        if self.random.u8(..100) >= 25 {
+            return None;
+        }
+        let devices = self
+            .terminals
+            .values()
+            .map(|terminal| (terminal.user, terminal.device));
+        let devices: Vec<_> = devices.collect();
+        self.random.choice(devices)
     }
 
     fn login(&mut self, user: UserId, device: DeviceId) -> Login {
@@ -343,6 +357,8 @@ impl World {
                 .filter(|user| user.home(self.shard_count()) == shard)
                 .collect();
             self.happen(shard, Event::Query(request, users))?;
+            let counters = self.shards[usize::from(shard.0)].counters();
+            checks::compare_counters(counters, shard, &self.model)?;
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ impl Model {
         self.go_on(shard);
     }
 
-    pub(super) fn of_shard(&self, shard: ShardId) -> Vec<UserId> {
+    pub(crate) fn of_shard(&self, shard: ShardId) -> Vec<UserId> {
         let here = |user: &&UserId| user.home(self.shards) == shard;
         self.users.keys().filter(here).copied().collect()
     }
