@@ -7,3 +7,7 @@ pub mod shard;
 pub mod services;
 pub mod node;
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

@@ -7,3 +7,5 @@ pub mod time;
 pub mod arena;
 pub mod counters;
 pub mod wheel;
+
+pub mod planted;

@@ -2,6 +2,7 @@
 //! Decides nothing any more.
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, Platform, SessionId};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::base::time::millis;
 use crate::logic::Effect;
@@ -43,7 +44,7 @@ impl ShardState {
         let device = self.users.find_device(user, change.device);
         match (&change.kind, event) {
             (ChangeKind::Login { fresh, forced_off }, Event::Login(knock)) => {
-                self.confirm_login(now, user, knock, (change.number, *fresh), forced_off, out);
+                self.confirm_login(now, user, knock, (change, *fresh), forced_off, out);
             }
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
             (kind, _) => {
@@ -61,7 +62,7 @@ impl ShardState {
         now: Now,
         user: u32,
         knock: &Knock,
-        (session, fresh): (SessionId, ChangeNumber),
+        (change, fresh): (&Change, ChangeNumber),
         forced_off: &[(DeviceId, Status)],
         out: &mut Vec<Effect>,
     ) {
@@ -82,9 +83,14 @@ impl ShardState {
             None => self.users.add_device(user, knock.login.device, knock.key),
         };
         let known = &mut self.users.devices[device];
-        known.set_session(session, fresh);
-        known.login_at = now.wall;
-        self.go_live(now, device, knock, session, platforms_online(forced_off), out);
+        known.set_session(change.number, fresh);
+        known.login_at = change.at;
+        let named = if planted(Bug::PushOnlineNamed) {
+            forced_off.iter().map(|(loser, _)| loser.platform).collect()
+        } else {
+            platforms_online(forced_off)
+        };
+        self.go_live(now, device, knock, change.number, named, out);
     }
 
     fn force_off(&mut self, loser: u32, winner: Platform, out: &mut Vec<Effect>) {
@@ -120,7 +126,7 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         known.link = knock.key;
         known.moment = now.instant;
-        known.background = if knock.login.background {
+        known.background = if knock.login.background && !planted(Bug::BackgroundIgnored) {
             Background::Yes
         } else {
             Background::No
@@ -172,7 +178,7 @@ impl ShardState {
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
-                if self.is_live(device, key) {
+                if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
                     out.push(Effect::Send(key, verdict::error(Code::Silent)));
                     self.close(key, out);
                 }

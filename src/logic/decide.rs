@@ -2,7 +2,9 @@
 //! change is proposed to the registry. Only what nobody is told of happens here at once.
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, SessionId};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
+use crate::base::wheel::TICK_MS;
 use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
 use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
@@ -44,7 +46,7 @@ impl ShardState {
 
     fn decide_login(&mut self, now: Now, user: u32, knock: &Knock, out: &mut Vec<Effect>) -> Decision {
         let Knock { key, login, .. } = knock;
-        if self.sessions.get(*key).is_none() {
+        if self.sessions.get(*key).is_none() && !planted(Bug::GoneLoginDecided) {
             return Decision::Done;
         }
         let device = self.users.find_device(user, login.device);
@@ -64,7 +66,7 @@ impl ShardState {
     /// What a login may do, before the policy is asked.
     fn right_of(&self, user: u32, device: Option<u32>, login: &LoginRequest) -> Right {
         let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
-        if login.signed_at_s <= kicked_at_s {
+        if login.signed_at_s <= kicked_at_s && !planted(Bug::KickedSecondUnchecked) {
             return Right::No(Code::UsersigKicked, None);
         }
         let Some(session) = login.session else {
@@ -72,7 +74,8 @@ impl ShardState {
         };
         if let Some(key) = device {
             let device = &self.users.devices[key];
-            if session < device.fresh() || device.session < session {
+            let future = device.session < session && !planted(Bug::FutureSessionResumes);
+            if session < device.fresh() || future {
                 return Right::No(Code::SessionUnknown, None);
             }
             let class = device.platform.class();
@@ -92,6 +95,7 @@ impl ShardState {
             Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => Right::Begin(Some(ended.fresh)),
             Ending::Logout => Right::No(Code::SessionLoggedOut, None),
             Ending::Kick => Right::No(Code::SessionKicked, None),
+            Ending::ForcedOff { .. } if planted(Bug::ForcedOffComesBack) => Right::Begin(Some(ended.fresh)),
             Ending::ForcedOff { .. } => Right::No(Code::SessionForcedOff, Some(ended.ending)),
         }
     }
@@ -120,7 +124,9 @@ impl ShardState {
     fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
         self.counters.sessions_kept += 1;
         let old = self.users.devices[device].link;
-        self.close_of(device, old, out);
+        if !planted(Bug::OldConnectionStays) {
+            self.close_of(device, old, out);
+        }
         let session = self.users.devices[device].session;
         self.go_live(now, device, knock, session, Vec::new(), out);
     }
@@ -156,7 +162,7 @@ impl ShardState {
         let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
         let number = self.users.users[user].change.next();
         let kind = ChangeKind::Login {
-            fresh: fresh.unwrap_or(number),
+            fresh: fresh.filter(|_| !planted(Bug::ResumeIsFresh)).unwrap_or(number),
             forced_off,
         };
         self.propose(now, user, [(knock.login.device, kind)])
@@ -170,10 +176,13 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) -> Decision {
         let device = self.users.find_device(user, id);
-        if let Some(key) = device.filter(|key| self.users.devices[*key].session == session) {
+        let is_late = |device: &Device| device.link != link && !planted(Bug::LateLogoutCounts);
+        let is_of = |device: &Device| !is_late(device) && device.session == session;
+        if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
             return self.step(now, key, Step::Logout, ChangeKind::Logout);
         }
-        // The session ended while the logout waited: that is what the terminal wants.
+        // The session ended while the logout waited: that is what the terminal wants. Or it went on over a newer
+        // connection: then the goodbye of the old one is late, as its end would be.
         self.answer_logout(link, out);
         Decision::Done
     }
@@ -183,7 +192,7 @@ impl ShardState {
             return Decision::Done;
         };
         let device = &mut self.users.devices[key];
-        if device.link != link {
+        if device.link != link && !planted(Bug::LateLinkEndCounts) {
             return Decision::Done;
         }
         device.background = Background::No;
@@ -205,9 +214,11 @@ impl ShardState {
             return Decision::Done;
         };
         let due = self.due(key);
-        if due > now.instant {
+        if due > now.instant && !planted(Bug::NotLookedAtAgain) {
             self.users.devices[key].look = Look::No;
-            self.wheel.arm(key, due);
+            if !planted(Bug::AlarmForgotten) {
+                self.wheel.arm(key, due);
+            }
             return Decision::Done;
         }
         match self.users.devices[key].standing {
@@ -249,6 +260,9 @@ impl ShardState {
                 let devices = self
                     .users
                     .devices_of(user)
+                    .filter(|(_, device)| {
+                        device.standing == Standing::Linked || !planted(Bug::KickSparesUnlinked)
+                    })
                     .map(|(_, device)| (device.id(), ChangeKind::Kick));
                 let Decision::Commit(mut commit) = self.propose(now, user, devices) else {
                     unreachable!("what is proposed is a commit")
@@ -270,6 +284,9 @@ impl ShardState {
         let mut number = user.change;
         let changes = changes.into_iter().map(|(device, kind)| {
             number = number.next();
+            if planted(Bug::GapInNumbers) && number.0.is_multiple_of(5) {
+                number = number.next();
+            }
             Change {
                 number,
                 at: now.wall,
@@ -317,6 +334,9 @@ impl ShardState {
     }
 
     fn link_inspection(&self, device: &Device) -> Option<LinkInspection> {
+        if device.standing != Standing::Linked {
+            return None;
+        }
         let session = self.sessions.get(device.link)?;
         Some(LinkInspection {
             address: session.peer.address,
@@ -336,7 +356,8 @@ impl ShardState {
                 self.settings.timeout_of(device.platform.class())
             }
         };
-        device.moment.after(after)
+        let due = device.moment.after(after);
+        Instant(due.0 - if planted(Bug::EarlyByATick) { TICK_MS } else { 0 })
     }
 
     /// Whether this connection is the one that the device lives on.

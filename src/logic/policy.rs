@@ -1,6 +1,7 @@
 //! Who may be online together. Pure: sees the devices that are not Offline, names those that must go.
 
 use crate::base::ids::{Class, DeviceId, Platform};
+use crate::base::planted::{Bug, planted};
 use crate::logic::settings::{Conflict, Policy, Settings};
 
 /// A device that is not Offline, as the policy sees it.
@@ -32,12 +33,11 @@ pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> 
         .copied()
         .collect();
     let mut leaving = wrong_platforms(settings.policy, newcomer.platform, &others);
-    leaving.extend(surplus(
-        settings.instances_of(newcomer.platform),
-        newcomer.platform,
-        &others,
-    ));
-    let blocked = leaving.iter().any(|device| device.linked);
+    if !planted(Bug::SurplusStays) {
+        let instances = settings.instances_of(newcomer.platform);
+        leaving.extend(surplus(instances, newcomer.platform, &others));
+    }
+    let blocked = leaving.iter().any(|device| device.linked) && !planted(Bug::OldestGivesWay);
     if settings.conflict == Conflict::OldestWins && blocked {
         return Verdict::Refuse;
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, SessionId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
 use crate::logic::record::{Commit, EndedRecord};
@@ -172,7 +173,12 @@ impl ShardState {
     pub(super) fn enqueue(&mut self, user: u32, event: Event) {
         self.make_wait(user, Known::Resident);
         let waiting = self.waiting_of(user);
-        self.waiting[waiting].events.push_back(event);
+        let events = &mut self.waiting[waiting].events;
+        if planted(Bug::LastComesFirst) && !events.is_empty() {
+            events.insert(1, event);
+        } else {
+            events.push_back(event);
+        }
         self.ready.push_back(user);
     }
 
@@ -268,9 +274,13 @@ impl ShardState {
     /// Asks the registry for the sake of an event: for the record, or to record a commit.
     fn ask(&mut self, user: u32, mut event: Event, commit: Option<Box<Commit>>, out: &mut Vec<Effect>) {
         let place = self.waiting_of(user);
-        if self.in_flight >= self.settings.rooms.registry_in_flight {
+        let room = self.settings.rooms.registry_in_flight + usize::from(planted(Bug::OneTooMany));
+        if self.in_flight >= room {
+            if planted(Bug::LinkEndNeedsRoom) && matches!(event, Event::LinkEnd(..)) {
+                return;
+            }
             if let Event::Login(knock) = &event
-                && knock.came == Came::ToTheDoor
+                && (knock.came == Came::ToTheDoor || planted(Bug::AcceptedIsBusy))
             {
                 self.refuse_busy(knock.key, out);
                 return self.finish(user, &event);
@@ -297,6 +307,9 @@ impl ShardState {
                 )));
             }
             Some(commit) => {
+                if planted(Bug::ShownBeforeConfirmed) {
+                    self.users.users[user].change.0 += commit.changes.len() as u64;
+                }
                 waiting.hold = Hold::Committing(commit.clone(), event);
                 out.push(Effect::Ask(ToRegistry::Commit(shard, key, commit)));
             }

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::Effect;
 use crate::logic::letter::{KickError, RegistryError, ToFront};
@@ -53,7 +54,9 @@ impl ShardState {
             }
         }
         waiting.known = Known::Resident;
-        waiting.ended = Some(record.ended);
+        waiting.ended = Some(record.ended)
+            .filter(|_| !planted(Bug::EndsForgotten))
+            .or(Some(Vec::new()));
     }
 
     /// The record could not be read: the event that needed it is refused.
@@ -86,7 +89,8 @@ impl ShardState {
         else {
             unreachable!("the registry answers what it was asked")
         };
-        match answer {
+        let shows = planted(Bug::FailedCommitShown) && !matches!(event, Event::Login(_));
+        match answer.or_else(|error| if shows { Ok(()) } else { Err(error) }) {
             Ok(()) => {
                 self.waiting[place].ended = None;
                 self.waiting[place].known = Known::Resident;
@@ -117,8 +121,10 @@ impl ShardState {
         waiting.retries += 1;
         waiting.events.push_front(event);
         waiting.hold = Hold::BackingOff;
-        self.retries
-            .push(Reverse((now.instant.after(Duration::from_millis(wait_ms)), user)));
+        if !planted(Bug::RetryForgotten) {
+            let due = now.instant.after(Duration::from_millis(wait_ms));
+            self.retries.push(Reverse((due, user)));
+        }
     }
 
     /// The wait after a failed commit is over: the event is decided anew.

@@ -3,6 +3,7 @@
 
 use crate::base::ids::{ConnKey, DeviceId};
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::queue::Event;
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, meaning};
@@ -49,7 +50,7 @@ impl ShardState {
 
     /// The connection could not be handed to its home.
     pub(super) fn stayed(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
-        if self.sessions.phase(key) == Phase::Moving {
+        if self.sessions.phase(key) == Phase::Moving && !planted(Bug::StayedForgotten) {
             self.counters.connections_now += 1;
             self.counters.moves_refused += 1;
             self.refuse_busy(key, out);
@@ -73,7 +74,8 @@ impl ShardState {
                 self.enqueue(user, Event::LinkEnd(key, id));
             }
             Phase::Waiting { user } => {
-                if let Some(id) = self.confirming(user, key) {
+                let confirming = self.confirming(user, key);
+                if let Some(id) = confirming.filter(|_| !planted(Bug::LinkEndWhileConfirming)) {
                     self.enqueue(user, Event::LinkEnd(key, id));
                 }
             }
@@ -96,7 +98,9 @@ impl ShardState {
             (Phase::Free | Phase::Moving | Phase::Leaving, _) => {}
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
             (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
-                self.users.devices[device].moment = now.instant;
+                if !planted(Bug::HeartbeatUnheard) {
+                    self.users.devices[device].moment = now.instant;
+                }
                 self.beat(key, out);
             }
             (Phase::Greeting | Phase::Live { .. }, Pieces::None) => {
@@ -129,11 +133,7 @@ impl ShardState {
         loop {
             let limit = match self.sessions.phase(key) {
                 Phase::Greeting => FRAME_BYTES_MAX_BEFORE_LOGIN,
-                Phase::Live { device } => {
-                    // Any byte from the terminal proves that it lives.
-                    self.users.devices[device].moment = now.instant;
-                    FRAME_BYTES_MAX_AFTER_LOGIN
-                }
+                Phase::Live { .. } => FRAME_BYTES_MAX_AFTER_LOGIN,
                 Phase::Waiting { .. } => {
                     self.hold(key, rest, out);
                     return 0;
@@ -142,6 +142,7 @@ impl ShardState {
             };
             match frame::next(rest, limit) {
                 frame::Next::Packet(packet, behind) => {
+                    self.hear(now, key);
                     self.packet(now, key, packet, behind, out);
                     rest = behind;
                 }
@@ -149,6 +150,13 @@ impl ShardState {
                 frame::Next::TooLarge => self.mistake(key, Mistake::FrameTooLarge, out),
                 frame::Next::Malformed => self.mistake(key, Mistake::Malformed, out),
             }
+        }
+    }
+
+    /// Any whole frame proves that the terminal lives; the first part of one does not.
+    fn hear(&mut self, now: Now, key: ConnKey) {
+        if let Phase::Live { device } = self.sessions.phase(key) {
+            self.users.devices[device].moment = now.instant;
         }
     }
 
@@ -177,7 +185,9 @@ impl ShardState {
         };
         let session = self.users.devices[device].session;
         let Device { user, id } = self.device_of(device);
-        self.set_phase(key, Phase::Leaving);
+        if !planted(Bug::LogoutGoesOn) {
+            self.set_phase(key, Phase::Leaving);
+        }
         self.enqueue(user, Event::Logout(key, id, session));
     }
 

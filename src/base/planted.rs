@@ -1,0 +1,135 @@
+//! Bugs on purpose: each breaks one rule where it is kept, so that the simulation can show that it would be seen.
+//! They exist in tests only: in every other build [`planted`] is `false`, and what stands behind it is gone.
+
+/// One broken rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// The policy forgets the surplus of the newcomer's own platform.
+    SurplusStays,
+    /// `oldest-wins` forces off who has a live connection.
+    OldestGivesWay,
+    /// A UserSig from before the kick is good.
+    KickedSecondUnchecked,
+    /// A forced-off session comes back.
+    ForcedOffComesBack,
+    /// A session number from the future is good.
+    FutureSessionResumes,
+    /// A resume makes the login fresh again.
+    ResumeIsFresh,
+    /// How sessions ended is not looked up.
+    EndsForgotten,
+    /// The late end of an old connection ends the new one.
+    LateLinkEndCounts,
+    /// The logout of an old connection ends the session that went on over a newer one.
+    LateLogoutCounts,
+    /// A link end that finds no room with the registry is dropped.
+    LinkEndNeedsRoom,
+    /// A link that ends while its login is with the registry is not noticed.
+    LinkEndWhileConfirming,
+    /// A login is decided although its terminal has gone.
+    GoneLoginDecided,
+    /// A closed web page is Offline at once.
+    WebOfflineAtOnce,
+    /// Silence counts a tick too early.
+    EarlyByATick,
+    /// A device that was heard meanwhile is timed out all the same.
+    NotLookedAtAgain,
+    /// The alarm of a device that was heard meanwhile is not set again.
+    AlarmForgotten,
+    /// A heartbeat is answered, but not heard.
+    HeartbeatUnheard,
+    /// The end of a silent connection is not told.
+    SilenceUntold,
+    /// A new connection of the same device leaves the old one open.
+    OldConnectionStays,
+    /// The login answer names devices that were not Online.
+    PushOnlineNamed,
+    /// The change number shows before the change is confirmed.
+    ShownBeforeConfirmed,
+    /// A change that the registry did not take shows.
+    FailedCommitShown,
+    /// A failed change is not tried again.
+    RetryForgotten,
+    /// Numbers have gaps.
+    GapInNumbers,
+    /// What comes last is decided first.
+    LastComesFirst,
+    /// One request more than the room with the registry.
+    OneTooMany,
+    /// A login that was let in is told that the gateway is busy.
+    AcceptedIsBusy,
+    /// The background flag of a login is not taken.
+    BackgroundIgnored,
+    /// After a logout the connection goes on.
+    LogoutGoesOn,
+    /// A kick spares who has no connection.
+    KickSparesUnlinked,
+    /// What came behind a login is lost on the way home.
+    LeftoverLost,
+    /// A connection that could not move is forgotten.
+    StayedForgotten,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 32] = [
+        Self::SurplusStays,
+        Self::OldestGivesWay,
+        Self::KickedSecondUnchecked,
+        Self::ForcedOffComesBack,
+        Self::FutureSessionResumes,
+        Self::ResumeIsFresh,
+        Self::EndsForgotten,
+        Self::LateLinkEndCounts,
+        Self::LateLogoutCounts,
+        Self::LinkEndNeedsRoom,
+        Self::LinkEndWhileConfirming,
+        Self::GoneLoginDecided,
+        Self::WebOfflineAtOnce,
+        Self::EarlyByATick,
+        Self::NotLookedAtAgain,
+        Self::AlarmForgotten,
+        Self::HeartbeatUnheard,
+        Self::SilenceUntold,
+        Self::OldConnectionStays,
+        Self::PushOnlineNamed,
+        Self::ShownBeforeConfirmed,
+        Self::FailedCommitShown,
+        Self::RetryForgotten,
+        Self::GapInNumbers,
+        Self::LastComesFirst,
+        Self::OneTooMany,
+        Self::AcceptedIsBusy,
+        Self::BackgroundIgnored,
+        Self::LogoutGoesOn,
+        Self::KickSparesUnlinked,
+        Self::LeftoverLost,
+        Self::StayedForgotten,
+    ];
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug for this thread, or weeds it out.
+#[cfg(test)]
+pub(crate) fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this thread has the bug.
+#[cfg(test)]
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this thread has the bug: never, outside of tests.
+#[cfg(not(test))]
+#[inline(always)]
+#[must_use]
+pub const fn planted(_: Bug) -> bool {
+    false
+}

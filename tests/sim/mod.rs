@@ -1,0 +1,209 @@
+//! The simulation: a world of shards, lanes, terminals and a registry under one seed, compared at every step with a
+//! model written from the presence rules. A failure prints its seed, and the same seed repeats it:
+//!
+//! ```text
+//! HOLDFAST_SIM_SEED=17 cargo test --lib sim -- --nocapture     one seed, with a trace
+//! HOLDFAST_SIM_SEEDS=20000 cargo test --release --lib sim      many more
+//! ```
+
+mod checks;
+mod model;
+mod planted;
+mod registry;
+mod shown;
+mod steps;
+mod terminal;
+mod world;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::ids::{DeviceId, Platform, UserId};
+use crate::base::time::{Instant, Now, Timestamp};
+use crate::logic::settings::{Conflict, Policy, Rooms, Settings, TimeoutByClass, WebClose};
+use crate::logic::usersig::Key;
+use checks::Failure;
+use model::Model;
+use registry::Registry;
+use steps::Mood;
+use terminal::{APP, SECRET, Wallet};
+use world::{SLOTS, World};
+
+const SEEDS: u64 = 1_000;
+const STEPS: u32 = 2_000;
+
+/// Where a seed failed.
+#[derive(Debug, Clone)]
+struct Fall {
+    seed: u64,
+    step: u32,
+    failure: Failure,
+}
+
+fn settings(random: &mut fastrand::Rng) -> Settings {
+    let mut instances = [1; 7];
+    for (platform, count) in Platform::ALL.into_iter().zip(&mut instances) {
+        let most = if platform == Platform::Web { 10 } else { 3 };
+        *count = if random.bool() { 1 } else { random.u8(1..=most) };
+    }
+    let mut timeout = || {
+        let choices = [400_000, 60_000, 130_700];
+        Duration::from_millis(choices[random.usize(..choices.len())])
+    };
+    let heartbeat_timeout = TimeoutByClass {
+        mobile: timeout(),
+        desktop: timeout(),
+        web: timeout(),
+    };
+    let policies = [Policy::Single, Policy::Dual, Policy::Triple, Policy::Multi];
+    Settings {
+        sdk_app_id: APP,
+        keys: vec![Key {
+            secret: SECRET.to_owned(),
+            not_after_s: None,
+        }],
+        policy: random.choice(policies).expect("there are four"),
+        conflict: if random.u8(..3) == 0 {
+            Conflict::OldestWins
+        } else {
+            Conflict::NewestWins
+        },
+        instances,
+        web_close: if random.u8(..3) == 0 {
+            WebClose::AtOnce
+        } else {
+            WebClose::TimeOut
+        },
+        heartbeat_timeout,
+        rooms: Rooms {
+            registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),
+            logins_waiting: random.choice([1, 2, 16]).expect("there are some"),
+        },
+        ..Settings::default()
+    }
+}
+
+fn pools(random: &mut fastrand::Rng) -> Vec<(UserId, Vec<DeviceId>)> {
+    let users = random.u8(3..=8);
+    let mut pool = |number: u8| {
+        let user = UserId::new(format!("user {number}").as_bytes()).expect("a good name");
+        let devices = if random.u8(..8) == 0 {
+            random.u64(18..30)
+        } else {
+            random.u64(2..7)
+        };
+        let device = |instance: u64| DeviceId {
+            platform: random.choice(Platform::ALL).expect("there are seven"),
+            instance: NonZeroU64::new(instance + 1).expect("not 0"),
+        };
+        (user, (0..devices).map(device).collect())
+    };
+    (0..users).map(&mut pool).collect()
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let settings = Arc::new(settings(&mut random));
+        let pools = pools(&mut random);
+        let shards = random.u16(1..=4);
+        let now = Now {
+            instant: Instant(random.u64(..100_000)),
+            wall: Timestamp(1_700_000_000_000 + random.u64(..1_000_000)),
+        };
+        let users: Vec<UserId> = pools.iter().map(|(user, _)| *user).collect();
+        Self {
+            now,
+            shards: Self::shards(now, seed, shards, &settings),
+            model: Model::new(settings.clone(), shards, &users),
+            registry: Registry::default(),
+            terminals: BTreeMap::new(),
+            wallet: Wallet::default(),
+            pools,
+            sessions: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            lane_room: random.choice([1, 2, 64]).expect("there are some"),
+            slots: vec![vec![None; SLOTS]; usize::from(shards)],
+            links: 0,
+            requests: 0,
+            mood: Mood::Slow,
+            trace: false,
+            settings,
+            random,
+        }
+    }
+}
+
+fn run(seed: u64, steps: u32, trace: bool) -> Result<(), Fall> {
+    let mut world = World::new(seed);
+    world.trace = trace;
+    for step in 0..steps {
+        if trace {
+            println!("step {step}, {} ms, {:?}", world.now.instant.0, world.mood);
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| world.step(step)));
+        let done = done.unwrap_or_else(|panic| Err(fall_of_panic(&*panic)));
+        done.map_err(|failure| Fall { seed, step, failure })?;
+    }
+    Ok(())
+}
+
+fn fall_of_panic(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    Failure {
+        check: "panic",
+        text: text.unwrap_or_default(),
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Runs the seeds on two threads; gives the first failure of each.
+fn run_all(seeds: u64, steps: u32) -> Vec<Fall> {
+    let half = move |first: u64| {
+        move || {
+            (first..seeds)
+                .step_by(2)
+                .find_map(|seed| run(seed, steps, false).err())
+        }
+    };
+    std::thread::scope(|scope| {
+        let halves = [0, 1].map(|first| scope.spawn(half(first)));
+        halves
+            .into_iter()
+            .filter_map(|half| half.join().expect("it catches panics"))
+            .collect()
+    })
+}
+
+#[test]
+fn shards_do_what_the_rules_say() {
+    if let Some(seed) = number("HOLDFAST_SIM_SEED") {
+        if let Err(fall) = run(seed, STEPS, true) {
+            panic!(
+                "seed {seed}, step {}: {}\n{}",
+                fall.step, fall.failure.check, fall.failure.text
+            );
+        }
+        return;
+    }
+    let falls = run_all(number("HOLDFAST_SIM_SEEDS").unwrap_or(SEEDS), STEPS);
+    let tell = |fall: &Fall| {
+        let Fall { seed, step, failure } = fall;
+        format!(
+            "HOLDFAST_SIM_SEED={seed} falls at step {step}, {}:\n{}",
+            failure.check, failure.text
+        )
+    };
+    assert!(
+        falls.is_empty(),
+        "\n{}",
+        falls.iter().map(tell).collect::<Vec<_>>().join("\n")
+    );
+}

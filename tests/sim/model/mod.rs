@@ -1,0 +1,176 @@
+//! The rules told a second time: what a gateway must show, computed from nothing but what the world did. Written from
+//! the presence rules; it never looks into a shard, and never believes what one says.
+//!
+//! The rules leave three orders open: which user takes the registry's room first, which of several alarms of one moment
+//! counts first, and the order of devices within one commit. There the model follows the order it was shown
+//! ([`Hint`]), and still demands that everything in it is right.
+
+pub(crate) mod link;
+pub(crate) mod login;
+pub(crate) mod policy;
+pub(crate) mod turn;
+pub(crate) mod user;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
+use crate::base::limits;
+use crate::base::time::Now;
+use crate::logic::letter::KickError;
+use crate::logic::settings::Settings;
+use crate::sim::shown::{Link, Shown};
+use link::Conn;
+use user::{Busy, Event, User};
+
+/// Whole seconds: when alarms ring.
+pub(crate) const TICK_MS: u64 = 1_000;
+
+/// One request to the registry that was seen, with the devices in it, in their order.
+#[derive(Debug, Clone)]
+pub(crate) struct Hint {
+    pub(crate) user: UserId,
+    pub(crate) devices: Vec<DeviceId>,
+    /// The device whose alarm led to it.
+    pub(crate) alarm: Option<DeviceId>,
+}
+
+/// What the registry answered, by the world's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RegistrySays {
+    Done,
+    Failed,
+}
+
+/// All users and connections of the world, as the rules have them.
+pub(crate) struct Model {
+    pub(super) settings: Arc<Settings>,
+    pub(super) shards: u16,
+    pub(super) now: Now,
+    pub(super) links: BTreeMap<Link, Conn>,
+    pub(super) users: BTreeMap<UserId, User>,
+    /// Asked of the registry and not answered, by shard.
+    pub(super) room_used: Vec<usize>,
+    /// Users that wait for room, by shard, each with the moment since when: of one moment any may be first.
+    pub(super) starved: Vec<Vec<(u64, UserId)>>,
+    pub(super) moment: u64,
+    pub(super) hints: Vec<Hint>,
+    pub(super) out: Vec<Shown>,
+    /// Users as they were when an inspection was answered.
+    pub(crate) inspected: BTreeMap<RequestId, User>,
+}
+
+impl Model {
+    pub(crate) fn new(settings: Arc<Settings>, shards: u16, users: &[UserId]) -> Self {
+        Self {
+            settings,
+            shards,
+            now: Now::default(),
+            links: BTreeMap::new(),
+            users: users.iter().map(|user| (*user, User::default())).collect(),
+            room_used: vec![0; usize::from(shards)],
+            starved: vec![Vec::new(); usize::from(shards)],
+            moment: 0,
+            hints: Vec::new(),
+            out: Vec::new(),
+            inspected: BTreeMap::new(),
+        }
+    }
+
+    /// Before each thing that happens: when it happens, and the order that was shown for it.
+    pub(crate) fn begin(&mut self, now: Now, hints: Vec<Hint>) {
+        self.now = now;
+        self.hints = hints;
+        self.moment += 1;
+    }
+
+    /// What must have shown since the last call.
+    pub(crate) fn shown(&mut self) -> Vec<Shown> {
+        std::mem::take(&mut self.out)
+    }
+
+    pub(super) fn home(&self, user: UserId) -> usize {
+        usize::from(user.home(self.shards).0)
+    }
+
+    pub(super) fn has_room(&self, user: UserId) -> bool {
+        self.room_used[self.home(user)] < self.settings.rooms.registry_in_flight
+    }
+
+    pub(super) fn user(&mut self, user: UserId) -> &mut User {
+        self.users.get_mut(&user).expect("a user of the world")
+    }
+
+    /// Alarms ring, waits end.
+    pub(crate) fn time_passed(&mut self, shard: ShardId) {
+        self.close_late_logins(shard);
+        for id in self.of_shard(shard) {
+            let (now, settings) = (self.now, self.settings.clone());
+            let user = self.user(id);
+            let rung = user.ring(now.instant, &settings);
+            if !rung.is_empty() {
+                user.queue.push_back(Event::Alarms(rung));
+            }
+            if user.backoff_bounds().is_some_and(|(_, end)| end <= now.instant.0) {
+                user.busy = Busy::Idle;
+            }
+        }
+        self.go_on(shard);
+    }
+
+    pub(crate) fn of_shard(&self, shard: ShardId) -> Vec<UserId> {
+        let here = |user: &&UserId| user.home(self.shards) == shard;
+        self.users.keys().filter(here).copied().collect()
+    }
+
+    /// The spans in which a change may be tried again, or an alarm ring, but need not: the world passes over them.
+    pub(crate) fn open_spans(&self) -> impl Iterator<Item = (u64, u64)> {
+        let users = self.users.values();
+        let alarms = users.clone().flat_map(|user| user.devices.values());
+        let alarms = alarms.filter(|device| !device.rung);
+        let alarms = alarms.map(|device| device.rings_within(&self.settings));
+        users.filter_map(User::backoff_bounds).chain(alarms)
+    }
+
+    /// From when on the next alarm of a shard may ring, and when it must have.
+    pub(crate) fn next_ring(&self, shard: ShardId) -> Option<(u64, u64)> {
+        let users = self.of_shard(shard);
+        let armed = users.iter().flat_map(|user| {
+            let user = &self.users[user];
+            user.devices.iter().filter(|(id, _)| user.is_armed(**id))
+        });
+        armed.map(|(_, device)| device.rings_within(&self.settings)).min()
+    }
+
+    /// A kick came from the front.
+    pub(crate) fn kicked(&mut self, request: RequestId, id: UserId) {
+        let is_kick = |event: &&Event| matches!(event, Event::Kick(_));
+        if self.user(id).undecided().filter(is_kick).count() >= limits::KICKS_WAITING_MAX {
+            self.out.push(Shown::Kicked(request, Err(KickError::Busy)));
+            return;
+        }
+        self.user(id).queue.push_back(Event::Kick(request));
+        self.go_on_with(id);
+    }
+
+    /// Somebody wants to see all of a user.
+    pub(crate) fn inspect(&mut self, request: RequestId, id: UserId) {
+        let user = self.user(id);
+        if user.resident && user.account {
+            self.answer_inspection(request, id);
+            return;
+        }
+        user.queue.push_back(Event::Inspect(request));
+        self.go_on_with(id);
+    }
+
+    pub(super) fn answer_inspection(&mut self, request: RequestId, id: UserId) {
+        let user = self.user(id).clone();
+        self.out.push(Shown::Inspected(request, user.account));
+        self.inspected.insert(request, user);
+    }
+
+    pub(super) fn go_on_with(&mut self, id: UserId) {
+        self.go_on(id.home(self.shards));
+    }
+}

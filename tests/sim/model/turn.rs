@@ -1,0 +1,419 @@
+//! Whose turn it is: one change at a time for a user, as much at a time for a shard as the registry has room for.
+
+use crate::base::ids::Class;
+use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
+use crate::base::time::Timestamp;
+use crate::logic::letter::KickError;
+use crate::logic::record::{ChangeKind, Ending, Status};
+use crate::logic::settings::WebClose;
+use crate::logic::wire::proto::Code;
+use crate::sim::shown::{Link, Said, Shown, Step};
+
+use super::user::{Alarm, Busy, Came, Decision, Event, User};
+use super::{Hint, Model, RegistrySays};
+
+impl Model {
+    /// Everything of a shard that can go on does: first who waited for room, then the others.
+    pub(super) fn go_on(&mut self, shard: ShardId) {
+        let mut ready = self.of_shard(shard);
+        let hints: Vec<UserId> = self.hints.iter().map(|hint| hint.user).collect();
+        ready.sort_by_key(|user| hints.iter().position(|hint| hint == user).unwrap_or(usize::MAX));
+        let mut ready = ready.into_iter();
+        while let Some(user) = self.next_with_room(shard).or_else(|| ready.next()) {
+            self.turn(user);
+        }
+    }
+
+    /// The user that has waited longest for room, if there is room.
+    fn next_with_room(&mut self, shard: ShardId) -> Option<UserId> {
+        let starved = &mut self.starved[usize::from(shard.0)];
+        if self.room_used[usize::from(shard.0)] >= self.settings.rooms.registry_in_flight
+            || starved.is_empty()
+        {
+            return None;
+        }
+        let (_, user) = starved.remove(0);
+        self.user(user).busy = Busy::Idle;
+        Some(user)
+    }
+
+    /// Puts those that began to wait for room in this moment in the order shown. Says whether the same users wait.
+    pub(crate) fn order_starving(&mut self, shard: ShardId, shown: &[UserId]) -> bool {
+        let starved = &mut self.starved[usize::from(shard.0)];
+        starved.sort_by_key(|(since, user)| (*since, shown.iter().position(|other| other == user)));
+        starved.iter().map(|(_, user)| user).eq(shown)
+    }
+
+    /// Decides one event of a user after the other, until one needs the registry.
+    fn turn(&mut self, id: UserId) {
+        while matches!(self.user(id).busy, Busy::Idle) {
+            let user = self.user(id);
+            let Some(event) = user.queue.front().cloned() else {
+                user.resident &= !user.devices.is_empty();
+                user.ends_known = None;
+                return;
+            };
+            let dead = matches!(event, Event::Login(link, ..) if self.is_gone(link));
+            let load = !dead && self.user(id).needs_record(&event);
+            self.user(id).queue.pop_front();
+            if load || self.decide(id, &event, &[]).is_some() {
+                self.wants_registry(id, event, load);
+            } else {
+                self.user(id).tries = 0;
+            }
+        }
+    }
+
+    fn wants_registry(&mut self, id: UserId, event: Event, load: bool) {
+        let home = self.home(id);
+        let has_room = self.has_room(id);
+        match event {
+            Event::Login(link, _, Came::ToTheDoor) if !has_room => {
+                return self.refuse(link, Code::Busy, None);
+            }
+            Event::Login(link, login, _) => {
+                self.user(id)
+                    .queue
+                    .push_front(Event::Login(link, login, Came::Inside));
+            }
+            other => self.user(id).queue.push_front(other),
+        }
+        if !has_room {
+            self.user(id).busy = Busy::Starved;
+            self.starved[home].push((self.moment, id));
+            return;
+        }
+        self.room_used[home] += 1;
+        if load {
+            self.user(id).busy = Busy::Loading;
+            self.out.push(Shown::Load(id));
+        } else {
+            self.commit(id);
+        }
+    }
+
+    fn commit(&mut self, id: UserId) {
+        let place = self.hints.iter().position(|hint| hint.user == id);
+        let order = place.map_or(Vec::new(), |place| self.hints[place].devices.clone());
+        let event = self.user(id).queue.pop_front().expect("it wants something");
+        let (event, decision) = self.one_of(id, event, &order);
+        self.hints.retain(|hint| hint.user != id);
+        let at = self.now.wall;
+        let shown = self.user(id).shown_commit(id, &decision, at);
+        self.out.push(shown);
+        let user = self.user(id);
+        let tries = user.tries;
+        user.busy = Busy::Committing {
+            event,
+            decision,
+            at,
+            tries,
+        };
+    }
+
+    /// The change of the event at the head; of several alarms it takes the first that is due, and puts the rest back.
+    fn one_of(&mut self, id: UserId, event: Event, order: &[DeviceId]) -> (Event, Decision) {
+        let decision = self.decide(id, &event, order).expect("it was just decided");
+        let Event::Alarms(mut alarms) = event else {
+            return (event, decision);
+        };
+        let (Decision::TimeOut(device) | Decision::Expiry(device)) = decision else {
+            unreachable!("alarms come to nothing else");
+        };
+        let place = alarms.iter().position(|alarm| alarm.device == device);
+        let taken = alarms.remove(place.expect("it rang"));
+        for alarm in &mut alarms {
+            let known = self.users[&id].devices.get(&alarm.device);
+            alarm.waits &= known.is_some_and(|known| known.is_due(self.now.instant, &self.settings));
+        }
+        if !alarms.is_empty() {
+            self.user(id).queue.push_front(Event::Alarms(alarms));
+        }
+        (Event::Alarms(vec![taken]), decision)
+    }
+
+    /// What comes of an event, now. What needs no change is done.
+    fn decide(&mut self, id: UserId, event: &Event, order: &[DeviceId]) -> Option<Decision> {
+        match event {
+            Event::Login(link, login, _) => {
+                let mut decision = self.decide_login(*link, login);
+                if let Some(Decision::Login { losers, .. }) = &mut decision {
+                    losers.sort_by_key(|(device, _)| place(order, *device));
+                }
+                decision
+            }
+            Event::LinkEnd(link, device) => self.decide_link_end(id, *link, *device),
+            Event::Logout(link, device) => {
+                let known = self.user(id).devices.get(device);
+                if known.is_some_and(|known| known.link.or(known.leaving) == Some(*link)) {
+                    return Some(Decision::Logout(*link, *device));
+                }
+                self.answer_logout(*link);
+                None
+            }
+            Event::Inspect(request) => {
+                self.answer_inspection(*request, id);
+                None
+            }
+            Event::Alarms(alarms) => self.decide_alarms(id, alarms),
+            Event::Kick(request) => {
+                let user = self.user(id);
+                if !user.account {
+                    self.out
+                        .push(Shown::Kicked(*request, Err(KickError::UnknownAccount)));
+                    return None;
+                }
+                let mut devices: Vec<DeviceId> = user.devices.keys().copied().collect();
+                devices.sort_by_key(|device| place(order, *device));
+                Some(Decision::Kick(*request, devices))
+            }
+        }
+    }
+
+    fn has_link(&mut self, id: UserId, link: Link, device: DeviceId) -> bool {
+        self.user(id)
+            .devices
+            .get(&device)
+            .is_some_and(|known| known.link == Some(link))
+    }
+
+    fn decide_link_end(&mut self, id: UserId, link: Link, device: DeviceId) -> Option<Decision> {
+        if !self.has_link(id, link, device) {
+            return None;
+        }
+        let web_close = self.settings.web_close;
+        let known = self.user(id).devices.get_mut(&device).expect("it has a link");
+        if known.class == Class::Web && web_close == WebClose::TimeOut {
+            known.link = None;
+            known.background = false;
+            return None;
+        }
+        Some(Decision::LinkEnd(device))
+    }
+
+    /// Looks at each device again: one that was heard meanwhile is left alone.
+    fn decide_alarms(&mut self, id: UserId, alarms: &[Alarm]) -> Option<Decision> {
+        let (now, settings) = (self.now.instant, self.settings.clone());
+        let hint = self.hints.iter().find(|hint| hint.user == id);
+        let hinted = hint.and_then(|hint| hint.alarm);
+        let mut due = Vec::new();
+        for Alarm { device, waits } in alarms {
+            let Some(known) = self.user(id).devices.get_mut(device) else {
+                continue;
+            };
+            if known.is_due(now, &settings) {
+                if !waits && hinted != Some(*device) {
+                    continue;
+                }
+                due.push((*device, known.status));
+            } else {
+                known.rung = false;
+            }
+        }
+        due.sort_by_key(|(device, _)| hinted != Some(*device));
+        due.first().map(|(device, status)| match status {
+            Status::Online => Decision::TimeOut(*device),
+            Status::PushOnline => Decision::Expiry(*device),
+            Status::Offline => unreachable!("Offline devices are not kept"),
+        })
+    }
+
+    /// The registry answered what this user's home had asked.
+    pub(crate) fn registry_answered(&mut self, id: UserId, says: RegistrySays) {
+        let home = self.home(id);
+        self.room_used[home] -= 1;
+        let (now, wall) = (self.now.instant, self.now.wall);
+        let user = self.user(id);
+        match (std::mem::take(&mut user.busy), says) {
+            (Busy::Loading, RegistrySays::Done) => (user.resident, user.ends_known) = (true, Some(wall)),
+            (Busy::Loading, RegistrySays::Failed) => self.not_loaded(id),
+            (Busy::Committing { decision, at, .. }, RegistrySays::Done) => {
+                (user.tries, user.ends_known) = (0, None);
+                self.confirmed(id, decision, at);
+            }
+            (
+                Busy::Committing {
+                    event: Event::Login(link, ..),
+                    ..
+                },
+                RegistrySays::Failed,
+            ) => {
+                self.refuse(link, Code::NotRecorded, None);
+            }
+            (Busy::Committing { event, tries, .. }, RegistrySays::Failed) => {
+                user.queue.push_front(event);
+                user.tries = tries + 1;
+                user.busy = Busy::BackingOff {
+                    from: now,
+                    tries: tries + 1,
+                };
+            }
+            (Busy::Idle | Busy::Starved | Busy::BackingOff { .. }, _) => unreachable!("nothing was asked"),
+        }
+        self.go_on_with(id);
+    }
+
+    fn not_loaded(&mut self, id: UserId) {
+        match self.user(id).queue.pop_front() {
+            Some(Event::Login(link, ..)) => self.refuse(link, Code::NotRecorded, None),
+            Some(Event::Kick(request)) => self.out.push(Shown::Kicked(request, Err(KickError::Busy))),
+            Some(Event::Inspect(request)) => self.out.push(Shown::Inspected(request, false)),
+            Some(Event::LinkEnd(..) | Event::Logout(..) | Event::Alarms(_)) | None => {}
+        }
+    }
+
+    fn confirmed(&mut self, id: UserId, decision: Decision, at: Timestamp) {
+        let user = self.user(id);
+        let first = user.change + 1;
+        user.change += decision.changes();
+        match decision {
+            Decision::Login {
+                link,
+                login,
+                fresh,
+                losers,
+            } => {
+                self.logged_in((link, &login), (first, fresh, at), &losers);
+            }
+            Decision::LinkEnd(device) => {
+                self.lost(id, device, Ending::LinkEnd, at);
+            }
+            Decision::TimeOut(device) => {
+                let link = self.lost(id, device, Ending::TimeOut, at);
+                if let Some(link) = link.filter(|link| !self.is_logging_out(*link)) {
+                    self.say(link, Said::Error(Code::Silent));
+                    self.hang_up(link);
+                }
+            }
+            Decision::Expiry(device) => {
+                self.user(id).end(device, Ending::Expiry, at);
+            }
+            Decision::Logout(link, device) => {
+                self.user(id).end(device, Ending::Logout, at);
+                self.answer_logout(link);
+            }
+            Decision::Kick(request, devices) => {
+                let user = self.user(id);
+                user.kicked_at_s = user.kicked_at_s.max(at.seconds());
+                for device in devices {
+                    let link = self.user(id).end(device, Ending::Kick, at);
+                    self.part(link, Code::SessionKicked, None);
+                }
+                self.out.push(Shown::Kicked(request, Ok(())));
+            }
+        }
+    }
+
+    /// The terminal that logged out, if it is still there, learns that it is done.
+    fn answer_logout(&mut self, link: Link) {
+        if self.is_logging_out(link) {
+            self.say(link, Said::LogoutAnswer);
+            self.hang_up(link);
+        }
+    }
+
+    /// The link is lost for good: PushOnline if it is a mobile device, else Offline. Gives the link it had.
+    fn lost(&mut self, id: UserId, device: DeviceId, ending: Ending, at: Timestamp) -> Option<Link> {
+        let now = self.now;
+        let user = self.user(id);
+        let known = user.devices.get_mut(&device).expect("it was not Offline");
+        if known.class != Class::Mobile {
+            return user.end(device, ending, at);
+        }
+        known.status = Status::PushOnline;
+        known.background = false;
+        known.heard = now.instant;
+        known.rung = false;
+        known.leaving = known.link.take();
+        known.leaving
+    }
+}
+
+fn place(order: &[DeviceId], device: DeviceId) -> usize {
+    order
+        .iter()
+        .position(|other| *other == device)
+        .unwrap_or(usize::MAX)
+}
+
+impl Decision {
+    fn changes(&self) -> u64 {
+        match self {
+            Self::Kick(_, devices) => devices.len() as u64,
+            Self::Login { .. } | Self::LinkEnd(_) | Self::Logout(..) => 1,
+            Self::TimeOut(_) | Self::Expiry(_) => 1,
+        }
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let one = |device: &DeviceId, kind| {
+            vec![Step {
+                device: *device,
+                kind,
+            }]
+        };
+        match self {
+            Self::Login {
+                login, fresh, losers, ..
+            } => {
+                let mut forced_off = losers.clone();
+                forced_off.sort_unstable_by_key(|(device, _)| *device);
+                let fresh = ChangeNumber(*fresh);
+                one(&login.device, ChangeKind::Login { fresh, forced_off })
+            }
+            Self::LinkEnd(device) => one(device, ChangeKind::LinkEnd),
+            Self::Logout(_, device) => one(device, ChangeKind::Logout),
+            Self::TimeOut(device) => one(device, ChangeKind::TimeOut),
+            Self::Expiry(device) => one(device, ChangeKind::Expiry),
+            Self::Kick(_, devices) => {
+                let step = |device: &DeviceId| Step {
+                    device: *device,
+                    kind: ChangeKind::Kick,
+                };
+                let mut steps: Vec<Step> = devices.iter().map(step).collect();
+                steps.sort_by_key(|step| step.device);
+                steps
+            }
+        }
+    }
+}
+
+impl User {
+    fn shown_commit(&self, user: UserId, decision: &Decision, at: Timestamp) -> Shown {
+        let is_kick = matches!(decision, Decision::Kick(..));
+        Shown::Commit {
+            user,
+            first: if decision.changes() == 0 {
+                0
+            } else {
+                self.change + 1
+            },
+            at_ms: at.0,
+            kicked_at_s: is_kick.then_some(at.seconds()),
+            steps: decision.steps(),
+        }
+    }
+}
+
+impl Hint {
+    /// The order of the devices in a commit.
+    pub(crate) fn of_commit(commit: &crate::logic::record::Commit) -> Self {
+        let mut devices = Vec::new();
+        for change in &commit.changes {
+            devices.push(change.device);
+            if let ChangeKind::Login { forced_off, .. } = &change.kind {
+                devices.extend(forced_off.iter().map(|(device, _)| *device));
+            }
+        }
+        let alarm = match commit.changes.first().map(|change| &change.kind) {
+            Some(ChangeKind::TimeOut | ChangeKind::Expiry) => Some(devices[0]),
+            Some(ChangeKind::Login { .. } | ChangeKind::Logout | ChangeKind::LinkEnd) => None,
+            Some(ChangeKind::Kick) | None => None,
+        };
+        Self {
+            user: commit.user,
+            devices,
+            alarm,
+        }
+    }
+}

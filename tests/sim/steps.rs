@@ -1,0 +1,371 @@
+//! What the world lets happen: one step at a time, chosen by its seed.
+
+use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
+use crate::logic::wire::proto::Code;
+use crate::sim::checks::{self, Failure};
+use crate::sim::model::RegistrySays;
+use crate::sim::shown::Link;
+use crate::sim::terminal::{Item, Login, Place, SIG_LIFETIME_S, Terminal};
+use crate::sim::world::{Event, World};
+
+/// How the registry behaves for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Answers before anything else happens.
+    Prompt,
+    /// Answers when its turn comes.
+    Slow,
+    /// Answers nothing.
+    Stalled,
+    /// Slow, and often fails.
+    Failing,
+    /// Slow, and always fails.
+    Down,
+}
+
+const MOODS: [Mood; 8] = [
+    Mood::Prompt,
+    Mood::Prompt,
+    Mood::Slow,
+    Mood::Slow,
+    Mood::Slow,
+    Mood::Stalled,
+    Mood::Failing,
+    Mood::Down,
+];
+
+const FAULTS: [Code; 8] = [
+    Code::ProtocolUnsupported,
+    Code::FieldInvalid,
+    Code::UsersigEmpty,
+    Code::UsersigUnreadable,
+    Code::UsersigWrongUser,
+    Code::UsersigExpired,
+    Code::UsersigWrongApp,
+    Code::UsersigWrongSignature,
+];
+
+impl World {
+    /// One step, and a full look at everybody now and then.
+    pub(crate) fn step(&mut self, number: u32) -> Result<(), Failure> {
+        if self.random.u8(..) < 6 {
+            self.mood = self.random.choice(MOODS).expect("there are some");
+        }
+        match self.random.u8(..100) {
+            0..24 => self.connect()?,
+            24..42 => self.answer_one()?,
+            42..56 => self.talk()?,
+            56..64 => self.deliver_some()?,
+            64..70 => self.take_from_lane()?,
+            70..78 => self.hang_up()?,
+            78..92 => self.let_time_pass()?,
+            92..94 => self.kick()?,
+            94..97 => self.query()?,
+            _ => self.inspect()?,
+        }
+        while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
+            self.answer_one()?;
+        }
+        if number % 16 == 0 {
+            self.query_all()?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), Failure> {
+        let shard = ShardId(self.random.u16(..self.shard_count()));
+        let link = Link(self.links);
+        self.links += 1;
+        let Some(key) = self.take_slot(shard, link) else {
+            return Ok(());
+        };
+        let pool = self.random.usize(..self.pools.len());
+        let (user, devices) = &self.pools[pool];
+        let (user, device) = (*user, devices[self.random.usize(..devices.len())]);
+        let (user, device) = self.somebody_connected().unwrap_or((user, device));
+        self.terminals
+            .insert(link, Terminal::new(Place::At(shard, key), user, device));
+        self.happen(shard, Event::Opened(link))?;
+        match self.random.u8(..100) {
+            0..4 => return Ok(()),
+            4..7 => {
+                let item = self.any_item(user, device);
+                self.say(link, item);
+            }
+            _ => {
+                let login = self.login(user, device);
+                self.say(link, Item::Login(Box::new(login)));
+            }
+        }
+        while self.random.u8(..100) < 15 && !self.terminals[&link].broken {
+            let item = self.any_item(user, device);
+            self.say(link, item);
+        }
+        if self.random.u8(..100) < 85 {
+            self.deliver(link, usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Often a device comes back over a second connection.
+    fn somebody_connected(&mut self) -> Option<(UserId, DeviceId)> {
+        if self.random.u8(..100) >= 25 {
+            return None;
+        }
+        let devices = self
+            .terminals
+            .values()
+            .map(|terminal| (terminal.user, terminal.device));
+        let devices: Vec<_> = devices.collect();
+        self.random.choice(devices)
+    }
+
+    fn login(&mut self, user: UserId, device: DeviceId) -> Login {
+        let known = self.sessions.get(&(user, device)).cloned().unwrap_or_default();
+        let last = known.last().copied().unwrap_or(0);
+        let session = match self.random.u8(..100) {
+            0..42 => 0,
+            42..84 => last,
+            84..94 => known
+                .get(self.random.usize(..known.len().max(1)))
+                .copied()
+                .unwrap_or(0),
+            _ => self.random.u64(..=last + 3),
+        };
+        let fault = (self.random.u8(..100) < 3).then(|| self.random.choice(FAULTS).expect("there are some"));
+        Login {
+            user,
+            device,
+            session,
+            signed_at_s: self.signing_second(user),
+            background: self.random.bool(),
+            fault,
+        }
+    }
+
+    /// Mostly the UserSig that the app has already, as long as it is good for a while.
+    fn signing_second(&mut self, user: UserId) -> u64 {
+        let (now, newest) = (self.now.wall.seconds(), self.wallet.newest(user));
+        let good = now - newest.min(now) < SIG_LIFETIME_S / 2;
+        if good && self.random.u8(..100) < 80 {
+            newest
+        } else {
+            now
+        }
+    }
+
+    fn any_item(&mut self, user: UserId, device: DeviceId) -> Item {
+        match self.random.u8(..100) {
+            0..44 => Item::Heartbeat,
+            44..62 => Item::Background(self.random.bool()),
+            62..82 => Item::Logout,
+            82..88 => Item::Unknown,
+            88..91 => Item::Big,
+            91..93 => Item::TooLarge,
+            93..95 => Item::BadLength,
+            95..97 => Item::BadPacket,
+            _ => Item::Login(Box::new(self.login(user, device))),
+        }
+    }
+
+    /// Connections that are at a shard.
+    fn settled(&mut self, fits: impl Fn(&Terminal) -> bool) -> Option<Link> {
+        let at_shard = |terminal: &Terminal| matches!(terminal.place, Place::At(..));
+        let settled = self
+            .terminals
+            .iter()
+            .filter(|(_, terminal)| at_shard(terminal) && fits(terminal));
+        let settled: Vec<Link> = settled.map(|(link, _)| *link).collect();
+        self.random.choice(settled)
+    }
+
+    fn talk(&mut self) -> Result<(), Failure> {
+        let Some(link) = self.settled(|terminal| terminal.login.is_some() && !terminal.broken) else {
+            return Ok(());
+        };
+        let (user, device) = (self.terminals[&link].user, self.terminals[&link].device);
+        let item = if self.random.u8(..100) < 60 {
+            Item::Heartbeat
+        } else {
+            self.any_item(user, device)
+        };
+        self.say(link, item);
+        if self.random.u8(..100) < 80 {
+            self.deliver(link, usize::MAX)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Bytes arrive as the network cut them.
+    fn deliver_some(&mut self) -> Result<(), Failure> {
+        let Some(link) = self.settled(|terminal| !terminal.under_way.is_empty()) else {
+            return Ok(());
+        };
+        let cut = self.random.usize(1..=self.terminals[&link].under_way.len());
+        self.deliver(link, cut)
+    }
+
+    fn deliver(&mut self, link: Link, bytes_max: usize) -> Result<(), Failure> {
+        let Some(terminal) = self.terminals.get_mut(&link) else {
+            return Ok(());
+        };
+        let Place::At(shard, _) = terminal.place else {
+            return Ok(());
+        };
+        let length = terminal.under_way.len().min(bytes_max);
+        if length == 0 {
+            return Ok(());
+        }
+        let bytes: Vec<u8> = terminal.under_way.drain(..length).collect();
+        self.note(|| format!("{length} bytes of {link:?} at {shard:?}"));
+        self.happen(shard, Event::Received(link, bytes))
+    }
+
+    fn take_from_lane(&mut self) -> Result<(), Failure> {
+        let full = self.lanes.iter().filter(|(_, lane)| !lane.is_empty());
+        let full: Vec<(ShardId, ShardId)> = full.map(|(ends, _)| *ends).collect();
+        let Some(ends) = self.random.choice(full) else {
+            return Ok(());
+        };
+        let link = self.lanes[&ends].front().expect("it is not empty").0;
+        let Some(key) = self.take_slot(ends.1, link) else {
+            return Ok(());
+        };
+        let lane = self.lanes.get_mut(&ends).expect("a lane");
+        let (_, arrival) = lane.pop_front().expect("it is not empty");
+        self.terminals.get_mut(&link).expect("it moved").place = Place::At(ends.1, key);
+        self.note(|| format!("{link:?} arrives at {:?}", ends.1));
+        self.happen(ends.1, Event::Arrived(link, arrival))?;
+        if self.terminals.get(&link).is_some_and(|terminal| terminal.hung_up) {
+            return self.end_link(link);
+        }
+        Ok(())
+    }
+
+    /// The link of a terminal ends, at a shard or on its way.
+    fn hang_up(&mut self) -> Result<(), Failure> {
+        let links: Vec<Link> = self.terminals.keys().copied().collect();
+        let Some(link) = self.random.choice(links) else {
+            return Ok(());
+        };
+        self.terminals.get_mut(&link).expect("it is there").hung_up = true;
+        self.end_link(link)
+    }
+
+    fn end_link(&mut self, link: Link) -> Result<(), Failure> {
+        let Place::At(shard, _) = self.terminals[&link].place else {
+            return Ok(());
+        };
+        self.note(|| format!("the link of {link:?} ends at {shard:?}"));
+        self.happen(shard, Event::Closed(link))
+    }
+
+    fn answer_one(&mut self) -> Result<(), Failure> {
+        if self.registry.asks.is_empty() || self.mood == Mood::Stalled {
+            return Ok(());
+        }
+        let place = self.random.usize(..self.registry.asks.len());
+        let fails = match self.mood {
+            Mood::Prompt | Mood::Stalled => false,
+            Mood::Slow => self.random.u8(..100) < 3,
+            Mood::Failing => self.random.u8(..100) < 50,
+            Mood::Down => true,
+        };
+        let says = if fails {
+            RegistrySays::Failed
+        } else {
+            RegistrySays::Done
+        };
+        let (ask, letter) = self.registry.answer(place, says, self.now.wall, &self.settings)?;
+        self.note(|| format!("the registry: {says:?} {ask:?}"));
+        self.happen(ask.shard, Event::Registry(ask.user, says, letter))?;
+        let record = self.registry.records.get(&ask.user);
+        checks::compare_record(ask.user, record, &self.model)
+    }
+
+    fn let_time_pass(&mut self) -> Result<(), Failure> {
+        let now = self.now.instant.0;
+        let to = match self.random.u16(..1000) {
+            0..500 => now + self.random.u64(1..300),
+            500..700 => now + self.random.u64(300..12_000),
+            700..900 => {
+                let shard = ShardId(self.random.u16(..self.shard_count()));
+                let ring = self
+                    .model
+                    .next_ring(shard)
+                    .map(|(due, _)| due)
+                    .filter(|due| *due < now + 1_000_000);
+                ring.unwrap_or(now + 1) + self.random.u64(..3) - 1
+            }
+            900..970 => now + self.random.u64(50_000..420_000),
+            970..990 => now + self.random.u64(400_000..90_000_000),
+            _ => now + 7 * 86_400_000 - self.random.u64(..60_000_000),
+        };
+        if to > now + 20_000 && self.random.bool() {
+            self.beat_some()?;
+        }
+        self.advance(to)
+    }
+
+    /// Some terminals show that they live, before a long silence.
+    fn beat_some(&mut self) -> Result<(), Failure> {
+        let links: Vec<Link> = self.terminals.keys().copied().collect();
+        for link in links {
+            let speaks = self
+                .terminals
+                .get(&link)
+                .is_some_and(|terminal| terminal.logged_in && !terminal.broken);
+            if speaks && self.random.bool() {
+                self.say(link, Item::Heartbeat);
+                self.deliver(link, usize::MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new request that concerns one of the users.
+    fn request(&mut self) -> (RequestId, UserId, ShardId) {
+        let pool = self.random.usize(..self.pools.len());
+        let user = self.pools[pool].0;
+        self.requests += 1;
+        let number = self.requests * self.pools.len() as u64 + pool as u64;
+        (RequestId(number), user, user.home(self.shard_count()))
+    }
+
+    fn kick(&mut self) -> Result<(), Failure> {
+        let (request, user, home) = self.request();
+        self.note(|| format!("kick {request:?} of {user}"));
+        self.happen(home, Event::Kick(request, user))
+    }
+
+    fn inspect(&mut self) -> Result<(), Failure> {
+        let (request, user, home) = self.request();
+        self.happen(home, Event::Inspect(request, user))
+    }
+
+    fn query(&mut self) -> Result<(), Failure> {
+        let (request, user, home) = self.request();
+        self.happen(home, Event::Query(request, vec![user]))
+    }
+
+    fn query_all(&mut self) -> Result<(), Failure> {
+        for shard in (0..self.shard_count()).map(ShardId) {
+            let (request, ..) = self.request();
+            let users = self.pools.iter().map(|(user, _)| *user);
+            let users: Vec<UserId> = users
+                .filter(|user| user.home(self.shard_count()) == shard)
+                .collect();
+            self.happen(shard, Event::Query(request, users))?;
+            let counters = self.shards[usize::from(shard.0)].counters();
+            checks::compare_counters(counters, shard, &self.model)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn note(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            println!("   {}", text());
+        }
+    }
+}

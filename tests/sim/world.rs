@@ -1,0 +1,409 @@
+//! The world: shards, the lanes between them, terminals, the registry and the front, one clock and one seed. It lets
+//! things happen, carries out what shards ask for, and compares everything that shows with the model.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
+use crate::base::time::{Instant, Now, Timestamp};
+use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::settings::Settings;
+use crate::logic::state::{Place as ShardPlace, ShardState};
+use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
+use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::model::{Hint, Model, RegistrySays};
+use crate::sim::registry::{Ask, Registry};
+use crate::sim::shown::{self, Link, Said, Shown};
+use crate::sim::steps::Mood;
+use crate::sim::terminal::{Item, Place, Terminal, Wallet};
+
+pub(crate) struct World {
+    pub(crate) random: fastrand::Rng,
+    pub(crate) now: Now,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shards: Vec<ShardState>,
+    pub(crate) model: Model,
+    pub(crate) registry: Registry,
+    pub(crate) terminals: BTreeMap<Link, Terminal>,
+    pub(crate) wallet: Wallet,
+    /// Users with their devices.
+    pub(crate) pools: Vec<(UserId, Vec<DeviceId>)>,
+    /// Sessions that terminals were given.
+    pub(crate) sessions: BTreeMap<(UserId, DeviceId), Vec<u64>>,
+    pub(crate) lanes: BTreeMap<(ShardId, ShardId), VecDeque<(Link, Box<Arrival>)>>,
+    pub(crate) lane_room: usize,
+    pub(crate) slots: Vec<Vec<Option<(ConnKey, Link)>>>,
+    pub(crate) links: u32,
+    pub(crate) requests: u64,
+    pub(crate) mood: Mood,
+    pub(crate) trace: bool,
+}
+
+/// Connections that a shard can hold.
+pub(crate) const SLOTS: usize = 64;
+
+/// Something that happens to a shard, in the world's words.
+pub(crate) enum Event {
+    Opened(Link),
+    Received(Link, Vec<u8>),
+    Closed(Link),
+    Stayed(Link),
+    Arrived(Link, Box<Arrival>),
+    Registry(UserId, RegistrySays, ToShard),
+    Kick(RequestId, UserId),
+    Query(RequestId, Vec<UserId>),
+    Inspect(RequestId, UserId),
+}
+
+impl World {
+    /// Lets an event happen to a shard, and all that follows from it.
+    pub(crate) fn happen(&mut self, shard: ShardId, event: Event) -> Result<(), Failure> {
+        let mut out = Vec::new();
+        let (state, now) = (&mut self.shards[usize::from(shard.0)], self.now);
+        let key_of = |link: Link| match self.terminals[&link].place {
+            Place::At(_, key) => key,
+            Place::Moving | Place::Over => unreachable!("it is at a shard"),
+        };
+        match &event {
+            Event::Opened(link) => state.handle(now, Input::Opened(key_of(*link), peer(*link)), &mut out),
+            Event::Received(link, bytes) => {
+                state.handle(now, Input::Received(key_of(*link), bytes), &mut out)
+            }
+            Event::Closed(link) => state.handle(now, Input::Closed(key_of(*link), LinkLoss::Peer), &mut out),
+            Event::Stayed(link) => state.handle(now, Input::Stayed(key_of(*link)), &mut out),
+            Event::Arrived(link, arrival) => {
+                state.handle(now, Input::Arrived(key_of(*link), arrival.clone()), &mut out);
+            }
+            Event::Registry(_, _, letter) => state.handle(now, Input::Letter(letter.clone()), &mut out),
+            Event::Kick(request, user) => {
+                state.handle(now, Input::Letter(ToShard::Kick(*request, *user)), &mut out);
+            }
+            Event::Query(request, users) => {
+                state.handle(
+                    now,
+                    Input::Letter(ToShard::Query(*request, users.clone())),
+                    &mut out,
+                );
+            }
+            Event::Inspect(request, user) => {
+                state.handle(now, Input::Letter(ToShard::Inspect(*request, *user)), &mut out);
+            }
+        }
+        self.model.begin(now, hints(&out));
+        self.tell_model(shard, &event);
+        if let Event::Closed(link) = event {
+            self.free(link);
+            self.terminals.remove(&link);
+        }
+        self.carry_out(shard, out)
+    }
+
+    fn tell_model(&mut self, shard: ShardId, event: &Event) {
+        match event {
+            Event::Opened(link) => self.model.opened(*link, shard),
+            Event::Received(link, bytes) => self.model.received(*link, bytes.len()),
+            Event::Closed(link) => self.model.closed(*link),
+            Event::Stayed(link) => self.model.stayed(*link),
+            Event::Arrived(link, _) => {
+                let login = self.terminals[link].login.clone().expect("a login made it move");
+                self.model.arrived(*link, login);
+            }
+            Event::Registry(user, says, _) => self.model.registry_answered(*user, *says),
+            Event::Kick(request, user) => self.model.kicked(*request, *user),
+            Event::Inspect(request, user) => self.model.inspect(*request, *user),
+            Event::Query(..) => {}
+        }
+    }
+
+    /// Compares what shows with the model, then lets the world do what was asked for.
+    fn carry_out(&mut self, shard: ShardId, out: Vec<Effect>) -> Result<(), Failure> {
+        let mut seen = Vec::new();
+        let mut stayed = Vec::new();
+        for effect in out {
+            if self.trace {
+                println!("      {shard:?} {effect:?}");
+            }
+            self.one_effect(shard, effect, &mut seen, &mut stayed)?;
+        }
+        let must = self.model.shown();
+        checks::compare(seen, must)?;
+        for link in stayed {
+            self.happen(shard, Event::Stayed(link))?;
+        }
+        Ok(())
+    }
+
+    fn one_effect(
+        &mut self,
+        shard: ShardId,
+        effect: Effect,
+        seen: &mut Vec<Shown>,
+        stayed: &mut Vec<Link>,
+    ) -> Result<(), Failure> {
+        match effect {
+            Effect::Send(key, packet) => {
+                let link = self.link_at(shard, key)?;
+                let fault = |text| Failure {
+                    check: "packet",
+                    text,
+                };
+                let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
+                self.hear(link, &said)?;
+                seen.push(Shown::Said(link, said));
+            }
+            Effect::Stay(key) => {
+                let link = self.link_at(shard, key)?;
+                let user = self.terminals[&link].user;
+                let home = user.home(self.shard_count()) == shard;
+                ensure("home", home, || format!("{user} stays at {shard:?}"))?;
+            }
+            Effect::Move(key, to, arrival) => {
+                let link = self.link_at(shard, key)?;
+                self.check_arrival(link, &arrival)?;
+                seen.push(Shown::Moved(link, to));
+                let lane = self.lanes.entry((shard, to)).or_default();
+                if lane.len() < self.lane_room {
+                    lane.push_back((link, arrival));
+                    self.free(link);
+                    self.terminals.get_mut(&link).expect("it moves").place = Place::Moving;
+                } else {
+                    stayed.push(link);
+                }
+            }
+            Effect::Close(key) => {
+                let link = self.link_at(shard, key)?;
+                seen.push(Shown::Closed(link));
+                self.free(link);
+                self.terminals.remove(&link);
+            }
+            Effect::Ask(ask) => self.take_ask(shard, ask, seen)?,
+            Effect::Reply(reply) => self.take_reply(reply, seen)?,
+        }
+        Ok(())
+    }
+
+    fn take_ask(&mut self, from: ShardId, ask: ToRegistry, seen: &mut Vec<Shown>) -> Result<(), Failure> {
+        let ask = match ask {
+            ToRegistry::Load(shard, key, user) => {
+                seen.push(Shown::Load(user));
+                Ask {
+                    shard,
+                    key,
+                    user,
+                    commit: None,
+                }
+            }
+            ToRegistry::Commit(shard, key, commit) => {
+                seen.push(Shown::commit(&commit, self.now));
+                Ask {
+                    shard,
+                    key,
+                    user: commit.user,
+                    commit: Some(commit),
+                }
+            }
+            ToRegistry::Complete(_, statuses) => {
+                return statuses
+                    .iter()
+                    .try_for_each(|status| checks::compare_status(status, &self.model));
+            }
+        };
+        ensure("home", ask.shard == from, || {
+            format!("{from:?} asks as {:?}", ask.shard)
+        })?;
+        self.registry.ask(ask, &self.settings, self.shard_count())
+    }
+
+    fn take_reply(&mut self, reply: ToFront, seen: &mut Vec<Shown>) -> Result<(), Failure> {
+        match reply {
+            ToFront::Statuses(_, statuses) => statuses
+                .iter()
+                .try_for_each(|status| checks::compare_status(status, &self.model)),
+            ToFront::Kicked(request, answer) => {
+                seen.push(Shown::Kicked(request, answer));
+                Ok(())
+            }
+            ToFront::Inspected(request, inspection) => {
+                seen.push(Shown::Inspected(request, inspection.is_some()));
+                let inspection = inspection.as_deref();
+                inspection.map_or(Ok(()), |seen| {
+                    checks::compare_inspection((request, seen), &self.model, self.now)
+                })
+            }
+        }
+    }
+
+    /// A terminal reads a packet.
+    fn hear(&mut self, link: Link, said: &Said) -> Result<(), Failure> {
+        let terminal = self.terminals.get_mut(&link).expect("it has a slot");
+        terminal.hears(said).map_err(|text| Failure {
+            check: "terminal",
+            text,
+        })?;
+        if let Said::LoggedIn { session, .. } = said {
+            let known = self.sessions.entry((terminal.user, terminal.device)).or_default();
+            known.push(*session);
+        }
+        Ok(())
+    }
+
+    fn check_arrival(&self, link: Link, arrival: &Arrival) -> Result<(), Failure> {
+        let login = self.terminals[&link]
+            .login
+            .as_ref()
+            .expect("it moves for a login");
+        let seen = &arrival.login;
+        let fits = (seen.user, seen.device, seen.signed_at_s, seen.background)
+            == (login.user, login.device, login.signed_at_s, login.background)
+            && seen.session.map_or(0, |session| session.0) == login.session
+            && arrival.peer == peer(link);
+        ensure("arrival", fits, || format!("{arrival:?} of {login:?}"))
+    }
+
+    fn link_at(&self, shard: ShardId, key: ConnKey) -> Result<Link, Failure> {
+        let slot = self.slots[usize::from(shard.0)].get(key.slot as usize);
+        match slot {
+            Some(Some((known, link))) if *known == key => Ok(*link),
+            Some(_) | None => {
+                let text = format!("something for {key:?} of {shard:?}, which is nobody");
+                Err(Failure {
+                    check: "nobody",
+                    text,
+                })
+            }
+        }
+    }
+
+    /// Gives a connection a place at a shard; `None` if there is none.
+    pub(crate) fn take_slot(&mut self, shard: ShardId, link: Link) -> Option<ConnKey> {
+        let slots = &mut self.slots[usize::from(shard.0)];
+        let slot = slots.iter().position(Option::is_none)?;
+        let generation = link.0;
+        let slot_number = u32::try_from(slot).expect("few slots");
+        let key = ConnKey {
+            slot: slot_number,
+            generation,
+        };
+        slots[slot] = Some((key, link));
+        Some(key)
+    }
+
+    fn free(&mut self, link: Link) {
+        let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
+        if let Place::At(shard, key) = std::mem::replace(&mut terminal.place, Place::Over) {
+            self.slots[usize::from(shard.0)][key.slot as usize] = None;
+        }
+    }
+
+    pub(crate) fn shard_count(&self) -> u16 {
+        u16::try_from(self.shards.len()).expect("few shards")
+    }
+
+    /// Time passes up to `to`, and on over the spans that the rules leave open.
+    pub(crate) fn advance(&mut self, to: u64) -> Result<(), Failure> {
+        let passed = to.max(self.now.instant.0);
+        let passed = self.behind_open_spans(passed);
+        let wall = self.now.wall.0 + (passed - self.now.instant.0);
+        self.now = Now {
+            instant: Instant(passed),
+            wall: Timestamp(wall),
+        };
+        if self.trace {
+            println!("   now {passed} ({} s)", wall / 1_000);
+        }
+        for number in 0..self.shard_count() {
+            self.expire(ShardId(number))?;
+        }
+        Ok(())
+    }
+
+    fn behind_open_spans(&self, mut at: u64) -> u64 {
+        loop {
+            let open = self
+                .model
+                .open_spans()
+                .find(|(start, end)| (*start..*end).contains(&at));
+            match open {
+                Some((_, end)) => at = end,
+                None => return at,
+            }
+        }
+    }
+
+    fn expire(&mut self, shard: ShardId) -> Result<(), Failure> {
+        let state = &mut self.shards[usize::from(shard.0)];
+        let mut out = Vec::new();
+        state.expire(self.now, &mut out);
+        let mut rounds = 0;
+        while state.next_deadline().is_some_and(|due| due <= self.now.instant) {
+            state.expire(self.now, &mut out);
+            rounds += 1;
+            ensure("deadlines", rounds < 100, || {
+                format!("{:?} never passes", state.next_deadline())
+            })?;
+        }
+        let next = state.next_deadline();
+        self.model.begin(self.now, hints(&out));
+        self.model.time_passed(shard);
+        self.carry_out(shard, out)?;
+        let starving = self.shards[usize::from(shard.0)].starving();
+        let agreed = self.model.order_starving(shard, &starving);
+        ensure("room", agreed, || {
+            format!(
+                "waiting for room: {starving:?}, by the rules {:?}",
+                self.model.starved
+            )
+        })?;
+        let must = self.model.next_ring(shard).map(|(_, ring)| ring);
+        let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
+        ensure("deadlines", heard_in_time, || {
+            format!("{next:?} is after {must:?}")
+        })
+    }
+
+    /// A terminal says something; it arrives later.
+    pub(crate) fn say(&mut self, link: Link, item: Item) {
+        if self.trace {
+            println!("   {link:?} says {item:?}");
+        }
+        let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
+        let sent = terminal.say(item, &mut self.wallet, self.now);
+        self.model.sent(link, sent);
+    }
+}
+
+fn peer(link: Link) -> Peer {
+    Peer {
+        address: Ipv6Addr::from(u128::from(link.0)),
+        transport: Transport::Tcp,
+    }
+}
+
+fn hints(out: &[Effect]) -> Vec<Hint> {
+    let hint = |effect: &Effect| match effect {
+        Effect::Ask(ToRegistry::Load(_, _, user)) => Some(Hint {
+            user: *user,
+            devices: Vec::new(),
+            alarm: None,
+        }),
+        Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
+        Effect::Ask(ToRegistry::Complete(..)) | Effect::Send(..) | Effect::Stay(_) => None,
+        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) => None,
+    };
+    out.iter().filter_map(hint).collect()
+}
+
+impl World {
+    /// A shard for each place.
+    pub(crate) fn shards(now: Now, seed: u64, shards: u16, settings: &Arc<Settings>) -> Vec<ShardState> {
+        let place = |shard| ShardPlace {
+            shard: ShardId(shard),
+            shards,
+            connections_max: u32::try_from(SLOTS).expect("few slots"),
+        };
+        (0..shards)
+            .map(|shard| ShardState::new(now, seed ^ u64::from(shard), place(shard), settings.clone()))
+            .collect()
+    }
+}
