@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,8 @@ impl Crowd {
         let mut next = 0;
         let mut answers = 0_u64;
         let mut sent = 0_u64;
+        // The default slack of 50 µs would bunch what is to be spread.
+        rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).expect("a thread may set its slack");
         let start = Instant::now();
         let mut events: Vec<epoll::Event> = Vec::with_capacity(1_024);
         while start.elapsed() < duration {
@@ -138,7 +141,7 @@ impl Crowd {
             events.clear();
             let patience = rustix::time::Timespec {
                 tv_sec: 0,
-                tv_nsec: 1_000_000,
+                tv_nsec: pace.patience_ns(),
             };
             epoll::wait(
                 &epoll,
@@ -150,8 +153,9 @@ impl Crowd {
                 let place = usize::try_from(event.data.u64()).expect("an index");
                 answers += self.take_answers(place);
             }
-            if matches!(pace, Pace::PerSecond(_)) {
-                std::thread::sleep(Duration::from_millis(1));
+            if let Pace::PerSecond(rate) = pace {
+                let due = start + Duration::from_micros(1_000_000 * (sent + 1) / rate);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
         }
         while answers < sent {
@@ -205,8 +209,18 @@ impl Crowd {
 pub enum Pace {
     /// As fast as answers come, with this many under way.
     AtOnce(u64),
-    /// At this rate.
+    /// At this rate, evenly spread: each by itself, as terminals that know nothing of one another send.
     PerSecond(u64),
+}
+
+impl Pace {
+    /// How long to wait for answers before the next heartbeat may be due.
+    fn patience_ns(self) -> i64 {
+        match self {
+            Self::AtOnce(_) => 1_000_000,
+            Self::PerSecond(_) => 0,
+        }
+    }
 }
 
 fn connect(address: SocketAddr, number: usize) -> TcpStream {

@@ -105,12 +105,15 @@ impl<R: Running> Node<R> {
             backend: listen(&config.http).context("http.listen")?,
             admin: listen(&config.admin).context("admin.listen")?,
         };
-        let registry = start_registry(config, count, &door, &front_door, &clock)?;
+        let store = Memory::default();
+        let held = store.held();
+        let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let shards = shards.start(clock.clone(), registry.door(), front_door)?;
         let serving = Serving::default();
         let doors = http::Doors {
             shard: boxed(&door),
             counters: shards.counters(),
+            registry: held,
         };
         let settings = front_settings(config, limits);
         let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
@@ -157,9 +160,9 @@ fn boxed(door: &ShardDoor) -> Box<dyn Fn(ShardId, ToShard) + Send> {
 
 fn start_registry(
     config: &Config,
+    store: Memory,
     shards: u16,
-    door: &ShardDoor,
-    front: &http::Door,
+    (door, front): (&ShardDoor, &http::Door),
     clock: &Clock,
 ) -> io::Result<Registry> {
     let front = front.clone();
@@ -167,7 +170,7 @@ fn start_registry(
         shard: boxed(door),
         front: Box::new(move |letter| front.send(letter)),
     };
-    Registry::start(Memory::default(), config.trouble, shards, doors, clock.clone())
+    Registry::start(store, config.trouble, shards, doors, clock.clone())
 }
 
 fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {

@@ -18,6 +18,11 @@ pub struct Gateway {
 impl Gateway {
     /// Starts `program` with settings beside the defaults, and waits until it says that it is ready.
     pub fn start(program: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_in(program, settings, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_in(program: &str, settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         let [terminals, http, admin] = free_addresses();
         let mut command = Command::new(program);
         let listen = |address: SocketAddr| format!("[\"{address}\"]");
@@ -31,6 +36,7 @@ impl Gateway {
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
+        command.envs(environment.iter().copied());
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()

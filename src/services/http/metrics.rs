@@ -51,6 +51,11 @@ fn put_front(desk: &Desk, out: &mut String) {
             "Backend requests that no shard answered in time.",
             counts.late.get(),
         ),
+        (
+            "registry_bytes_now",
+            "Memory that the registry's records take.",
+            u64::try_from(desk.registry.bytes()).unwrap_or(u64::MAX),
+        ),
     ];
     for (name, help, value) in own {
         Name::of(name).put("holdfast", help, &[(String::new(), value)], out);

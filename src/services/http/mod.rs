@@ -33,6 +33,7 @@ use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToShard};
 use crate::logic::usersig::{Key, Verifier};
+use crate::services::registry::HeldBytes;
 use gate::Gate;
 
 /// The front's limits; tests make them small.
@@ -116,6 +117,8 @@ pub struct Doors {
     pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
     /// What the shards count.
     pub counters: CountersView,
+    /// How much memory the registry's records take.
+    pub registry: HeldBytes,
 }
 
 impl fmt::Debug for Doors {
@@ -225,6 +228,7 @@ impl Front {
                 let desk = Rc::new(Desk {
                     gate: Gate::new(shards, settings.limits, doors.shard),
                     counters: doors.counters,
+                    registry: doors.registry,
                     clock: RefCell::new(clock),
                     verifier: RefCell::default(),
                     settings,
@@ -259,6 +263,7 @@ struct Desk {
     settings: Settings,
     gate: Gate,
     counters: CountersView,
+    registry: HeldBytes,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
     serving: Serving,

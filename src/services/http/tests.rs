@@ -76,6 +76,7 @@ impl World {
                     answers.send(answer);
                 }
             }),
+            registry: HeldBytes::default(),
             counters: CountersView {
                 names: Counters::NAMES.to_vec(),
                 values: Box::new(move || {

@@ -2,27 +2,37 @@
 
 use hashbrown::HashMap;
 
-use super::{Answer, ENDED_KEPT, Store};
+use super::{Answer, ENDED_KEPT, HeldBytes, Store};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::letter::{
     DeviceStatus, DeviceStatuses, Standing, ToFront, ToRegistry, ToShard, UserStatus,
 };
-use crate::logic::record::{Commit, UserRecord};
+use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
 
 /// The records of all accounts since the start.
 #[derive(Debug, Default)]
 pub struct Memory {
     records: HashMap<UserId, UserRecord>,
+    /// Bytes of the lists that the records own.
+    lists_bytes: usize,
+    held: HeldBytes,
 }
 
 impl Store for Memory {
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
         answers.extend(batch.drain(..).map(|letter| self.answer(now, letter)));
+        self.held.set(self.records.allocation_size() + self.lists_bytes);
     }
 }
 
 impl Memory {
+    /// What [`Memory`] says of its size, while it works.
+    #[must_use]
+    pub fn held(&self) -> HeldBytes {
+        self.held.clone()
+    }
+
     fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> Answer {
         match letter {
             ToRegistry::Load(shard, key, user) => {
@@ -41,7 +51,9 @@ impl Memory {
 
     fn load(&mut self, now: Timestamp, user: &UserId) -> Option<Box<UserRecord>> {
         let record = self.records.get_mut(user)?;
+        let before = lists_bytes(record);
         forget_old_ends(record, now);
+        self.lists_bytes = self.lists_bytes + lists_bytes(record) - before;
         Some(Box::new(record.clone()))
     }
 
@@ -51,6 +63,7 @@ impl Memory {
     /// If it does not follow: a shard decided it against a state that never was.
     fn commit(&mut self, now: Timestamp, commit: &Commit) {
         let record = self.records.entry(commit.user).or_default();
+        let before = lists_bytes(record);
         let mut number = record.change;
         for change in &commit.changes {
             number = number.next();
@@ -58,6 +71,7 @@ impl Memory {
         }
         record.apply(commit);
         forget_old_ends(record, now);
+        self.lists_bytes = self.lists_bytes + lists_bytes(record) - before;
     }
 
     /// Fills in a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
@@ -90,6 +104,13 @@ fn forget_old_ends(record: &mut UserRecord, now: Timestamp) {
     record
         .ended
         .retain(|ended| ended.at.0.saturating_add(millis(ENDED_KEPT)) > now.0);
+    // A list of one device has room for four otherwise, and nearly every user has one device.
+    record.devices.shrink_to_fit();
+    record.ended.shrink_to_fit();
+}
+
+fn lists_bytes(record: &UserRecord) -> usize {
+    record.devices.capacity() * size_of::<DeviceRecord>() + record.ended.capacity() * size_of::<EndedRecord>()
 }
 
 #[cfg(test)]

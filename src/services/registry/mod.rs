@@ -4,6 +4,8 @@
 pub mod memory;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,6 +52,23 @@ pub trait Store: Send {
     /// Works off a batch at `now`, and appends one answer for each letter, in their order. What was recorded is
     /// durable, as far as the store promises, when this returns.
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>);
+}
+
+/// How much memory the records take, for everyone.
+#[derive(Debug, Clone, Default)]
+pub struct HeldBytes(Arc<AtomicUsize>);
+
+impl HeldBytes {
+    /// Bytes asked of the allocator for the records, after the last batch.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// What a store says of itself.
+    fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Difficulties that a test may ask for. None by default.
