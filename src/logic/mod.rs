@@ -17,6 +17,8 @@ mod confirm;
 mod answer;
 mod users;
 mod versions;
+#[cfg(test)]
+mod open;
 
 pub mod policy;
 pub mod presence;

@@ -173,16 +173,6 @@ impl ShardState {
         self.in_flight
     }
 
-    /// The users that wait for room with the registry, first the one that is next. The rules leave open who is first
-    /// among those whose alarms rang together: the simulation has to be told.
-    #[cfg(test)]
-    pub(crate) fn starving(&self) -> Vec<crate::base::ids::UserId> {
-        self.starved
-            .iter()
-            .map(|user| self.users.users[*user].id)
-            .collect()
-    }
-
     fn letter(&mut self, now: Now, letter: ToShard, out: &mut Vec<Effect>) {
         match letter {
             ToShard::Loaded(user, answer) => self.loaded(user.0, answer, out),

@@ -52,12 +52,12 @@ impl World {
             self.mood = self.random.choice(MOODS).expect("there are some");
         }
         match self.random.u8(..100) {
-            0..24 => self.connect()?,
-            24..42 => self.answer_one()?,
-            42..56 => self.talk()?,
-            56..64 => self.deliver_some()?,
-            64..70 => self.take_from_lane()?,
-            70..78 => self.hang_up()?,
+            0..20 => self.connect()?,
+            20..40 => self.answer_one()?,
+            40..54 => self.talk()?,
+            54..60 => self.deliver_some()?,
+            60..72 => self.take_from_lane()?,
+            72..78 => self.hang_up()?,
             78..92 => self.let_time_pass()?,
             92..94 => self.kick()?,
             94..97 => self.query()?,

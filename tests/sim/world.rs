@@ -12,7 +12,7 @@ use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
 use crate::sim::checks::{self, Failure, ensure};
-use crate::sim::model::{Hint, Model, RegistrySays};
+use crate::sim::model::{Hint, Model, Orders, RegistrySays};
 use crate::sim::registry::{Ask, Registry};
 use crate::sim::shown::{self, Link, Said, Shown};
 use crate::sim::steps::Mood;
@@ -90,7 +90,12 @@ impl World {
                 state.handle(now, Input::Letter(ToShard::Inspect(*request, *user)), &mut out);
             }
         }
-        self.model.begin(now, hints(&out));
+        let orders = Orders {
+            asks: hints(&out),
+            starving: state.starving(),
+            alarms: BTreeMap::new(),
+        };
+        self.model.begin(now, orders);
         self.tell_model(shard, &event);
         if let Event::Closed(link) = event {
             self.free(link);
@@ -128,6 +133,11 @@ impl World {
         }
         let must = self.model.shown();
         checks::compare(seen, must)?;
+        let agreed = self.model.agrees_who_starves(shard);
+        let (shown, must) = (&self.model.orders.starving, &self.model.starved);
+        ensure("room", agreed, || {
+            format!("waiting for room: {shown:?}, by the rules {must:?}")
+        })?;
         for link in stayed {
             self.happen(shard, Event::Stayed(link))?;
         }
@@ -344,17 +354,15 @@ impl World {
             })?;
         }
         let next = state.next_deadline();
-        self.model.begin(self.now, hints(&out));
+        let users = self.model.of_shard(shard).into_iter();
+        let orders = Orders {
+            asks: hints(&out),
+            starving: state.starving(),
+            alarms: users.map(|user| (user, state.alarms_waiting(&user))).collect(),
+        };
+        self.model.begin(self.now, orders);
         self.model.time_passed(shard);
         self.carry_out(shard, out)?;
-        let starving = self.shards[usize::from(shard.0)].starving();
-        let agreed = self.model.order_starving(shard, &starving);
-        ensure("room", agreed, || {
-            format!(
-                "waiting for room: {starving:?}, by the rules {:?}",
-                self.model.starved
-            )
-        })?;
         let must = self.model.next_ring(shard).map(|(_, ring)| ring);
         let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
         ensure("deadlines", heard_in_time, || {

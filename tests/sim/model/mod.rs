@@ -35,6 +35,17 @@ pub(crate) struct Hint {
     pub(crate) alarm: Option<DeviceId>,
 }
 
+/// Orders that were shown where the rules leave them open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Orders {
+    /// Requests to the registry.
+    pub(crate) asks: Vec<Hint>,
+    /// Who waits for room after this.
+    pub(crate) starving: Vec<UserId>,
+    /// Devices whose alarms rang and wait, of users with several.
+    pub(crate) alarms: BTreeMap<UserId, Vec<DeviceId>>,
+}
+
 /// What the registry answered, by the world's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RegistrySays {
@@ -54,7 +65,7 @@ pub(crate) struct Model {
     /// Users that wait for room, by shard, each with the moment since when: of one moment any may be first.
     pub(super) starved: Vec<Vec<(u64, UserId)>>,
     pub(super) moment: u64,
-    pub(super) hints: Vec<Hint>,
+    pub(crate) orders: Orders,
     pub(super) out: Vec<Shown>,
     /// Users as they were when an inspection was answered.
     pub(crate) inspected: BTreeMap<RequestId, User>,
@@ -71,16 +82,16 @@ impl Model {
             room_used: vec![0; usize::from(shards)],
             starved: vec![Vec::new(); usize::from(shards)],
             moment: 0,
-            hints: Vec::new(),
+            orders: Orders::default(),
             out: Vec::new(),
             inspected: BTreeMap::new(),
         }
     }
 
-    /// Before each thing that happens: when it happens, and the order that was shown for it.
-    pub(crate) fn begin(&mut self, now: Now, hints: Vec<Hint>) {
+    /// Before each thing that happens: when it happens, and the orders that were shown for it.
+    pub(crate) fn begin(&mut self, now: Now, orders: Orders) {
         self.now = now;
-        self.hints = hints;
+        self.orders = orders;
         self.moment += 1;
     }
 
@@ -108,14 +119,23 @@ impl Model {
             let (now, settings) = (self.now, self.settings.clone());
             let user = self.user(id);
             let rung = user.ring(now.instant, &settings);
-            if !rung.is_empty() {
-                user.queue.push_back(Event::Alarms(rung));
-            }
+            let rung = self.in_shown_order(id, rung);
+            let user = self.user(id);
+            user.queue.extend(rung.into_iter().map(Event::Alarm));
             if user.backoff_bounds().is_some_and(|(_, end)| end <= now.instant.0) {
                 user.busy = Busy::Idle;
             }
         }
         self.go_on(shard);
+    }
+
+    /// Alarms of one moment: first the one that leads to a change now, then those that wait.
+    fn in_shown_order(&self, id: UserId, mut rung: Vec<DeviceId>) -> Vec<DeviceId> {
+        let ask = self.orders.asks.iter().find(|ask| ask.user == id);
+        let (first, waiting) = (ask.and_then(|ask| ask.alarm), self.orders.alarms.get(&id));
+        let place = |device| waiting?.iter().position(|other| *other == device);
+        rung.sort_by_key(|device| (first != Some(*device), place(*device)));
+        rung
     }
 
     pub(crate) fn of_shard(&self, shard: ShardId) -> Vec<UserId> {
@@ -136,10 +156,10 @@ impl Model {
     pub(crate) fn next_ring(&self, shard: ShardId) -> Option<(u64, u64)> {
         let users = self.of_shard(shard);
         let armed = users.iter().flat_map(|user| {
-            let user = &self.users[user];
-            user.devices.iter().filter(|(id, _)| user.is_armed(**id))
+            let devices = self.users[user].devices.values();
+            devices.filter(|device| !device.rung)
         });
-        armed.map(|(_, device)| device.rings_within(&self.settings)).min()
+        armed.map(|device| device.rings_within(&self.settings)).min()
     }
 
     /// A kick came from the front.

@@ -9,14 +9,14 @@ use crate::logic::settings::WebClose;
 use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said, Shown, Step};
 
-use super::user::{Alarm, Busy, Came, Decision, Event, User};
+use super::user::{Busy, Came, Decision, Event, User};
 use super::{Hint, Model, RegistrySays};
 
 impl Model {
     /// Everything of a shard that can go on does: first who waited for room, then the others.
     pub(super) fn go_on(&mut self, shard: ShardId) {
         let mut ready = self.of_shard(shard);
-        let hints: Vec<UserId> = self.hints.iter().map(|hint| hint.user).collect();
+        let hints: Vec<UserId> = self.orders.asks.iter().map(|hint| hint.user).collect();
         ready.sort_by_key(|user| hints.iter().position(|hint| hint == user).unwrap_or(usize::MAX));
         let mut ready = ready.into_iter();
         while let Some(user) = self.next_with_room(shard).or_else(|| ready.next()) {
@@ -38,8 +38,8 @@ impl Model {
     }
 
     /// Puts those that began to wait for room in this moment in the order shown. Says whether the same users wait.
-    pub(crate) fn order_starving(&mut self, shard: ShardId, shown: &[UserId]) -> bool {
-        let starved = &mut self.starved[usize::from(shard.0)];
+    pub(crate) fn agrees_who_starves(&mut self, shard: ShardId) -> bool {
+        let (starved, shown) = (&mut self.starved[usize::from(shard.0)], &self.orders.starving);
         starved.sort_by_key(|(since, user)| (*since, shown.iter().position(|other| other == user)));
         starved.iter().map(|(_, user)| user).eq(shown)
     }
@@ -93,11 +93,11 @@ impl Model {
     }
 
     fn commit(&mut self, id: UserId) {
-        let place = self.hints.iter().position(|hint| hint.user == id);
-        let order = place.map_or(Vec::new(), |place| self.hints[place].devices.clone());
+        let place = self.orders.asks.iter().position(|hint| hint.user == id);
+        let order = place.map_or(Vec::new(), |place| self.orders.asks[place].devices.clone());
         let event = self.user(id).queue.pop_front().expect("it wants something");
-        let (event, decision) = self.one_of(id, event, &order);
-        self.hints.retain(|hint| hint.user != id);
+        let decision = self.decide(id, &event, &order).expect("it was just decided");
+        self.orders.asks.retain(|hint| hint.user != id);
         let at = self.now.wall;
         let shown = self.user(id).shown_commit(id, &decision, at);
         self.out.push(shown);
@@ -109,27 +109,6 @@ impl Model {
             at,
             tries,
         };
-    }
-
-    /// The change of the event at the head; of several alarms it takes the first that is due, and puts the rest back.
-    fn one_of(&mut self, id: UserId, event: Event, order: &[DeviceId]) -> (Event, Decision) {
-        let decision = self.decide(id, &event, order).expect("it was just decided");
-        let Event::Alarms(mut alarms) = event else {
-            return (event, decision);
-        };
-        let (Decision::TimeOut(device) | Decision::Expiry(device)) = decision else {
-            unreachable!("alarms come to nothing else");
-        };
-        let place = alarms.iter().position(|alarm| alarm.device == device);
-        let taken = alarms.remove(place.expect("it rang"));
-        for alarm in &mut alarms {
-            let known = self.users[&id].devices.get(&alarm.device);
-            alarm.waits &= known.is_some_and(|known| known.is_due(self.now.instant, &self.settings));
-        }
-        if !alarms.is_empty() {
-            self.user(id).queue.push_front(Event::Alarms(alarms));
-        }
-        (Event::Alarms(vec![taken]), decision)
     }
 
     /// What comes of an event, now. What needs no change is done.
@@ -155,7 +134,7 @@ impl Model {
                 self.answer_inspection(*request, id);
                 None
             }
-            Event::Alarms(alarms) => self.decide_alarms(id, alarms),
+            Event::Alarm(device) => self.decide_alarm(id, *device),
             Event::Kick(request) => {
                 let user = self.user(id);
                 if !user.account {
@@ -191,31 +170,19 @@ impl Model {
         Some(Decision::LinkEnd(device))
     }
 
-    /// Looks at each device again: one that was heard meanwhile is left alone.
-    fn decide_alarms(&mut self, id: UserId, alarms: &[Alarm]) -> Option<Decision> {
+    /// Looks at the device again: one that was heard meanwhile is left alone.
+    fn decide_alarm(&mut self, id: UserId, device: DeviceId) -> Option<Decision> {
         let (now, settings) = (self.now.instant, self.settings.clone());
-        let hint = self.hints.iter().find(|hint| hint.user == id);
-        let hinted = hint.and_then(|hint| hint.alarm);
-        let mut due = Vec::new();
-        for Alarm { device, waits } in alarms {
-            let Some(known) = self.user(id).devices.get_mut(device) else {
-                continue;
-            };
-            if known.is_due(now, &settings) {
-                if !waits && hinted != Some(*device) {
-                    continue;
-                }
-                due.push((*device, known.status));
-            } else {
-                known.rung = false;
-            }
+        let known = self.user(id).devices.get_mut(&device)?;
+        if !known.is_due(now, &settings) {
+            known.rung = false;
+            return None;
         }
-        due.sort_by_key(|(device, _)| hinted != Some(*device));
-        due.first().map(|(device, status)| match status {
-            Status::Online => Decision::TimeOut(*device),
-            Status::PushOnline => Decision::Expiry(*device),
+        match known.status {
+            Status::Online => Some(Decision::TimeOut(device)),
+            Status::PushOnline => Some(Decision::Expiry(device)),
             Status::Offline => unreachable!("Offline devices are not kept"),
-        })
+        }
     }
 
     /// The registry answered what this user's home had asked.
@@ -258,7 +225,7 @@ impl Model {
             Some(Event::Login(link, ..)) => self.refuse(link, Code::NotRecorded, None),
             Some(Event::Kick(request)) => self.out.push(Shown::Kicked(request, Err(KickError::Busy))),
             Some(Event::Inspect(request)) => self.out.push(Shown::Inspected(request, false)),
-            Some(Event::LinkEnd(..) | Event::Logout(..) | Event::Alarms(_)) | None => {}
+            Some(Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_)) | None => {}
         }
     }
 

@@ -67,19 +67,10 @@ pub(crate) enum Event {
     Login(Link, Box<Login>, Came),
     LinkEnd(Link, DeviceId),
     Logout(Link, DeviceId),
-    /// Alarms of one moment.
-    Alarms(Vec<Alarm>),
+    /// A device's alarm rang.
+    Alarm(DeviceId),
     Kick(RequestId),
     Inspect(RequestId),
-}
-
-/// An alarm that rang.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Alarm {
-    pub(crate) device: DeviceId,
-    /// Its turn has surely not come yet. Of several alarms of one moment, one that is not due when another makes a
-    /// change may have been looked at before that one, or not.
-    pub(crate) waits: bool,
 }
 
 /// How a login found its user.
@@ -157,28 +148,15 @@ impl Device {
 
 impl User {
     /// Alarms that have rung by now.
-    pub(crate) fn ring(&mut self, now: Instant, settings: &Settings) -> Vec<Alarm> {
+    pub(crate) fn ring(&mut self, now: Instant, settings: &Settings) -> Vec<DeviceId> {
         let mut rung = Vec::new();
         for (id, device) in &mut self.devices {
             if !device.rung && device.is_due(now, settings) {
                 device.rung = true;
-                rung.push(Alarm {
-                    device: *id,
-                    waits: true,
-                });
+                rung.push(*id);
             }
         }
         rung
-    }
-
-    /// Whether the alarm of a device is surely armed.
-    pub(crate) fn is_armed(&self, device: DeviceId) -> bool {
-        let waits = |event: &Event| match event {
-            Event::Alarms(alarms) => alarms.iter().any(|alarm| alarm.device == device),
-            Event::Login(..) | Event::LinkEnd(..) | Event::Logout(..) => false,
-            Event::Kick(_) | Event::Inspect(_) => false,
-        };
-        !self.devices[&device].rung && !self.undecided().any(waits)
     }
 
     /// From when on a failed change may be tried again, and when it must have been.
@@ -206,7 +184,7 @@ impl User {
     pub(crate) fn needs_record(&self, event: &Event) -> bool {
         let resumes_ended = match event {
             Event::Login(_, login, _) => login.session != 0 && !self.devices.contains_key(&login.device),
-            Event::LinkEnd(..) | Event::Logout(..) | Event::Alarms(_) => return false,
+            Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_) => return false,
             Event::Kick(_) | Event::Inspect(_) => false,
         };
         !self.resident || (resumes_ended && self.ends_known.is_none())
