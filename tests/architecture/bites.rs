@@ -149,7 +149,7 @@ fn unsafe_and_clocks_bite() {
     check(
         one_clock,
         "src/node/a.rs",
-        "// SystemTime\nlet now = clock.now();",
+        "// SystemTime::now()\nlet now = clock.now(); let then = SystemTime::UNIX_EPOCH + x;",
         0,
     );
     let two = [

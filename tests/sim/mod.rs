@@ -7,6 +7,7 @@
 //! ```
 
 mod checks;
+mod effects;
 mod model;
 mod planted;
 mod registry;

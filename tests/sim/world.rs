@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::letter::{ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
-use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
-use crate::sim::registry::{Ask, Registry};
-use crate::sim::shown::{self, Link, Said, Shown};
+use crate::sim::registry::Registry;
+use crate::sim::shown::Link;
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
 
@@ -121,170 +121,6 @@ impl World {
         }
     }
 
-    /// Compares what shows with the model, then lets the world do what was asked for.
-    fn carry_out(&mut self, shard: ShardId, out: Vec<Effect>) -> Result<(), Failure> {
-        let mut seen = Vec::new();
-        let mut stayed = Vec::new();
-        for effect in out {
-            if self.trace {
-                println!("      {shard:?} {effect:?}");
-            }
-            self.one_effect(shard, effect, &mut seen, &mut stayed)?;
-        }
-        let must = self.model.shown();
-        checks::compare(seen, must)?;
-        let agreed = self.model.agrees_who_starves(shard);
-        let (shown, must) = (&self.model.orders.starving, &self.model.starved);
-        ensure("room", agreed, || {
-            format!("waiting for room: {shown:?}, by the rules {must:?}")
-        })?;
-        for link in stayed {
-            self.happen(shard, Event::Stayed(link))?;
-        }
-        Ok(())
-    }
-
-    fn one_effect(
-        &mut self,
-        shard: ShardId,
-        effect: Effect,
-        seen: &mut Vec<Shown>,
-        stayed: &mut Vec<Link>,
-    ) -> Result<(), Failure> {
-        match effect {
-            Effect::Send(key, packet) => {
-                let link = self.link_at(shard, key)?;
-                let fault = |text| Failure {
-                    check: "packet",
-                    text,
-                };
-                let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
-                self.hear(link, &said)?;
-                seen.push(Shown::Said(link, said));
-            }
-            Effect::Stay(key) => {
-                let link = self.link_at(shard, key)?;
-                let user = self.terminals[&link].user;
-                let home = user.home(self.shard_count()) == shard;
-                ensure("home", home, || format!("{user} stays at {shard:?}"))?;
-            }
-            Effect::Move(key, to, arrival) => {
-                let link = self.link_at(shard, key)?;
-                self.check_arrival(link, &arrival)?;
-                seen.push(Shown::Moved(link, to));
-                let lane = self.lanes.entry((shard, to)).or_default();
-                if lane.len() < self.lane_room {
-                    lane.push_back((link, arrival));
-                    self.free(link);
-                    self.terminals.get_mut(&link).expect("it moves").place = Place::Moving;
-                } else {
-                    stayed.push(link);
-                }
-            }
-            Effect::Close(key) => {
-                let link = self.link_at(shard, key)?;
-                seen.push(Shown::Closed(link));
-                self.free(link);
-                self.terminals.remove(&link);
-            }
-            Effect::Ask(ask) => self.take_ask(shard, ask, seen)?,
-            Effect::Reply(reply) => self.take_reply(reply, seen)?,
-        }
-        Ok(())
-    }
-
-    fn take_ask(&mut self, from: ShardId, ask: ToRegistry, seen: &mut Vec<Shown>) -> Result<(), Failure> {
-        let ask = match ask {
-            ToRegistry::Load(shard, key, user) => {
-                seen.push(Shown::Load(user));
-                Ask {
-                    shard,
-                    key,
-                    user,
-                    commit: None,
-                }
-            }
-            ToRegistry::Commit(shard, key, commit) => {
-                seen.push(Shown::commit(&commit, self.now));
-                Ask {
-                    shard,
-                    key,
-                    user: commit.user,
-                    commit: Some(commit),
-                }
-            }
-            ToRegistry::Complete(_, statuses) => {
-                return statuses
-                    .iter()
-                    .try_for_each(|status| checks::compare_status(status, &self.model));
-            }
-        };
-        ensure("home", ask.shard == from, || {
-            format!("{from:?} asks as {:?}", ask.shard)
-        })?;
-        self.registry.ask(ask, &self.settings, self.shard_count())
-    }
-
-    fn take_reply(&mut self, reply: ToFront, seen: &mut Vec<Shown>) -> Result<(), Failure> {
-        match reply {
-            ToFront::Statuses(_, statuses) => statuses
-                .iter()
-                .try_for_each(|status| checks::compare_status(status, &self.model)),
-            ToFront::Kicked(request, answer) => {
-                seen.push(Shown::Kicked(request, answer));
-                Ok(())
-            }
-            ToFront::Inspected(request, inspection) => {
-                seen.push(Shown::Inspected(request, inspection.is_some()));
-                let inspection = inspection.as_deref();
-                inspection.map_or(Ok(()), |seen| {
-                    checks::compare_inspection((request, seen), &self.model, self.now)
-                })
-            }
-        }
-    }
-
-    /// A terminal reads a packet.
-    fn hear(&mut self, link: Link, said: &Said) -> Result<(), Failure> {
-        let terminal = self.terminals.get_mut(&link).expect("it has a slot");
-        terminal.hears(said).map_err(|text| Failure {
-            check: "terminal",
-            text,
-        })?;
-        if let Said::LoggedIn { session, .. } = said {
-            let known = self.sessions.entry((terminal.user, terminal.device)).or_default();
-            known.push(*session);
-        }
-        Ok(())
-    }
-
-    fn check_arrival(&self, link: Link, arrival: &Arrival) -> Result<(), Failure> {
-        let login = self.terminals[&link]
-            .login
-            .as_ref()
-            .expect("it moves for a login");
-        let seen = &arrival.login;
-        let fits = (seen.user, seen.device, seen.signed_at_s, seen.background)
-            == (login.user, login.device, login.signed_at_s, login.background)
-            && seen.session.map_or(0, |session| session.0) == login.session
-            && arrival.peer == peer(link);
-        ensure("arrival", fits, || format!("{arrival:?} of {login:?}"))
-    }
-
-    fn link_at(&self, shard: ShardId, key: ConnKey) -> Result<Link, Failure> {
-        let slot = self.slots[usize::from(shard.0)].get(key.slot as usize);
-        match slot {
-            Some(Some((known, link))) if *known == key => Ok(*link),
-            Some(_) | None => {
-                let text = format!("something for {key:?} of {shard:?}, which is nobody");
-                Err(Failure {
-                    check: "nobody",
-                    text,
-                })
-            }
-        }
-    }
-
     /// Gives a connection a place at a shard; `None` if there is none.
     pub(crate) fn take_slot(&mut self, shard: ShardId, link: Link) -> Option<ConnKey> {
         let slots = &mut self.slots[usize::from(shard.0)];
@@ -299,7 +135,7 @@ impl World {
         Some(key)
     }
 
-    fn free(&mut self, link: Link) {
+    pub(crate) fn free(&mut self, link: Link) {
         let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
         if let Place::At(shard, key) = std::mem::replace(&mut terminal.place, Place::Over) {
             self.slots[usize::from(shard.0)][key.slot as usize] = None;
@@ -381,7 +217,7 @@ impl World {
     }
 }
 
-fn peer(link: Link) -> Peer {
+pub(crate) fn peer(link: Link) -> Peer {
     Peer {
         address: Ipv6Addr::from(u128::from(link.0)),
         transport: Transport::Tcp,

@@ -42,7 +42,7 @@ pub(crate) struct Orders {
     pub(crate) asks: Vec<Hint>,
     /// Who waits for room after this.
     pub(crate) starving: Vec<UserId>,
-    /// Devices whose alarms rang and wait, of users with several.
+    /// Devices whose alarms rang and wait, with those that rang just now last.
     pub(crate) alarms: BTreeMap<UserId, Vec<DeviceId>>,
 }
 
@@ -133,7 +133,7 @@ impl Model {
     fn in_shown_order(&self, id: UserId, mut rung: Vec<DeviceId>) -> Vec<DeviceId> {
         let ask = self.orders.asks.iter().find(|ask| ask.user == id);
         let (first, waiting) = (ask.and_then(|ask| ask.alarm), self.orders.alarms.get(&id));
-        let place = |device| waiting?.iter().position(|other| *other == device);
+        let place = |device| waiting?.iter().rposition(|other| *other == device);
         rung.sort_by_key(|device| (first != Some(*device), place(*device)));
         rung
     }
