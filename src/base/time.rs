@@ -17,6 +17,8 @@ pub struct Now {
     pub instant: Instant,
     /// For what is stored and shown. Never falls within a process.
     pub wall: Timestamp,
+    /// What the system's clock says, right or wrong at this moment: for what others have signed by their clocks.
+    pub signing: Timestamp,
 }
 
 impl Now {
@@ -78,10 +80,12 @@ impl Clock {
 
     /// Both clocks, now. A wall clock that was set back stands still until it has caught up.
     pub fn now(&mut self) -> Now {
-        self.wall_latest = self.wall_latest.max(wall());
+        let signing = wall();
+        self.wall_latest = self.wall_latest.max(signing);
         Now {
             instant: Instant(boot_ms() - self.started_ms),
             wall: self.wall_latest,
+            signing,
         }
     }
 }

@@ -59,7 +59,7 @@ impl ShardState {
         match self.users.find(&user).filter(|key| self.is_resident(*key)) {
             Some(key) => {
                 let inspection = Some(Box::new(self.inspection(now, key)));
-                out.push(Effect::Reply(ToFront::Inspected(request, inspection)));
+                out.push(Effect::Reply(ToFront::Inspected(request, Ok(inspection))));
             }
             None => {
                 let user = self.user_of(&user);

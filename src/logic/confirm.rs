@@ -15,7 +15,6 @@ use crate::logic::state::{ShardState, send};
 use crate::logic::users::{Background, Look};
 use crate::logic::wire::packet::{PROTOCOL, Packet};
 use crate::logic::wire::proto::{self, Code, response};
-use crate::logic::wire::verdict;
 
 impl ShardState {
     /// Takes a commit into the user's state and tells it.
@@ -179,8 +178,7 @@ impl ShardState {
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
                 if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
-                    out.push(Effect::Send(key, verdict::error(Code::Silent)));
-                    self.close(key, out);
+                    self.part(key, Code::Silent, out);
                 }
                 self.lose(now, device, after_loss(class));
             }

@@ -267,7 +267,7 @@ impl ShardState {
                 let Decision::Commit(mut commit) = self.propose(now, user, devices) else {
                     unreachable!("what is proposed is a commit")
                 };
-                commit.kicked_at_s = Some(now.wall.seconds());
+                commit.kicked_at_s = Some(now.signing.seconds());
                 Decision::Commit(commit)
             }
         }
@@ -311,7 +311,7 @@ impl ShardState {
             Known::NoAccount => None,
             Known::Resident => Some(Box::new(self.inspection(now, user))),
         };
-        out.push(Effect::Reply(ToFront::Inspected(*request, inspection)));
+        out.push(Effect::Reply(ToFront::Inspected(*request, Ok(inspection))));
         Decision::Done
     }
 

@@ -48,12 +48,12 @@ pub enum ToFront {
     /// The answer to a kick.
     Kicked(RequestId, Result<(), KickError>),
     /// The answer to an inspection; `None` if there is no such account.
-    Inspected(RequestId, Option<Box<Inspection>>),
+    Inspected(RequestId, Result<Option<Box<Inspection>>, RegistryError>),
 }
 
 /// The registry could not do it now. Nothing of it was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the registry could not take the change")]
+#[error("the registry cannot be asked now")]
 pub struct RegistryError;
 
 /// Why a kick was not made.

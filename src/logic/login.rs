@@ -90,7 +90,7 @@ impl ShardState {
         let user = UserId::new(login.user_id.as_bytes())
             .map_err(|_| invalid("user_id: 1 to 32 bytes of printable ASCII"))?;
         let app = (self.settings.sdk_app_id, &*self.settings.keys);
-        let claims = self.verifier.verify(now.wall, app, &user, &login.user_sig);
+        let claims = self.verifier.verify(now.signing, app, &user, &login.user_sig);
         let claims = claims.map_err(Refusal::UserSig)?;
         Ok(LoginRequest {
             user,

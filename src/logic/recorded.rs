@@ -69,7 +69,9 @@ impl ShardState {
         match &event {
             Event::Login(knock) => self.refuse_for_now(knock.key, Code::NotRecorded, out),
             Event::Kick(request) => out.push(Effect::Reply(ToFront::Kicked(*request, Err(KickError::Busy)))),
-            Event::Inspect(request) => out.push(Effect::Reply(ToFront::Inspected(*request, None))),
+            Event::Inspect(request) => {
+                out.push(Effect::Reply(ToFront::Inspected(*request, Err(RegistryError))));
+            }
             Event::Logout(..) | Event::LinkEnd(..) | Event::Look(_) => {
                 unreachable!("what happens to a device on record needs no record")
             }

@@ -167,10 +167,11 @@ impl ShardState {
         &self.counters
     }
 
-    /// How much of this shard the registry has not answered: a shard that stops waits for 0.
+    /// How many users have something that is not recorded yet: with the registry, waiting for room there, or waiting to be
+    /// tried again. A shard that stops waits for 0.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.in_flight + self.starved.len() + self.retries.len()
     }
 
     fn letter(&mut self, now: Now, letter: ToShard, out: &mut Vec<Effect>) {

@@ -216,7 +216,13 @@ impl ShardState {
     /// One error packet, then the close.
     pub(super) fn refuse(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
         self.lose_link(key);
-        out.push(Effect::Send(key, verdict::error(code)));
+        self.part(key, code, out);
+    }
+
+    /// Says why, and closes.
+    pub(super) fn part(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
+        let error = verdict::error(code, self.retry_after_ms());
+        out.push(Effect::Send(key, error));
         self.close(key, out);
     }
 

@@ -124,6 +124,7 @@ impl World {
                 Ok(())
             }
             ToFront::Inspected(request, inspection) => {
+                let inspection = inspection.ok().flatten();
                 seen.push(Shown::Inspected(request, inspection.is_some()));
                 let inspection = inspection.as_deref();
                 inspection.map_or(Ok(()), |seen| {

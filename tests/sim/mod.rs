@@ -124,9 +124,12 @@ impl World {
         let settings = Arc::new(settings(&mut random));
         let pools = pools(&mut random);
         let shards = random.u16(1..=4);
+        let instant = Instant(random.u64(..100_000));
+        let wall = Timestamp(1_700_000_000_000 + random.u64(..1_000_000));
         let now = Now {
-            instant: Instant(random.u64(..100_000)),
-            wall: Timestamp(1_700_000_000_000 + random.u64(..1_000_000)),
+            instant,
+            wall,
+            signing: wall,
         };
         let users: Vec<UserId> = pools.iter().map(|(user, _)| *user).collect();
         Self {

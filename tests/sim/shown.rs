@@ -189,7 +189,7 @@ fn verdict(verdict: Option<&Verdict>, settings: &Settings) -> Result<Code, Strin
     ensure((code == Code::Ok) == verdict.text.is_empty(), || {
         format!("text: {verdict:?}")
     })?;
-    let waits = [Code::Busy, Code::NotRecorded, Code::Stopping].contains(&code);
+    let waits = code != Code::Ok && verdict.what_next() == WhatNext::Retry;
     let (middle, wait) = (millis(settings.retry_after), u64::from(verdict.retry_after_ms));
     let in_bounds = (middle / 2..=middle + middle / 2).contains(&wait);
     ensure(if waits { in_bounds } else { wait == 0 || in_bounds }, || {

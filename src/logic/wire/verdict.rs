@@ -36,11 +36,17 @@ impl proto::Verdict {
     }
 }
 
-/// The error packet of a code.
+/// The error packet of a code. Where the terminal may try again, it waits for `retry_after_ms` first.
 #[must_use]
-pub fn error(code: Code) -> Packet {
+pub fn error(code: Code, retry_after_ms: u32) -> Packet {
+    let verdict = proto::Verdict::of(code);
+    let wait_ms = if verdict.what_next() == WhatNext::Retry {
+        retry_after_ms
+    } else {
+        0
+    };
     let error = proto::Error {
-        verdict: Some(proto::Verdict::of(code)),
+        verdict: Some(verdict.after_ms(wait_ms)),
     };
     Packet::Response(Box::new(response::Packet::Error(error)))
 }

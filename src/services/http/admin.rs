@@ -160,11 +160,14 @@ async fn inspect(desk: &Desk, name: &str) -> Response<Full<Bytes>> {
         .ask(|request| vec![(home, ToShard::Inspect(request, user))])
         .await;
     match answers.map(|mut answers| answers.pop()) {
-        Ok(Some(ToFront::Inspected(_, Some(known)))) => {
+        Ok(Some(ToFront::Inspected(_, Ok(Some(known))))) => {
             response(StatusCode::OK, JSON, user_json(&known).to_string())
         }
-        Ok(Some(ToFront::Inspected(_, None))) => {
+        Ok(Some(ToFront::Inspected(_, Ok(None)))) => {
             response(StatusCode::NOT_FOUND, JSON, error("there is no such account"))
+        }
+        Ok(Some(ToFront::Inspected(_, Err(unread)))) => {
+            response(StatusCode::SERVICE_UNAVAILABLE, JSON, error(&unread.to_string()))
         }
         Ok(Some(ToFront::Statuses(..) | ToFront::Kicked(..)) | None) => {
             unreachable!("an inspection is answered by what is known")

@@ -104,7 +104,7 @@ fn check_user_sig(desk: &Desk, caller: &UserId, user_sig: &str) -> Result<(), Fa
     let claims = desk
         .verifier
         .borrow_mut()
-        .verify(desk.now().wall, app, caller, user_sig);
+        .verify(desk.now().signing, app, caller, user_sig);
     claims
         .map(|_| ())
         .map_err(|fault| Failure::new(codes::of_fault(fault), fault.to_string()))

@@ -198,7 +198,7 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
                 .as_str()
                 .starts_with("online")
                 .then(|| Box::new(inspection(user)));
-            Some(ToFront::Inspected(request, known))
+            Some(ToFront::Inspected(request, Ok(known)))
         }
         ToShard::Loaded(..) | ToShard::Committed(..) | ToShard::Stop => {
             panic!("the front does not send this")
