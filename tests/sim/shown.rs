@@ -200,13 +200,15 @@ fn verdict(verdict: Option<&Verdict>, settings: &Settings) -> Result<Code, Strin
 
 /// What the rules say that a terminal is to do; `None` where they leave it open.
 fn what_next(code: Code) -> Option<WhatNext> {
-    let name = code.as_str_name();
-    match code {
-        Code::Busy | Code::NotRecorded | Code::Silent | Code::Stopping => Some(WhatNext::Retry),
-        Code::OtherDeviceOnline => Some(WhatNext::Stop),
-        _ if name.starts_with("CODE_SESSION_") => Some(WhatNext::LogInAfresh),
-        _ => None,
+    let retry = [Code::Busy, Code::NotRecorded, Code::Silent, Code::Stopping];
+    if retry.contains(&code) {
+        return Some(WhatNext::Retry);
     }
+    if code == Code::OtherDeviceOnline {
+        return Some(WhatNext::Stop);
+    }
+    let of_session = code.as_str_name().starts_with("CODE_SESSION_");
+    of_session.then_some(WhatNext::LogInAfresh)
 }
 
 fn ensure(holds: bool, fault: impl FnOnce() -> String) -> Result<(), String> {

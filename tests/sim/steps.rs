@@ -66,7 +66,7 @@ impl World {
         while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
             self.answer_one()?;
         }
-        if number % 16 == 0 {
+        if number.is_multiple_of(16) {
             self.query_all()?;
         }
         Ok(())

@@ -18,6 +18,9 @@ use crate::sim::shown::Link;
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
 
+/// Connections with their logins, in the order they left.
+pub(crate) type Lane = VecDeque<(Link, Box<Arrival>)>;
+
 pub(crate) struct World {
     pub(crate) random: fastrand::Rng,
     pub(crate) now: Now,
@@ -31,7 +34,8 @@ pub(crate) struct World {
     pub(crate) pools: Vec<(UserId, Vec<DeviceId>)>,
     /// Sessions that terminals were given.
     pub(crate) sessions: BTreeMap<(UserId, DeviceId), Vec<u64>>,
-    pub(crate) lanes: BTreeMap<(ShardId, ShardId), VecDeque<(Link, Box<Arrival>)>>,
+    /// Connections on their way, by where from and where to.
+    pub(crate) lanes: BTreeMap<(ShardId, ShardId), Lane>,
     pub(crate) lane_room: usize,
     pub(crate) slots: Vec<Vec<Option<(ConnKey, Link)>>>,
     pub(crate) links: u32,

@@ -219,10 +219,9 @@ impl Model {
 
     fn heard(&mut self, link: Link, user: UserId, device: DeviceId) {
         let now = self.now.instant;
-        if let Some(known) = self.user(user).devices.get_mut(&device) {
-            if known.link == Some(link) {
-                known.heard = now;
-            }
+        let known = self.user(user).devices.get_mut(&device);
+        if let Some(known) = known.filter(|known| known.link == Some(link)) {
+            known.heard = now;
         }
     }
 

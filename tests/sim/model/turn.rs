@@ -76,7 +76,9 @@ impl Model {
                     .queue
                     .push_front(Event::Login(link, login, Came::Inside));
             }
-            other => self.user(id).queue.push_front(other),
+            Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_) | Event::Kick(_) | Event::Inspect(_) => {
+                self.user(id).queue.push_front(event);
+            }
         }
         if !has_room {
             self.user(id).busy = Busy::Starved;
