@@ -139,6 +139,8 @@ fn unsafe_and_clocks_bite() {
         "// SAFETY: it holds,\n// and so on\nlet a =\n    unsafe { f() };",
         0,
     );
+    let impls = "unsafe impl Send for A {\n    unsafe fn f(&self) {\n        unsafe { g() }\n    }\n}";
+    check(unsafe_reasons, "src/engine/a.rs", impls, 2);
     check(
         one_clock,
         "src/shard/a.rs",
@@ -151,6 +153,15 @@ fn unsafe_and_clocks_bite() {
         "src/node/a.rs",
         "// SystemTime::now()\nlet now = clock.now(); let then = SystemTime::UNIX_EPOCH + x;",
         0,
+    );
+    let timers = "use tokio::time::Instant; fn f() { Instant::now() }";
+    check(one_clock, "src/cli/a.rs", timers, 0);
+    check(one_clock, "src/node/a.rs", timers, 1);
+    check(
+        one_clock,
+        "src/cli/a.rs",
+        "let now = std::time::Instant::now();",
+        1,
     );
     let two = [
         Source::new("src/a.rs", "use tokio_uring::fs;"),
