@@ -28,7 +28,10 @@ use support::gateway::{Gateway, SDK_APP_ID};
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 8_000;
-const THREADS: usize = 2;
+/// One shard, or thread, on a core of its own; the crowd has the other one.
+const THREADS: usize = 1;
+const SERVER_CORE: usize = 0;
+const CROWD_CORE: usize = 1;
 const LOGINS: usize = 8_000;
 const DURATION: Duration = Duration::from_secs(3);
 
@@ -49,6 +52,8 @@ fn main() {
     if let Some((address, threads)) = common::epoll_arguments() {
         return epoll::serve(address, threads, SDK_APP_ID, DEVELOPMENT_SECRET);
     }
+    // What is started from here on inherits the core.
+    common::run_on(SERVER_CORE);
     let threads = THREADS.to_string();
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", &threads)]);
     let peer = EpollPeer::start(THREADS);
@@ -61,6 +66,7 @@ fn main() {
         address: peer.address,
     };
 
+    common::run_on(CROWD_CORE);
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
     let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
         .map(|number| signer.login(&user(number)))
@@ -134,7 +140,7 @@ fn report(figures: &[Figure]) {
         "Server CPU per heartbeat and per login, beside a plain epoll server",
     );
     report.line(&format!(
-        "{CONNECTIONS} connections, {THREADS} shards or threads, {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest).\n"
+        "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the crowd on core {CROWD_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest).\n"
     ));
     report.line("| operation | Holdfast, µs | epoll, µs | ratio of each round |\n| --- | --- | --- | --- |");
     let mut claims = Vec::new();

@@ -27,6 +27,8 @@ use support::gateway::{Gateway, SDK_APP_ID};
 
 const USERS: usize = 1_000_000;
 const BATCH: usize = 500;
+/// Connections of the backend, each with one query under way.
+const CLIENTS: usize = 8;
 const QUERIES: usize = 2_000;
 const ROUNDS: usize = 5;
 const LOGINS_AT_ONCE: usize = 8_000;
@@ -41,14 +43,14 @@ fn main() {
         signer.forget();
     }
     let sig = signer.sign("administrator");
-    let mut client = Client::connect(gateway.http);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(gateway.http)).collect();
     let mut random = fastrand::Rng::with_seed(1);
     let mut report = Report::new(
         "query",
         "Status queries of 500 accounts over 1,000,000 users in memory",
     );
     report.line(&format!(
-        "{QUERIES} queries a round, {ROUNDS} rounds, 2 shards; CPU of all threads of the gateway.\n"
+        "{QUERIES} queries a round over {CLIENTS} connections, {ROUNDS} rounds, 2 shards; CPU of all threads of the gateway.\n"
     ));
     for (name, detail, at_most) in [("without details", 0, Some(0.25)), ("with details", 1, None)] {
         let figures: Vec<f64> = (0..ROUNDS)
@@ -56,8 +58,13 @@ fn main() {
                 let requests: Vec<Vec<u8>> =
                     (0..QUERIES).map(|_| request(&sig, detail, &mut random)).collect();
                 let before = cpu_ns(gateway.id());
-                for request in &requests {
-                    client.call(request);
+                for batch in requests.chunks(CLIENTS) {
+                    for (client, request) in clients.iter_mut().zip(batch) {
+                        client.send(request);
+                    }
+                    for (client, _) in clients.iter_mut().zip(batch) {
+                        client.read_answer();
+                    }
                 }
                 (cpu_ns(gateway.id()) - before) as f64 / (QUERIES * BATCH) as f64 / 1_000.0
             })
@@ -100,9 +107,12 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer; checks that every account was answered.
-    fn call(&mut self, request: &[u8]) {
+    fn send(&mut self, request: &[u8]) {
         self.stream.write_all(request).expect("the gateway reads");
+    }
+
+    /// Reads a whole answer; checks that every account was answered.
+    fn read_answer(&mut self) {
         let mut length = 0;
         loop {
             let count = self

@@ -23,6 +23,13 @@ pub fn cpu_ns(process: u32) -> u64 {
         .sum()
 }
 
+/// Keeps this thread, and all processes and threads that it starts from here on, on one core.
+pub fn run_on(core: usize) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores).expect("a host with two cores");
+}
+
 /// Resident memory of a process, bytes.
 pub fn rss_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");

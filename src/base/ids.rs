@@ -20,8 +20,17 @@ pub struct ConnKey {
 }
 
 /// A user of the one app that the gateway serves: 1 to 32 bytes of printable ASCII.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId([u8; USER_ID_BYTES_MAX]);
+
+impl std::hash::Hash for UserId {
+    /// Word by word: several times faster than byte by byte, and a query hashes 500 of them twice.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        for word in self.0.as_chunks::<8>().0 {
+            state.write_u64(u64::from_le_bytes(*word));
+        }
+    }
+}
 
 /// Why some bytes are not a [`UserId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +69,16 @@ impl UserId {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        let (low, high) = self.0.split_at(USER_ID_BYTES_MAX / 2);
+        // What follows the name is zeros: the highest byte that is not ends it.
+        let bytes_of = |half: &[u8]| {
+            let half = u128::from_le_bytes(half.try_into().expect("half of 32 bytes"));
+            (u128::BITS - half.leading_zeros()).div_ceil(8) as usize
+        };
+        let length = match bytes_of(high) {
+            0 => bytes_of(low),
+            more => low.len() + more,
+        };
         std::str::from_utf8(&self.0[..length]).expect("a UserId is ASCII by construction")
     }
 
@@ -68,7 +86,7 @@ impl UserId {
     #[must_use]
     pub fn home(&self, shards: u16) -> ShardId {
         use std::hash::BuildHasher;
-        let hash = foldhash::quality::FixedState::with_seed(HOME_SEED).hash_one(self.0);
+        let hash = foldhash::quality::FixedState::with_seed(HOME_SEED).hash_one(self);
         ShardId(u16::try_from(hash % u64::from(shards)).expect("a remainder of a u16 is a u16"))
     }
 }
