@@ -230,6 +230,8 @@ mod tests {
         check(b"alice", Ok("alice"));
         check(b"", Err(UserIdError::Empty));
         check(&[b'x'; 32], Ok(&"x".repeat(32)));
+        check(&[b'x'; 16], Ok(&"x".repeat(16)));
+        check(&[b'x'; 17], Ok(&"x".repeat(17)));
         check(&[b'x'; 33], Err(UserIdError::TooLong));
         check(b"a\0b", Err(UserIdError::NotPrintable));
         check("é".as_bytes(), Err(UserIdError::NotPrintable));

@@ -211,6 +211,8 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal window of a gateway that was started by hand was closed.
+    hangup: Signal,
 }
 
 impl StopSignals {
@@ -218,6 +220,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -225,6 +228,7 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -286,13 +290,9 @@ mod tests {
 
     #[test]
     fn starts_serves_and_stops() {
-        let overrides =
-            ["http.listen=[\"127.0.0.1:0\"]", "admin.listen=[\"127.0.0.1:0\"]"].map(str::to_owned);
-        let sources = super::super::config::Sources {
-            overrides: overrides.to_vec(),
-            ..Default::default()
-        };
-        let config = Config::read(&sources).unwrap();
+        let mut config = Config::read(&super::super::config::Sources::default()).unwrap();
+        let anywhere = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        (config.http, config.admin) = (anywhere.clone(), anywhere);
         let node = Node::start(&config, Recorder(Letters::default())).unwrap();
         node.check().unwrap();
         node.stop().unwrap();

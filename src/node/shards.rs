@@ -1,6 +1,6 @@
 //! The node's shards: made from the configuration, and connected with each other and with the services.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -42,6 +42,7 @@ impl PreparedShards {
     /// Says what the system lacks, or which address cannot be listened at.
     pub fn new(config: &Config, plan: ShardPlan, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
         probe::check()?;
+        addresses.iter().try_for_each(expect_free)?;
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = shard::Config {
@@ -68,6 +69,15 @@ impl PreparedShards {
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }
+}
+
+/// The shards share their addresses by SO_REUSEPORT, and so would a second gateway: half of the terminals would meet it.
+/// A listener that shares with nobody finds out.
+fn expect_free(address: &SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address);
+    listener
+        .map(drop)
+        .with_context(|| format!("cannot listen for terminals on {address}"))
 }
 
 /// A power of two, as the ring wants it.

@@ -145,6 +145,7 @@ impl Shard {
         self.hand_over();
         self.ring.submit();
         self.look_for_the_end();
+        self.own.slots_taken_now = u64::from(self.table.open_count());
         self.publisher.publish(self.logic.counters(), &self.own);
     }
 
@@ -347,8 +348,9 @@ impl Accepting {
             _ => (slots / ARRIVALS_PART).min(u32::try_from(MOVES_IN_FLIGHT_MAX).expect("a small number")),
         };
         Self {
-            // The last free slot is offered by every listener, and all may find somebody for it.
-            kept_slots: for_arrivals + listeners - 1,
+            // The last free slot is offered by every listener, and all may find somebody for it. A table of a few slots
+            // keeps none of them for that: it would never accept.
+            kept_slots: (for_arrivals + listeners - 1).min(slots.saturating_sub(1)),
             listeners,
             all_ready: false,
             paused: false,

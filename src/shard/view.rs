@@ -21,6 +21,7 @@ pub(super) struct Own {
     pub(super) accepts_failed: u64,
     pub(super) buffer_shortages: u64,
     pub(super) turns: u64,
+    pub(super) slots_taken_now: u64,
 }
 
 /// One shard's counters, for everyone. The numbers of one reading may be of two neighbouring turns.
@@ -29,7 +30,7 @@ pub struct CountersView(Arc<Shared>);
 
 impl CountersView {
     /// Name and meaning of what a shard counts beside its logic, in the order of [`CountersView::own_values`].
-    pub const OWN_NAMES: [(&'static str, &'static str); 4] = [
+    pub const OWN_NAMES: [(&'static str, &'static str); 5] = [
         (
             "accept_pauses",
             "Times that accepting stopped because the table was nearly full.",
@@ -43,6 +44,10 @@ impl CountersView {
             "Receives put off because all receive buffers were taken.",
         ),
         ("turns", "Turns of the shard."),
+        (
+            "slots_taken_now",
+            "Sockets in the shard's table, those that are being closed among them.",
+        ),
     ];
 
     /// The numbers of the logic, in the order of [`Counters::NAMES`].
@@ -93,6 +98,7 @@ impl Publisher {
             own.accepts_failed,
             own.buffer_shortages,
             own.turns,
+            own.slots_taken_now,
         ];
         for (shared, value) in self.view.0.own.iter().zip(own) {
             shared.store(value, Ordering::Relaxed);
@@ -118,6 +124,6 @@ mod tests {
         };
         publisher.publish(&logic, &own);
         assert_eq!(view.values(), logic.values());
-        assert_eq!(view.own_values(), [0, 0, 0, 9]);
+        assert_eq!(view.own_values(), [0, 0, 0, 9, 0]);
     }
 }

@@ -283,7 +283,7 @@ impl Kind {
     pub(super) fn bounds(self) -> String {
         match self {
             Self::Addresses => {
-                r#"a list of one or more addresses, as ["127.0.0.1:9001", "[::1]:9001"]"#.to_owned()
+                r#"a list of one or more addresses, with ports that are not 0, as ["127.0.0.1:9001", "[::1]:9001"]"#.to_owned()
             }
             Self::Number(min, i64::MAX) => format!("a whole number, at least {min}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
@@ -307,7 +307,10 @@ impl Kind {
     #[must_use]
     pub(super) fn takes(self, value: &Value) -> bool {
         match self {
-            Self::Addresses => is_list(value, 1, |text| text.parse::<SocketAddr>().is_ok()),
+            Self::Addresses => is_list(value, 1, |text| {
+                text.parse::<SocketAddr>()
+                    .is_ok_and(|address| address.port() != 0)
+            }),
             Self::Number(min, max) => value
                 .as_integer()
                 .is_some_and(|number| (min..=max).contains(&number)),
@@ -388,6 +391,7 @@ mod tests {
     #[test]
     fn kinds_have_bounds() {
         check(Kind::Addresses, "[]", false);
+        check(Kind::Addresses, r#"["127.0.0.1:0"]"#, false);
         check(Kind::Addresses, r#"["localhost:1"]"#, false);
         check(Kind::Number(1, 3), "3", true);
         check(Kind::Number(1, 3), "4", false);

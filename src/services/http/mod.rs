@@ -11,6 +11,7 @@ mod openim;
 mod query;
 mod reply;
 mod server;
+mod stream;
 mod url;
 
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub struct Limits {
     pub head_read_max: Duration,
     /// From the last header to the end of the body.
     pub body_read_max: Duration,
+    /// Without a byte that the peer takes of its answer. Far longer than any network stalls for.
+    pub write_stall_max: Duration,
     /// Tencent's backend gives a REST request 3 s, and clients count on it.
     pub answer_within: Duration,
     /// Open connections of the backend's listener; accepting pauses there. Far beyond any connection pool.
@@ -65,6 +68,7 @@ impl Default for Limits {
             body_bytes_max: 128 * 1024,
             head_read_max: Duration::from_secs(100),
             body_read_max: Duration::from_secs(10),
+            write_stall_max: Duration::from_secs(10),
             answer_within: Duration::from_secs(3),
             connections_max: 4_096,
             admin_connections_max: 1_024,

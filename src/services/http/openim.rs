@@ -133,6 +133,15 @@ async fn carry_out(
 }
 
 async fn answer_query(desk: &Desk, query: &Query) -> Result<Vec<u8>, Failure> {
+    let mut statuses = Statuses::new(query.users.len(), query.detail);
+    if !query.users.is_empty() {
+        put_users(desk, query, &mut statuses).await?;
+    }
+    query.nobodies.iter().for_each(|text| statuses.put_nobody(text));
+    Ok(statuses.finish())
+}
+
+async fn put_users(desk: &Desk, query: &Query, statuses: &mut Statuses) -> Result<(), Failure> {
     let shards = desk.gate.shards;
     let homes: Vec<ShardId> = query.users.iter().map(|user| user.home(shards)).collect();
     let answers = desk
@@ -140,7 +149,6 @@ async fn answer_query(desk: &Desk, query: &Query) -> Result<Vec<u8>, Failure> {
         .ask(|request| share_out(request, &query.users, &homes, shards))
         .await;
     let mut shares = gather(answers.map_err(no_answer)?, shards);
-    let mut statuses = Statuses::new(query.users.len(), query.detail);
     for (user, home) in query.users.iter().zip(&homes) {
         let share = &mut shares[usize::from(home.0)];
         let known = share
@@ -152,7 +160,7 @@ async fn answer_query(desk: &Desk, query: &Query) -> Result<Vec<u8>, Failure> {
         );
         statuses.put(user, &known.standing);
     }
-    Ok(statuses.finish())
+    Ok(())
 }
 
 /// One letter for each shard that is home to any of the users, with its share of them in their order.

@@ -13,8 +13,10 @@ use crate::base::limits::QUERY_USERS_MAX;
 /// What a query asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
-    /// 1 to 500, in the order of the request, repeated as there.
+    /// With the nobodies 1 to 500, in the order of the request, repeated as there.
     pub(super) users: Vec<UserId>,
+    /// Texts that can be nobody's UserID, in the order of the request.
+    pub(super) nobodies: Vec<String>,
     /// How much of each.
     pub(super) detail: Detail,
 }
@@ -57,8 +59,10 @@ pub(super) fn read(body: &[u8]) -> Result<Query, Failure> {
         )
     };
     let body = body.ok_or_else(not_json)?;
+    let (users, nobodies) = body.accounts.check()?;
     Ok(Query {
-        users: body.accounts.check()?,
+        users,
+        nobodies,
         detail: detail(body.detail, body.instances),
     })
 }
@@ -75,13 +79,14 @@ fn detail(wanted: Flag, instances: Flag) -> Detail {
 #[derive(Default)]
 struct Accounts {
     users: Vec<UserId>,
+    nobodies: Vec<String>,
     count: usize,
     fault: Option<String>,
     present: bool,
 }
 
 impl Accounts {
-    fn check(self) -> Result<Vec<UserId>, Failure> {
+    fn check(self) -> Result<(Vec<UserId>, Vec<String>), Failure> {
         if !self.present {
             return Err(Failure::new(ACCOUNTS_INVALID, "To_Account is missing"));
         }
@@ -95,13 +100,13 @@ impl Accounts {
         if let Some(fault) = self.fault {
             return Err(Failure::new(ACCOUNTS_INVALID, fault));
         }
-        if self.users.is_empty() {
+        if self.count == 0 {
             return Err(Failure::new(
                 QUERY_BODY_INVALID,
                 "To_Account is empty: name at least one UserID",
             ));
         }
-        Ok(self.users)
+        Ok((self.users, self.nobodies))
     }
 
     fn take(&mut self, account: Account) {
@@ -109,7 +114,8 @@ impl Accounts {
         self.count += 1;
         match account {
             Account::User(user) if place < QUERY_USERS_MAX => self.users.push(user),
-            Account::User(_) => {}
+            Account::Nobody(text) if place < QUERY_USERS_MAX => self.nobodies.push(text),
+            Account::User(_) | Account::Nobody(_) => {}
             Account::Fault(fault) => {
                 self.fault
                     .get_or_insert_with(|| format!("To_Account[{place}]: {fault}"));
@@ -130,6 +136,8 @@ impl Accounts {
 /// One entry of `To_Account`.
 enum Account {
     User(UserId),
+    /// A text that can be nobody's UserID.
+    Nobody(String),
     Fault(String),
 }
 
@@ -184,7 +192,7 @@ impl<'de> Deserialize<'de> for Account {
 
             fn visit_str<E>(self, text: &str) -> Result<Account, E> {
                 let user = UserId::new(text.as_bytes());
-                Ok(user.map_or_else(|fault| Account::Fault(fault.to_string()), Account::User))
+                Ok(user.map_or_else(|_| Account::Nobody(text.to_owned()), Account::User))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Account, A::Error> {
@@ -294,15 +302,19 @@ mod tests {
             "[\"a\",null]",
             "[[\"a\"]]",
             "[{\"a\":2}]",
-            "[\"\"]",
         ] {
             check(&format!(r#"{{"To_Account":{value}}}"#), Err(ACCOUNTS_INVALID));
         }
-        let long = format!(r#"{{"To_Account":["a","{}"]}}"#, "x".repeat(33));
-        assert_eq!(
-            read(long.as_bytes()).unwrap_err().text,
-            "To_Account[1]: a UserID has at most 32 bytes"
-        );
+        let second = read(br#"{"To_Account":["a",7]}"#).unwrap_err();
+        assert_eq!(second.text, "To_Account[1]: not a string");
+    }
+
+    #[test]
+    fn texts_that_are_nobodys_user_id_are_kept_apart() {
+        let long = "x".repeat(33);
+        let query = read(format!(r#"{{"To_Account":["","a","{long}","é"]}}"#).as_bytes()).unwrap();
+        assert_eq!(query.users, [UserId::new(b"a").unwrap()]);
+        assert_eq!(query.nobodies, ["", &long, "é"]);
     }
 
     #[test]

@@ -51,13 +51,18 @@ impl Statuses {
     pub(super) fn put(&mut self, user: &UserId, standing: &Standing) {
         match standing {
             Standing::Known { devices, .. } => self.put_known(user, devices.as_slice(), devices.status()),
-            Standing::UnknownAccount => self.put_error(user, ACCOUNT_UNKNOWN),
+            Standing::UnknownAccount => self.put_error(user.as_str(), ACCOUNT_UNKNOWN),
             // Shards pass unresolved users on to the registry; one that comes back so was not resolved.
             Standing::Unavailable | Standing::Unresolved => {
                 self.unavailable = true;
-                self.put_error(user, ACCOUNT_UNAVAILABLE);
+                self.put_error(user.as_str(), ACCOUNT_UNAVAILABLE);
             }
         }
+    }
+
+    /// Adds a text that can be nobody's UserID: no such account.
+    pub(super) fn put_nobody(&mut self, text: &str) {
+        self.put_error(text, ACCOUNT_UNKNOWN);
     }
 
     fn put_known(&mut self, user: &UserId, devices: &[DeviceStatus], status: Status) {
@@ -80,13 +85,13 @@ impl Statuses {
         out.push(b'}');
     }
 
-    fn put_error(&mut self, user: &UserId, code: u32) {
+    fn put_error(&mut self, user: &str, code: u32) {
         let out = &mut self.errors;
         if !out.is_empty() {
             out.push(b',');
         }
         out.extend_from_slice(br#"{"To_Account":"#);
-        quote(user.as_str(), out);
+        quote(user, out);
         put_number(br#","ErrorCode":"#, u64::from(code), out);
         out.push(b'}');
     }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::openim::{self, BodyFault};
+use super::stream::Patient;
 use super::{Desk, Limits, Listeners, admin};
 use crate::logic::letter::ToFront;
 
@@ -142,7 +143,10 @@ impl Porch {
             .header_read_timeout(limits.head_read_max)
             .max_header_size(limits.head_bytes_max)
             .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(
+                TokioIo::new(Patient::new(stream, limits.write_stall_max)),
+                service,
+            );
         let connection = self.graceful.watch(connection);
         spawn_local(async move {
             // The peer's faults and its silence end here, and are nobody else's business.
