@@ -99,6 +99,7 @@ fn start() -> SocketAddr {
         seed: 1,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         receive_buffers: 256,
+        accepts_per_second_max: 0,
         heartbeat_delay_max: Duration::from_millis(5),
         stop_deadline: Duration::from_secs(1),
         core: Core::Any,

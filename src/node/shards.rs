@@ -55,6 +55,7 @@ impl PreparedShards {
                 seed: fastrand::u64(..),
                 listen: addresses.to_vec(),
                 receive_buffers: receive_buffers(plan.count),
+                accepts_per_second_max: config.accepts_per_second_max,
                 heartbeat_delay_max: config.heartbeat_delay_max,
                 stop_deadline: config.stop_within,
                 core: match config.pin {

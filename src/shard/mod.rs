@@ -11,6 +11,7 @@ pub mod mesh;
 pub mod view;
 
 mod pace;
+mod rate;
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,6 +42,8 @@ pub struct Config {
     pub seed: u64,
     /// Where it listens. With port 0 the system chooses: then let the other shards listen where the first one does.
     pub listen: Vec<SocketAddr>,
+    /// New connections that it takes a second; 0: as many as come.
+    pub accepts_per_second_max: u32,
     /// A power of two up to 32,768, of 512 B each.
     pub receive_buffers: u16,
     /// The longest that a heartbeat may wait for others to come. Zero: it never waits.

@@ -52,6 +52,7 @@ impl Node {
             seed: 7,
             listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
             receive_buffers,
+            accepts_per_second_max: 0,
             heartbeat_delay_max: Duration::from_millis(5),
             // So long that a stop that waits for it hangs the test.
             stop_deadline: Duration::from_secs(3600),

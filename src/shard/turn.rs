@@ -21,6 +21,7 @@ use crate::shard::conn::Table;
 use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
 use crate::shard::moves::Moves;
 use crate::shard::pace::Pace;
+use crate::shard::rate::Rate;
 use crate::shard::view::{Own, Publisher};
 
 /// One core's thread.
@@ -67,9 +68,10 @@ struct Accepting {
     /// Slots kept for arrivals from other shards.
     kept_slots: u32,
     listeners: u32,
+    rate: Rate,
     /// Every shard's ring takes sockets.
     all_ready: bool,
-    /// The table is nearly full.
+    /// The table is nearly full, or enough came in this second.
     paused: bool,
     /// The system had no room before; nothing is accepted until then.
     again_at: Instant,
@@ -114,7 +116,7 @@ impl Shard {
             completions: Vec::with_capacity(COMPLETIONS_PER_ROUND_MAX),
             asks: Vec::new(),
             replies: Vec::new(),
-            accepting: Accepting::new(config),
+            accepting: Accepting::new(config, now.instant),
             life: Life::Works,
             stop_within: config.stop_deadline,
         }
@@ -189,6 +191,7 @@ impl Shard {
         match completion {
             Completion::Accepted { slot, peer } => {
                 self.pace.hurry();
+                self.accepting.rate.take();
                 self.accepted(slot, peer);
             }
             Completion::NotAccepted(end) => self.not_accepted(end),
@@ -256,6 +259,11 @@ impl Shard {
             return;
         }
         let room = self.table.free_count().saturating_sub(self.accepting.kept_slots);
+        let allowed = self.accepting.rate.left(self.now.instant);
+        if room > 0 && allowed == 0 {
+            self.accepting.again_at = self.accepting.rate.resumes_at();
+        }
+        let room = room.min(allowed);
         if room > 0 {
             self.accepting.paused = false;
             self.ring
@@ -340,7 +348,7 @@ impl Shard {
 }
 
 impl Accepting {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, now: Instant) -> Self {
         let slots = config.place.connections_max;
         let listeners = u32::try_from(config.listen.len()).expect("a handful").max(1);
         let for_arrivals = match config.place.shards {
@@ -352,6 +360,7 @@ impl Accepting {
             // keeps none of them for that: it would never accept.
             kept_slots: (for_arrivals + listeners - 1).min(slots.saturating_sub(1)),
             listeners,
+            rate: Rate::new(config.accepts_per_second_max, now),
             all_ready: false,
             paused: false,
             again_at: Instant::default(),

@@ -284,3 +284,22 @@ fn a_full_table_pauses_accepting_and_harms_nobody() {
     bystander.beat();
     await_metric(&gateway, &http, "slots_taken_now", 1);
 }
+
+#[test]
+fn a_peer_that_connects_too_fast_waits_and_harms_nobody() {
+    let gateway = gateway(&[("shards.count", "1"), ("terminals.accepts_per_second_max", "50")]);
+    let http = Http::default();
+    let (mut bystander, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
+    let crowd: Vec<TcpStream> = (0..120)
+        .map(|_| TcpStream::connect(gateway.terminals).unwrap())
+        .collect();
+    bystander.beat();
+    await_metric(&gateway, &http, "connections_opened_total", 121);
+    assert!(
+        metric(&gateway, &http, "accept_pauses_total") >= 2,
+        "it took more than two seconds' allowance"
+    );
+    bystander.beat();
+    drop(crowd);
+    await_metric(&gateway, &http, "slots_taken_now", 1);
+}

@@ -44,6 +44,8 @@ pub struct Config {
     pub shards: ShardsWanted,
     /// How long a heartbeat may wait for others.
     pub heartbeat_delay_max: Duration,
+    /// New connections that one shard takes a second; 0: as many as come.
+    pub accepts_per_second_max: u32,
     /// Whether each shard's thread stays on one core.
     pub pin: Pin,
     /// What decisions depend on.
@@ -130,6 +132,8 @@ impl Config {
                 count: reader.small("shards.count"),
                 connections_max: reader.small("shards.connections_max"),
             },
+            accepts_per_second_max: u32::try_from(reader.number("terminals.accepts_per_second_max"))
+                .expect("bounded by its kind"),
             heartbeat_delay_max: Duration::from_millis(reader.number("shards.heartbeat_delay_max_ms")),
             pin: if reader.switch("shards.pin") {
                 Pin::Yes

@@ -70,6 +70,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long a new connection may take to log in.",
     ),
     setting(
+        "terminals.accepts_per_second_max",
+        Kind::Number(0, 1_000_000),
+        "0",
+        "New connections that one shard takes a second; the others wait in the kernel's queue. 0: as many as come.",
+    ),
+    setting(
         "terminals.retry_after_ms",
         Kind::Number(100, 60_000),
         "2000",
