@@ -2,11 +2,13 @@
 //! elsewhere.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, SessionId, ShardId, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::record::{Commit, Status, UserRecord};
+use crate::logic::settings::Settings;
 
 /// A shard's name for one of its users while something of that user is with the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +27,16 @@ pub enum ToShard {
     Kick(RequestId, UserId),
     /// From the front: all that is known of a user of this shard. Answered by [`ToFront::Inspected`].
     Inspect(RequestId, UserId),
+    /// From the front: end one device's session. Answered by [`ToFront::Kicked`].
+    KickDevice(RequestId, UserId, DeviceId),
+    /// From the front: end all sessions of a user and forget the account. Answered by [`ToFront::Kicked`].
+    Delete(RequestId, UserId),
+    /// From the node, before [`ToShard::Open`]: users of this shard that the registry has on record with devices.
+    Restore(Vec<(UserId, UserRecord)>),
+    /// From the node, once: terminals can connect from now on, so the restart grace begins.
+    Open,
+    /// From the node: other settings, for whatever is decided from now on.
+    Settings(Arc<Settings>),
     /// From the node: say goodbye to everyone and take no more logins.
     Stop,
 }
@@ -38,6 +50,17 @@ pub enum ToRegistry {
     Commit(ShardId, UserKey, Box<Commit>),
     /// Fill in those users that are still [`Standing::Unresolved`], and pass it on to the front.
     Complete(RequestId, Vec<UserStatus>),
+    /// From the front: look at accounts, or register them. Answered by [`ToFront::Accounts`].
+    Accounts(RequestId, AccountsAsk, Vec<UserId>),
+}
+
+/// What is asked of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountsAsk {
+    /// Whether they exist.
+    Check,
+    /// That they exist from now on. It is no change.
+    Import,
 }
 
 /// To the HTTP front.
@@ -49,6 +72,8 @@ pub enum ToFront {
     Kicked(RequestId, Result<(), KickError>),
     /// The answer to an inspection; `None` if there is no such account.
     Inspected(RequestId, Result<Option<Box<Inspection>>, RegistryError>),
+    /// Which of the accounts existed before, in their order.
+    Accounts(RequestId, Result<Vec<bool>, RegistryError>),
 }
 
 /// The registry could not do it now. Nothing of it was recorded.
@@ -61,6 +86,8 @@ pub struct RegistryError;
 pub enum KickError {
     /// There is no such account.
     UnknownAccount,
+    /// The device has no session.
+    UnknownDevice,
     /// Too much waits for this user, or the registry cannot be asked.
     Busy,
 }

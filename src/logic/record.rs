@@ -1,6 +1,8 @@
 //! What is on record of a user, and the changes that it is the fold of. Shared by the shard that decides a
 //! change, the registry that keeps it, and whoever checks them. Never decides whether a change may happen.
 
+use std::net::Ipv6Addr;
+
 use crate::base::ids::{ChangeNumber, Class, DeviceId, Platform, SessionId, UserId};
 use crate::base::limits::ENDED_DEVICES_MAX;
 use crate::base::time::Timestamp;
@@ -39,6 +41,8 @@ pub struct Change {
     pub device: DeviceId,
     /// What it is.
     pub kind: ChangeKind,
+    /// Where the terminal was connected from, if that is known.
+    pub address: Option<Ipv6Addr>,
 }
 
 /// What can change.
@@ -59,8 +63,45 @@ pub enum ChangeKind {
     TimeOut,
     /// The device was PushOnline for too long.
     Expiry,
-    /// The backend ended the user's logins.
+    /// The backend ended the session.
     Kick,
+    /// The backend deleted the account.
+    Deletion,
+}
+
+/// What a commit does to the account besides its changes. A login always registers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AccountStep {
+    /// It stays what it is.
+    #[default]
+    Keep,
+    /// It is unknown from now on. Its record goes on, for the numbering.
+    Delete,
+}
+
+/// Which changes the app backend is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Callbacks {
+    /// None: no receiver is configured.
+    #[default]
+    None,
+    /// All but the end of PushOnline, for which no callback is documented.
+    Documented,
+    /// All.
+    All,
+}
+
+/// A change as it stands on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedChange {
+    /// Whose.
+    pub user: UserId,
+    /// What happened.
+    pub change: Change,
+    /// The session that began, or the one that it happened to.
+    pub session: SessionId,
+    /// It has a callback, which names the user's last change before it that had one; 0 if there was none.
+    pub previous: Option<ChangeNumber>,
 }
 
 /// Changes of one user that are recorded together or not at all.
@@ -72,13 +113,19 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// The Unix second of a kick: UserSigs made in it or before are refused from now on.
     pub kicked_at_s: Option<u64>,
+    /// What becomes of the account.
+    pub account: AccountStep,
 }
 
-/// All that is on record of a user. An account exists when it has one.
+/// All that is on record of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserRecord {
     /// The number of the last change.
     pub change: ChangeNumber,
+    /// The number of the last change that had a callback.
+    pub told: ChangeNumber,
+    /// Whether the account exists. The record of a deleted one goes on, for the numbering and the kick second.
+    pub registered: bool,
     /// The Unix second of the last kick; 0 if there was none.
     pub kicked_at_s: u64,
     /// The devices that are not Offline.
@@ -139,6 +186,17 @@ pub enum Ending {
     Kick,
 }
 
+impl Change {
+    /// Whether the app backend is called for it.
+    #[must_use]
+    pub fn has_callback(&self, callbacks: Callbacks) -> bool {
+        match (callbacks, &self.kind) {
+            (Callbacks::None, _) | (Callbacks::Documented, ChangeKind::Expiry) => false,
+            (Callbacks::Documented | Callbacks::All, _) => true,
+        }
+    }
+}
+
 impl Ending {
     /// Whether the terminal may come back by itself. Of the others a fresh login is asked.
     #[must_use]
@@ -169,7 +227,47 @@ impl UserRecord {
         for change in &commit.changes {
             self.apply_change(change);
         }
+        self.finish(commit);
+    }
+
+    /// As [`UserRecord::apply`]; gives the changes as they are to be kept.
+    ///
+    /// # Panics
+    /// As [`UserRecord::apply`].
+    pub fn record(&mut self, commit: Commit, callbacks: Callbacks) -> Vec<RecordedChange> {
+        let mut recorded = Vec::with_capacity(commit.changes.len());
+        self.finish(&commit);
+        for change in commit.changes {
+            let before = self.session_of(change.device);
+            self.apply_change(&change);
+            let session = self.session_of(change.device).or(before).unwrap_or_default();
+            let previous = change.has_callback(callbacks).then_some(self.told);
+            if previous.is_some() {
+                self.told = change.number;
+            }
+            recorded.push(RecordedChange {
+                user: commit.user,
+                change,
+                session,
+                previous,
+            });
+        }
+        recorded
+    }
+
+    fn finish(&mut self, commit: &Commit) {
+        let logs_in = |change: &Change| matches!(change.kind, ChangeKind::Login { .. });
+        self.registered |= commit.changes.iter().any(logs_in);
         self.kicked_at_s = self.kicked_at_s.max(commit.kicked_at_s.unwrap_or(0));
+        match commit.account {
+            AccountStep::Keep => {}
+            AccountStep::Delete => self.registered = false,
+        }
+    }
+
+    fn session_of(&self, device: DeviceId) -> Option<SessionId> {
+        let known = self.devices.iter().find(|known| known.device == device);
+        known.map(|known| known.session)
     }
 
     fn apply_change(&mut self, change: &Change) {
@@ -199,7 +297,7 @@ impl UserRecord {
             ChangeKind::TimeOut => self.end(change.device, Ending::TimeOut, change.at),
             ChangeKind::Expiry => self.end(change.device, Ending::Expiry, change.at),
             ChangeKind::Logout => self.end(change.device, Ending::Logout, change.at),
-            ChangeKind::Kick => self.end(change.device, Ending::Kick, change.at),
+            ChangeKind::Kick | ChangeKind::Deletion => self.end(change.device, Ending::Kick, change.at),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::base::limits;
 use crate::logic::usersig::Key;
 
 /// Everything a shard's decisions depend on besides what happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Of which app the users are.
     pub sdk_app_id: u64,
@@ -28,6 +28,10 @@ pub struct Settings {
     pub heartbeat_timeout: TimeoutByClass,
     /// How long a device stays PushOnline without a login.
     pub push_online: Duration,
+    /// How long after a start devices that were Online may come back without a change.
+    pub restart_grace: Duration,
+    /// Whether a first login registers its account.
+    pub registration: Registration,
     /// How long a new connection may take to log in.
     pub login_deadline: Duration,
     /// What is told to a terminal that meets a full or failing gateway: the middle of a random spread.
@@ -37,7 +41,7 @@ pub struct Settings {
 }
 
 /// Silence after which a link counts as lost, for each class.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutByClass {
     /// Android, iPhone, iPad.
     pub mobile: Duration,
@@ -48,7 +52,7 @@ pub struct TimeoutByClass {
 }
 
 /// Limits that a test makes small.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rooms {
     /// See [`limits::REGISTRY_IN_FLIGHT_MAX`].
     pub registry_in_flight: usize,
@@ -87,6 +91,15 @@ pub enum WebClose {
     AtOnce,
 }
 
+/// How accounts come into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Registration {
+    /// By import, or by a first login.
+    AtLogin,
+    /// By import only: others are refused.
+    ByImport,
+}
+
 impl Settings {
     /// How many devices of a platform may be online together.
     #[must_use]
@@ -123,6 +136,8 @@ impl Default for Settings {
                 web: timeout,
             },
             push_online: Duration::from_secs(7 * 86_400),
+            restart_grace: Duration::from_secs(60),
+            registration: Registration::AtLogin,
             login_deadline: Duration::from_secs(10),
             retry_after: Duration::from_secs(2),
             rooms: Rooms {

@@ -1,7 +1,9 @@
 //! The registry's seam: one thread takes [`ToRegistry`] letters in batches, has a [`Store`] work them off, and sends
 //! the answers of a batch out together. Never decides anything: what it records was decided by a shard.
 
+pub mod archive;
 pub mod memory;
+pub mod outbox;
 
 use std::io;
 use std::sync::Arc;
