@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-/// Milliseconds since the process started, by a clock that counts suspend and is never set.
+/// Milliseconds since [`BEFORE_START_MS`] before the process started, by a clock that counts suspend and is never set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Instant(pub u64);
 
 /// Unix milliseconds: for what outlives the process, and for what people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub u64);
+
+/// Instants begin this long before the start, so that what is on record from before it has one too: longer than any
+/// setting that counts from such a moment.
+pub const BEFORE_START_MS: u64 = 400 * 86_400_000;
 
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +34,15 @@ impl Now {
                 .0
                 .saturating_sub(self.instant.0.saturating_sub(earlier.0)),
         )
+    }
+}
+
+impl Now {
+    /// The moment of something that happened before; now, if it lies ahead.
+    #[must_use]
+    pub fn instant_of(self, earlier: Timestamp) -> Instant {
+        let ago = self.wall.0.saturating_sub(earlier.0);
+        Instant(self.instant.0.saturating_sub(ago))
     }
 }
 
@@ -69,7 +82,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose instants count from this call on. Clone it for every thread, so that they agree.
+    /// A clock whose instants count from [`BEFORE_START_MS`] before this call on. Clone it for every thread, so that they
+    /// agree.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -83,7 +97,7 @@ impl Clock {
         let signing = wall();
         self.wall_latest = self.wall_latest.max(signing);
         Now {
-            instant: Instant(boot_ms() - self.started_ms),
+            instant: Instant(BEFORE_START_MS + boot_ms() - self.started_ms),
             wall: self.wall_latest,
             signing,
         }

@@ -3,13 +3,12 @@
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, Platform, SessionId};
 use crate::base::planted::{Bug, planted};
-use crate::base::time::Now;
-use crate::base::time::millis;
+use crate::base::time::{Instant, Now, millis};
 use crate::logic::Effect;
 use crate::logic::letter::{ToFront, platforms_online};
 use crate::logic::presence::{Standing, after_loss};
-use crate::logic::queue::{Event, Knock};
-use crate::logic::record::{Change, ChangeKind, Commit, Status};
+use crate::logic::queue::{Committing, Event, Knock};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
 use crate::logic::users::{Background, Look};
@@ -18,37 +17,41 @@ use crate::logic::wire::proto::{self, Code, response};
 
 impl ShardState {
     /// Takes a commit into the user's state and tells it.
-    pub(super) fn confirm(
-        &mut self,
-        now: Now,
-        user: u32,
-        commit: &Commit,
-        event: &Event,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn confirm(&mut self, now: Now, user: u32, committing: &Committing, out: &mut Vec<Effect>) {
+        let Committing { commit, event, .. } = committing;
         if let Some(kicked_at_s) = commit.kicked_at_s {
             self.kicked_at_s.insert(user, kicked_at_s);
         }
         for change in &commit.changes {
             self.counters.changes += 1;
             self.users.users[user].change = change.number;
-            self.confirm_change(now, user, change, event, out);
+            self.confirm_change(now, user, change, committing, out);
         }
-        if let Event::Kick(request) = event {
+        if commit.account == AccountStep::Delete {
+            self.counters.accounts_deleted += 1;
+        }
+        if let Event::Kick(request, _) = event {
             out.push(Effect::Reply(ToFront::Kicked(*request, Ok(()))));
         }
     }
 
-    fn confirm_change(&mut self, now: Now, user: u32, change: &Change, event: &Event, out: &mut Vec<Effect>) {
+    fn confirm_change(
+        &mut self,
+        now: Now,
+        user: u32,
+        change: &Change,
+        committing: &Committing,
+        out: &mut Vec<Effect>,
+    ) {
         let device = self.users.find_device(user, change.device);
-        match (&change.kind, event) {
+        match (&change.kind, &committing.event) {
             (ChangeKind::Login { fresh, forced_off }, Event::Login(knock)) => {
                 self.confirm_login(now, user, knock, (change, *fresh), forced_off, out);
             }
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
-            (kind, _) => {
+            (kind, event) => {
                 let device = device.expect("a device that changes is there until its change is confirmed");
-                self.confirm_loss(now, device, kind, out);
+                self.confirm_loss(committing.decided_at, device, kind, out);
                 if let (ChangeKind::Logout, Event::Logout(key, ..)) = (kind, event) {
                     self.answer_logout(*key, out);
                 }
@@ -167,20 +170,20 @@ impl ShardState {
     }
 
     /// A device lost its link, was silent, expired, was logged out or kicked.
-    fn confirm_loss(&mut self, now: Now, device: u32, kind: &ChangeKind, out: &mut Vec<Effect>) {
+    fn confirm_loss(&mut self, decided_at: Instant, device: u32, kind: &ChangeKind, out: &mut Vec<Effect>) {
         let class = self.users.devices[device].platform.class();
         let key = self.users.devices[device].link;
         match kind {
             ChangeKind::LinkEnd => {
                 self.counters.link_ends += 1;
-                self.lose(now, device, after_loss(class));
+                self.lose(decided_at, device, after_loss(class));
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
                 if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
                     self.part(key, Code::Silent, out);
                 }
-                self.lose(now, device, after_loss(class));
+                self.lose(decided_at, device, after_loss(class));
             }
             ChangeKind::Expiry => {
                 self.counters.expiries += 1;
@@ -190,7 +193,7 @@ impl ShardState {
                 self.counters.logouts += 1;
                 self.remove_device(device);
             }
-            ChangeKind::Kick => {
+            ChangeKind::Kick | ChangeKind::Deletion => {
                 self.counters.kicked += 1;
                 self.end_by_force(device, Code::SessionKicked, 0, out);
             }
@@ -198,13 +201,13 @@ impl ShardState {
         }
     }
 
-    fn lose(&mut self, now: Now, device: u32, standing: Standing) {
+    fn lose(&mut self, decided_at: Instant, device: u32, standing: Standing) {
         if standing == Standing::Offline {
             return self.remove_device(device);
         }
         self.set_standing(device, standing);
         let known = &mut self.users.devices[device];
-        known.moment = now.instant;
+        known.moment = decided_at;
         known.look = Look::No;
         known.background = Background::No;
         let due = self.due(device);
@@ -232,7 +235,7 @@ impl ShardState {
         self.is_live(device, key) || self.sessions.phase(key) == Phase::Leaving
     }
 
-    fn set_standing(&mut self, device: u32, standing: Standing) {
+    pub(super) fn set_standing(&mut self, device: u32, standing: Standing) {
         let known = &mut self.users.devices[device];
         let before = std::mem::replace(&mut known.standing, standing);
         self.count_status(before.status(), standing.status());

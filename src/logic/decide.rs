@@ -1,16 +1,19 @@
 //! What an event means for its user, against the user's confirmed state. Changes nothing of that state: what has to
 //! change is proposed to the registry. Only what nobody is told of happens here at once.
 
-use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, SessionId};
+use std::net::Ipv6Addr;
+
+use crate::base::ids::{ChangeNumber, Class, ConnKey, DeviceId, RequestId, SessionId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::base::wheel::TICK_MS;
 use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
 use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
-use crate::logic::queue::{Decision, Event, Knock, Known};
-use crate::logic::record::{Change, ChangeKind, Commit, Ending, Status};
+use crate::logic::queue::{Decision, Event, Knock, Known, Whom};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Ending, Status};
 use crate::logic::session::Phase;
+use crate::logic::settings::Registration;
 use crate::logic::state::ShardState;
 use crate::logic::users::{Background, Device, Look};
 use crate::logic::wire::proto::{self, Code};
@@ -33,9 +36,11 @@ impl ShardState {
             Event::Logout(key, device, session) => {
                 self.decide_logout(now, user, (*key, *device, *session), out)
             }
-            Event::LinkEnd(key, device) => self.decide_link_end(now, user, *key, *device),
+            Event::LinkEnd(key, device, address) => {
+                self.decide_link_end(now, user, (*key, *address), *device)
+            }
             Event::Look(device) => self.decide_look(now, user, *device),
-            Event::Kick(_) => self.decide_kick(now, user, event, out),
+            Event::Kick(request, whom) => self.decide_kick(now, user, (*request, *whom), out),
             Event::Inspect(_) => self.decide_inspect(now, user, event, out),
         }
     }
@@ -54,6 +59,11 @@ impl ShardState {
         let ended_known = self.waiting[self.waiting_of(user)].ended.is_some();
         if self.known(user) == Known::No || (ended_matters && !ended_known) {
             return Decision::Load;
+        }
+        let by_import = self.settings.registration == Registration::ByImport;
+        if by_import && self.known(user) == Known::NoAccount {
+            self.refuse_session(*key, Code::AccountUnknown, None, out);
+            return Decision::Done;
         }
         match self.right_of(user, device, login) {
             Right::No(code, ending) => self.refuse_session(*key, code, ending, out),
@@ -165,7 +175,8 @@ impl ShardState {
             fresh: fresh.filter(|_| !planted(Bug::ResumeIsFresh)).unwrap_or(number),
             forced_off,
         };
-        self.propose(now, user, [(knock.login.device, kind)])
+        let address = self.sessions.get(knock.key).map(|session| session.peer.address);
+        self.propose(now, user, [(knock.login.device, kind, address)])
     }
 
     fn decide_logout(
@@ -179,7 +190,12 @@ impl ShardState {
         let is_late = |device: &Device| device.link != link && !planted(Bug::LateLogoutCounts);
         let is_of = |device: &Device| !is_late(device) && device.session == session;
         if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
-            return self.step(now, key, Step::Logout, ChangeKind::Logout);
+            return self.step(
+                now,
+                key,
+                (Step::Logout, ChangeKind::Logout),
+                self.address_of_device(key),
+            );
         }
         // The session ended while the logout waited: that is what the terminal wants. Or it went on over a newer
         // connection: then the goodbye of the old one is late, as its end would be.
@@ -187,7 +203,13 @@ impl ShardState {
         Decision::Done
     }
 
-    fn decide_link_end(&mut self, now: Now, user: u32, link: ConnKey, id: DeviceId) -> Decision {
+    fn decide_link_end(
+        &mut self,
+        now: Now,
+        user: u32,
+        (link, address): (ConnKey, Ipv6Addr),
+        id: DeviceId,
+    ) -> Decision {
         let Some(key) = self.users.find_device(user, id) else {
             return Decision::Done;
         };
@@ -205,7 +227,7 @@ impl ShardState {
         if let Next::Quiet(standing) = next {
             device.standing = standing;
         }
-        self.step(now, key, Step::LinkEnd, ChangeKind::LinkEnd)
+        self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), Some(address))
     }
 
     /// A device's alarm rang a while ago. It may have been heard since.
@@ -221,16 +243,31 @@ impl ShardState {
             }
             return Decision::Done;
         }
-        match self.users.devices[key].standing {
-            Standing::PushOnline => self.step(now, key, Step::Expiry, ChangeKind::Expiry),
-            Standing::Offline | Standing::Linked | Standing::Unlinked => {
-                self.step(now, key, Step::TimeOut, ChangeKind::TimeOut)
+        let device = &self.users.devices[key];
+        let step = match device.standing {
+            Standing::PushOnline => (Step::Expiry, ChangeKind::Expiry),
+            Standing::Unlinked if device.platform.class() != Class::Web => {
+                (Step::GraceEnd, ChangeKind::LinkEnd)
             }
-        }
+            Standing::Offline | Standing::Linked | Standing::Unlinked => (Step::TimeOut, ChangeKind::TimeOut),
+        };
+        self.step(now, key, step, self.address_of_device(key))
+    }
+
+    /// Where the device's connection comes from, as long as it has one.
+    fn address_of_device(&self, key: u32) -> Option<Ipv6Addr> {
+        let session = self.sessions.get(self.users.devices[key].link)?;
+        Some(session.peer.address)
     }
 
     /// Proposes one step of one device, if the table says that it is a change.
-    fn step(&self, now: Now, key: u32, step: Step, kind: ChangeKind) -> Decision {
+    fn step(
+        &self,
+        now: Now,
+        key: u32,
+        (step, kind): (Step, ChangeKind),
+        address: Option<Ipv6Addr>,
+    ) -> Decision {
         let device = &self.users.devices[key];
         match presence::next(
             device.platform.class(),
@@ -238,39 +275,62 @@ impl ShardState {
             device.standing,
             step,
         ) {
-            Next::Change(_) => self.propose(now, device.user, [(device.id(), kind)]),
+            Next::Change(_) => self.propose(now, device.user, [(device.id(), kind, address)]),
             Next::Quiet(_) | Next::Nothing => Decision::Done,
         }
     }
 
-    fn decide_kick(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
-        let Event::Kick(request) = event else {
-            unreachable!("asked for a kick only")
+    fn decide_kick(
+        &mut self,
+        now: Now,
+        user: u32,
+        (request, whom): (RequestId, Whom),
+        out: &mut Vec<Effect>,
+    ) -> Decision {
+        let refusal = match (self.known(user), whom) {
+            (Known::No, _) => return Decision::Load,
+            (Known::NoAccount, _) => KickError::UnknownAccount,
+            (Known::Resident, Whom::Device(id)) => match self.users.find_device(user, id) {
+                Some(device) => return self.propose_kick(now, user, [device], ChangeKind::Kick),
+                None => KickError::UnknownDevice,
+            },
+            (Known::Resident, Whom::Everyone) => {
+                return self.propose_end(now, user, ChangeKind::Kick, AccountStep::Keep);
+            }
+            (Known::Resident, Whom::Account) => {
+                return self.propose_end(now, user, ChangeKind::Deletion, AccountStep::Delete);
+            }
         };
-        match self.known(user) {
-            Known::No => Decision::Load,
-            Known::NoAccount => {
-                out.push(Effect::Reply(ToFront::Kicked(
-                    *request,
-                    Err(KickError::UnknownAccount),
-                )));
-                Decision::Done
-            }
-            Known::Resident => {
-                let devices = self
-                    .users
-                    .devices_of(user)
-                    .filter(|(_, device)| {
-                        device.standing == Standing::Linked || !planted(Bug::KickSparesUnlinked)
-                    })
-                    .map(|(_, device)| (device.id(), ChangeKind::Kick));
-                let Decision::Commit(mut commit) = self.propose(now, user, devices) else {
-                    unreachable!("what is proposed is a commit")
-                };
-                commit.kicked_at_s = Some(now.signing.seconds());
-                Decision::Commit(commit)
-            }
-        }
+        out.push(Effect::Reply(ToFront::Kicked(request, Err(refusal))));
+        Decision::Done
+    }
+
+    /// All sessions of the user end, and the UserSigs that were made so far.
+    fn propose_end(&self, now: Now, user: u32, kind: ChangeKind, account: AccountStep) -> Decision {
+        let spared =
+            |device: &Device| planted(Bug::KickSparesUnlinked) && device.standing != Standing::Linked;
+        let devices = self.users.devices_of(user).filter(|(_, device)| !spared(device));
+        let Decision::Commit(mut commit) = self.propose_kick(now, user, devices.map(|(key, _)| key), kind)
+        else {
+            unreachable!("what is proposed is a commit")
+        };
+        commit.kicked_at_s = Some(now.signing.seconds());
+        commit.account = account;
+        Decision::Commit(commit)
+    }
+
+    fn propose_kick(
+        &self,
+        now: Now,
+        user: u32,
+        devices: impl IntoIterator<Item = u32>,
+        kind: ChangeKind,
+    ) -> Decision {
+        let changes = devices.into_iter().map(|key| {
+            let device = self.users.devices[key].id();
+            (device, kind.clone(), self.address_of_device(key))
+        });
+        self.propose(now, user, changes)
     }
 
     /// Changes of a user, numbered from its last one on.
@@ -278,11 +338,11 @@ impl ShardState {
         &self,
         now: Now,
         user: u32,
-        changes: impl IntoIterator<Item = (DeviceId, ChangeKind)>,
+        changes: impl IntoIterator<Item = (DeviceId, ChangeKind, Option<Ipv6Addr>)>,
     ) -> Decision {
         let user = &self.users.users[user];
         let mut number = user.change;
-        let changes = changes.into_iter().map(|(device, kind)| {
+        let changes = changes.into_iter().map(|(device, kind, address)| {
             number = number.next();
             if planted(Bug::GapInNumbers) && number.0.is_multiple_of(5) {
                 number = number.next();
@@ -292,6 +352,7 @@ impl ShardState {
                 at: now.wall,
                 device,
                 kind,
+                address,
             }
         });
         let changes = changes.collect();
@@ -299,6 +360,7 @@ impl ShardState {
             user: user.id,
             changes,
             kicked_at_s: None,
+            account: AccountStep::Keep,
         }))
     }
 
@@ -352,6 +414,9 @@ impl ShardState {
         let device = &self.users.devices[key];
         let after = match device.standing {
             Standing::PushOnline => self.settings.push_online,
+            Standing::Unlinked if device.link == ConnKey::NOBODY => {
+                return self.grace.due(device.platform.class(), &self.settings);
+            }
             Standing::Offline | Standing::Linked | Standing::Unlinked => {
                 self.settings.timeout_of(device.platform.class())
             }

@@ -69,7 +69,7 @@ impl ShardState {
         (session.sdk_version, session.app_version) = (sdk_version, app_version);
         out.push(Effect::Stay(key));
         let Arrival { login, leftover, .. } = arrival;
-        self.enqueue_login(key, login, out);
+        self.enqueue_login(now, key, login, out);
         if !leftover.is_empty() {
             self.received(now, key, &leftover, out);
         }
@@ -141,8 +141,9 @@ impl ShardState {
     }
 
     /// Refuses a login because something is full.
-    pub(super) fn refuse_busy(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+    pub(super) fn refuse_busy(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
         self.counters.logins_busy += 1;
+        self.grace.wait(now.instant);
         self.refuse_for_now(key, Code::Busy, out);
     }
 

@@ -13,6 +13,7 @@ mod login;
 mod queue;
 mod decide;
 mod recorded;
+mod restart;
 mod confirm;
 mod answer;
 mod users;

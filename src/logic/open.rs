@@ -22,7 +22,7 @@ impl ShardState {
         let device = |event: &Event| match event {
             Event::Look(device) => Some(*device),
             Event::Login(_) | Event::Logout(..) | Event::LinkEnd(..) => None,
-            Event::Kick(_) | Event::Inspect(_) => None,
+            Event::Kick(..) | Event::Inspect(_) => None,
         };
         events.filter_map(device).collect()
     }

@@ -6,7 +6,8 @@
 //!      ▲                      │   ▲ │                                │    │
 //!      │   link end, time-out │   │ │ link end (web, by its time-out)│    │
 //!      ├──────────────────────┘   │ ▼                                │    │
-//!      │ time-out             resume Unlinked                        │    │
+//!      │ time-out,            resume Unlinked ──grace end (mobile)──▶│    │
+//!      │ grace end               │   │                               │    │
 //!      ├────────────────────────────┘    login, resume ──▶ Linked ◀──┘    │
 //!      └──────────────────────────────────────────────────── expiry ──────┘
 //! ```
@@ -24,7 +25,7 @@ pub enum Standing {
     Offline,
     /// Online, reached by a connection.
     Linked,
-    /// Online without a connection: a web page that waits for its time-out.
+    /// Online without a connection: a web page that waits for its time-out, or any device in the restart grace.
     Unlinked,
     /// The link is gone; push may reach it.
     PushOnline,
@@ -49,6 +50,8 @@ pub enum Step {
     ForcedOff,
     /// The backend ends it.
     Kick,
+    /// It did not come back after a start of the gateway.
+    GraceEnd,
 }
 
 /// What follows.
@@ -101,8 +104,10 @@ pub fn next(class: Class, web_close: WebClose, standing: Standing, step: Step) -
         }
         (Linked, Step::LinkEnd) | (Linked | Unlinked, Step::TimeOut) => Change(after_loss(class)),
         (PushOnline, Step::Expiry) => Change(Offline),
+        (Unlinked, Step::GraceEnd) => Change(after_loss(class)),
         (Unlinked | PushOnline, Step::LinkEnd)
         | (PushOnline, Step::TimeOut)
+        | (Linked | PushOnline, Step::GraceEnd)
         | (Linked | Unlinked, Step::Expiry) => Nothing,
     }
 }
@@ -130,6 +135,7 @@ mod tests {
             Step::Expiry,
             Step::ForcedOff,
             Step::Kick,
+            Step::GraceEnd,
         ];
         let rows = [
             ("mobile", Class::Mobile, WebClose::TimeOut),

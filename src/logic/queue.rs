@@ -2,11 +2,12 @@
 //! came before it has been recorded. Never decides itself.
 
 use std::collections::VecDeque;
+use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, SessionId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
 use crate::base::planted::{Bug, planted};
-use crate::base::time::Now;
+use crate::base::time::{Instant, Now};
 use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
 use crate::logic::record::{Commit, EndedRecord};
 use crate::logic::session::Phase;
@@ -21,14 +22,25 @@ pub(super) enum Event {
     Login(Box<Knock>),
     /// A terminal said goodbye in this session.
     Logout(ConnKey, DeviceId, SessionId),
-    /// A device's connection is gone.
-    LinkEnd(ConnKey, DeviceId),
+    /// A device's connection, which came from this address, is gone.
+    LinkEnd(ConnKey, DeviceId, Ipv6Addr),
     /// A device's alarm rang: was it silent, or PushOnline, for too long?
     Look(DeviceId),
-    /// The backend wants all sessions to end.
-    Kick(RequestId),
+    /// The backend or the operator wants sessions to end.
+    Kick(RequestId, Whom),
     /// The admin wants to know what is on record.
     Inspect(RequestId),
+}
+
+/// Whom a kick ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// All sessions, and the UserSigs made so far.
+    Everyone,
+    /// One device's session.
+    Device(DeviceId),
+    /// All of the user, and the account.
+    Account,
 }
 
 /// A login that waits for its turn.
@@ -70,11 +82,19 @@ pub(super) enum Hold {
     /// The registry is asked what is on record.
     Loading,
     /// The registry has the change of this event.
-    Committing(Box<Commit>, Event),
+    Committing(Box<Committing>),
     /// The registry has no room.
     Starved,
     /// The registry could not take the change.
     BackingOff,
+}
+
+/// A change that the registry has.
+#[derive(Debug)]
+pub(super) struct Committing {
+    pub(super) commit: Box<Commit>,
+    pub(super) event: Event,
+    pub(super) decided_at: Instant,
 }
 
 /// What is known of the user's record.
@@ -82,7 +102,7 @@ pub(super) enum Hold {
 pub(super) enum Known {
     /// Nothing.
     No,
-    /// That there is no such account.
+    /// That there is no such account. If there was one, its numbering and its kick second are known.
     NoAccount,
     /// All but how sessions ended.
     Resident,
@@ -100,12 +120,18 @@ pub(super) enum Decision {
 
 impl ShardState {
     /// A login found its home.
-    pub(super) fn enqueue_login(&mut self, key: ConnKey, login: LoginRequest, out: &mut Vec<Effect>) {
+    pub(super) fn enqueue_login(
+        &mut self,
+        now: Now,
+        key: ConnKey,
+        login: LoginRequest,
+        out: &mut Vec<Effect>,
+    ) {
         let user = self.user_of(&login.user);
         let place = self.waiting_of(user);
         let waiting = &mut self.waiting[place];
         if waiting.logins >= self.settings.rooms.logins_waiting {
-            return self.refuse_busy(key, out);
+            return self.refuse_busy(now, key, out);
         }
         waiting.logins += 1;
         let came = match (&waiting.hold, waiting.events.is_empty()) {
@@ -118,8 +144,8 @@ impl ShardState {
         self.enqueue(user, Event::Login(Box::new(Knock { key, login, came })));
     }
 
-    /// The backend wants all sessions of a user to end.
-    pub(super) fn kick(&mut self, request: RequestId, user: UserId, out: &mut Vec<Effect>) {
+    /// Sessions of a user are to end.
+    pub(super) fn kick(&mut self, request: RequestId, user: UserId, whom: Whom, out: &mut Vec<Effect>) {
         let user = self.user_of(&user);
         let place = self.waiting_of(user);
         let waiting = &mut self.waiting[place];
@@ -129,7 +155,7 @@ impl ShardState {
             return;
         }
         waiting.kicks += 1;
-        self.enqueue(user, Event::Kick(request));
+        self.enqueue(user, Event::Kick(request, whom));
     }
 
     /// The user's key; from now on something waits for it.
@@ -187,6 +213,8 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         if known.look == Look::No {
             known.look = Look::Waits;
+            self.looks_waiting += 1;
+            let known = &self.users.devices[device];
             let (user, id) = (known.user, known.id());
             self.enqueue(user, Event::Look(id));
         }
@@ -195,8 +223,12 @@ impl ShardState {
     /// The device that a login of this connection will be, if the registry has its change.
     pub(super) fn confirming(&self, user: u32, key: ConnKey) -> Option<DeviceId> {
         match &self.waiting[self.waiting_of(user)].hold {
-            Hold::Committing(_, Event::Login(knock)) if knock.key == key => Some(knock.login.device),
-            Hold::Free | Hold::Loading | Hold::Committing(..) | Hold::Starved | Hold::BackingOff => None,
+            Hold::Committing(committing) => match &committing.event {
+                Event::Login(knock) if knock.key == key => Some(knock.login.device),
+                Event::Login(_) | Event::Logout(..) | Event::LinkEnd(..) => None,
+                Event::Look(_) | Event::Kick(..) | Event::Inspect(_) => None,
+            },
+            Hold::Free | Hold::Loading | Hold::Starved | Hold::BackingOff => None,
         }
     }
 
@@ -238,8 +270,8 @@ impl ShardState {
             };
             match self.decide(now, user, &event, out) {
                 Decision::Done => self.finish(user, &event),
-                Decision::Load => self.ask(user, event, None, out),
-                Decision::Commit(commit) => self.ask(user, event, Some(commit), out),
+                Decision::Load => self.ask(now, user, event, None, out),
+                Decision::Commit(commit) => self.ask(now, user, event, Some(commit), out),
             }
         }
     }
@@ -266,13 +298,21 @@ impl ShardState {
         }
         match event {
             Event::Login(_) => waiting.logins -= 1,
-            Event::Kick(_) => waiting.kicks -= 1,
-            Event::Logout(..) | Event::LinkEnd(..) | Event::Look(_) | Event::Inspect(_) => {}
+            Event::Kick(..) => waiting.kicks -= 1,
+            Event::Look(_) => self.looks_waiting -= 1,
+            Event::Logout(..) | Event::LinkEnd(..) | Event::Inspect(_) => {}
         }
     }
 
     /// Asks the registry for the sake of an event: for the record, or to record a commit.
-    fn ask(&mut self, user: u32, mut event: Event, commit: Option<Box<Commit>>, out: &mut Vec<Effect>) {
+    fn ask(
+        &mut self,
+        now: Now,
+        user: u32,
+        mut event: Event,
+        commit: Option<Box<Commit>>,
+        out: &mut Vec<Effect>,
+    ) {
         let place = self.waiting_of(user);
         let room = self.settings.rooms.registry_in_flight + usize::from(planted(Bug::OneTooMany));
         if self.in_flight >= room {
@@ -282,7 +322,7 @@ impl ShardState {
             if let Event::Login(knock) = &event
                 && (knock.came == Came::ToTheDoor || planted(Bug::AcceptedIsBusy))
             {
-                self.refuse_busy(knock.key, out);
+                self.refuse_busy(now, knock.key, out);
                 return self.finish(user, &event);
             }
             let waiting = &mut self.waiting[place];
@@ -310,7 +350,11 @@ impl ShardState {
                 if planted(Bug::ShownBeforeConfirmed) {
                     self.users.users[user].change.0 += commit.changes.len() as u64;
                 }
-                waiting.hold = Hold::Committing(commit.clone(), event);
+                waiting.hold = Hold::Committing(Box::new(Committing {
+                    commit: commit.clone(),
+                    event,
+                    decided_at: now.instant,
+                }));
                 out.push(Effect::Ask(ToRegistry::Commit(shard, key, commit)));
             }
         }

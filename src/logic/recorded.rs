@@ -10,7 +10,7 @@ use crate::base::time::Now;
 use crate::logic::Effect;
 use crate::logic::letter::{KickError, RegistryError, ToFront};
 use crate::logic::queue::{Event, Hold, Known};
-use crate::logic::record::UserRecord;
+use crate::logic::record::{AccountStep, UserRecord};
 use crate::logic::state::ShardState;
 use crate::logic::wire::proto::Code;
 
@@ -43,6 +43,11 @@ impl ShardState {
             waiting.ended = Some(Vec::new());
             return;
         };
+        let known = if record.registered {
+            Known::Resident
+        } else {
+            Known::NoAccount
+        };
         if waiting.known == Known::No {
             assert!(
                 record.devices.is_empty(),
@@ -53,7 +58,7 @@ impl ShardState {
                 self.kicked_at_s.insert(user, record.kicked_at_s);
             }
         }
-        waiting.known = Known::Resident;
+        waiting.known = known;
         waiting.ended = Some(record.ended)
             .filter(|_| !planted(Bug::EndsForgotten))
             .or(Some(Vec::new()));
@@ -68,7 +73,9 @@ impl ShardState {
             .expect("an event asked for the record");
         match &event {
             Event::Login(knock) => self.refuse_for_now(knock.key, Code::NotRecorded, out),
-            Event::Kick(request) => out.push(Effect::Reply(ToFront::Kicked(*request, Err(KickError::Busy)))),
+            Event::Kick(request, _) => {
+                out.push(Effect::Reply(ToFront::Kicked(*request, Err(KickError::Busy))));
+            }
             Event::Inspect(request) => {
                 out.push(Effect::Reply(ToFront::Inspected(*request, Err(RegistryError))));
             }
@@ -87,19 +94,22 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) {
         let place = self.waiting_of(user);
-        let Hold::Committing(commit, event) = std::mem::replace(&mut self.waiting[place].hold, Hold::Free)
+        let Hold::Committing(committing) = std::mem::replace(&mut self.waiting[place].hold, Hold::Free)
         else {
             unreachable!("the registry answers what it was asked")
         };
-        let shows = planted(Bug::FailedCommitShown) && !matches!(event, Event::Login(_));
+        let shows = planted(Bug::FailedCommitShown) && !matches!(committing.event, Event::Login(_));
         match answer.or_else(|error| if shows { Ok(()) } else { Err(error) }) {
             Ok(()) => {
                 self.waiting[place].ended = None;
-                self.waiting[place].known = Known::Resident;
-                self.confirm(now, user, &commit, &event, out);
-                self.finish(user, &event);
+                self.waiting[place].known = match committing.commit.account {
+                    AccountStep::Keep => Known::Resident,
+                    AccountStep::Delete => Known::NoAccount,
+                };
+                self.confirm(now, user, &committing, out);
+                self.finish(user, &committing.event);
             }
-            Err(RegistryError) => self.failed(now, user, event, out),
+            Err(RegistryError) => self.failed(now, user, committing.event, out),
         }
         self.in_flight -= 1;
         self.ready.push_back(user);

@@ -12,7 +12,8 @@ use crate::base::limits::ALARMS_PER_TURN_MAX;
 use crate::base::time::{Instant, Now, millis};
 use crate::base::wheel::Wheel;
 use crate::logic::letter::ToShard;
-use crate::logic::queue::Waiting;
+use crate::logic::queue::{Waiting, Whom};
+use crate::logic::restart::Grace;
 use crate::logic::session::{Phase, Sessions};
 use crate::logic::settings::Settings;
 use crate::logic::users::Users;
@@ -58,6 +59,9 @@ pub struct ShardState {
     pub(super) retries: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Asked of the registry and not answered.
     pub(super) in_flight: usize,
+    /// Looks at devices whose alarms rang that are not decided yet.
+    pub(super) looks_waiting: usize,
+    pub(super) grace: Grace,
     pub(super) versions: Versions,
     pub(super) verifier: Verifier,
     pub(super) random: fastrand::Rng,
@@ -68,6 +72,8 @@ pub struct ShardState {
 /// Whether new connections are welcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Running {
+    /// The registry's records are being taken in.
+    Restoring,
     Yes,
     Stopping,
 }
@@ -90,6 +96,8 @@ impl ShardState {
             starved: VecDeque::new(),
             retries: BinaryHeap::new(),
             in_flight: 0,
+            looks_waiting: 0,
+            grace: Grace::default(),
             versions: Versions::default(),
             verifier: Verifier::default(),
             random: fastrand::Rng::with_seed(seed),
@@ -105,7 +113,7 @@ impl ShardState {
             Input::Arrived(key, arrival) => self.arrived(now, key, *arrival, out),
             Input::Received(key, bytes) => self.received(now, key, bytes, out),
             Input::Closed(key, loss) => self.closed(key, loss),
-            Input::Stayed(key) => self.stayed(key, out),
+            Input::Stayed(key) => self.stayed(now, key, out),
             Input::Letter(letter) => self.letter(now, letter, out),
         }
         self.go_on(now, out);
@@ -138,6 +146,9 @@ impl ShardState {
 
     fn ring_alarms(&mut self, now: Now) {
         for _ in 0..ALARMS_PER_TURN_MAX {
+            if self.alarms_wait() {
+                break;
+            }
             let Some(device) = self.wheel.pop(now.instant) else {
                 break;
             };
@@ -150,15 +161,19 @@ impl ShardState {
         }
     }
 
+    /// Alarms that ring together ask for changes together: they take at most half of the room with the registry, so that
+    /// logins find some. The others wait in the wheel, where they cost nothing.
+    fn alarms_wait(&self) -> bool {
+        self.looks_waiting >= (self.settings.rooms.registry_in_flight / 2).max(1)
+    }
+
     /// When [`ShardState::expire`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let login = self.login_deadlines.front().map(|(due, _)| *due);
         let retry = self.retries.peek().map(|Reverse((due, _))| *due);
-        [login, retry, self.wheel.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let alarm = self.wheel.next_deadline().filter(|_| !self.alarms_wait());
+        [login, retry, alarm].into_iter().flatten().min()
     }
 
     /// What the shard has counted.
@@ -179,8 +194,15 @@ impl ShardState {
             ToShard::Loaded(user, answer) => self.loaded(user.0, answer, out),
             ToShard::Committed(user, answer) => self.committed(now, user.0, answer, out),
             ToShard::Query(request, users) => self.query(request, users, out),
-            ToShard::Kick(request, user) => self.kick(request, user, out),
+            ToShard::Kick(request, user) => self.kick(request, user, Whom::Everyone, out),
+            ToShard::KickDevice(request, user, device) => {
+                self.kick(request, user, Whom::Device(device), out);
+            }
+            ToShard::Delete(request, user) => self.kick(request, user, Whom::Account, out),
             ToShard::Inspect(request, user) => self.inspect(now, request, user, out),
+            ToShard::Restore(users) => self.restore(now, users),
+            ToShard::Open => self.open(now),
+            ToShard::Settings(settings) => self.settings = settings,
             ToShard::Stop => self.stop(out),
         }
     }

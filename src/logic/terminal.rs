@@ -1,6 +1,8 @@
 //! What terminals do: connect, send bytes, go. Turns bytes into packets and packets into logins, heartbeats and
 //! goodbyes; what these mean for a user is decided elsewhere.
 
+use std::net::Ipv6Addr;
+
 use crate::base::ids::{ConnKey, DeviceId};
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use crate::base::planted::{Bug, planted};
@@ -49,11 +51,11 @@ impl ShardState {
     }
 
     /// The connection could not be handed to its home.
-    pub(super) fn stayed(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+    pub(super) fn stayed(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
         if self.sessions.phase(key) == Phase::Moving && !planted(Bug::StayedForgotten) {
             self.counters.connections_now += 1;
             self.counters.moves_refused += 1;
-            self.refuse_busy(key, out);
+            self.refuse_busy(now, key, out);
         }
     }
 
@@ -71,15 +73,20 @@ impl ShardState {
             Phase::Free | Phase::Greeting | Phase::Moving | Phase::Leaving => {}
             Phase::Live { device } => {
                 let Device { user, id } = self.device_of(device);
-                self.enqueue(user, Event::LinkEnd(key, id));
+                self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
             }
             Phase::Waiting { user } => {
                 let confirming = self.confirming(user, key);
                 if let Some(id) = confirming.filter(|_| !planted(Bug::LinkEndWhileConfirming)) {
-                    self.enqueue(user, Event::LinkEnd(key, id));
+                    self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
                 }
             }
         }
+    }
+
+    fn address_of(&self, key: ConnKey) -> Ipv6Addr {
+        let session = self.sessions.get(key).expect("a connection that is being lost");
+        session.peer.address
     }
 
     fn device_of(&self, device: u32) -> Device {

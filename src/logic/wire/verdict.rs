@@ -72,6 +72,7 @@ fn meaning(code: Code) -> (&'static str, WhatNext) {
         Code::SessionKicked => ("the app's backend ended the session", LogInAfresh),
         Code::SessionLoggedOut => ("the session was logged out", LogInAfresh),
         Code::OtherDeviceOnline => ("another device is online and keeps its place", Stop),
+        Code::AccountUnknown => ("the account does not exist", LogInAfresh),
         Code::UsersigExpired => ("the UserSig has expired", LogInAfresh),
         Code::UsersigEmpty => ("the UserSig is empty", LogInAfresh),
         Code::UsersigUnreadable => ("the UserSig cannot be decoded", LogInAfresh),

@@ -169,7 +169,7 @@ async fn inspect(desk: &Desk, name: &str) -> Response<Full<Bytes>> {
         Ok(Some(ToFront::Inspected(_, Err(unread)))) => {
             response(StatusCode::SERVICE_UNAVAILABLE, JSON, error(&unread.to_string()))
         }
-        Ok(Some(ToFront::Statuses(..) | ToFront::Kicked(..)) | None) => {
+        Ok(Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None) => {
             unreachable!("an inspection is answered by what is known")
         }
         Err(NoAnswer::Full) => response(

@@ -124,8 +124,7 @@ fn add_one(count: &Cell<u64>) {
 
 fn request_of(letter: &ToFront) -> RequestId {
     match letter {
-        ToFront::Statuses(request, _) | ToFront::Kicked(request, _) | ToFront::Inspected(request, _) => {
-            *request
-        }
+        ToFront::Statuses(request, _) | ToFront::Kicked(request, _) => *request,
+        ToFront::Inspected(request, _) | ToFront::Accounts(request, _) => *request,
     }
 }

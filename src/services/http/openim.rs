@@ -200,7 +200,9 @@ fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<std::vec::IntoIter<UserStat
                     .home(shards);
                 shares[usize::from(home.0)] = share.into_iter();
             }
-            ToFront::Kicked(..) | ToFront::Inspected(..) => unreachable!("a query is answered by statuses"),
+            ToFront::Kicked(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {
+                unreachable!("a query is answered by statuses")
+            }
         }
     }
     shares
@@ -224,14 +226,14 @@ async fn kick(desk: &Desk, user: UserId) -> Result<Vec<u8>, Failure> {
         .await;
     match answers.map_err(no_answer)?.pop() {
         Some(ToFront::Kicked(_, Ok(()))) => Ok(reply::DONE.to_vec()),
-        Some(ToFront::Kicked(_, Err(KickError::UnknownAccount))) => {
+        Some(ToFront::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice))) => {
             Err(Failure::new(codes::ACCOUNT_UNKNOWN, "the account does not exist"))
         }
         Some(ToFront::Kicked(_, Err(KickError::Busy))) => Err(Failure::new(
             codes::TOO_FREQUENT,
             "too much waits for this user: try again later",
         )),
-        Some(ToFront::Statuses(..) | ToFront::Inspected(..)) | None => {
+        Some(ToFront::Statuses(..) | ToFront::Inspected(..) | ToFront::Accounts(..)) | None => {
             unreachable!("a kick is answered by its outcome")
         }
     }

@@ -60,7 +60,8 @@ pub trait Archive: Send + Sync {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn users(&self, after: Option<&UserId>, count_max: usize) -> Result<Vec<(UserId, UserRecord)>, ReadError>;
+    fn users(&self, after: Option<&UserId>, count_max: usize)
+    -> Result<Vec<(UserId, UserRecord)>, ReadError>;
 
     /// Hands every user that has a device which is not Offline to `take`. For the start, before anything is committed.
     ///

@@ -6,7 +6,7 @@ use super::{Answer, ENDED_KEPT, HeldBytes, Store};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::letter::{
-    DeviceStatus, DeviceStatuses, Standing, ToFront, ToRegistry, ToShard, UserStatus,
+    AccountsAsk, DeviceStatus, DeviceStatuses, Standing, ToFront, ToRegistry, ToShard, UserStatus,
 };
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
 
@@ -42,11 +42,25 @@ impl Memory {
                 self.commit(now, &commit);
                 Answer::Shard(shard, ToShard::Committed(key, Ok(())))
             }
+            ToRegistry::Accounts(request, ask, users) => {
+                let existed = users.iter().map(|user| self.account(*user, ask)).collect();
+                Answer::Front(ToFront::Accounts(request, Ok(existed)))
+            }
             ToRegistry::Complete(request, mut users) => {
                 users.iter_mut().for_each(|user| self.complete(user));
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
+    }
+
+    /// Whether the account exists.
+    fn account(&mut self, user: UserId, ask: AccountsAsk) -> bool {
+        let existed = self.records.get(&user).is_some_and(|record| record.registered);
+        match ask {
+            AccountsAsk::Check => {}
+            AccountsAsk::Import => self.records.entry(user).or_default().registered = true,
+        }
+        existed
     }
 
     fn load(&mut self, now: Timestamp, user: &UserId) -> Option<Box<UserRecord>> {
@@ -80,7 +94,8 @@ impl Memory {
         if user.standing != Standing::Unresolved {
             return;
         }
-        user.standing = match self.records.get(&user.user) {
+        let record = self.records.get(&user.user).filter(|record| record.registered);
+        user.standing = match record {
             None => Standing::UnknownAccount,
             Some(record) => Standing::Known {
                 change: record.change,
@@ -118,7 +133,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
     use crate::logic::letter::UserKey;
-    use crate::logic::record::{Change, ChangeKind, Status};
+    use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 
     const DAY_MS: u64 = 86_400_000;
 
@@ -139,11 +154,13 @@ mod tests {
             at: Timestamp(at),
             device: device(Platform::Web),
             kind,
+            address: None,
         };
         let commit = Commit {
             user: user(),
             changes: vec![change],
             kicked_at_s: None,
+            account: AccountStep::Keep,
         };
         ToRegistry::Commit(ShardId(0), UserKey(7), Box::new(commit))
     }

@@ -206,6 +206,7 @@ pub fn refusal(letter: ToRegistry) -> Answer {
         ToRegistry::Commit(shard, user, _) => {
             Answer::Shard(shard, ToShard::Committed(user, Err(RegistryError)))
         }
+        ToRegistry::Accounts(request, ..) => Answer::Front(ToFront::Accounts(request, Err(RegistryError))),
         ToRegistry::Complete(request, mut users) => {
             for user in &mut users {
                 if user.standing == Standing::Unresolved {

@@ -1,0 +1,136 @@
+//! After a start: users come back from the registry's records, and devices that were Online have a grace to return in.
+//! Decides nothing: when a device's grace ends, its alarm rings like any other.
+
+use crate::base::ids::{Class, ConnKey, UserId};
+use crate::base::time::{Instant, Now};
+use crate::logic::presence::Standing;
+use crate::logic::record::{DeviceRecord, Status, UserRecord};
+use crate::logic::settings::Settings;
+use crate::logic::state::{Running, ShardState};
+
+/// For how long the grace stands still when a login was refused as busy: another refusal within it continues the pause.
+pub(super) const BUSY_MS: u64 = 1_000;
+
+/// The restart grace of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Grace {
+    began: Instant,
+    ends: Instant,
+    /// Until then logins count as being refused.
+    busy_until: Instant,
+}
+
+impl Grace {
+    fn begin(now: Instant, settings: &Settings) -> Self {
+        Self {
+            began: now,
+            ends: now.after(settings.restart_grace),
+            busy_until: now,
+        }
+    }
+
+    /// A login was refused as busy: whoever wants to come back may not be able to, so the grace stands still.
+    pub(super) fn wait(&mut self, now: Instant) {
+        if now < self.ends {
+            let until = Instant(now.0 + BUSY_MS);
+            self.ends.0 += until.0 - self.busy_until.max(now).0;
+            self.busy_until = until;
+        }
+    }
+
+    /// When a device that did not come back is given up. A web page has its time-out at least, counted from the start.
+    pub(super) fn due(&self, class: Class, settings: &Settings) -> Instant {
+        match class {
+            Class::Mobile | Class::Desktop => self.ends,
+            Class::Web => self.ends.max(self.began.after(settings.timeout_of(class))),
+        }
+    }
+}
+
+impl ShardState {
+    /// Takes in users that are on record with devices.
+    pub(super) fn restore(&mut self, now: Now, users: Vec<(UserId, UserRecord)>) {
+        self.running = Running::Restoring;
+        for (id, record) in users {
+            let user = self.users.add(id);
+            self.counters.users_now += 1;
+            self.users.users[user].change = record.change;
+            if record.kicked_at_s > 0 {
+                self.kicked_at_s.insert(user, record.kicked_at_s);
+            }
+            for known in &record.devices {
+                self.restore_device(now, user, known);
+            }
+        }
+    }
+
+    fn restore_device(&mut self, now: Now, user: u32, known: &DeviceRecord) {
+        self.counters.devices_restored += 1;
+        let device = self.users.add_device(user, known.device, ConnKey::NOBODY);
+        self.set_standing(
+            device,
+            match known.status {
+                Status::Online => Standing::Unlinked,
+                Status::PushOnline => Standing::PushOnline,
+                Status::Offline => unreachable!("devices on record are not Offline"),
+            },
+        );
+        let restored = &mut self.users.devices[device];
+        restored.set_session(known.session, known.fresh);
+        restored.login_at = known.login_at;
+        restored.moment = now.instant_of(known.since);
+        // The grace begins later than this; the alarm finds that out when it rings.
+        let due = match known.status {
+            Status::Online => now.instant.after(self.settings.restart_grace),
+            Status::PushOnline | Status::Offline => self.due(device),
+        };
+        self.wheel.arm(device, due.max(now.instant));
+    }
+
+    /// Terminals can connect from now on.
+    pub(super) fn open(&mut self, now: Now) {
+        self.running = Running::Yes;
+        self.grace = Grace::begin(now.instant, &self.settings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn grace() -> (Grace, Settings) {
+        let settings = Settings::default();
+        (Grace::begin(Instant(5_000), &settings), settings)
+    }
+
+    #[test]
+    fn it_ends_after_the_setting_and_for_the_web_after_its_time_out() {
+        let (grace, settings) = grace();
+        assert_eq!(grace.due(Class::Mobile, &settings), Instant(65_000));
+        assert_eq!(grace.due(Class::Desktop, &settings), Instant(65_000));
+        assert_eq!(grace.due(Class::Web, &settings), Instant(405_000));
+        let longer = Settings {
+            restart_grace: Duration::from_secs(900),
+            ..settings
+        };
+        let grace = Grace::begin(Instant(5_000), &longer);
+        assert_eq!(grace.due(Class::Web, &longer), Instant(905_000));
+    }
+
+    #[test]
+    fn it_stands_still_while_logins_are_refused() {
+        let (mut grace, settings) = grace();
+        for (busy_at, ends) in [
+            (10_000, 66_000),
+            (10_400, 66_400),
+            (10_400, 66_400),
+            (30_000, 67_400),
+            (67_400, 67_400),
+        ] {
+            grace.wait(Instant(busy_at));
+            assert_eq!(grace.due(Class::Mobile, &settings), Instant(ends), "{busy_at}");
+        }
+    }
+}
