@@ -106,7 +106,7 @@ impl<R: Running> Node<R> {
             admin: listen(&config.admin).context("admin.listen")?,
         };
         let store = Memory::default();
-        let held = store.held();
+        let held = store.vitals();
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let shards = shards.start(clock.clone(), registry.door(), front_door)?;
         let serving = Serving::default();

@@ -34,7 +34,7 @@ use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToShard};
 use crate::logic::usersig::{Key, Verifier};
-use crate::services::registry::HeldBytes;
+use crate::services::registry::Vitals;
 use gate::Gate;
 
 /// The front's limits; tests make them small.
@@ -122,7 +122,7 @@ pub struct Doors {
     /// What the shards count.
     pub counters: CountersView,
     /// How much memory the registry's records take.
-    pub registry: HeldBytes,
+    pub registry: Vitals,
 }
 
 impl fmt::Debug for Doors {
@@ -267,7 +267,7 @@ struct Desk {
     settings: Settings,
     gate: Gate,
     counters: CountersView,
-    registry: HeldBytes,
+    registry: Vitals,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
     serving: Serving,

@@ -76,7 +76,7 @@ impl World {
                     answers.send(answer);
                 }
             }),
-            registry: HeldBytes::default(),
+            registry: Vitals::default(),
             counters: CountersView {
                 names: Counters::NAMES.to_vec(),
                 values: Box::new(move || {
