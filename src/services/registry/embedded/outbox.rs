@@ -216,9 +216,10 @@ impl Outbox for Reading {
     fn take(&self, steps: &[OutboxStep]) -> Result<(), ReadError> {
         self.with(|files| {
             let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
+            let mut turns = HashMap::new();
             steps
                 .iter()
-                .try_for_each(|step| Self::put(files, &mut batch, step))?;
+                .try_for_each(|step| Self::put(files, &mut batch, step, &mut turns))?;
             batch.commit().map_err(unreadable)
         })?;
         steps.iter().for_each(|step| self.count(step));
