@@ -21,6 +21,7 @@ use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
+use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
 use crate::node::{descriptors, log, run};
 
@@ -130,14 +131,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
-    log::start(config);
+    let level = log::start(config);
+    let origin = Origin {
+        sources: sources.clone(),
+        level,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = config.shards.plan(cores, descriptors::raise());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let shards = PreparedShards::new(config, plan, &run::usable(&config.terminals))?;
     let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
     let greeting = greeting::greeting(config, sources, &program, plan.count);
-    run::run(config, shards, || {
+    run::run(config, origin, shards, || {
         // A gateway that nobody listens to serves all the same.
         let _ = print(&greeting);
     })

@@ -54,7 +54,7 @@ fn put_front(desk: &Desk, out: &mut String) {
         (
             "registry_bytes_now",
             "Memory that the registry's records take.",
-            u64::try_from(desk.registry.bytes()).unwrap_or(u64::MAX),
+            u64::try_from(desk.held.bytes()).unwrap_or(u64::MAX),
         ),
     ];
     for (name, help, value) in own {

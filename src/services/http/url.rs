@@ -34,6 +34,16 @@ pub(super) enum Plus {
     Itself,
 }
 
+/// Percent-encodes all but letters, digits, `-`, `_` and `.`.
+pub(super) fn encode(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
