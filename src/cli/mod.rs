@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod connect;
 mod greeting;
+mod reload;
 mod status;
 mod words;
 
@@ -68,6 +69,12 @@ enum Command {
     },
     /// Prints the whole effective configuration, explained.
     Config,
+    /// Has the running gateway read its configuration again. It takes all of it or nothing.
+    Reload {
+        /// Only says what would change, and how many live devices a changed policy would touch.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Looks whether the gateway could run here, and says what to do if not.
     Check,
 }
@@ -162,6 +169,14 @@ fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Config => print(&config.print())
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
+        Command::Reload { dry_run } => {
+            let how = if dry_run {
+                reload::How::DryRun
+            } else {
+                reload::How::Take
+            };
+            on_a_runtime(reload::reload(config, how))
+        }
         Command::Check => check::check(config),
     }
 }

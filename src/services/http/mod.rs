@@ -2,6 +2,7 @@
 //! ([`admin`]), and letters with the shards and the registry. It decides nothing about users and keeps nothing of them.
 
 pub mod runtime;
+pub mod url;
 
 mod accounts;
 mod admin;
@@ -20,7 +21,6 @@ mod reply;
 mod server;
 mod steward;
 mod stream;
-mod url;
 
 #[cfg(test)]
 mod tests;
