@@ -68,11 +68,39 @@ pub enum Bug {
     LeftoverLost,
     /// A connection that could not move is forgotten.
     StayedForgotten,
+    /// Who does not come back after a start stays Online for ever.
+    GraceForgotten,
+    /// Nobody has a grace after a start.
+    GraceCutShort,
+    /// The grace goes on while logins are refused as busy.
+    GraceRunsOn,
+    /// A web page that does not come back is given up with the others, before its time-out.
+    WebGivenUpEarly,
+    /// The 7 days begin anew with a start.
+    PushOnlineBeginsAnew,
+    /// The second of a kick is forgotten at a start.
+    RestoredKickForgotten,
+    /// At a start each login becomes fresh.
+    RestoredFreshForgotten,
+    /// A deleted account goes on to exist.
+    DeletionKeepsAccount,
+    /// The kick of one device ends them all.
+    DeviceKickEndsAll,
+    /// The kick of one device ends the user's UserSigs.
+    DeviceKickEndsSigs,
+    /// Alarms take all the room with the registry.
+    AlarmsTakeAllRoom,
+    /// Accounts are made by a login although only an import may.
+    AnybodyRegisters,
+    /// PushOnline counts from the registry's answer.
+    PushOnlineCountsLate,
+    /// The address of a lost connection is not recorded.
+    AddressLost,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 46] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -105,6 +133,20 @@ impl Bug {
         Self::KickSparesUnlinked,
         Self::LeftoverLost,
         Self::StayedForgotten,
+        Self::GraceForgotten,
+        Self::GraceCutShort,
+        Self::GraceRunsOn,
+        Self::WebGivenUpEarly,
+        Self::PushOnlineBeginsAnew,
+        Self::RestoredKickForgotten,
+        Self::RestoredFreshForgotten,
+        Self::DeletionKeepsAccount,
+        Self::DeviceKickEndsAll,
+        Self::DeviceKickEndsSigs,
+        Self::AlarmsTakeAllRoom,
+        Self::AnybodyRegisters,
+        Self::PushOnlineCountsLate,
+        Self::AddressLost,
     ];
 }
 

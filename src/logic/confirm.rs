@@ -51,7 +51,7 @@ impl ShardState {
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
             (kind, event) => {
                 let device = device.expect("a device that changes is there until its change is confirmed");
-                self.confirm_loss(committing.decided_at, device, kind, out);
+                self.confirm_loss((now, committing.decided_at), device, kind, out);
                 if let (ChangeKind::Logout, Event::Logout(key, ..)) = (kind, event) {
                     self.answer_logout(*key, out);
                 }
@@ -170,20 +170,31 @@ impl ShardState {
     }
 
     /// A device lost its link, was silent, expired, was logged out or kicked.
-    fn confirm_loss(&mut self, decided_at: Instant, device: u32, kind: &ChangeKind, out: &mut Vec<Effect>) {
+    fn confirm_loss(
+        &mut self,
+        (now, decided_at): (Now, Instant),
+        device: u32,
+        kind: &ChangeKind,
+        out: &mut Vec<Effect>,
+    ) {
         let class = self.users.devices[device].platform.class();
         let key = self.users.devices[device].link;
+        let since = if planted(Bug::PushOnlineCountsLate) {
+            now.instant
+        } else {
+            decided_at
+        };
         match kind {
             ChangeKind::LinkEnd => {
                 self.counters.link_ends += 1;
-                self.lose(decided_at, device, after_loss(class));
+                self.lose(since, device, after_loss(class));
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
                 if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
                     self.part(key, Code::Silent, out);
                 }
-                self.lose(decided_at, device, after_loss(class));
+                self.lose(since, device, after_loss(class));
             }
             ChangeKind::Expiry => {
                 self.counters.expiries += 1;
@@ -201,13 +212,13 @@ impl ShardState {
         }
     }
 
-    fn lose(&mut self, decided_at: Instant, device: u32, standing: Standing) {
+    fn lose(&mut self, since: Instant, device: u32, standing: Standing) {
         if standing == Standing::Offline {
             return self.remove_device(device);
         }
         self.set_standing(device, standing);
         let known = &mut self.users.devices[device];
-        known.moment = decided_at;
+        known.moment = since;
         known.look = Look::No;
         known.background = Background::No;
         let due = self.due(device);

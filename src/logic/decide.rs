@@ -60,7 +60,8 @@ impl ShardState {
         if self.known(user) == Known::No || (ended_matters && !ended_known) {
             return Decision::Load;
         }
-        let by_import = self.settings.registration == Registration::ByImport;
+        let by_import =
+            self.settings.registration == Registration::ByImport && !planted(Bug::AnybodyRegisters);
         if by_import && self.known(user) == Known::NoAccount {
             self.refuse_session(*key, Code::AccountUnknown, None, out);
             return Decision::Done;
@@ -227,7 +228,8 @@ impl ShardState {
         if let Next::Quiet(standing) = next {
             device.standing = standing;
         }
-        self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), Some(address))
+        let address = Some(address).filter(|_| !planted(Bug::AddressLost));
+        self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), address)
     }
 
     /// A device's alarm rang a while ago. It may have been heard since.
@@ -291,6 +293,13 @@ impl ShardState {
             (Known::No, _) => return Decision::Load,
             (Known::NoAccount, _) => KickError::UnknownAccount,
             (Known::Resident, Whom::Device(id)) => match self.users.find_device(user, id) {
+                Some(_) if planted(Bug::DeviceKickEndsAll) => {
+                    let devices: Vec<u32> = self.users.devices_of(user).map(|(key, _)| key).collect();
+                    return self.propose_kick(now, user, devices, ChangeKind::Kick);
+                }
+                Some(_) if planted(Bug::DeviceKickEndsSigs) => {
+                    return self.propose_end(now, user, ChangeKind::Kick, AccountStep::Keep);
+                }
                 Some(device) => return self.propose_kick(now, user, [device], ChangeKind::Kick),
                 None => KickError::UnknownDevice,
             },
@@ -315,7 +324,9 @@ impl ShardState {
             unreachable!("what is proposed is a commit")
         };
         commit.kicked_at_s = Some(now.signing.seconds());
-        commit.account = account;
+        if !planted(Bug::DeletionKeepsAccount) {
+            commit.account = account;
+        }
         Decision::Commit(commit)
     }
 

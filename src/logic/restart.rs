@@ -2,6 +2,7 @@
 //! Decides nothing: when a device's grace ends, its alarm rings like any other.
 
 use crate::base::ids::{Class, ConnKey, UserId};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::logic::presence::Standing;
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
@@ -24,14 +25,18 @@ impl Grace {
     fn begin(now: Instant, settings: &Settings) -> Self {
         Self {
             began: now,
-            ends: now.after(settings.restart_grace),
+            ends: if planted(Bug::GraceCutShort) {
+                now
+            } else {
+                now.after(settings.restart_grace)
+            },
             busy_until: now,
         }
     }
 
     /// A login was refused as busy: whoever wants to come back may not be able to, so the grace stands still.
     pub(super) fn wait(&mut self, now: Instant) {
-        if now < self.ends {
+        if now < self.ends && !planted(Bug::GraceRunsOn) {
             let until = Instant(now.0 + BUSY_MS);
             self.ends.0 += until.0 - self.busy_until.max(now).0;
             self.busy_until = until;
@@ -42,6 +47,7 @@ impl Grace {
     pub(super) fn due(&self, class: Class, settings: &Settings) -> Instant {
         match class {
             Class::Mobile | Class::Desktop => self.ends,
+            Class::Web if planted(Bug::WebGivenUpEarly) => self.ends,
             Class::Web => self.ends.max(self.began.after(settings.timeout_of(class))),
         }
     }
@@ -55,7 +61,7 @@ impl ShardState {
             let user = self.users.add(id);
             self.counters.users_now += 1;
             self.users.users[user].change = record.change;
-            if record.kicked_at_s > 0 {
+            if record.kicked_at_s > 0 && !planted(Bug::RestoredKickForgotten) {
                 self.kicked_at_s.insert(user, record.kicked_at_s);
             }
             for known in &record.devices {
@@ -76,15 +82,26 @@ impl ShardState {
             },
         );
         let restored = &mut self.users.devices[device];
-        restored.set_session(known.session, known.fresh);
+        let fresh = if planted(Bug::RestoredFreshForgotten) {
+            known.session
+        } else {
+            known.fresh
+        };
+        restored.set_session(known.session, fresh);
         restored.login_at = known.login_at;
-        restored.moment = now.instant_of(known.since);
+        restored.moment = if planted(Bug::PushOnlineBeginsAnew) {
+            now.instant
+        } else {
+            now.instant_of(known.since)
+        };
         // The grace begins later than this; the alarm finds that out when it rings.
         let due = match known.status {
             Status::Online => now.instant.after(self.settings.restart_grace),
             Status::PushOnline | Status::Offline => self.due(device),
         };
-        self.wheel.arm(device, due.max(now.instant));
+        if known.status != Status::Online || !planted(Bug::GraceForgotten) {
+            self.wheel.arm(device, due);
+        }
     }
 
     /// Terminals can connect from now on.

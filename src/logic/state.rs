@@ -9,6 +9,7 @@ use crate::base::arena::Arena;
 use crate::base::counters::Counters;
 use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::ALARMS_PER_TURN_MAX;
+use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::base::wheel::Wheel;
 use crate::logic::letter::ToShard;
@@ -164,7 +165,8 @@ impl ShardState {
     /// Alarms that ring together ask for changes together: they take at most half of the room with the registry, so that
     /// logins find some. The others wait in the wheel, where they cost nothing.
     fn alarms_wait(&self) -> bool {
-        self.looks_waiting >= (self.settings.rooms.registry_in_flight / 2).max(1)
+        let looks_max = (self.settings.rooms.registry_in_flight / 2).max(1);
+        self.looks_waiting >= looks_max && !planted(Bug::AlarmsTakeAllRoom)
     }
 
     /// When [`ShardState::expire`] has something to do next.

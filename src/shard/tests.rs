@@ -157,7 +157,7 @@ fn services(doors: &[ShardDoor]) -> Services {
                 .send(ToShard::Committed(user, Ok(())))
                 .unwrap();
         }
-        ToRegistry::Complete(..) => panic!("nobody asked"),
+        ToRegistry::Complete(..) | ToRegistry::Accounts(..) => panic!("nobody asked"),
     };
     Services {
         registry: Box::new(move |questions| questions.drain(..).for_each(&answer)),

@@ -96,7 +96,8 @@ pub(crate) fn compare_record(
         .ended
         .iter()
         .map(|ended| (ended.device, ended.session, ended.fresh, ended.ending));
-    let holds = (seen.change.0, seen.kicked_at_s) == (known.change, known.kicked_at_s)
+    let holds = (seen.change.0, seen.kicked_at_s, seen.registered)
+        == (known.change, known.kicked_at_s, known.account)
         && devices.into_iter().eq(must)
         && ended.eq(must_ended);
     ensure("record", holds, || {

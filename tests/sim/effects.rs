@@ -102,6 +102,7 @@ impl World {
                     commit: Some(commit),
                 }
             }
+            ToRegistry::Accounts(..) => unreachable!("the front asks for accounts"),
             ToRegistry::Complete(_, statuses) => {
                 return statuses
                     .iter()
@@ -131,6 +132,7 @@ impl World {
                     checks::compare_inspection((request, seen), &self.model, self.now)
                 })
             }
+            ToFront::Accounts(..) => unreachable!("the registry answers for accounts"),
         }
     }
 

@@ -11,6 +11,7 @@ mod effects;
 mod model;
 mod planted;
 mod registry;
+mod restart;
 mod shown;
 mod steps;
 mod terminal;
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 use crate::base::counters::Counters;
 use crate::base::ids::{DeviceId, Platform, UserId};
-use crate::base::time::{Instant, Now, Timestamp};
-use crate::logic::settings::{Conflict, Policy, Rooms, Settings, TimeoutByClass, WebClose};
+use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
+use crate::logic::settings::{Conflict, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose};
 use crate::logic::usersig::Key;
 use checks::Failure;
 use model::Model;
@@ -92,6 +93,15 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             WebClose::TimeOut
         },
         heartbeat_timeout,
+        restart_grace: random
+            .choice([5_000, 60_000, 500_000])
+            .map(Duration::from_millis)
+            .expect("there are some"),
+        registration: if random.u8(..5) == 0 {
+            Registration::ByImport
+        } else {
+            Registration::AtLogin
+        },
         rooms: Rooms {
             registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),
             logins_waiting: random.choice([1, 2, 16]).expect("there are some"),
@@ -124,7 +134,7 @@ impl World {
         let settings = Arc::new(settings(&mut random));
         let pools = pools(&mut random);
         let shards = random.u16(1..=4);
-        let instant = Instant(random.u64(..100_000));
+        let instant = Instant(BEFORE_START_MS + random.u64(..100_000));
         let wall = Timestamp(1_700_000_000_000 + random.u64(..1_000_000));
         let now = Now {
             instant,
@@ -147,6 +157,7 @@ impl World {
             links: 0,
             requests: 0,
             mood: Mood::Slow,
+            past: [0; NAMES.len()],
             trace: false,
             settings,
             random,
@@ -167,7 +178,7 @@ fn run(seed: u64, steps: u32, trace: bool) -> Result<Counts, Fall> {
         done.map_err(|failure| Fall { seed, step, failure })?;
     }
     let counts = world.shards.iter().map(|shard| shard.counters().values());
-    Ok(counts.fold([0; NAMES.len()], add))
+    Ok(counts.fold(world.past, add))
 }
 
 fn fall_of_panic(panic: &(dyn std::any::Any + Send)) -> Failure {

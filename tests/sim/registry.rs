@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::ids::{DeviceId, ShardId, UserId};
+use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::letter::{RegistryError, ToShard, UserKey};
-use crate::logic::record::{ChangeKind, Commit, EndedRecord, UserRecord};
+use crate::logic::record::{Callbacks, ChangeKind, Commit, EndedRecord, RecordedChange, UserRecord};
 use crate::logic::settings::Settings;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::user::ENDS_KEPT_MS;
@@ -29,6 +29,8 @@ pub(crate) struct Registry {
     /// Sessions that were ended for good, by the fresh login they go back to.
     over: BTreeSet<(UserId, DeviceId, u64)>,
     last_at: BTreeMap<UserId, u64>,
+    /// Every user's changes, for ever.
+    streams: BTreeMap<UserId, Vec<RecordedChange>>,
 }
 
 impl Registry {
@@ -118,10 +120,14 @@ impl Registry {
         Ok((ask, letter))
     }
 
-    fn record(&mut self, commit: &Commit, settings: &Settings) -> Result<(), Failure> {
+    pub(crate) fn record(&mut self, commit: &Box<Commit>, settings: &Settings) -> Result<(), Failure> {
         let record = self.records.entry(commit.user).or_default();
         let before = record.devices.clone();
-        record.apply(commit);
+        let told = record.told;
+        let recorded = record.record((**commit).clone(), Callbacks::Documented);
+        check_told(told, &recorded)?;
+        let stream = self.streams.entry(commit.user).or_default();
+        stream.extend(recorded);
         for change in &commit.changes {
             self.last_at.insert(commit.user, change.at.0);
         }
@@ -137,4 +143,18 @@ impl Registry {
             format!("too many after {commit:?}: {devices:?}")
         })
     }
+}
+
+/// Each callback names the one before it, and only the end of PushOnline has none.
+fn check_told(mut told: ChangeNumber, recorded: &[RecordedChange]) -> Result<(), Failure> {
+    for known in recorded {
+        let must = (known.change.kind != ChangeKind::Expiry).then_some(told);
+        ensure("callbacks", known.previous == must, || {
+            format!("{known:?}, by the rules {must:?}")
+        })?;
+        if must.is_some() {
+            told = known.change.number;
+        }
+    }
+    Ok(())
 }

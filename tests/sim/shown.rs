@@ -1,10 +1,12 @@
 //! What shows of a shard's work, in words that the world and the model share. Checks the form of each packet on the
 //! way; never what it means.
 
+use std::net::Ipv6Addr;
+
 use crate::base::ids::{DeviceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::{Now, millis};
 use crate::logic::letter::KickError;
-use crate::logic::record::{Change, ChangeKind, Commit, Status};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Status};
 use crate::logic::settings::Settings;
 use crate::logic::wire::packet::Packet;
 use crate::logic::wire::proto::{Code, LoginAnswer, Verdict, WhatNext, response};
@@ -40,6 +42,8 @@ pub(crate) enum Said {
 pub(crate) struct Step {
     pub(crate) device: DeviceId,
     pub(crate) kind: ChangeKind,
+    /// From where the terminal is, or was, connected.
+    pub(crate) address: Option<Ipv6Addr>,
 }
 
 /// Something that shows outside of a shard.
@@ -54,6 +58,7 @@ pub(crate) enum Shown {
         first: u64,
         at_ms: u64,
         kicked_at_s: Option<u64>,
+        deletes: bool,
         steps: Vec<Step>,
     },
     Kicked(RequestId, Result<(), KickError>),
@@ -72,6 +77,7 @@ impl Shown {
             first: first.map_or(0, |change| change.number.0),
             at_ms: first.map_or(now.wall.0, |change| change.at.0),
             kicked_at_s: commit.kicked_at_s,
+            deletes: commit.account == AccountStep::Delete,
             steps,
         }
     }
@@ -100,11 +106,13 @@ fn step(change: &Change) -> Step {
         | ChangeKind::LinkEnd
         | ChangeKind::TimeOut
         | ChangeKind::Expiry
-        | ChangeKind::Kick => change.kind.clone(),
+        | ChangeKind::Kick
+        | ChangeKind::Deletion => change.kind.clone(),
     };
     Step {
         device: change.device,
         kind,
+        address: change.address,
     }
 }
 

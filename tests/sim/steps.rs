@@ -4,6 +4,7 @@ use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
 use crate::logic::wire::proto::Code;
 use crate::sim::checks::{self, Failure};
 use crate::sim::model::RegistrySays;
+use crate::sim::model::user::Whom;
 use crate::sim::shown::Link;
 use crate::sim::terminal::{Item, Login, Place, SIG_LIFETIME_S, Terminal};
 use crate::sim::world::{Event, World};
@@ -60,8 +61,11 @@ impl World {
             72..78 => self.hang_up()?,
             78..92 => self.let_time_pass()?,
             92..94 => self.kick()?,
-            94..97 => self.query()?,
-            _ => self.inspect()?,
+            94..96 => self.query()?,
+            96..98 => self.inspect()?,
+            98 => self.import(),
+            _ if self.random.u8(..3) == 0 => self.restart()?,
+            _ => {}
         }
         while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
             self.answer_one()?;
@@ -147,6 +151,11 @@ impl World {
     fn signing_second(&mut self, user: UserId) -> u64 {
         let (now, newest) = (self.now.wall.seconds(), self.wallet.newest(user));
         let good = now - newest.min(now) < SIG_LIFETIME_S / 2;
+        if self.random.u8(..100) < 10 {
+            let since = now.saturating_sub(SIG_LIFETIME_S / 2);
+            let older = self.wallet.made_since(user, since);
+            return self.random.choice(older).unwrap_or(now);
+        }
         if good && self.random.u8(..100) < 80 {
             newest
         } else {
@@ -335,8 +344,29 @@ impl World {
 
     fn kick(&mut self) -> Result<(), Failure> {
         let (request, user, home) = self.request();
-        self.note(|| format!("kick {request:?} of {user}"));
-        self.happen(home, Event::Kick(request, user))
+        let whom = match self.random.u8(..4) {
+            0 | 1 => Whom::Everyone,
+            2 => Whom::Account,
+            _ => self.some_device(user).map_or(Whom::Everyone, Whom::Device),
+        };
+        self.note(|| format!("kick {request:?} of {user}: {whom:?}"));
+        self.happen(home, Event::Kick(request, user, whom))
+    }
+
+    fn some_device(&mut self, user: UserId) -> Option<DeviceId> {
+        let (_, devices) = self.pools.iter().find(|(known, _)| *known == user)?;
+        let devices = devices.clone();
+        self.random.choice(devices)
+    }
+
+    /// The backend registers an account of which nothing is under way.
+    fn import(&mut self) {
+        let (_, user, _) = self.request();
+        if self.model.is_quiet(user) {
+            self.note(|| format!("import of {user}"));
+            self.registry.records.entry(user).or_default().registered = true;
+            self.model.imported(user);
+        }
     }
 
     fn inspect(&mut self) -> Result<(), Failure> {

@@ -170,6 +170,12 @@ impl Wallet {
         made.last().map_or(0, |((_, second), _)| *second)
     }
 
+    /// The seconds of all its UserSigs from `second` on.
+    pub(crate) fn made_since(&self, user: UserId, second: u64) -> Vec<u64> {
+        let made = self.made.range((user, second)..=(user, u64::MAX));
+        made.map(|((_, second), _)| *second).collect()
+    }
+
     fn sig(&mut self, user: UserId, second: u64) -> &str {
         let make = || usersig::sign(Timestamp(second * 1_000), APP, SECRET, &user, SIG_LIFETIME_S);
         self.made.entry((user, second)).or_insert_with(make)

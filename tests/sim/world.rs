@@ -11,7 +11,9 @@ use crate::logic::letter::{ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
+use crate::sim::Counts;
 use crate::sim::checks::{Failure, ensure};
+use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
 use crate::sim::registry::Registry;
 use crate::sim::shown::Link;
@@ -41,6 +43,8 @@ pub(crate) struct World {
     pub(crate) links: u32,
     pub(crate) requests: u64,
     pub(crate) mood: Mood,
+    /// What shards counted that are gone.
+    pub(crate) past: Counts,
     pub(crate) trace: bool,
 }
 
@@ -55,7 +59,7 @@ pub(crate) enum Event {
     Stayed(Link),
     Arrived(Link, Box<Arrival>),
     Registry(UserId, RegistrySays, ToShard),
-    Kick(RequestId, UserId),
+    Kick(RequestId, UserId, Whom),
     Query(RequestId, Vec<UserId>),
     Inspect(RequestId, UserId),
 }
@@ -80,8 +84,13 @@ impl World {
                 state.handle(now, Input::Arrived(key_of(*link), arrival.clone()), &mut out);
             }
             Event::Registry(_, _, letter) => state.handle(now, Input::Letter(letter.clone()), &mut out),
-            Event::Kick(request, user) => {
-                state.handle(now, Input::Letter(ToShard::Kick(*request, *user)), &mut out);
+            Event::Kick(request, user, whom) => {
+                let letter = match whom {
+                    Whom::Everyone => ToShard::Kick(*request, *user),
+                    Whom::Device(device) => ToShard::KickDevice(*request, *user, *device),
+                    Whom::Account => ToShard::Delete(*request, *user),
+                };
+                state.handle(now, Input::Letter(letter), &mut out);
             }
             Event::Query(request, users) => {
                 state.handle(
@@ -119,7 +128,7 @@ impl World {
                 self.model.arrived(*link, login);
             }
             Event::Registry(user, says, _) => self.model.registry_answered(*user, *says),
-            Event::Kick(request, user) => self.model.kicked(*request, *user),
+            Event::Kick(request, user, whom) => self.model.kicked(*request, *user, *whom),
             Event::Inspect(request, user) => self.model.inspect(*request, *user),
             Event::Query(..) => {}
         }
@@ -203,6 +212,9 @@ impl World {
         };
         self.model.begin(self.now, orders);
         self.model.time_passed(shard);
+        ensure("alarms", self.model.alarms_agree, || {
+            format!("other alarms rang at {shard:?} than had to")
+        })?;
         self.carry_out(shard, out)?;
         let must = self.model.next_ring(shard).map(|(_, ring)| ring);
         let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
@@ -235,9 +247,11 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
             user: *user,
             devices: Vec::new(),
             alarm: None,
+            grace_end: None,
         }),
         Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
-        Effect::Ask(ToRegistry::Complete(..)) | Effect::Send(..) | Effect::Stay(_) => None,
+        Effect::Ask(ToRegistry::Complete(..) | ToRegistry::Accounts(..)) => None,
+        Effect::Send(..) | Effect::Stay(_) => None,
         Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) => None,
     };
     out.iter().filter_map(hint).collect()

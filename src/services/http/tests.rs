@@ -185,7 +185,9 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
             });
             Some(ToFront::Statuses(request, statuses.collect()))
         }
-        ToShard::Kick(request, user) => {
+        ToShard::Kick(request, user)
+        | ToShard::KickDevice(request, user, _)
+        | ToShard::Delete(request, user) => {
             let outcome = match user.as_str() {
                 "ghost" => Err(KickError::UnknownAccount),
                 "busy" => Err(KickError::Busy),
@@ -200,7 +202,10 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
                 .then(|| Box::new(inspection(user)));
             Some(ToFront::Inspected(request, Ok(known)))
         }
-        ToShard::Loaded(..) | ToShard::Committed(..) | ToShard::Stop => {
+        ToShard::Loaded(..) | ToShard::Committed(..) | ToShard::Restore(_) => {
+            panic!("the front does not send this")
+        }
+        ToShard::Open | ToShard::Settings(_) | ToShard::Stop => {
             panic!("the front does not send this")
         }
     }

@@ -135,6 +135,10 @@ impl Model {
     }
 
     pub(super) fn refuse(&mut self, link: Link, code: Code, winner: Option<crate::base::ids::Platform>) {
+        if code == Code::Busy {
+            let shard = self.links[&link].shard;
+            self.pause_grace(shard);
+        }
         self.say(link, Said::Refused { code, winner });
         self.hang_up(link);
     }

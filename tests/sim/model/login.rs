@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{Timestamp, millis};
 use crate::logic::record::{Ending, Status};
-use crate::logic::settings::Conflict;
+use crate::logic::settings::{Conflict, Registration};
 use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said};
 use crate::sim::terminal::Login;
@@ -27,6 +27,11 @@ impl Model {
     /// Gives the change to be made, if any; what needs none is done.
     pub(super) fn decide_login(&mut self, link: Link, login: &Login) -> Option<Decision> {
         if self.is_gone(link) {
+            return None;
+        }
+        let unknown = !self.users[&login.user].account;
+        if unknown && self.settings.registration == Registration::ByImport {
+            self.refuse(link, Code::AccountUnknown, None);
             return None;
         }
         match self.fate(login) {
@@ -106,6 +111,7 @@ impl Model {
             .get_mut(&login.device)
             .expect("it is Online");
         let old = known.link.replace(link);
+        known.restored = false;
         known.background = login.background;
         known.heard = now;
         let session = known.session;
@@ -144,6 +150,8 @@ impl Model {
             login_at: at,
             link: Some(link),
             leaving: None,
+            restored: false,
+            armed: 0,
             heard: self.now.instant,
             background: login.background,
             class: login.device.platform.class(),

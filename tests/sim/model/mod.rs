@@ -8,6 +8,7 @@
 pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod policy;
+pub(crate) mod restart;
 pub(crate) mod turn;
 pub(crate) mod user;
 
@@ -21,7 +22,7 @@ use crate::logic::letter::KickError;
 use crate::logic::settings::Settings;
 use crate::sim::shown::{Link, Shown};
 use link::Conn;
-use user::{Busy, Event, User};
+use user::{Busy, Event, Grace, User, Whom};
 
 /// Whole seconds: when alarms ring.
 pub(crate) const TICK_MS: u64 = 1_000;
@@ -33,6 +34,8 @@ pub(crate) struct Hint {
     pub(crate) devices: Vec<DeviceId>,
     /// The device whose alarm led to it.
     pub(crate) alarm: Option<DeviceId>,
+    /// The device whose link end it is: after a start that is an alarm, too.
+    pub(crate) grace_end: Option<DeviceId>,
 }
 
 /// Orders that were shown where the rules leave them open.
@@ -65,6 +68,10 @@ pub(crate) struct Model {
     /// Users that wait for room, by shard, each with the moment since when: of one moment any may be first.
     pub(super) starved: Vec<Vec<(u64, UserId)>>,
     pub(super) moment: u64,
+    /// By shard.
+    pub(super) graces: Vec<Grace>,
+    /// Whether the alarms that rang are those that had to, as far as that can be said.
+    pub(crate) alarms_agree: bool,
     pub(crate) orders: Orders,
     pub(super) out: Vec<Shown>,
     /// Users as they were when an inspection was answered.
@@ -82,6 +89,8 @@ impl Model {
             room_used: vec![0; usize::from(shards)],
             starved: vec![Vec::new(); usize::from(shards)],
             moment: 0,
+            graces: vec![Grace::default(); usize::from(shards)],
+            alarms_agree: true,
             orders: Orders::default(),
             out: Vec::new(),
             inspected: BTreeMap::new(),
@@ -116,24 +125,65 @@ impl Model {
     pub(crate) fn time_passed(&mut self, shard: ShardId) {
         self.close_late_logins(shard);
         for id in self.of_shard(shard) {
-            let (now, settings) = (self.now, self.settings.clone());
+            let now = self.now;
+            let due = self.users[&id].due(now.instant, &self.settings, self.grace(id));
+            let rung = self.in_shown_order(id, due);
             let user = self.user(id);
-            let rung = user.ring(now.instant, &settings);
-            let rung = self.in_shown_order(id, rung);
-            let user = self.user(id);
+            for device in &rung {
+                user.devices.get_mut(device).expect("it is due").rung = true;
+            }
             user.queue.extend(rung.into_iter().map(Event::Alarm));
             if user.backoff_bounds().is_some_and(|(_, end)| end <= now.instant.0) {
                 user.busy = Busy::Idle;
             }
         }
+        let looks = self.looks(shard);
+        let late = self
+            .next_ring_of(shard)
+            .is_some_and(|(_, ring)| ring <= self.now.instant.0);
         self.go_on(shard);
+        self.alarms_agree = self.looks(shard) <= self.looks_max() && (!late || looks >= self.looks_max());
     }
 
-    /// Alarms of one moment: first the one that leads to a change now, then those that wait.
+    /// Alarms take half of the room with the registry.
+    fn looks_max(&self) -> usize {
+        (self.settings.rooms.registry_in_flight / 2).max(1)
+    }
+
+    /// Alarms of a shard that rang and were not decided.
+    fn looks(&self, shard: ShardId) -> usize {
+        let users = self.of_shard(shard).into_iter();
+        let events = |id: UserId| {
+            let events = self.users[&id].undecided();
+            events.filter(|event| matches!(event, Event::Alarm(_))).count()
+        };
+        users.map(events).sum()
+    }
+
+    pub(super) fn grace(&self, id: UserId) -> &Grace {
+        &self.graces[self.home(id)]
+    }
+
+    /// Those alarms of one moment that rang: first the one that leads to a change now, then those that wait.
     fn in_shown_order(&self, id: UserId, mut rung: Vec<DeviceId>) -> Vec<DeviceId> {
         let ask = self.orders.asks.iter().find(|ask| ask.user == id);
-        let (first, waiting) = (ask.and_then(|ask| ask.alarm), self.orders.alarms.get(&id));
+        let known = &self.users[&id].devices;
+        let first = ask.and_then(|ask| {
+            ask.alarm
+                .or(ask.grace_end.filter(|device| known[device].restored))
+        });
+        let waiting = self.orders.alarms.get(&id);
         let place = |device| waiting?.iter().rposition(|other| *other == device);
+        // An alarm of the same device may wait from before it was there anew.
+        let waited = |device| {
+            self.users[&id]
+                .queue
+                .iter()
+                .filter(|event| **event == Event::Alarm(device))
+                .count()
+        };
+        let waits = |device| waiting.map_or(0, |all| all.iter().filter(|other| **other == device).count());
+        rung.retain(|device| usize::from(first == Some(*device)) + waits(*device) > waited(*device));
         rung.sort_by_key(|device| (first != Some(*device), place(*device)));
         rung
     }
@@ -145,31 +195,40 @@ impl Model {
 
     /// The spans in which a change may be tried again, or an alarm ring, but need not: the world passes over them.
     pub(crate) fn open_spans(&self) -> impl Iterator<Item = (u64, u64)> {
-        let users = self.users.values();
-        let alarms = users.clone().flat_map(|user| user.devices.values());
-        let alarms = alarms.filter(|device| !device.rung);
-        let alarms = alarms.map(|device| device.rings_within(&self.settings));
-        users.filter_map(User::backoff_bounds).chain(alarms)
+        let alarms = self.users.iter().flat_map(|(id, user)| {
+            let armed = user.devices.values().filter(|device| !device.rung);
+            armed.map(|device| device.rings_within(&self.settings, self.grace(*id)))
+        });
+        self.users.values().filter_map(User::backoff_bounds).chain(alarms)
     }
 
     /// From when on the next alarm of a shard may ring, and when it must have.
+    /// Nothing can be said while alarms have to wait for others.
     pub(crate) fn next_ring(&self, shard: ShardId) -> Option<(u64, u64)> {
+        if self.looks(shard) >= self.looks_max() {
+            return None;
+        }
+        self.next_ring_of(shard)
+    }
+
+    fn next_ring_of(&self, shard: ShardId) -> Option<(u64, u64)> {
         let users = self.of_shard(shard);
         let armed = users.iter().flat_map(|user| {
             let devices = self.users[user].devices.values();
-            devices.filter(|device| !device.rung)
+            let armed = devices.filter(|device| !device.rung);
+            armed.map(|device| device.rings_within(&self.settings, self.grace(*user)))
         });
-        armed.map(|device| device.rings_within(&self.settings)).min()
+        armed.min()
     }
 
     /// A kick came from the front.
-    pub(crate) fn kicked(&mut self, request: RequestId, id: UserId) {
-        let is_kick = |event: &&Event| matches!(event, Event::Kick(_));
+    pub(crate) fn kicked(&mut self, request: RequestId, id: UserId, whom: Whom) {
+        let is_kick = |event: &&Event| matches!(event, Event::Kick(..));
         if self.user(id).undecided().filter(is_kick).count() >= limits::KICKS_WAITING_MAX {
             self.out.push(Shown::Kicked(request, Err(KickError::Busy)));
             return;
         }
-        self.user(id).queue.push_back(Event::Kick(request));
+        self.user(id).queue.push_back(Event::Kick(request, whom));
         self.go_on_with(id);
     }
 

@@ -1,16 +1,19 @@
 //! Whose turn it is: one change at a time for a user, as much at a time for a shard as the registry has room for.
 
+use std::net::Ipv6Addr;
+
 use crate::base::ids::Class;
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
-use crate::base::time::Timestamp;
+use crate::base::time::{Instant, Timestamp};
 use crate::logic::letter::KickError;
 use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::logic::settings::WebClose;
 use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said, Shown, Step};
 
-use super::user::{Busy, Came, Decision, Event, User};
+use super::user::{Busy, Came, Decision, Device, Event, User, Whom};
 use super::{Hint, Model, RegistrySays};
+use crate::sim::world::peer;
 
 impl Model {
     /// Everything of a shard that can go on does: first who waited for room, then the others.
@@ -76,7 +79,11 @@ impl Model {
                     .queue
                     .push_front(Event::Login(link, login, Came::Inside));
             }
-            Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_) | Event::Kick(_) | Event::Inspect(_) => {
+            Event::LinkEnd(..)
+            | Event::Logout(..)
+            | Event::Alarm(_)
+            | Event::Kick(..)
+            | Event::Inspect(_) => {
                 self.user(id).queue.push_front(event);
             }
         }
@@ -101,7 +108,12 @@ impl Model {
         let decision = self.decide(id, &event, &order).expect("it was just decided");
         self.orders.asks.retain(|hint| hint.user != id);
         let at = self.now.wall;
-        let shown = self.user(id).shown_commit(id, &decision, at);
+        let mut shown = self.user(id).shown_commit(id, &decision, at);
+        if let Shown::Commit { steps, .. } = &mut shown {
+            for step in steps {
+                step.address = self.address(id, &decision, step.device);
+            }
+        }
         self.out.push(shown);
         let user = self.user(id);
         let tries = user.tries;
@@ -111,6 +123,24 @@ impl Model {
             at,
             tries,
         };
+    }
+
+    /// Where the device of a change is connected from, or was until now.
+    fn address(&self, id: UserId, decision: &Decision, device: DeviceId) -> Option<Ipv6Addr> {
+        let known = self.users[&id].devices.get(&device);
+        let link = match decision {
+            Decision::Login { link, .. } => Some(*link),
+            Decision::LinkEnd(_) => known.and_then(|known| known.link),
+            Decision::GraceEnd(_) | Decision::Logout(..) | Decision::TimeOut(_) => {
+                known.and_then(|known| self.link_there(known))
+            }
+            Decision::Expiry(_) | Decision::Kick(..) => known.and_then(|known| self.link_there(known)),
+        };
+        link.map(|link| peer(link).address)
+    }
+
+    fn link_there(&self, device: &Device) -> Option<Link> {
+        device.link.or(device.leaving).filter(|link| !self.is_gone(*link))
     }
 
     /// What comes of an event, now. What needs no change is done.
@@ -137,16 +167,23 @@ impl Model {
                 None
             }
             Event::Alarm(device) => self.decide_alarm(id, *device),
-            Event::Kick(request) => {
+            Event::Kick(request, whom) => {
                 let user = self.user(id);
-                if !user.account {
-                    self.out
-                        .push(Shown::Kicked(*request, Err(KickError::UnknownAccount)));
-                    return None;
-                }
                 let mut devices: Vec<DeviceId> = user.devices.keys().copied().collect();
-                devices.sort_by_key(|device| place(order, *device));
-                Some(Decision::Kick(*request, devices))
+                devices.retain(|device| match whom {
+                    Whom::Device(one) => device == one,
+                    Whom::Everyone | Whom::Account => true,
+                });
+                let refusal = match whom {
+                    _ if !user.account => KickError::UnknownAccount,
+                    Whom::Device(_) if devices.is_empty() => KickError::UnknownDevice,
+                    Whom::Device(_) | Whom::Everyone | Whom::Account => {
+                        devices.sort_by_key(|device| place(order, *device));
+                        return Some(Decision::Kick(*request, *whom, devices));
+                    }
+                };
+                self.out.push(Shown::Kicked(*request, Err(refusal)));
+                None
             }
         }
     }
@@ -174,13 +211,14 @@ impl Model {
 
     /// Looks at the device again: one that was heard meanwhile is left alone.
     fn decide_alarm(&mut self, id: UserId, device: DeviceId) -> Option<Decision> {
-        let (now, settings) = (self.now.instant, self.settings.clone());
+        let (now, settings, grace) = (self.now.instant, self.settings.clone(), *self.grace(id));
         let known = self.user(id).devices.get_mut(&device)?;
-        if !known.is_due(now, &settings) {
+        if !known.is_due(now, &settings, &grace) {
             known.rung = false;
             return None;
         }
         match known.status {
+            Status::Online if known.restored && known.class != Class::Web => Some(Decision::GraceEnd(device)),
             Status::Online => Some(Decision::TimeOut(device)),
             Status::PushOnline => Some(Decision::Expiry(device)),
             Status::Offline => unreachable!("Offline devices are not kept"),
@@ -225,13 +263,13 @@ impl Model {
     fn not_loaded(&mut self, id: UserId) {
         match self.user(id).queue.pop_front() {
             Some(Event::Login(link, ..)) => self.refuse(link, Code::NotRecorded, None),
-            Some(Event::Kick(request)) => self.out.push(Shown::Kicked(request, Err(KickError::Busy))),
+            Some(Event::Kick(request, _)) => self.out.push(Shown::Kicked(request, Err(KickError::Busy))),
             Some(Event::Inspect(request)) => self.out.push(Shown::Inspected(request, false)),
             Some(Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_)) | None => {}
         }
     }
 
-    fn confirmed(&mut self, id: UserId, decision: Decision, at: Timestamp) {
+    pub(super) fn confirmed(&mut self, id: UserId, decision: Decision, at: Timestamp) {
         let user = self.user(id);
         let first = user.change + 1;
         user.change += decision.changes();
@@ -244,7 +282,7 @@ impl Model {
             } => {
                 self.logged_in((link, &login), (first, fresh, at), &losers);
             }
-            Decision::LinkEnd(device) => {
+            Decision::LinkEnd(device) | Decision::GraceEnd(device) => {
                 self.lost(id, device, Ending::LinkEnd, at);
             }
             Decision::TimeOut(device) => {
@@ -261,9 +299,12 @@ impl Model {
                 self.user(id).end(device, Ending::Logout, at);
                 self.answer_logout(link);
             }
-            Decision::Kick(request, devices) => {
+            Decision::Kick(request, whom, devices) => {
                 let user = self.user(id);
-                user.kicked_at_s = user.kicked_at_s.max(at.seconds());
+                if !matches!(whom, Whom::Device(_)) {
+                    user.kicked_at_s = user.kicked_at_s.max(at.seconds());
+                }
+                user.account &= whom != Whom::Account;
                 for device in devices {
                     let link = self.user(id).end(device, Ending::Kick, at);
                     self.part(link, Code::SessionKicked, None);
@@ -283,7 +324,8 @@ impl Model {
 
     /// The link is lost for good: PushOnline if it is a mobile device, else Offline. Gives the link it had.
     fn lost(&mut self, id: UserId, device: DeviceId, ending: Ending, at: Timestamp) -> Option<Link> {
-        let now = self.now;
+        let now = self.now.instant.0;
+        let then = now - (self.now.wall.0 - at.0);
         let user = self.user(id);
         let known = user.devices.get_mut(&device).expect("it was not Offline");
         if known.class != Class::Mobile {
@@ -291,7 +333,8 @@ impl Model {
         }
         known.status = Status::PushOnline;
         known.background = false;
-        known.heard = now.instant;
+        known.heard = Instant(then);
+        known.armed = now;
         known.rung = false;
         known.leaving = known.link.take();
         known.leaving
@@ -308,9 +351,9 @@ fn place(order: &[DeviceId], device: DeviceId) -> usize {
 impl Decision {
     fn changes(&self) -> u64 {
         match self {
-            Self::Kick(_, devices) => devices.len() as u64,
+            Self::Kick(_, _, devices) => devices.len() as u64,
             Self::Login { .. } | Self::LinkEnd(_) | Self::Logout(..) => 1,
-            Self::TimeOut(_) | Self::Expiry(_) => 1,
+            Self::TimeOut(_) | Self::Expiry(_) | Self::GraceEnd(_) => 1,
         }
     }
 
@@ -319,6 +362,7 @@ impl Decision {
             vec![Step {
                 device: *device,
                 kind,
+                address: None,
             }]
         };
         match self {
@@ -330,14 +374,18 @@ impl Decision {
                 let fresh = ChangeNumber(*fresh);
                 one(&login.device, ChangeKind::Login { fresh, forced_off })
             }
-            Self::LinkEnd(device) => one(device, ChangeKind::LinkEnd),
+            Self::LinkEnd(device) | Self::GraceEnd(device) => one(device, ChangeKind::LinkEnd),
             Self::Logout(_, device) => one(device, ChangeKind::Logout),
             Self::TimeOut(device) => one(device, ChangeKind::TimeOut),
             Self::Expiry(device) => one(device, ChangeKind::Expiry),
-            Self::Kick(_, devices) => {
+            Self::Kick(_, whom, devices) => {
                 let step = |device: &DeviceId| Step {
                     device: *device,
-                    kind: ChangeKind::Kick,
+                    kind: match whom {
+                        Whom::Everyone | Whom::Device(_) => ChangeKind::Kick,
+                        Whom::Account => ChangeKind::Deletion,
+                    },
+                    address: None,
                 };
                 let mut steps: Vec<Step> = devices.iter().map(step).collect();
                 steps.sort_by_key(|step| step.device);
@@ -349,7 +397,11 @@ impl Decision {
 
 impl User {
     fn shown_commit(&self, user: UserId, decision: &Decision, at: Timestamp) -> Shown {
-        let is_kick = matches!(decision, Decision::Kick(..));
+        let (ends_all, deletes) = match decision {
+            Decision::Kick(_, whom, _) => (!matches!(whom, Whom::Device(_)), *whom == Whom::Account),
+            Decision::Login { .. } | Decision::LinkEnd(_) | Decision::Logout(..) => (false, false),
+            Decision::TimeOut(_) | Decision::Expiry(_) | Decision::GraceEnd(_) => (false, false),
+        };
         Shown::Commit {
             user,
             first: if decision.changes() == 0 {
@@ -358,7 +410,8 @@ impl User {
                 self.change + 1
             },
             at_ms: at.0,
-            kicked_at_s: is_kick.then_some(at.seconds()),
+            kicked_at_s: ends_all.then_some(at.seconds()),
+            deletes,
             steps: decision.steps(),
         }
     }
@@ -377,12 +430,15 @@ impl Hint {
         let alarm = match commit.changes.first().map(|change| &change.kind) {
             Some(ChangeKind::TimeOut | ChangeKind::Expiry) => Some(devices[0]),
             Some(ChangeKind::Login { .. } | ChangeKind::Logout | ChangeKind::LinkEnd) => None,
-            Some(ChangeKind::Kick) | None => None,
+            Some(ChangeKind::Kick | ChangeKind::Deletion) | None => None,
         };
+        let ends_link = matches!(commit.changes.first(), Some(change) if change.kind == ChangeKind::LinkEnd);
+        let grace_end = ends_link.then(|| devices[0]);
         Self {
             user: commit.user,
             devices,
             alarm,
+            grace_end,
         }
     }
 }

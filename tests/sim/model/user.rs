@@ -50,6 +50,10 @@ pub(crate) struct Device {
     pub(crate) class: Class,
     /// The alarm rang, and its turn has not come.
     pub(crate) rung: bool,
+    /// The gateway was started anew, and the device has not come back.
+    pub(crate) restored: bool,
+    /// Its alarm was not set before this moment.
+    pub(crate) armed: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -69,8 +73,16 @@ pub(crate) enum Event {
     Logout(Link, DeviceId),
     /// A device's alarm rang.
     Alarm(DeviceId),
-    Kick(RequestId),
+    Kick(RequestId, Whom),
     Inspect(RequestId),
+}
+
+/// Whom a kick ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    Everyone,
+    Device(DeviceId),
+    Account,
 }
 
 /// How a login found its user.
@@ -95,7 +107,9 @@ pub(crate) enum Decision {
     Logout(Link, DeviceId),
     TimeOut(DeviceId),
     Expiry(DeviceId),
-    Kick(RequestId, Vec<DeviceId>),
+    Kick(RequestId, Whom, Vec<DeviceId>),
+    /// The restart grace of a device without a link is over.
+    GraceEnd(DeviceId),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -118,8 +132,26 @@ pub(crate) enum Busy {
     },
 }
 
+/// The restart grace of one shard, in milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Grace {
+    pub(crate) began: u64,
+    pub(crate) ends: u64,
+    /// The last second in which a login was refused as busy ends here.
+    pub(crate) busy_until: u64,
+}
+
 impl Device {
-    pub(crate) fn due(&self, settings: &Settings) -> u64 {
+    pub(crate) fn due(&self, settings: &Settings, grace: &Grace) -> u64 {
+        if self.restored && self.status == Status::Online {
+            let for_web = grace.began + millis(settings.timeout_of(Class::Web));
+            let is_web = self.class == Class::Web;
+            return if is_web {
+                grace.ends.max(for_web)
+            } else {
+                grace.ends
+            };
+        }
         let span = match self.status {
             Status::Online => settings.timeout_of(self.class),
             Status::PushOnline => settings.push_online,
@@ -128,13 +160,16 @@ impl Device {
         self.heard.0 + millis(span)
     }
 
-    pub(crate) fn is_due(&self, now: Instant, settings: &Settings) -> bool {
-        self.due(settings) <= now.0
+    pub(crate) fn is_due(&self, now: Instant, settings: &Settings, grace: &Grace) -> bool {
+        self.due(settings, grace) <= now.0
     }
 
     /// From when on its alarm may ring, and when it must have: at the first tick from there on.
-    pub(crate) fn rings_within(&self, settings: &Settings) -> (u64, u64) {
-        let due = self.due(settings);
+    pub(crate) fn rings_within(&self, settings: &Settings, grace: &Grace) -> (u64, u64) {
+        let due = self.due(settings, grace);
+        if due <= self.armed {
+            return (self.armed, (self.armed / TICK_MS + 1) * TICK_MS);
+        }
         (due, due.div_ceil(TICK_MS) * TICK_MS)
     }
 
@@ -147,16 +182,13 @@ impl Device {
 }
 
 impl User {
-    /// Alarms that have rung by now.
-    pub(crate) fn ring(&mut self, now: Instant, settings: &Settings) -> Vec<DeviceId> {
-        let mut rung = Vec::new();
-        for (id, device) in &mut self.devices {
-            if !device.rung && device.is_due(now, settings) {
-                device.rung = true;
-                rung.push(*id);
-            }
-        }
-        rung
+    /// Devices whose alarms may ring by now and have not.
+    pub(crate) fn due(&self, now: Instant, settings: &Settings, grace: &Grace) -> Vec<DeviceId> {
+        let due = self
+            .devices
+            .iter()
+            .filter(|(_, device)| !device.rung && device.is_due(now, settings, grace));
+        due.map(|(id, _)| *id).collect()
     }
 
     /// From when on a failed change may be tried again, and when it must have been.
@@ -185,7 +217,7 @@ impl User {
         let resumes_ended = match event {
             Event::Login(_, login, _) => login.session != 0 && !self.devices.contains_key(&login.device),
             Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_) => return false,
-            Event::Kick(_) | Event::Inspect(_) => false,
+            Event::Kick(..) | Event::Inspect(_) => false,
         };
         !self.resident || (resumes_ended && self.ends_known.is_none())
     }

@@ -1,0 +1,73 @@
+//! The gateway crashes and starts again, often with another number of shards: what was with the registry was recorded or
+//! not, everything else is gone.
+
+use crate::base::ids::{ShardId, UserId};
+use crate::logic::Input;
+use crate::logic::letter::ToShard;
+use crate::logic::record::UserRecord;
+use crate::sim::add;
+use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::world::{SLOTS, World};
+
+impl World {
+    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
+        let counts = self.shards.iter().map(|shard| shard.counters().values());
+        self.past = counts.fold(self.past, add);
+        let recorded = self.end_asks()?;
+        let shards = self.random.u16(1..=4);
+        self.note(|| format!("a crash; {shards} shards from now on; recorded: {recorded:?}"));
+        self.terminals.clear();
+        self.lanes.clear();
+        self.slots = vec![vec![None; SLOTS]; usize::from(shards)];
+        self.shards = Self::shards(self.now, self.random.u64(..), shards, &self.settings);
+        self.model.crashed(self.now, shards, &recorded);
+        self.restore()?;
+        for shard in 0..shards {
+            self.tell(ShardId(shard), ToShard::Open)?;
+        }
+        self.model.opened_doors(self.now);
+        for (user, record) in &self.registry.records {
+            checks::compare_record(*user, Some(record), &self.model)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody will hear the answers. Gives the users whose changes were recorded all the same.
+    fn end_asks(&mut self) -> Result<Vec<UserId>, Failure> {
+        let mut recorded = Vec::new();
+        for ask in std::mem::take(&mut self.registry.asks) {
+            if let Some(commit) = ask.commit.filter(|_| self.random.bool()) {
+                self.registry.record(&commit, &self.settings)?;
+                recorded.push(ask.user);
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// Records come in any order, in batches of any size.
+    fn restore(&mut self) -> Result<(), Failure> {
+        let known = self.registry.records.iter();
+        let known = known.filter(|(_, record)| !record.devices.is_empty());
+        let mut known: Vec<(UserId, UserRecord)> =
+            known.map(|(user, record)| (*user, record.clone())).collect();
+        self.random.shuffle(&mut known);
+        while !known.is_empty() {
+            let count = self.random.usize(1..=known.len());
+            let batch: Vec<_> = known.drain(..count).collect();
+            for shard in 0..self.shard_count() {
+                let here = batch
+                    .iter()
+                    .filter(|(user, _)| user.home(self.shard_count()).0 == shard);
+                self.tell(ShardId(shard), ToShard::Restore(here.cloned().collect()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A letter that leads to nothing that shows.
+    fn tell(&mut self, shard: ShardId, letter: ToShard) -> Result<(), Failure> {
+        let mut out = Vec::new();
+        self.shards[usize::from(shard.0)].handle(self.now, Input::Letter(letter), &mut out);
+        ensure("restart", out.is_empty(), || format!("at the start: {out:?}"))
+    }
+}
