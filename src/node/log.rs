@@ -20,6 +20,12 @@ impl Level {
         // It fails only without a log, as in tests that had started another before.
         let _ = self.0.reload(level_of(config));
     }
+
+    /// Of no log at all.
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Self {
+        Self(reload::Layer::new(LevelFilter::OFF).1)
+    }
 }
 
 /// Starts the log. Only the first start of a process counts.

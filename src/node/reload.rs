@@ -221,3 +221,249 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
         limits,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
+    use crate::base::time::Timestamp;
+    use crate::logic::settings::Policy;
+    use crate::services::http::Steward as _;
+    use crate::services::registry::archive::{Placed, Position, ReadError};
+
+    type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+
+    struct World {
+        file: tempfile::NamedTempFile,
+        steward: Steward,
+        letters: Letters,
+        front: watch::Receiver<Arc<http::Settings>>,
+        callback: watch::Receiver<Callback>,
+    }
+
+    impl World {
+        /// A node that was started with `text` as its file.
+        fn new(text: &str, archive: Option<Arc<dyn Archive>>) -> Self {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all(text.as_bytes()).unwrap();
+            let sources = Sources {
+                file: Some(file.path().to_owned()),
+                ..Sources::default()
+            };
+            let config = Config::read(&sources).unwrap();
+            let letters = Letters::default();
+            let told = Arc::clone(&letters);
+            let settings = front_settings(&config, http::Limits::default());
+            let (front, front_follows) = watch::channel(Arc::new(settings));
+            let (callback, callback_follows) = watch::channel(config.callback.clone());
+            let listeners = Listeners {
+                shards: Arc::new(move |shard, letter| told.lock().unwrap().push((shard, letter))),
+                count: 2,
+                front,
+                callback,
+            };
+            let origin = Origin {
+                sources,
+                level: Level::of_nothing(),
+            };
+            let serving = Serving::default();
+            serving.begin();
+            Self {
+                file,
+                steward: Steward::new((config, origin), listeners, archive, serving),
+                letters,
+                front: front_follows,
+                callback: callback_follows,
+            }
+        }
+
+        fn reload(&self, text: &str, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
+            std::fs::write(self.file.path(), text).unwrap();
+            self.steward.reload(mode)
+        }
+
+        /// What the shards were told since the last look.
+        fn told(&self) -> Vec<(u16, Arc<Settings>)> {
+            let letters = std::mem::take(&mut *self.letters.lock().unwrap());
+            let settings = letters.into_iter().map(|(shard, letter)| match letter {
+                ToShard::Settings(settings) => (shard.0, settings),
+                other => panic!("not settings: {other:?}"),
+            });
+            settings.collect()
+        }
+
+        fn expect_nothing_taken(&self) {
+            assert_eq!(self.told().len(), 0);
+            assert!(!self.front.has_changed().unwrap() && !self.callback.has_changed().unwrap());
+        }
+    }
+
+    const GOOD: &str = "[presence]\npolicy = \"multi\"\n[shards]\ncount = 3\n[app]\nadministrators = [\"root\"]\n\
+        [callback]\nurl = \"http://127.0.0.1:1/\"\n";
+
+    #[test]
+    fn a_good_file_is_taken_but_for_what_waits() {
+        let world = World::new("", None);
+        let reloaded = world.reload(GOOD, ReloadMode::Take).unwrap();
+        let changes = [
+            ("app.administrators", "at once"),
+            ("shards.count", "at a restart"),
+            ("presence.policy", "for next logins"),
+            ("callback.url", "at once"),
+        ];
+        assert_eq!(reloaded.changes, changes);
+        let told = world.told();
+        assert_eq!(told.iter().map(|(shard, _)| *shard).collect::<Vec<_>>(), [0, 1]);
+        assert!(told.iter().all(|(_, settings)| settings.policy == Policy::Multi));
+        assert_eq!(
+            world.front.borrow().administrators,
+            [UserId::new(b"root").unwrap()]
+        );
+        assert_eq!(
+            world.callback.borrow().url.as_deref(),
+            Some("http://127.0.0.1:1/")
+        );
+        let again = world.reload(GOOD, ReloadMode::Take).unwrap();
+        assert_eq!(again.changes, [("shards.count", "at a restart")], "it waits on");
+        assert_eq!(world.told().len(), 0, "no decision depends on it");
+    }
+
+    #[test]
+    fn a_bad_file_changes_nothing_and_every_problem_is_named() {
+        let world = World::new("", None);
+        let bad = format!("{GOOD}\n[terminals]\nretry_after_ms = 1\nlisten = 5\n");
+        for mode in [ReloadMode::Take, ReloadMode::DryRun] {
+            match world.reload(&bad, mode) {
+                Err(ReloadError::Problems(problems)) => assert_eq!(problems.len(), 2, "{problems:?}"),
+                other => panic!("taken: {other:?}"),
+            }
+            world.expect_nothing_taken();
+        }
+        world.reload(GOOD, ReloadMode::Take).unwrap();
+        assert_eq!(world.told().len(), 2, "a good one is taken after it");
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_part_of_the_check() {
+        let own = "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\" }]\n";
+        let world = World::new(&format!("{own}[http]\nlisten = [\"0.0.0.0:9002\"]\n"), None);
+        match world.reload("", ReloadMode::Take) {
+            Err(ReloadError::Problems(problems)) => {
+                assert!(problems[0].starts_with("usersig.keys"), "{problems:?}")
+            }
+            other => panic!("the public secret was taken beyond loopback: {other:?}"),
+        }
+        world.expect_nothing_taken();
+    }
+
+    #[test]
+    fn a_reload_waits_for_shards_that_have_not_taken_the_last() {
+        let world = World::new("", None);
+        let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
+        world.reload(&policy("multi"), ReloadMode::Take).unwrap();
+        world.reload(&policy("dual"), ReloadMode::Take).unwrap();
+        assert_eq!(
+            world.reload(&policy("triple"), ReloadMode::Take),
+            Err(ReloadError::Busy)
+        );
+        assert_eq!(world.told().len(), 4);
+        world.reload(&policy("triple"), ReloadMode::Take).unwrap();
+    }
+
+    /// Keeps users.
+    struct Shelf(Vec<(UserId, UserRecord)>);
+
+    impl Archive for Shelf {
+        fn store_id(&self) -> u64 {
+            0
+        }
+
+        fn last(&self) -> Position {
+            Position(0)
+        }
+
+        fn changes(&self, _: Position, _: usize) -> Result<Vec<Placed>, ReadError> {
+            panic!("a dry run does not ask this")
+        }
+
+        fn changes_of(&self, _: &UserId, _: ChangeNumber, _: usize) -> Result<Vec<Placed>, ReadError> {
+            panic!("a dry run does not ask this")
+        }
+
+        fn users(
+            &self,
+            after: Option<&UserId>,
+            count_max: usize,
+        ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
+            let behind = self
+                .0
+                .iter()
+                .filter(|(user, _)| after.is_none_or(|after| user > after));
+            Ok(behind.take(count_max).cloned().collect())
+        }
+
+        fn residents(&self, _: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
+            panic!("a dry run does not ask this")
+        }
+    }
+
+    fn record(devices: &[(Platform, Status)]) -> UserRecord {
+        let device = |(place, (platform, status)): (usize, &(Platform, Status))| DeviceRecord {
+            device: DeviceId {
+                platform: *platform,
+                instance: InstanceId::MIN,
+            },
+            status: *status,
+            session: ChangeNumber(place as u64 + 1),
+            fresh: ChangeNumber(place as u64 + 1),
+            login_at: Timestamp(0),
+            since: Timestamp(0),
+        };
+        UserRecord {
+            devices: devices.iter().enumerate().map(device).collect(),
+            registered: true,
+            ..UserRecord::default()
+        }
+    }
+
+    fn check_touched(text: &str, expected: Touched) {
+        use Platform::{Android, Mac, Web, Windows};
+        use Status::{Online, PushOnline};
+        let users: [&[(Platform, Status)]; 3] = [
+            &[(Android, Online), (Mac, Online), (Web, Online)],
+            &[(Android, PushOnline), (Windows, Online)],
+            &[(Web, Online)],
+        ];
+        // More than a page of each.
+        let users = (0..3_000).map(|number| {
+            let user = UserId::new(format!("user-{number:04}").as_bytes()).unwrap();
+            (user, record(users[number % 3]))
+        });
+        let world = World::new(
+            "[presence]\npolicy = \"multi\"\n",
+            Some(Arc::new(Shelf(users.collect()))),
+        );
+        let reloaded = world.reload(text, ReloadMode::DryRun).unwrap();
+        assert_eq!(reloaded.touched, expected, "{text}");
+        world.expect_nothing_taken();
+    }
+
+    #[test]
+    fn a_dry_run_counts_whom_the_policy_would_touch_and_takes_nothing() {
+        let live = |users, devices| Touched::Live { users, devices };
+        check_touched("", live(1_000, 2_000));
+        check_touched("[presence]\npolicy = \"dual\"\n", live(1_000, 1_000));
+        check_touched("[presence]\npolicy = \"triple\"\n", live(0, 0));
+        check_touched("[presence]\nconflict = \"oldest-wins\"\n", live(1_000, 1_000));
+        let same = "[presence]\npolicy = \"multi\"\n[terminals]\nretry_after_ms = 500\n";
+        check_touched(same, Touched::NotAsked);
+    }
+
+    #[test]
+    fn without_an_archive_nobody_is_counted() {
+        let reloaded = World::new("", None).reload(GOOD, ReloadMode::DryRun).unwrap();
+        assert_eq!(reloaded.touched, Touched::Unknown);
+    }
+}

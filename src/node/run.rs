@@ -312,7 +312,7 @@ mod tests {
         (config.http, config.admin) = (anywhere.clone(), anywhere);
         let origin = Origin {
             sources: super::super::config::Sources::default(),
-            level: super::super::log::start(&config),
+            level: super::super::log::Level::of_nothing(),
         };
         let node = Node::start(&config, origin, Recorder(Letters::default())).unwrap();
         node.check().unwrap();

@@ -1,5 +1,9 @@
 //! The front as clients meet it: plain HTTP over loopback, with shards that a test makes up.
 
+mod accounts;
+mod commands;
+mod history;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +18,8 @@ use crate::base::ids::{ChangeNumber, DeviceId, Platform};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::letter::{
-    DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, Standing,
-    UserStatus,
+    DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, RegistryError,
+    Standing, UserStatus,
 };
 use crate::logic::record::Status;
 use crate::logic::usersig;
@@ -32,6 +36,8 @@ struct World {
     backend: SocketAddr,
     admin: SocketAddr,
     letters: Arc<Mutex<Vec<ToShard>>>,
+    asked: Arc<Mutex<Vec<ToRegistry>>>,
+    settings: watch::Sender<Arc<Settings>>,
     door: Door,
     serving: Serving,
     counters: Arc<Mutex<Vec<Counters>>>,
@@ -61,6 +67,15 @@ impl World {
         settings: Settings,
         script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
     ) -> Self {
+        Self::with(settings, script, None, Arc::new(Stubborn))
+    }
+
+    fn with(
+        settings: Settings,
+        script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
+        archive: Option<Archived>,
+        steward: Arc<dyn Steward>,
+    ) -> Self {
         let script: Script = Box::new(script);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (backend, admin) = (listener(), listener());
@@ -69,6 +84,8 @@ impl World {
         let letters = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
         let (seen, answers, counted) = (Arc::clone(&letters), door.clone(), Arc::clone(&counters));
+        let (asked, existing) = (Arc::new(Mutex::new(Vec::new())), door.clone());
+        let asked_here = Arc::clone(&asked);
         let doors = Doors {
             shard: Box::new(move |shard, letter: ToShard| {
                 seen.lock().unwrap().push(letter.clone());
@@ -76,7 +93,13 @@ impl World {
                     answers.send(answer);
                 }
             }),
-            registry: HeldBytes::default(),
+            registry: Box::new(move |letter| {
+                asked_here.lock().unwrap().push(letter.clone());
+                existing.send(registry(letter));
+            }),
+            held: HeldBytes::default(),
+            archive,
+            steward,
             counters: CountersView {
                 names: Counters::NAMES.to_vec(),
                 values: Box::new(move || {
@@ -95,8 +118,9 @@ impl World {
         };
         let serving = Serving::default();
         serving.begin();
+        let (settings, following) = watch::channel(Arc::new(settings));
         let front = Front::start(
-            settings,
+            following,
             listeners,
             inbox,
             doors,
@@ -108,6 +132,8 @@ impl World {
             backend: addresses.0,
             admin: addresses.1,
             letters,
+            asked,
+            settings,
             door,
             serving,
             counters,
@@ -185,9 +211,7 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
             });
             Some(ToFront::Statuses(request, statuses.collect()))
         }
-        ToShard::Kick(request, user)
-        | ToShard::KickDevice(request, user, _)
-        | ToShard::Delete(request, user) => {
+        ToShard::Kick(request, user) => {
             let outcome = match user.as_str() {
                 "ghost" => Err(KickError::UnknownAccount),
                 "busy" => Err(KickError::Busy),
@@ -202,12 +226,50 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
                 .then(|| Box::new(inspection(user)));
             Some(ToFront::Inspected(request, Ok(known)))
         }
-        ToShard::Loaded(..) | ToShard::Committed(..) | ToShard::Restore(_) => {
+        ToShard::KickDevice(request, user, device) => {
+            let outcome = match user.as_str() {
+                "ghost" => Err(KickError::UnknownAccount),
+                "busy" => Err(KickError::Busy),
+                _ if device.platform != Platform::IPhone => Err(KickError::UnknownDevice),
+                _ => Ok(()),
+            };
+            Some(ToFront::Kicked(request, outcome))
+        }
+        ToShard::Delete(request, user) => {
+            assert_eq!(user.home(SHARDS), shard, "a letter went to a wrong shard");
+            shards(shard, ToShard::Kick(request, user))
+        }
+        ToShard::Loaded(..)
+        | ToShard::Committed(..)
+        | ToShard::Restore(_)
+        | ToShard::Open
+        | ToShard::Settings(_)
+        | ToShard::Stop => panic!("the front does not send this"),
+    }
+}
+
+/// A registry with the accounts `online…` and `off…`, which fails when it is asked for `busy`.
+fn registry(letter: ToRegistry) -> ToFront {
+    match letter {
+        ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
+            ToFront::Accounts(request, Err(RegistryError))
+        }
+        ToRegistry::Accounts(request, _, users) => {
+            let exists = |user: &UserId| standing(user) != Standing::UnknownAccount;
+            ToFront::Accounts(request, Ok(users.iter().map(exists).collect()))
+        }
+        ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
             panic!("the front does not send this")
         }
-        ToShard::Open | ToShard::Settings(_) | ToShard::Stop => {
-            panic!("the front does not send this")
-        }
+    }
+}
+
+/// Takes no configuration.
+struct Stubborn;
+
+impl Steward for Stubborn {
+    fn reload(&self, _: ReloadMode) -> Result<Reloaded, ReloadError> {
+        Err(ReloadError::Busy)
     }
 }
 
