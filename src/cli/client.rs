@@ -58,6 +58,20 @@ pub(super) async fn inspect(config: &Config, user: &str) -> anyhow::Result<Optio
     }
 }
 
+/// Asks the admin listener for a page of JSON, one object a line.
+pub(super) async fn lines(config: &Config, path: &str) -> anyhow::Result<Vec<Value>> {
+    let request = authorized(config, Request::get(path)).body(Full::default())?;
+    let (status, body) = ask_admin(config, request, PATIENCE).await?;
+    if status != 200 {
+        bail!(
+            "the admin listener says {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+    }
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(json).collect()
+}
+
 /// Posts a command to the admin listener. Gives the HTTP status and the answer's JSON.
 pub(super) async fn command(
     config: &Config,

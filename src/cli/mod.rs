@@ -1,6 +1,7 @@
 //! What a person types. Each command prints what it was asked for to standard output, and what went wrong to standard
 //! error.
 
+mod callbacks;
 mod check;
 mod client;
 mod connect;
@@ -75,6 +76,9 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Shows how callbacks stand, and deals with those that were given up.
+    #[command(subcommand)]
+    Callbacks(callbacks::Command),
     /// Looks whether the gateway could run here, and says what to do if not.
     Check,
 }
@@ -177,6 +181,7 @@ fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
             };
             on_a_runtime(reload::reload(config, how))
         }
+        Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
         Command::Check => check::check(config),
     }
 }

@@ -287,9 +287,11 @@ mod tests {
         /// What the shards were told since the last look.
         fn told(&self) -> Vec<(u16, Arc<Settings>)> {
             let letters = std::mem::take(&mut *self.letters.lock().unwrap());
-            let settings = letters.into_iter().map(|(shard, letter)| match letter {
-                ToShard::Settings(settings) => (shard.0, settings),
-                other => panic!("not settings: {other:?}"),
+            let settings = letters.into_iter().map(|(shard, letter)| {
+                let ToShard::Settings(settings) = letter else {
+                    panic!("not settings: {letter:?}");
+                };
+                (shard.0, settings)
             });
             settings.collect()
         }

@@ -135,6 +135,7 @@ impl<R: Running> Node<R> {
             counters: shards.counters(),
             held,
             archive: None,
+            callbacks: None,
             steward: Arc::clone(&steward) as Arc<dyn http::Steward>,
         };
         let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;

@@ -9,9 +9,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::callbacks::Deed;
 use super::gate::NoAnswer;
 use super::openim::BodyFault;
-use super::{Desk, commands, guard, history, inspect, metrics, server};
+use super::{Desk, callbacks, commands, guard, history, inspect, metrics, server};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -54,6 +55,10 @@ enum Page<'a> {
     ChangesOf(&'a str),
     Kick,
     Reload,
+    Callbacks,
+    Dead,
+    Replay,
+    Drop,
 }
 
 impl<'a> Page<'a> {
@@ -66,6 +71,10 @@ impl<'a> Page<'a> {
             "/v1/users" => Self::Users,
             "/v1/kick" => Self::Kick,
             "/v1/reload" => Self::Reload,
+            "/v1/callbacks" => Self::Callbacks,
+            "/v1/callbacks/dead" => Self::Dead,
+            "/v1/callbacks/replay" => Self::Replay,
+            "/v1/callbacks/drop" => Self::Drop,
             path => {
                 let name = path.strip_prefix("/v1/users/")?;
                 match name.strip_suffix("/changes") {
@@ -85,8 +94,10 @@ impl<'a> Page<'a> {
             | Self::Changes
             | Self::Users
             | Self::User(_)
-            | Self::ChangesOf(_) => Method::GET,
-            Self::Kick | Self::Reload => Method::POST,
+            | Self::ChangesOf(_)
+            | Self::Callbacks
+            | Self::Dead => Method::GET,
+            Self::Kick | Self::Reload | Self::Replay | Self::Drop => Method::POST,
         }
     }
 }
@@ -127,6 +138,10 @@ async fn route(desk: &Desk, head: &Parts, body: Incoming) -> Answer {
         Page::ChangesOf(name) => history::changes_of(desk, name, query).await,
         Page::Kick => commands::kick(desk, &read(desk, body).await?).await,
         Page::Reload => commands::reload(desk, &read(desk, body).await?).await,
+        Page::Callbacks => callbacks::standing(desk).await,
+        Page::Dead => callbacks::dead(desk, query).await,
+        Page::Replay => callbacks::deal(desk, Deed::Replay, &read(desk, body).await?).await,
+        Page::Drop => callbacks::deal(desk, Deed::Forget, &read(desk, body).await?).await,
     }
 }
 

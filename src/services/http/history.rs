@@ -7,16 +7,15 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
 use tokio::sync::watch;
 
 use super::admin::{Answer, Refusal, response};
-use super::inspect::{read_user, time};
+use super::inspect::read_user;
 use super::library::Archived;
+use super::lines::{ChangeLine, UserLine, bytes_of};
 use super::{Desk, cursor, server, url};
-use crate::base::ids::{ChangeNumber, DeviceId, UserId};
-use crate::logic::record::{Change, ChangeKind, DeviceRecord, RecordedChange, Status, UserRecord};
-use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+use crate::base::ids::{ChangeNumber, UserId};
+use crate::services::registry::archive::{Archive, Position, ReadError};
 
 /// The content type of JSON, one object a line.
 const LINES: &str = "application/x-ndjson";
@@ -39,9 +38,9 @@ const WAIT_S_MAX: u64 = 55;
 const GATHER: Duration = Duration::from_millis(10);
 
 /// A page as it goes out: its lines, and what to send as `after` for the next.
-struct Lines {
-    bytes: Vec<u8>,
-    next: Option<String>,
+pub(super) struct Lines {
+    pub(super) bytes: Vec<u8>,
+    pub(super) next: Option<String>,
 }
 
 /// All users' changes in commit order. Waits for some if there are none.
@@ -50,10 +49,7 @@ pub(super) async fn changes(desk: &Desk, query: &str) -> Answer {
     let store = archived.archive.store_id();
     let after = match parameter(query, "after")? {
         None => Start::Oldest,
-        Some(word) => {
-            let position = cursor::read(store, &word);
-            Start::Behind(position.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?)
-        }
+        Some(word) => Start::Behind(place(store, &word)?),
     };
     let lines_max = lines_max(query)?;
     let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
@@ -75,6 +71,11 @@ pub(super) async fn changes(desk: &Desk, query: &str) -> Answer {
             () = server::until(desk.stopped.clone()) => return Ok(lines(page)),
         }
     }
+}
+
+/// The place that a cursor stands for.
+pub(super) fn place(store: u64, word: &str) -> Result<Position, Refusal> {
+    cursor::read(store, word).map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
 }
 
 async fn come(news: &mut watch::Receiver<Position>) {
@@ -168,13 +169,15 @@ pub(super) async fn users(desk: &Desk, query: &str) -> Answer {
     Ok(response)
 }
 
-fn archived(desk: &Desk) -> Result<&Archived, Refusal> {
+/// What there is to read.
+pub(super) fn archived(desk: &Desk) -> Result<&Archived, Refusal> {
     let text = "the registry keeps no changes: set registry.store = \"embedded\"";
     let none = || Refusal::new(StatusCode::NOT_IMPLEMENTED, text);
     desk.library.archived().ok_or_else(none)
 }
 
-fn unread(store: u64, error: ReadError) -> Refusal {
+/// What is said when it cannot be read.
+pub(super) fn unread(store: u64, error: ReadError) -> Refusal {
     match error {
         ReadError::Pruned(oldest) => {
             let text = "the changes behind this cursor are not kept any more: begin with the list of users, /v1/users, or with the oldest";
@@ -184,7 +187,8 @@ fn unread(store: u64, error: ReadError) -> Refusal {
     }
 }
 
-fn parameter(query: &str, name: &str) -> Result<Option<String>, Refusal> {
+/// A parameter of the query.
+pub(super) fn parameter(query: &str, name: &str) -> Result<Option<String>, Refusal> {
     let value = url::parameter(query, name).map(|value| value.map(std::borrow::Cow::into_owned));
     value.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{name} cannot be decoded")))
 }
@@ -203,7 +207,8 @@ pub(super) fn lines_max(query: &str) -> Result<usize, Refusal> {
     wanted.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, text))
 }
 
-fn lines(page: Lines) -> Response<Full<Bytes>> {
+/// A page as an answer.
+pub(super) fn lines(page: Lines) -> Response<Full<Bytes>> {
     let mut response = response(StatusCode::OK, LINES, page.bytes);
     if let Some(next) = page.next {
         put(&mut response, NEXT, &next);
@@ -214,147 +219,4 @@ fn lines(page: Lines) -> Response<Full<Bytes>> {
 fn put(response: &mut Response<Full<Bytes>>, name: HeaderName, value: &str) {
     let value = HeaderValue::from_str(value).expect("cursors, numbers and encoded UserIDs are plain text");
     response.headers_mut().insert(name, value);
-}
-
-fn bytes_of<T: Serialize>(lines: impl Iterator<Item = T>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut bytes, &line).expect("a vector takes every line");
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// A change as a line.
-#[derive(Serialize)]
-struct ChangeLine<'a> {
-    cursor: String,
-    user: &'a str,
-    change: u64,
-    at: String,
-    kind: &'static str,
-    device: DeviceName,
-    session: u64,
-    address: Option<String>,
-    forced_off: Vec<DeviceStatus>,
-    callback: Option<CallbackLine>,
-}
-
-#[derive(Serialize)]
-struct DeviceName {
-    platform: &'static str,
-    /// A string: many readers of JSON keep only 53 bits of a number.
-    instance: String,
-}
-
-#[derive(Serialize)]
-struct DeviceStatus {
-    #[serde(flatten)]
-    device: DeviceName,
-    status: &'static str,
-}
-
-#[derive(Serialize)]
-struct CallbackLine {
-    previous: u64,
-}
-
-impl<'a> ChangeLine<'a> {
-    fn new(store: u64, placed: &'a Placed) -> Self {
-        let RecordedChange {
-            user,
-            change,
-            session,
-            previous,
-        } = &placed.recorded;
-        Self {
-            cursor: cursor::write(store, placed.position),
-            user: user.as_str(),
-            change: change.number.0,
-            at: time(change.at),
-            kind: kind(change),
-            device: DeviceName::new(change.device),
-            session: session.0,
-            address: change.address.map(|address| address.to_canonical().to_string()),
-            forced_off: forced_off(change).iter().map(DeviceStatus::new).collect(),
-            callback: previous.map(|previous| CallbackLine { previous: previous.0 }),
-        }
-    }
-}
-
-fn kind(change: &Change) -> &'static str {
-    match change.kind {
-        ChangeKind::Login { .. } => "login",
-        ChangeKind::Logout => "logout",
-        ChangeKind::LinkEnd => "link-end",
-        ChangeKind::TimeOut => "time-out",
-        ChangeKind::Expiry => "expiry",
-        ChangeKind::Kick => "kick",
-        ChangeKind::Deletion => "deletion",
-    }
-}
-
-fn forced_off(change: &Change) -> &[(DeviceId, Status)] {
-    match &change.kind {
-        ChangeKind::Login { forced_off, .. } => forced_off,
-        ChangeKind::Logout
-        | ChangeKind::LinkEnd
-        | ChangeKind::TimeOut
-        | ChangeKind::Expiry
-        | ChangeKind::Kick
-        | ChangeKind::Deletion => &[],
-    }
-}
-
-impl DeviceName {
-    fn new(device: DeviceId) -> Self {
-        Self {
-            platform: device.platform.name(),
-            instance: device.instance.to_string(),
-        }
-    }
-}
-
-impl DeviceStatus {
-    fn new((device, status): &(DeviceId, Status)) -> Self {
-        Self {
-            device: DeviceName::new(*device),
-            status: status.name(),
-        }
-    }
-}
-
-/// A user as a line.
-#[derive(Serialize)]
-struct UserLine<'a> {
-    user: &'a str,
-    status: &'static str,
-    change: u64,
-    devices: Vec<DeviceLine>,
-}
-
-#[derive(Serialize)]
-struct DeviceLine {
-    #[serde(flatten)]
-    device: DeviceStatus,
-    session: u64,
-    login_at: String,
-    since: String,
-}
-
-impl<'a> UserLine<'a> {
-    fn new(user: &'a UserId, record: &UserRecord) -> Self {
-        let device = |known: &DeviceRecord| DeviceLine {
-            device: DeviceStatus::new(&(known.device, known.status)),
-            session: known.session.0,
-            login_at: time(known.login_at),
-            since: time(known.since),
-        };
-        Self {
-            user: user.as_str(),
-            status: record.status().name(),
-            change: record.change.0,
-            devices: record.devices.iter().map(device).collect(),
-        }
-    }
 }

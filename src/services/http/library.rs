@@ -49,12 +49,20 @@ impl Library {
         archived: &Archived,
         read: impl FnOnce(&dyn Archive) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
+        let archive = Arc::clone(&archived.archive);
+        self.work(move || read(&*archive)).await
+    }
+
+    /// Does something else with the registry's store, as one of the readers.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let place = Arc::clone(&self.readers).acquire_owned().await;
         let place = place.expect("the readers are never closed");
-        let archive = Arc::clone(&archived.archive);
         let done = off_the_thread(move || {
             let _place = place;
-            read(&*archive)
+            work()
         });
         done.await.unwrap_or_else(|| {
             Err(ReadError::Store(

@@ -6,6 +6,7 @@ pub mod url;
 
 mod accounts;
 mod admin;
+mod callbacks;
 mod codes;
 mod commands;
 mod cursor;
@@ -14,6 +15,7 @@ mod guard;
 mod history;
 mod inspect;
 mod library;
+mod lines;
 mod metrics;
 mod openim;
 mod query;
@@ -43,6 +45,7 @@ use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::registry::HeldBytes;
+pub use callbacks::{CallbackStanding, DeadLetters, Which};
 use gate::{Gate, Ways};
 pub use library::Archived;
 use library::Library;
@@ -138,6 +141,8 @@ pub struct Doors {
     pub held: HeldBytes,
     /// What can be read beside the letters; `None` if the registry keeps no changes.
     pub archive: Option<Archived>,
+    /// The callbacks that were given up; `None` if there is nobody who sends any.
+    pub callbacks: Option<Arc<dyn DeadLetters>>,
     /// Who takes a changed configuration.
     pub steward: Arc<dyn Steward>,
 }
@@ -258,6 +263,7 @@ impl Front {
                     counters: doors.counters,
                     held: doors.held,
                     library: Library::new(doors.archive),
+                    callbacks: doors.callbacks,
                     steward: doors.steward,
                     reloads: Arc::new(Semaphore::new(1)),
                     clock: RefCell::new(clock),
@@ -299,6 +305,7 @@ struct Desk {
     counters: CountersView,
     held: HeldBytes,
     library: Library,
+    callbacks: Option<Arc<dyn DeadLetters>>,
     steward: Arc<dyn Steward>,
     /// One at a time, as each may read the whole archive.
     reloads: Arc<Semaphore>,

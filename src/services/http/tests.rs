@@ -1,6 +1,7 @@
 //! The front as clients meet it: plain HTTP over loopback, with shards that a test makes up.
 
 mod accounts;
+mod callbacks;
 mod commands;
 mod history;
 
@@ -67,14 +68,13 @@ impl World {
         settings: Settings,
         script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
     ) -> Self {
-        Self::with(settings, script, None, Arc::new(Stubborn))
+        Self::with(settings, script, Others::default())
     }
 
     fn with(
         settings: Settings,
         script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
-        archive: Option<Archived>,
-        steward: Arc<dyn Steward>,
+        others: Others,
     ) -> Self {
         let script: Script = Box::new(script);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -98,8 +98,9 @@ impl World {
                 existing.send(registry(letter));
             }),
             held: HeldBytes::default(),
-            archive,
-            steward,
+            archive: others.archive,
+            callbacks: others.callbacks,
+            steward: others.steward,
             counters: CountersView {
                 names: Counters::NAMES.to_vec(),
                 values: Box::new(move || {
@@ -260,6 +261,23 @@ fn registry(letter: ToRegistry) -> ToFront {
         }
         ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
             panic!("the front does not send this")
+        }
+    }
+}
+
+/// Whom the front asks besides the shards and the registry.
+struct Others {
+    archive: Option<Archived>,
+    callbacks: Option<Arc<dyn DeadLetters>>,
+    steward: Arc<dyn Steward>,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self {
+            archive: None,
+            callbacks: None,
+            steward: Arc::new(Stubborn),
         }
     }
 }

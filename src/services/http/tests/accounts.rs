@@ -18,9 +18,11 @@ fn check(world: &World, command: &str, body: &Value, code: u32) -> Value {
 
 fn imported(world: &World) -> Vec<String> {
     let letters = std::mem::take(&mut *world.asked.lock().unwrap());
-    let users = letters.into_iter().flat_map(|letter| match letter {
-        ToRegistry::Accounts(_, AccountsAsk::Import, users) => users,
-        other => panic!("not an import: {other:?}"),
+    let users = letters.into_iter().flat_map(|letter| {
+        let ToRegistry::Accounts(_, AccountsAsk::Import, users) = letter else {
+            panic!("not an import: {letter:?}");
+        };
+        users
     });
     users.map(|user| user.as_str().to_owned()).collect()
 }

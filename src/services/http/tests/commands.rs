@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::ids::{InstanceId, RequestId};
 
-fn post(world: &World, path: &str, body: &str) -> (u16, Value) {
+pub(super) fn post(world: &World, path: &str, body: &str) -> (u16, Value) {
     let (status, body) = http(
         world.admin,
         "POST",
@@ -53,7 +53,12 @@ fn one_device_is_kicked() {
 fn what_does_something_is_posted_as_json() {
     let world = World::new(settings(), shards);
     let json = "Content-Type: application/json\r\n";
-    for path in ["/v1/kick", "/v1/reload"] {
+    for path in [
+        "/v1/kick",
+        "/v1/reload",
+        "/v1/callbacks/replay",
+        "/v1/callbacks/drop",
+    ] {
         assert_eq!(world.get(path, "").0, 405);
         for headers in [
             "",
@@ -64,7 +69,14 @@ fn what_does_something_is_posted_as_json() {
         }
         assert_eq!(http(world.admin, "PUT", path, json, "{}").0, 405);
     }
-    for path in ["/v1/changes", "/v1/users", "/v1/users/a", "/metrics"] {
+    for path in [
+        "/v1/changes",
+        "/v1/users",
+        "/v1/users/a",
+        "/v1/callbacks",
+        "/v1/callbacks/dead",
+        "/metrics",
+    ] {
         assert_eq!(http(world.admin, "POST", path, json, "{}").0, 405);
     }
     assert!(world.letters.lock().unwrap().is_empty());
@@ -86,7 +98,14 @@ fn check_reload(
     status: u16,
     expected: &Value,
 ) {
-    let world = World::with(settings(), shards, None, Arc::new(Obedient(mode, outcome)));
+    let world = World::with(
+        settings(),
+        shards,
+        Others {
+            steward: Arc::new(Obedient(mode, outcome)),
+            ..Others::default()
+        },
+    );
     assert_eq!(
         post(&world, "/v1/reload", body),
         (status, expected.clone()),

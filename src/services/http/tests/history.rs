@@ -5,7 +5,7 @@ use crate::base::ids::InstanceId;
 use crate::logic::record::{Change, ChangeKind, DeviceRecord, RecordedChange, UserRecord};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 
-const STORE: u64 = 7;
+pub(super) const STORE: u64 = 7;
 
 /// Keeps changes behind a place, and the users that a test put there.
 #[derive(Default)]
@@ -86,20 +86,29 @@ impl Archive for Shelf {
     }
 }
 
-struct Library {
-    world: World,
+pub(super) struct Library {
+    pub(super) world: World,
     shelf: Arc<Shelf>,
     news: watch::Sender<Position>,
 }
 
 fn library() -> Library {
+    library_with(None)
+}
+
+pub(super) fn library_with(callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     let shelf = Arc::new(Shelf::default());
     let (news, following) = watch::channel(Position(0));
     let archived = Archived {
         archive: Arc::clone(&shelf) as Arc<dyn Archive>,
         news: following,
     };
-    let world = World::with(settings(), shards, Some(archived), Arc::new(Stubborn));
+    let others = Others {
+        archive: Some(archived),
+        callbacks,
+        ..Others::default()
+    };
+    let world = World::with(settings(), shards, others);
     Library { world, shelf, news }
 }
 
@@ -136,7 +145,7 @@ impl Library {
     }
 
     /// A page, and what its headers say.
-    fn page(&self, path: &str) -> Page {
+    pub(super) fn page(&self, path: &str) -> Page {
         let mut stream = TcpStream::connect(self.world.admin).unwrap();
         write!(
             stream,
@@ -163,10 +172,10 @@ impl Library {
     }
 }
 
-struct Page {
-    status: u16,
-    lines: Vec<Value>,
-    next: Option<String>,
+pub(super) struct Page {
+    pub(super) status: u16,
+    pub(super) lines: Vec<Value>,
+    pub(super) next: Option<String>,
     stream: Option<String>,
 }
 
@@ -376,7 +385,13 @@ fn the_list_names_where_the_stream_goes_on() {
 #[test]
 fn a_registry_that_keeps_nothing_says_so() {
     let world = World::new(settings(), shards);
-    for path in ["/v1/changes", "/v1/users", "/v1/users/alice/changes"] {
+    for path in [
+        "/v1/changes",
+        "/v1/users",
+        "/v1/users/alice/changes",
+        "/v1/callbacks",
+        "/v1/callbacks/dead",
+    ] {
         assert_eq!(world.get(path, "").0, 501, "{path}");
     }
 }
