@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, SessionId, ShardId, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
-use crate::logic::record::{Commit, Status, UserRecord};
+use crate::logic::record::{Commit, DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
 
 /// A shard's name for one of its users while something of that user is with the registry.
@@ -117,6 +117,21 @@ pub enum Standing {
     UnknownAccount,
     /// The registry could not be asked.
     Unavailable,
+}
+
+impl Standing {
+    /// What a record says.
+    #[must_use]
+    pub fn of_record(record: &UserRecord) -> Self {
+        let status = |known: &DeviceRecord| DeviceStatus {
+            device: known.device,
+            status: known.status,
+        };
+        Self::Known {
+            change: record.change,
+            devices: record.devices.iter().map(status).collect(),
+        }
+    }
 }
 
 /// One device in the answer to a query.

@@ -116,7 +116,7 @@ impl<R: Running> Node<R> {
             admin: listen(&config.admin).context("admin.listen")?,
         };
         let store = Memory::default();
-        let held = store.held();
+        let vitals = store.vitals();
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let shards = shards.start(clock.clone(), registry.door(), front_door)?;
         let serving = Serving::default();
@@ -133,7 +133,7 @@ impl<R: Running> Node<R> {
             shard: boxed(&door),
             registry: asking(registry.door()),
             counters: shards.counters(),
-            held,
+            vitals,
             archive: None,
             callbacks: None,
             steward: Arc::clone(&steward) as Arc<dyn http::Steward>,

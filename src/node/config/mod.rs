@@ -19,6 +19,7 @@ use crate::logic::record::Callbacks;
 use crate::logic::settings::Settings;
 use crate::services::http::Token;
 use crate::services::registry::Trouble;
+use crate::services::registry::embedded::Durability;
 use layers::Values;
 pub use layers::{Problem, Sources};
 use reader::Reader;
@@ -78,7 +79,7 @@ pub struct Registry {
     /// When a change counts as recorded.
     pub durability: Durability,
     /// Memory that a store on disk may take.
-    pub memory_bytes_max: usize,
+    pub memory_bytes_max: u64,
     /// How long changes can be read.
     pub changes_kept: Duration,
 }
@@ -90,15 +91,6 @@ pub enum StoreKind {
     Embedded,
     /// Gone with the process.
     Memory,
-}
-
-/// When a change counts as recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// When it is on disk.
-    Commit,
-    /// When its place in the order is sure; on disk within 100 ms.
-    Relaxed,
 }
 
 /// How the app's backend is told of changes.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use toml::Value;
 
 use super::layers::Values;
-use super::{Callback, DEVELOPMENT_SECRET, Durability, Registry, StoreKind, kind};
+use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
 use crate::base::ids::{Platform, UserId};
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose};
 use crate::logic::usersig::Key;
 use crate::services::http::Token;
+use crate::services::registry::embedded::Durability;
 
 /// Takes values out in the types that the table promises.
 pub(super) struct Reader<'a>(pub(super) &'a Values);
@@ -142,7 +143,7 @@ impl<'a> Reader<'a> {
                 "relaxed" => Durability::Relaxed,
                 _ => Durability::Commit,
             },
-            memory_bytes_max: self.small("registry.memory_bytes_max"),
+            memory_bytes_max: self.number("registry.memory_bytes_max"),
             changes_kept: Duration::from_secs(self.number("changes.keep_days") * 86_400),
         }
     }

@@ -191,6 +191,9 @@ fn readiness(desk: &Desk) -> Response<Full<Bytes>> {
             TEXT,
             "the gateway is starting or stopping\n",
         )
+    } else if let Some(since) = desk.vitals.failing_since() {
+        let text = format!("the registry can record nothing since {}\n", inspect::time(since));
+        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
     } else if retrying > 0 {
         let text = format!("the registry cannot take the changes of {retrying} users\n");
         response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)

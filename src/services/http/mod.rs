@@ -44,7 +44,7 @@ use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
-use crate::services::registry::HeldBytes;
+use crate::services::registry::Vitals;
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
 use gate::{Gate, Ways};
 pub use library::Archived;
@@ -137,8 +137,8 @@ pub struct Doors {
     pub registry: Box<dyn Fn(ToRegistry) + Send>,
     /// What the shards count.
     pub counters: CountersView,
-    /// How much memory the registry's records take.
-    pub held: HeldBytes,
+    /// How the registry is.
+    pub vitals: Vitals,
     /// What can be read beside the letters; `None` if the registry keeps no changes.
     pub archive: Option<Archived>,
     /// The callbacks that were given up; `None` if there is nobody who sends any.
@@ -261,7 +261,7 @@ impl Front {
                 let desk = Rc::new(Desk {
                     gate: Gate::new(shards, limits, ways),
                     counters: doors.counters,
-                    held: doors.held,
+                    vitals: doors.vitals,
                     library: Library::new(doors.archive),
                     callbacks: doors.callbacks,
                     steward: doors.steward,
@@ -303,7 +303,7 @@ struct Desk {
     limits: Limits,
     gate: Gate,
     counters: CountersView,
-    held: HeldBytes,
+    vitals: Vitals,
     library: Library,
     callbacks: Option<Arc<dyn DeadLetters>>,
     steward: Arc<dyn Steward>,

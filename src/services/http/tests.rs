@@ -97,7 +97,7 @@ impl World {
                 asked_here.lock().unwrap().push(letter.clone());
                 existing.send(registry(letter));
             }),
-            held: HeldBytes::default(),
+            vitals: Vitals::default(),
             archive: others.archive,
             callbacks: others.callbacks,
             steward: others.steward,

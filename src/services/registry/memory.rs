@@ -2,12 +2,10 @@
 
 use hashbrown::HashMap;
 
-use super::{Answer, ENDED_KEPT, HeldBytes, Store};
+use super::{Answer, ENDED_KEPT, Store, Vitals};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{
-    AccountsAsk, DeviceStatus, DeviceStatuses, Standing, ToFront, ToRegistry, ToShard, UserStatus,
-};
+use crate::logic::letter::{AccountsAsk, Standing, ToFront, ToRegistry, ToShard, UserStatus};
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
 
 /// The records of all accounts since the start.
@@ -16,21 +14,22 @@ pub struct Memory {
     records: HashMap<UserId, UserRecord>,
     /// Bytes of the lists that the records own.
     lists_bytes: usize,
-    held: HeldBytes,
+    vitals: Vitals,
 }
 
 impl Store for Memory {
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
         answers.extend(batch.drain(..).map(|letter| self.answer(now, letter)));
-        self.held.set(self.records.allocation_size() + self.lists_bytes);
+        self.vitals
+            .set_memory((self.records.allocation_size() + self.lists_bytes) as u64);
     }
 }
 
 impl Memory {
-    /// What [`Memory`] says of its size, while it works.
+    /// How it is, while it works.
     #[must_use]
-    pub fn held(&self) -> HeldBytes {
-        self.held.clone()
+    pub fn vitals(&self) -> Vitals {
+        self.vitals.clone()
     }
 
     fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> Answer {
@@ -97,22 +96,9 @@ impl Memory {
         let record = self.records.get(&user.user).filter(|record| record.registered);
         user.standing = match record {
             None => Standing::UnknownAccount,
-            Some(record) => Standing::Known {
-                change: record.change,
-                devices: device_statuses(record),
-            },
+            Some(record) => Standing::of_record(record),
         };
     }
-}
-
-fn device_statuses(record: &UserRecord) -> DeviceStatuses {
-    let devices = record.devices.iter();
-    devices
-        .map(|known| DeviceStatus {
-            device: known.device,
-            status: known.status,
-        })
-        .collect()
 }
 
 fn forget_old_ends(record: &mut UserRecord, now: Timestamp) {
@@ -132,7 +118,7 @@ fn lists_bytes(record: &UserRecord) -> usize {
 mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
-    use crate::logic::letter::UserKey;
+    use crate::logic::letter::{DeviceStatus, DeviceStatuses, UserKey};
     use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 
     const DAY_MS: u64 = 86_400_000;

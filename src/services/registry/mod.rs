@@ -2,16 +2,17 @@
 //! the answers of a batch out together. Never decides anything: what it records was decided by a shard.
 
 pub mod archive;
+pub mod embedded;
 pub mod memory;
 pub mod outbox;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::base::ids::ShardId;
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
@@ -21,6 +22,9 @@ use crate::logic::letter::{RegistryError, Standing, ToFront, ToRegistry, ToShard
 /// Letters worked off before their answers go out. Large enough that one durable write serves many changes, small
 /// enough that the first of them does not wait long.
 pub const BATCH_LETTERS_MAX: usize = 1_024;
+
+/// How often a store may do what nobody asks for.
+pub const REST_MS: u64 = 100;
 
 /// How long the end of a user's session stays on record: as long as a device may stay PushOnline, 7 days
 /// (presence-rules, "Login and resume").
@@ -54,22 +58,71 @@ pub trait Store: Send {
     /// Works off a batch at `now`, and appends one answer for each letter, in their order. What was recorded is
     /// durable, as far as the store promises, when this returns.
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>);
-}
 
-/// How much memory the records take, for everyone.
-#[derive(Debug, Clone, Default)]
-pub struct HeldBytes(Arc<AtomicUsize>);
-
-impl HeldBytes {
-    /// Bytes asked of the allocator for the records, after the last batch.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    /// Whether [`Store::rest`] has anything to do.
+    fn rests(&self) -> bool {
+        false
     }
 
-    /// What a store says of itself.
-    fn set(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
+    /// Does what is not asked for by anyone: called about every [`REST_MS`].
+    fn rest(&mut self, _now: Timestamp) {}
+
+    /// Makes everything durable, before the process ends.
+    fn close(&mut self, _now: Timestamp) {}
+}
+
+/// How the registry is, for everyone.
+#[derive(Debug, Clone, Default)]
+pub struct Vitals(Arc<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    memory_bytes: AtomicU64,
+    commits: AtomicU64,
+    batches: AtomicU64,
+    /// 0 while it can write; else since when it cannot, in Unix milliseconds.
+    failing_since: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Vitals {
+    /// Bytes that the records, or a store's caches, take in memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Since when nothing can be recorded, if that is so.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        let since = self.0.failing_since.load(Ordering::Relaxed);
+        (since != 0).then_some(Timestamp(since))
+    }
+
+    /// Commits that were recorded, batches that they were written in, and how often the store failed.
+    #[must_use]
+    pub fn counts(&self) -> [u64; 3] {
+        let numbers = &self.0;
+        [&numbers.commits, &numbers.batches, &numbers.failures].map(|number| number.load(Ordering::Relaxed))
+    }
+
+    fn set_memory(&self, bytes: u64) {
+        self.0.memory_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn wrote(&self, commits: u64) {
+        self.0.commits.fetch_add(commits, Ordering::Relaxed);
+        self.0.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says whether this is news.
+    fn fail(&self, now: Timestamp) -> bool {
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
+        self.0.failing_since.fetch_max(now.0.max(1), Ordering::Relaxed) == 0
+    }
+
+    fn recover(&self) {
+        self.0.failing_since.store(0, Ordering::Relaxed);
     }
 }
 
@@ -154,8 +207,21 @@ struct Desk<S> {
 impl<S: Store> Desk<S> {
     fn run(mut self, inbox: &Receiver<ToRegistry>) {
         let (mut batch, mut answers) = (Vec::new(), Vec::new());
-        while let Ok(first) = inbox.recv() {
-            batch.push(first);
+        let mut rested_at = self.clock.now().instant;
+        loop {
+            match self.next(inbox) {
+                Ok(first) => batch.push(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.store.close(self.clock.now().wall),
+            }
+            let now = self.clock.now();
+            if self.store.rests() && now.instant.since(rested_at) >= Duration::from_millis(REST_MS) {
+                rested_at = now.instant;
+                self.store.rest(now.wall);
+            }
+            if batch.is_empty() {
+                continue;
+            }
             batch.extend(inbox.try_iter().take(BATCH_LETTERS_MAX - 1));
             self.trouble.meddle(&mut batch, &mut answers);
             self.store
@@ -163,6 +229,14 @@ impl<S: Store> Desk<S> {
             for answer in answers.drain(..) {
                 self.deliver(answer);
             }
+        }
+    }
+
+    fn next(&self, inbox: &Receiver<ToRegistry>) -> Result<ToRegistry, RecvTimeoutError> {
+        if self.store.rests() {
+            inbox.recv_timeout(Duration::from_millis(REST_MS))
+        } else {
+            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         }
     }
 

@@ -1,0 +1,472 @@
+//! The durable registry: records, changes and the callback outbox in one embedded store ([fjall], a log-structured merge
+//! tree with one journal). All changes of a batch are one write, made durable before any of their answers leaves, or,
+//! if the operator prefers, within [`SYNC_WITHIN_MS`].
+//!
+//! # When a write fails
+//! Everything of the batch is refused, and what was decided is tried again by whoever decided it. Whether a refused batch
+//! reached the disk nobody knows, and the database takes no more writes. So the store is closed and opened again, at most
+//! once in [`REOPEN_AFTER_MS`], and first of all every record that the refused batch touched is put back to what it was:
+//! what was refused did not happen. Only if the process dies in between can a refused change turn out to be on record; it
+//! is then a change like any other, as if the process had died before it could answer.
+//!
+//! [fjall]: https://docs.rs/fjall
+
+mod codec;
+mod outbox;
+mod reading;
+mod store;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod trouble;
+
+use std::sync::Arc;
+
+use fjall::{OwnedWriteBatch, PersistMode};
+use hashbrown::HashMap;
+use tokio::sync::watch;
+
+use super::archive::{Position, ReadError};
+use super::{Answer, ENDED_KEPT, REST_MS, Store, Vitals, refusal};
+use crate::base::ids::UserId;
+use crate::base::time::{Timestamp, millis};
+use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::record::{Callbacks, Commit, UserRecord};
+use codec::{Known, Link};
+pub use reading::Reading;
+use store::{Files, PRUNED_KEY, key};
+pub use store::{OpenError, Place};
+
+/// How long a change that was answered may not be durable with [`Durability::Relaxed`].
+pub const SYNC_WITHIN_MS: u64 = REST_MS;
+
+/// How long the store waits after a failed write before it opens its files again.
+const REOPEN_AFTER_MS: u64 = 500;
+
+/// Changes that are pruned at once, so that no commit waits for it.
+const PRUNED_AT_ONCE: usize = 1_000;
+
+/// When an answered change is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the answer leaves.
+    Commit,
+    /// Within [`SYNC_WITHIN_MS`]. A crash of the process alone loses nothing.
+    Relaxed,
+}
+
+/// What an embedded store goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// When an answered change is durable.
+    pub durability: Durability,
+    /// Which changes owe a callback.
+    pub callbacks: Callbacks,
+    /// How long changes are kept, in milliseconds.
+    pub changes_kept_ms: u64,
+}
+
+/// The registry's own side of an embedded store: the only writer of records and changes.
+#[derive(Debug)]
+pub struct Embedded {
+    rules: Rules,
+    reading: Arc<Reading>,
+    vitals: Vitals,
+    /// The place of the last change that was written.
+    last: Position,
+    /// What a refused batch may have left behind.
+    unsure: Option<Unsure>,
+    /// With [`Durability::Relaxed`]: something was written since the last sync.
+    unsynced: bool,
+}
+
+/// A batch whose fate is unknown.
+#[derive(Debug)]
+struct Unsure {
+    failed_at: Timestamp,
+    /// The last place before it.
+    last: Position,
+    /// The last place of the batch.
+    end: Position,
+    /// What was on record of everyone whom it touched.
+    before: HashMap<UserId, Option<Known>>,
+}
+
+/// A batch that is being put together.
+#[derive(Debug, Default)]
+struct Draft {
+    users: HashMap<UserId, Known>,
+    before: HashMap<UserId, Option<Known>>,
+    changes: Vec<Link>,
+    commits: u64,
+}
+
+impl Embedded {
+    /// Opens a store, or makes one.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and changes nothing.
+    pub fn open(place: Place, rules: Rules) -> Result<Self, OpenError> {
+        let files = Files::open(&place)?;
+        let path = place.path.clone();
+        let unreadable = |error: ReadError| OpenError::Unreadable {
+            path: path.clone(),
+            text: error.to_string(),
+        };
+        let last = files.last().map_err(unreadable)?;
+        let reading = Reading::new(place, files, last).map_err(unreadable)?;
+        Ok(Self {
+            rules,
+            reading: Arc::new(reading),
+            vitals: Vitals::default(),
+            last,
+            unsure: None,
+            unsynced: false,
+        })
+    }
+
+    /// The reading side, for any thread that may block.
+    #[must_use]
+    pub fn reading(&self) -> Arc<Reading> {
+        Arc::clone(&self.reading)
+    }
+
+    /// Tells the place of the last durable change whenever there is a new one.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Position> {
+        self.reading.news.subscribe()
+    }
+
+    /// How the store is.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        self.vitals.clone()
+    }
+
+    /// The record as the batch in the making has it, and noted as it is on disk.
+    fn open_record<'a>(&self, draft: &'a mut Draft, user: UserId) -> Result<&'a mut Known, ReadError> {
+        if !draft.users.contains_key(&user) {
+            let known = self.reading.with(|files| files.user(&user))?;
+            draft.before.insert(user, known.clone());
+            draft.users.insert(user, known.unwrap_or_default());
+        }
+        Ok(draft.users.get_mut(&user).expect("it was just put there"))
+    }
+
+    /// Takes a commit into the batch.
+    ///
+    /// # Panics
+    /// If it does not follow what is on record: a shard decided it against a state that never was.
+    fn draft_commit(&self, draft: &mut Draft, now: Timestamp, commit: Commit) -> Result<(), ReadError> {
+        let mut last = Position(self.last.0 + draft.changes.len() as u64);
+        let known = self.open_record(draft, commit.user)?;
+        let recorded = known.record.record(commit, self.rules.callbacks);
+        forget_old_ends(&mut known.record, now);
+        let mut links = Vec::with_capacity(recorded.len());
+        for recorded in recorded {
+            last.0 += 1;
+            let before = std::mem::replace(&mut known.last, last);
+            links.push(Link { recorded, before });
+        }
+        draft.changes.extend(links);
+        draft.commits += 1;
+        Ok(())
+    }
+
+    fn draft_import(&self, draft: &mut Draft, users: &[UserId]) -> Result<Vec<bool>, ReadError> {
+        let import = |user: &UserId| {
+            let known = self.open_record(draft, *user)?;
+            Ok(std::mem::replace(&mut known.record.registered, true))
+        };
+        users.iter().map(import).collect()
+    }
+
+    /// Answers one letter, as if the batch will be written. What only reads, reads what is durable.
+    fn answer(&self, now: Timestamp, letter: ToRegistry, draft: &mut Draft) -> Answer {
+        match letter {
+            ToRegistry::Load(shard, key, user) => Answer::Shard(
+                shard,
+                ToShard::Loaded(key, self.noted(now, self.load(now, &user))),
+            ),
+            ToRegistry::Commit(shard, key, commit) => {
+                let drafted = self.noted(now, self.draft_commit(draft, now, *commit));
+                Answer::Shard(shard, ToShard::Committed(key, drafted))
+            }
+            ToRegistry::Accounts(request, AccountsAsk::Import, users) => {
+                let existed = self.noted(now, self.draft_import(draft, &users));
+                Answer::Front(ToFront::Accounts(request, existed))
+            }
+            ToRegistry::Accounts(request, AccountsAsk::Check, users) => {
+                let exist = users.iter().map(|user| Ok(self.account(user)?.is_some()));
+                let exist = self.noted(now, exist.collect());
+                Answer::Front(ToFront::Accounts(request, exist))
+            }
+            ToRegistry::Complete(request, mut users) => {
+                users.iter_mut().for_each(|user| self.complete(now, user));
+                Answer::Front(ToFront::Statuses(request, users))
+            }
+        }
+    }
+
+    /// The operator learns why something is refused.
+    fn noted<T>(&self, now: Timestamp, result: Result<T, ReadError>) -> Result<T, RegistryError> {
+        result.map_err(|error| {
+            self.fail(now, &error);
+            RegistryError
+        })
+    }
+
+    fn load(&self, now: Timestamp, user: &UserId) -> Result<Option<Box<UserRecord>>, ReadError> {
+        let known = self.reading.with(|files| files.user(user))?;
+        Ok(known.map(|mut known| {
+            forget_old_ends(&mut known.record, now);
+            Box::new(known.record)
+        }))
+    }
+
+    /// The record of a registered user.
+    fn account(&self, user: &UserId) -> Result<Option<UserRecord>, ReadError> {
+        let known = self.reading.with(|files| files.user(user))?;
+        Ok(known.map(|known| known.record).filter(|record| record.registered))
+    }
+
+    /// Fills in a user that its shard does not hold.
+    fn complete(&self, now: Timestamp, user: &mut UserStatus) {
+        if user.standing != Standing::Unresolved {
+            return;
+        }
+        user.standing = match self.noted(now, self.account(&user.user)) {
+            Ok(None) => Standing::UnknownAccount,
+            Ok(Some(record)) => Standing::of_record(&record),
+            Err(RegistryError) => Standing::Unavailable,
+        };
+    }
+
+    /// Writes a batch, and makes it durable as the rules say.
+    fn write(&mut self, draft: &Draft) -> Result<(), ReadError> {
+        let mode = match self.rules.durability {
+            Durability::Commit => PersistMode::SyncData,
+            Durability::Relaxed => PersistMode::Buffer,
+        };
+        self.reading.with(|files| {
+            let batch = OwnedWriteBatch::with_capacity(
+                files.database.clone(),
+                draft.users.len() + draft.changes.len(),
+            );
+            let mut batch = batch.durability(Some(mode));
+            for (user, known) in &draft.users {
+                batch.insert(&files.users, user.as_str(), codec::encode_user(known));
+            }
+            for (link, place) in draft.changes.iter().zip(self.last.0 + 1..) {
+                batch.insert(&files.changes, key(Position(place)), codec::encode_change(link));
+            }
+            batch.commit().map_err(store::unreadable)
+        })
+    }
+
+    /// Ends a batch: gives whether it was written.
+    fn finish(&mut self, now: Timestamp, draft: Draft) -> bool {
+        if draft.users.is_empty() {
+            return true;
+        }
+        let end = Position(self.last.0 + draft.changes.len() as u64);
+        match self.write(&draft) {
+            Ok(()) => {
+                self.last = end;
+                self.vitals.wrote(draft.commits);
+                match self.rules.durability {
+                    Durability::Commit => self.reading.publish(end),
+                    Durability::Relaxed => self.unsynced = true,
+                }
+                true
+            }
+            Err(error) => {
+                self.fail(now, &error);
+                self.unsure = Some(Unsure {
+                    failed_at: now,
+                    last: self.last,
+                    end,
+                    before: draft.before,
+                });
+                false
+            }
+        }
+    }
+
+    fn fail(&self, now: Timestamp, error: &ReadError) {
+        if self.vitals.fail(now) {
+            tracing::error!(%error, "the registry cannot write; it tries again until it can");
+        }
+    }
+
+    /// After a failed write: opens the files anew and puts back what was refused. Gives whether writes can be tried.
+    fn recover(&mut self, now: Timestamp) -> bool {
+        let Some(unsure) = &mut self.unsure else {
+            return true;
+        };
+        if now.0 < unsure.failed_at.0 + REOPEN_AFTER_MS {
+            return false;
+        }
+        unsure.failed_at = now;
+        match self.reading.reopen().and_then(|()| self.put_back()) {
+            Ok(()) => {
+                self.unsure = None;
+                self.vitals.recover();
+                tracing::info!("the registry writes again");
+                true
+            }
+            Err(error) => {
+                self.fail(now, &error);
+                false
+            }
+        }
+    }
+
+    fn put_back(&self) -> Result<(), ReadError> {
+        let unsure = self.unsure.as_ref().expect("a batch was refused");
+        self.reading.with(|files| {
+            let mut batch = files.database.batch().durability(Some(PersistMode::SyncData));
+            for (user, known) in &unsure.before {
+                match known {
+                    Some(known) => batch.insert(&files.users, user.as_str(), codec::encode_user(known)),
+                    None => batch.remove(&files.users, user.as_str()),
+                }
+            }
+            for place in unsure.last.0 + 1..=unsure.end.0 {
+                batch.remove(&files.changes, key(Position(place)));
+            }
+            batch.commit().map_err(store::unreadable)
+        })
+    }
+
+    /// Makes durable what was answered before it was.
+    fn sync(&mut self, now: Timestamp) {
+        let persisted = self.reading.with(|files| {
+            files
+                .database
+                .persist(PersistMode::SyncData)
+                .map_err(store::unreadable)
+        });
+        match persisted {
+            Ok(()) => {
+                self.unsynced = false;
+                self.reading.publish(self.last);
+            }
+            Err(error) => {
+                self.fail(now, &error);
+                let (last, before) = (self.last, HashMap::new());
+                let nothing = Unsure {
+                    failed_at: now,
+                    last,
+                    end: last,
+                    before,
+                };
+                self.unsure.get_or_insert(nothing);
+            }
+        }
+    }
+
+    /// Removes some changes that need not be kept any more.
+    fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
+        let oldest = now.0.saturating_sub(self.rules.changes_kept_ms);
+        let bound = self
+            .reading
+            .prunable(self.rules.callbacks)?
+            .min(Position(self.last.0.saturating_sub(1)));
+        self.reading.with(|files| {
+            let pruned = files.pruned()?;
+            let mut batch = files.database.batch();
+            let mut end = pruned;
+            for guard in files
+                .changes
+                .range(key(Position(pruned.0 + 1))..=key(bound))
+                .take(PRUNED_AT_ONCE)
+            {
+                let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
+                let link = codec::decode_change(&bytes)?;
+                if link.recorded.change.at.0 >= oldest {
+                    break;
+                }
+                end = store::position(&place)?;
+                batch.remove(&files.changes, place);
+            }
+            if end == pruned {
+                return Ok(());
+            }
+            files.put_number(&mut batch, PRUNED_KEY, end.0);
+            batch.commit().map_err(store::unreadable)
+        })
+    }
+}
+
+impl Store for Embedded {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
+        let writable = self.recover(now);
+        let mut draft = Draft::default();
+        let mut writers = Vec::new();
+        for letter in batch.drain(..) {
+            let writes = is_write(&letter);
+            answers.push(if writes && !writable {
+                refusal(letter)
+            } else {
+                self.answer(now, letter, &mut draft)
+            });
+            if writes {
+                writers.push(answers.len() - 1);
+            }
+        }
+        if !self.finish(now, draft) {
+            for place in writers {
+                refuse(&mut answers[place]);
+            }
+        }
+        self.vitals.set_memory(self.reading.memory_bytes());
+    }
+
+    fn rests(&self) -> bool {
+        true
+    }
+
+    fn close(&mut self, now: Timestamp) {
+        if self.recover(now) {
+            self.sync(now);
+        }
+    }
+
+    fn rest(&mut self, now: Timestamp) {
+        if !self.recover(now) {
+            return;
+        }
+        if self.unsynced {
+            self.sync(now);
+        }
+        if let Err(error) = self.prune(now) {
+            self.fail(now, &error);
+        }
+    }
+}
+
+fn forget_old_ends(record: &mut UserRecord, now: Timestamp) {
+    let kept_ms = millis(ENDED_KEPT);
+    record
+        .ended
+        .retain(|ended| ended.at.0.saturating_add(kept_ms) > now.0);
+}
+
+fn is_write(letter: &ToRegistry) -> bool {
+    match letter {
+        ToRegistry::Commit(..) | ToRegistry::Accounts(_, AccountsAsk::Import, _) => true,
+        ToRegistry::Load(..) | ToRegistry::Complete(..) | ToRegistry::Accounts(_, AccountsAsk::Check, _) => {
+            false
+        }
+    }
+}
+
+/// The batch was not written: what it promised is taken back.
+fn refuse(answer: &mut Answer) {
+    match answer {
+        Answer::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError),
+        Answer::Front(ToFront::Accounts(_, outcome)) => *outcome = Err(RegistryError),
+        Answer::Shard(..) | Answer::Front(_) => unreachable!("only what writes is refused"),
+    }
+}

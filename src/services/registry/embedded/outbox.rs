@@ -1,0 +1,284 @@
+//! Late and dead callbacks, in the store's keyspace `outbox`. Its keys begin with a letter:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `c` UserID, place | nothing: a late callback |
+//! | `p` place | nothing: the same, in the order of the places |
+//! | `u` UserID | when the user's are tried next, and how often the oldest was |
+//! | `s` time, UserID | nothing: whose turn comes when |
+//! | `d` place | a dead letter |
+//!
+//! UserIDs are padded to their full length, so that no key is the beginning of another.
+
+use std::sync::atomic::Ordering;
+
+use fjall::{OwnedWriteBatch, PersistMode};
+use hashbrown::HashMap;
+use prost::Message;
+
+use super::codec::{self, Link};
+use super::reading::{Reading, placed};
+use super::store::{CURSOR_KEY, Files, key, position, unreadable};
+use crate::base::ids::UserId;
+use crate::base::limits::USER_ID_BYTES_MAX;
+use crate::base::time::Timestamp;
+use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+use crate::services::registry::outbox::{Dead, LateUser, Outbox, OutboxStep};
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredTurn {
+    #[prost(uint32, tag = "1")]
+    attempts: u32,
+    #[prost(uint64, tag = "2")]
+    next_at: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredDead {
+    #[prost(bytes = "vec", tag = "1")]
+    change: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    attempts: u32,
+    #[prost(uint64, tag = "3")]
+    at: u64,
+    #[prost(string, tag = "4")]
+    fault: String,
+}
+
+/// How many of the looked-at changes may owe nothing, for each that is asked for.
+const LOOKED_AT_PER_DUE: usize = 4;
+
+fn padded(user: &UserId) -> [u8; USER_ID_BYTES_MAX] {
+    let mut padded = [0; USER_ID_BYTES_MAX];
+    let name = user.as_str().as_bytes();
+    padded[..name.len()].copy_from_slice(name);
+    padded
+}
+
+fn unpadded(bytes: &[u8]) -> Result<UserId, ReadError> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    UserId::new(&bytes[..end]).map_err(unreadable)
+}
+
+fn late_key(user: &UserId, place: Position) -> Vec<u8> {
+    [b"c", &padded(user)[..], &key(place)].concat()
+}
+
+fn place_key(place: Position) -> Vec<u8> {
+    [b"p", &key(place)[..]].concat()
+}
+
+fn turn_key(user: &UserId) -> Vec<u8> {
+    [b"u", &padded(user)[..]].concat()
+}
+
+fn schedule_key(at: Timestamp, user: &UserId) -> Vec<u8> {
+    [b"s", &at.0.to_be_bytes()[..], &padded(user)].concat()
+}
+
+fn dead_key(place: Position) -> Vec<u8> {
+    [b"d", &key(place)[..]].concat()
+}
+
+/// How many callbacks are late, and how many dead.
+pub(super) fn counts(files: &Files) -> Result<(u64, u64), ReadError> {
+    let count = |prefix: &[u8]| files.outbox.prefix(prefix).count() as u64;
+    Ok((count(b"p"), count(b"d")))
+}
+
+/// The oldest late callback.
+pub(super) fn first_late(files: &Files) -> Result<Option<Position>, ReadError> {
+    let first = files.outbox.prefix(b"p").next();
+    first
+        .map(|guard| position(&guard.key().map_err(unreadable)?[1..]))
+        .transpose()
+}
+
+fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError> {
+    let Some(bytes) = files.outbox.get(turn_key(user)).map_err(unreadable)? else {
+        return Ok(None);
+    };
+    let turn = StoredTurn::decode(&bytes[..]).map_err(unreadable)?;
+    Ok(Some(LateUser {
+        user: *user,
+        attempts: turn.attempts,
+        next_at: Timestamp(turn.next_at),
+    }))
+}
+
+impl Reading {
+    /// The changes at these places.
+    fn at_places(files: &Files, places: impl Iterator<Item = Position>) -> Result<Vec<Placed>, ReadError> {
+        let there = |place| {
+            let link = files.change(place)?;
+            let link: Link = link.ok_or_else(|| unreadable("a change that owes a callback is gone"))?;
+            Ok(link.placed(place))
+        };
+        places.map(there).collect()
+    }
+
+    /// Puts a step into the batch. `turns` are those that earlier steps of the batch have set.
+    fn put(
+        files: &Files,
+        batch: &mut OwnedWriteBatch,
+        step: &OutboxStep,
+        turns: &mut HashMap<UserId, Option<LateUser>>,
+    ) -> Result<(), ReadError> {
+        let outbox = &files.outbox;
+        let mut turn_before = |user: &UserId, now: Option<&LateUser>| match turns.insert(*user, now.cloned())
+        {
+            Some(earlier) => Ok(earlier),
+            None => late_user(files, user),
+        };
+        match step {
+            OutboxStep::Cursor(place) => files.put_number(batch, CURSOR_KEY, place.0),
+            OutboxStep::Late(user, place) => {
+                batch.insert(outbox, late_key(user, *place), []);
+                batch.insert(outbox, place_key(*place), []);
+            }
+            OutboxStep::Schedule(late) => {
+                if let Some(old) = turn_before(&late.user, Some(late))? {
+                    batch.remove(outbox, schedule_key(old.next_at, &late.user));
+                }
+                let turn = StoredTurn {
+                    attempts: late.attempts,
+                    next_at: late.next_at.0,
+                };
+                batch.insert(outbox, turn_key(&late.user), turn.encode_to_vec());
+                batch.insert(outbox, schedule_key(late.next_at, &late.user), []);
+            }
+            OutboxStep::LateDone(user, place) => {
+                batch.remove(outbox, late_key(user, *place));
+                batch.remove(outbox, place_key(*place));
+            }
+            OutboxStep::Unschedule(user) => {
+                if let Some(old) = turn_before(user, None)? {
+                    batch.remove(outbox, schedule_key(old.next_at, user));
+                }
+                batch.remove(outbox, turn_key(user));
+            }
+            OutboxStep::Bury(dead) => {
+                let link = Link {
+                    recorded: dead.placed.recorded.clone(),
+                    before: Position(0),
+                };
+                let stored = StoredDead {
+                    change: codec::encode_change(&link),
+                    attempts: dead.attempts,
+                    at: dead.at.0,
+                    fault: dead.fault.clone(),
+                };
+                batch.insert(outbox, dead_key(dead.placed.position), stored.encode_to_vec());
+            }
+            OutboxStep::Unbury(place) => batch.remove(outbox, dead_key(*place)),
+        }
+        Ok(())
+    }
+
+    fn count(&self, step: &OutboxStep) {
+        match step {
+            OutboxStep::Late(..) => _ = self.late_count.fetch_add(1, Ordering::AcqRel),
+            OutboxStep::LateDone(..) => _ = self.late_count.fetch_sub(1, Ordering::AcqRel),
+            OutboxStep::Bury(_) => _ = self.dead_count.fetch_add(1, Ordering::AcqRel),
+            OutboxStep::Unbury(_) => _ = self.dead_count.fetch_sub(1, Ordering::AcqRel),
+            OutboxStep::Cursor(_) | OutboxStep::Schedule(_) | OutboxStep::Unschedule(_) => {}
+        }
+    }
+}
+
+impl Outbox for Reading {
+    fn cursor(&self) -> Result<Position, ReadError> {
+        self.with(|files| Ok(Position(files.number(CURSOR_KEY)?.unwrap_or(0))))
+    }
+
+    fn due(&self, after: Position, count_max: usize) -> Result<(Vec<Placed>, Position), ReadError> {
+        let last = self.last();
+        if after >= last {
+            return Ok((Vec::new(), after));
+        }
+        self.with(|files| {
+            let (mut due, mut looked_at) = (Vec::new(), after);
+            let range = files.changes.range(key(Position(after.0 + 1))..=key(last));
+            for guard in range.take(count_max * LOOKED_AT_PER_DUE) {
+                if due.len() == count_max {
+                    break;
+                }
+                let change = placed(guard)?;
+                looked_at = change.position;
+                if change.recorded.previous.is_some() {
+                    due.push(change);
+                }
+            }
+            Ok((due, looked_at))
+        })
+    }
+
+    fn take(&self, steps: &[OutboxStep]) -> Result<(), ReadError> {
+        self.with(|files| {
+            let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
+            let mut turns = HashMap::new();
+            steps
+                .iter()
+                .try_for_each(|step| Self::put(files, &mut batch, step, &mut turns))?;
+            batch.commit().map_err(unreadable)
+        })?;
+        steps.iter().for_each(|step| self.count(step));
+        Ok(())
+    }
+
+    fn late_user(&self, user: &UserId) -> Result<Option<LateUser>, ReadError> {
+        self.with(|files| late_user(files, user))
+    }
+
+    fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError> {
+        self.with(|files| {
+            let mut late = Vec::new();
+            for guard in files.outbox.prefix(b"s").take(count_max) {
+                let scheduled = guard.key().map_err(unreadable)?;
+                let at: [u8; 8] = scheduled[1..9].try_into().expect("eight bytes");
+                if u64::from_be_bytes(at) > now.0 {
+                    break;
+                }
+                late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
+            }
+            Ok(late)
+        })
+    }
+
+    fn late_of(&self, user: &UserId, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+        let prefix = [b"c", &padded(user)[..]].concat();
+        self.with(|files| {
+            let keys = files.outbox.prefix(&prefix).take(count_max);
+            let places = keys.map(|guard| position(&guard.key().map_err(unreadable)?[prefix.len()..]));
+            let places: Vec<Position> = places.collect::<Result<_, _>>()?;
+            Self::at_places(files, places.into_iter())
+        })
+    }
+
+    fn late_count(&self) -> u64 {
+        self.late_count.load(Ordering::Acquire)
+    }
+
+    fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
+        self.with(|files| {
+            let range = files
+                .outbox
+                .range(dead_key(Position(after.0 + 1))..=dead_key(Position(u64::MAX)));
+            let dead = |guard: fjall::Guard| {
+                let (place, bytes) = guard.into_inner().map_err(unreadable)?;
+                let stored = StoredDead::decode(&bytes[..]).map_err(unreadable)?;
+                Ok(Dead {
+                    placed: codec::decode_change(&stored.change)?.placed(position(&place[1..])?),
+                    attempts: stored.attempts,
+                    at: Timestamp(stored.at),
+                    fault: stored.fault,
+                })
+            };
+            range.take(count_max).map(dead).collect()
+        })
+    }
+
+    fn dead_count(&self) -> u64 {
+        self.dead_count.load(Ordering::Acquire)
+    }
+}

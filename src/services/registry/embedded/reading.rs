@@ -1,0 +1,183 @@
+//! The reading side of an embedded store: shared by all threads that may block. Shows only what is durable, and stays
+//! usable, as far as the disk allows, while the store is closed and opened again.
+
+use std::fmt;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::codec::{self, Known};
+use super::store::{CURSOR_KEY, Files, Place, key, position, unreadable};
+use crate::base::ids::{ChangeNumber, UserId};
+use crate::logic::record::{Callbacks, UserRecord};
+use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+
+/// The files of a store, with what everyone asks of them.
+pub struct Reading {
+    place: Place,
+    id: u64,
+    /// `None` while the store could not be opened again.
+    files: RwLock<Option<Files>>,
+    pub(super) news: watch::Sender<Position>,
+    pub(super) late_count: AtomicU64,
+    pub(super) dead_count: AtomicU64,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reading {
+    pub(super) fn new(place: Place, files: Files, last: Position) -> Result<Self, ReadError> {
+        let (late, dead) = super::outbox::counts(&files)?;
+        Ok(Self {
+            place,
+            id: files.id,
+            files: RwLock::new(Some(files)),
+            news: watch::Sender::new(last),
+            late_count: AtomicU64::new(late),
+            dead_count: AtomicU64::new(dead),
+        })
+    }
+
+    /// Works with the open files.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Files) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let files = self.files.read().expect("nobody panics with the files in hand");
+        let files = files
+            .as_ref()
+            .ok_or_else(|| unreadable("it could not be opened again"))?;
+        work(files)
+    }
+
+    /// Closes the files, and opens them again. If that fails they stay closed until the next time.
+    pub(super) fn reopen(&self) -> Result<(), ReadError> {
+        let mut files = self.files.write().expect("nobody panics with the files in hand");
+        drop(files.take());
+        *files = Some(Files::open(&self.place).map_err(unreadable)?);
+        Ok(())
+    }
+
+    /// All changes up to this place are durable.
+    pub(super) fn publish(&self, last: Position) {
+        self.news.send_if_modified(|known| {
+            let newer = *known < last;
+            *known = (*known).max(last);
+            newer
+        });
+    }
+
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.with(|files| Ok(files.memory_bytes())).unwrap_or(0)
+    }
+
+    /// Up to where nobody needs the changes any more but for their age.
+    pub(super) fn prunable(&self, callbacks: Callbacks) -> Result<Position, ReadError> {
+        let cursor = match callbacks {
+            Callbacks::None => self.last(),
+            Callbacks::Documented | Callbacks::All => {
+                self.with(|files| Ok(Position(files.number(CURSOR_KEY)?.unwrap_or(0))))?
+            }
+        };
+        if self.late_count.load(Ordering::Acquire) == 0 {
+            return Ok(cursor);
+        }
+        let first_late = self.with(super::outbox::first_late)?;
+        Ok(first_late.map_or(cursor, |late| cursor.min(Position(late.0 - 1))))
+    }
+}
+
+impl Archive for Reading {
+    fn store_id(&self) -> u64 {
+        self.id
+    }
+
+    fn last(&self) -> Position {
+        *self.news.borrow()
+    }
+
+    fn changes(&self, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+        let last = self.last();
+        self.with(|files| {
+            let pruned = files.pruned()?;
+            if after < pruned {
+                return Err(ReadError::Pruned(pruned));
+            }
+            if after >= last {
+                return Ok(Vec::new());
+            }
+            let range = files.changes.range(key(Position(after.0 + 1))..=key(last));
+            range.take(count_max).map(placed).collect()
+        })
+    }
+
+    fn changes_of(
+        &self,
+        user: &UserId,
+        after: ChangeNumber,
+        count_max: usize,
+    ) -> Result<Vec<Placed>, ReadError> {
+        self.with(|files| {
+            let mut place = files.user(user)?.map_or(Position(0), |known| known.last);
+            let pruned = files.pruned()?;
+            let mut newest_first = Vec::new();
+            while place > pruned {
+                let Some(link) = files.change(place)? else { break };
+                if link.recorded.change.number <= after {
+                    break;
+                }
+                let before = link.before;
+                newest_first.push(link.placed(place));
+                place = before;
+            }
+            newest_first.reverse();
+            newest_first.retain(|placed| placed.position <= self.last());
+            newest_first.truncate(count_max);
+            Ok(newest_first)
+        })
+    }
+
+    fn users(
+        &self,
+        after: Option<&UserId>,
+        count_max: usize,
+    ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
+        self.with(|files| {
+            // The smallest key behind a UserID is the UserID and a zero.
+            let start = after.map_or(Vec::new(), |user| [user.as_str().as_bytes(), &[0]].concat());
+            let all = files.users.range(start..).map(user_record);
+            let registered =
+                all.filter(|known| known.as_ref().map_or(true, |(_, known)| known.record.registered));
+            let page = registered.take(count_max);
+            page.map(|known| known.map(|(user, known)| (user, known.record)))
+                .collect()
+        })
+    }
+
+    fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
+        self.with(|files| {
+            for guard in files.users.iter() {
+                let (user, known) = user_record(guard)?;
+                if !known.record.devices.is_empty() {
+                    take(user, known.record);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn placed(guard: fjall::Guard) -> Result<Placed, ReadError> {
+    let (place, bytes) = guard.into_inner().map_err(unreadable)?;
+    Ok(codec::decode_change(&bytes)?.placed(position(&place)?))
+}
+
+fn user_record(guard: fjall::Guard) -> Result<(UserId, Known), ReadError> {
+    let (name, bytes) = guard.into_inner().map_err(unreadable)?;
+    let user = UserId::new(&name).map_err(unreadable)?;
+    Ok((user, codec::decode_user(&bytes)?))
+}

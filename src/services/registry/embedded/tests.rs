@@ -1,0 +1,351 @@
+//! What an embedded store promises: what was answered is there, in order and without a gap, whatever happens to the
+//! process; and a store that is not ours is left alone.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
+use crate::logic::letter::UserKey;
+use crate::logic::record::{AccountStep, Change, ChangeKind, RecordedChange};
+use crate::services::registry::archive::{Archive, Placed};
+use crate::services::registry::outbox::{Dead, LateUser, Outbox, OutboxStep};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn rules() -> Rules {
+    Rules {
+        durability: Durability::Commit,
+        callbacks: Callbacks::Documented,
+        changes_kept_ms: 7 * DAY_MS,
+    }
+}
+
+pub(super) fn place(path: &Path) -> Place {
+    Place {
+        path: path.to_owned(),
+        memory_bytes_max: 16 << 20,
+    }
+}
+
+pub(super) fn open(path: &Path) -> Embedded {
+    Embedded::open(place(path), rules()).unwrap()
+}
+
+pub(super) fn user(name: &str) -> UserId {
+    UserId::new(name.as_bytes()).unwrap()
+}
+
+fn device() -> DeviceId {
+    DeviceId {
+        platform: Platform::Android,
+        instance: InstanceId::MIN,
+    }
+}
+
+/// A login for odd numbers, the link's end for even ones.
+pub(super) fn commit(name: &str, number: u64, at: u64) -> ToRegistry {
+    let kind = match number % 2 {
+        1 => ChangeKind::Login {
+            fresh: ChangeNumber(number),
+            forced_off: Vec::new(),
+        },
+        _ => ChangeKind::LinkEnd,
+    };
+    let change = Change {
+        number: ChangeNumber(number),
+        at: Timestamp(at),
+        device: device(),
+        kind,
+        address: None,
+    };
+    let commit = Commit {
+        user: user(name),
+        changes: vec![change],
+        kicked_at_s: None,
+        account: AccountStep::Keep,
+    };
+    ToRegistry::Commit(ShardId(0), UserKey(0), Box::new(commit))
+}
+
+pub(super) fn work(store: &mut Embedded, now: u64, letters: Vec<ToRegistry>) -> Vec<Answer> {
+    let (mut letters, mut answers) = (letters, Vec::new());
+    store.work_off(Timestamp(now), &mut letters, &mut answers);
+    answers
+}
+
+pub(super) const DONE: Answer = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(())));
+pub(super) const REFUSED: Answer =
+    Answer::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
+
+fn load(store: &mut Embedded, name: &str) -> Option<UserRecord> {
+    let letter = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
+    match work(store, 0, vec![letter]).remove(0) {
+        Answer::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
+        other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
+    }
+}
+
+fn places(changes: &[Placed]) -> Vec<u64> {
+    changes.iter().map(|placed| placed.position.0).collect()
+}
+
+/// Every record is the fold of its stream, whose numbers have no gap. Gives the number of changes.
+pub(super) fn check_fold(reading: &Reading) -> usize {
+    let stream = reading.changes(Position(0), usize::MAX).unwrap();
+    assert_eq!(places(&stream), (1..=stream.len() as u64).collect::<Vec<_>>());
+    let mut folded: HashMap<UserId, UserRecord> = HashMap::new();
+    for placed in &stream {
+        let RecordedChange {
+            user,
+            change,
+            previous,
+            ..
+        } = placed.recorded.clone();
+        let record = folded.entry(user).or_default();
+        assert_eq!(previous, Some(record.told));
+        record.told = change.number;
+        record.apply(&Commit {
+            user,
+            changes: vec![change],
+            kicked_at_s: None,
+            account: AccountStep::Keep,
+        });
+    }
+    let users = reading.users(None, usize::MAX).unwrap();
+    assert_eq!(users.len(), folded.len());
+    for (user, record) in users {
+        assert_eq!(folded.get(&user), Some(&record), "{user}");
+    }
+    stream.len()
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    assert_eq!(load(&mut store, "alice"), None);
+    let batch = vec![
+        commit("alice", 1, 10),
+        commit("bob", 1, 11),
+        commit("alice", 2, 12),
+    ];
+    assert_eq!(work(&mut store, 12, batch), [DONE, DONE, DONE]);
+    assert_eq!(*store.news().borrow(), Position(3));
+    let id = store.reading().store_id();
+    drop(store);
+    let mut store = open(folder.path());
+    assert_eq!(store.reading().store_id(), id);
+    assert_eq!(load(&mut store, "alice").unwrap().change, ChangeNumber(2));
+    assert_eq!(work(&mut store, 13, vec![commit("bob", 2, 13)]), [DONE]);
+    assert_eq!(check_fold(&store.reading()), 4);
+    let mut residents = Vec::new();
+    store
+        .reading()
+        .residents(&mut |user, record| residents.push((user, record.status())))
+        .unwrap();
+    let push_online = crate::logic::record::Status::PushOnline;
+    assert_eq!(
+        residents,
+        [(user("alice"), push_online), (user("bob"), push_online)]
+    );
+}
+
+#[test]
+fn changes_are_read_in_pages_of_all_and_of_one() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    for number in 1..=5 {
+        work(
+            &mut store,
+            number,
+            vec![commit("alice", number, number), commit("bob", number, number)],
+        );
+    }
+    let reading = store.reading();
+    assert_eq!(places(&reading.changes(Position(0), 3).unwrap()), [1, 2, 3]);
+    assert_eq!(places(&reading.changes(Position(8), 30).unwrap()), [9, 10]);
+    assert_eq!(
+        places(&reading.changes_of(&user("bob"), ChangeNumber(0), 9).unwrap()),
+        [2, 4, 6, 8, 10]
+    );
+    assert_eq!(
+        places(&reading.changes_of(&user("bob"), ChangeNumber(2), 2).unwrap()),
+        [6, 8]
+    );
+    assert_eq!(reading.changes_of(&user("eve"), ChangeNumber(0), 9).unwrap(), []);
+    let first = reading.users(None, 1).unwrap();
+    assert_eq!(first[0].0, user("alice"));
+    assert_eq!(reading.users(Some(&user("alice")), 9).unwrap()[0].0, user("bob"));
+    assert_eq!(reading.users(Some(&user("bob")), 9).unwrap(), []);
+}
+
+#[test]
+fn accounts_are_imported_once_and_known_when_registered() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let ask = |ask| ToRegistry::Accounts(RequestId(1), ask, vec![user("alice"), user("bob")]);
+    let told = |existed: [bool; 2]| Answer::Front(ToFront::Accounts(RequestId(1), Ok(existed.to_vec())));
+    work(&mut store, 1, vec![commit("bob", 1, 1)]);
+    assert_eq!(
+        work(&mut store, 1, vec![ask(AccountsAsk::Check)]),
+        [told([false, true])]
+    );
+    assert_eq!(
+        work(&mut store, 1, vec![ask(AccountsAsk::Import)]),
+        [told([false, true])]
+    );
+    assert_eq!(
+        work(&mut store, 1, vec![ask(AccountsAsk::Check)]),
+        [told([true, true])]
+    );
+    assert_eq!(load(&mut store, "alice").unwrap().change, ChangeNumber(0));
+}
+
+#[test]
+fn relaxed_changes_show_in_the_stream_when_they_are_durable() {
+    let folder = TempDir::new().unwrap();
+    let relaxed = Rules {
+        durability: Durability::Relaxed,
+        ..rules()
+    };
+    let mut store = Embedded::open(place(folder.path()), relaxed).unwrap();
+    assert_eq!(work(&mut store, 1, vec![commit("alice", 1, 1)]), [DONE]);
+    assert_eq!(load(&mut store, "alice").unwrap().change, ChangeNumber(1));
+    assert_eq!(store.reading().changes(Position(0), 9).unwrap(), []);
+    store.rest(Timestamp(2));
+    assert_eq!(places(&store.reading().changes(Position(0), 9).unwrap()), [1]);
+}
+
+#[test]
+fn changes_are_pruned_by_age_but_not_while_a_callback_is_due() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    for number in 1..=6 {
+        work(&mut store, number, vec![commit("alice", number, number * DAY_MS)]);
+    }
+    let reading = store.reading();
+    let oldest = |reading: &Reading| match reading.changes(Position(0), 9) {
+        Err(ReadError::Pruned(oldest)) => oldest.0,
+        other => panic!("{other:?}"),
+    };
+    let late_in_the_year = Timestamp(300 * DAY_MS);
+    store.rest(late_in_the_year);
+    assert_eq!(places(&reading.changes(Position(0), 9).unwrap()).len(), 6);
+    let late = OutboxStep::Late(user("alice"), Position(3));
+    reading.take(&[OutboxStep::Cursor(Position(6)), late]).unwrap();
+    store.rest(late_in_the_year);
+    assert_eq!(oldest(&reading), 2);
+    reading
+        .take(&[OutboxStep::LateDone(user("alice"), Position(3))])
+        .unwrap();
+    store.rest(Timestamp(11 * DAY_MS + 1));
+    assert_eq!(oldest(&reading), 4);
+    // The newest stays: it keeps the place from which the next is counted.
+    store.rest(late_in_the_year);
+    assert_eq!(oldest(&reading), 5);
+    assert_eq!(
+        places(&reading.changes_of(&user("alice"), ChangeNumber(0), 9).unwrap()),
+        [6]
+    );
+    drop((store, reading));
+    let mut store = open(folder.path());
+    work(&mut store, 1, vec![commit("alice", 7, 0)]);
+    assert_eq!(places(&store.reading().changes(Position(5), 9).unwrap()), [6, 7]);
+}
+
+#[test]
+fn the_outbox_keeps_what_is_late_and_what_is_dead() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    for number in 1..=3 {
+        work(
+            &mut store,
+            number,
+            vec![commit("alice", number, 0), commit("al", number, 0)],
+        );
+    }
+    let reading = store.reading();
+    let (due, looked_at) = reading.due(Position(1), 2).unwrap();
+    assert_eq!((places(&due), looked_at), (vec![2, 3], Position(3)));
+    let late = |attempts, next_at| LateUser {
+        user: user("alice"),
+        attempts,
+        next_at: Timestamp(next_at),
+    };
+    let dead = Dead {
+        placed: due[0].clone(),
+        attempts: 3,
+        at: Timestamp(9),
+        fault: "no answer".to_owned(),
+    };
+    reading
+        .take(&[
+            OutboxStep::Late(user("alice"), Position(3)),
+            OutboxStep::Late(user("alice"), Position(5)),
+            OutboxStep::Late(user("al"), Position(4)),
+            OutboxStep::Schedule(late(1, 50)),
+            OutboxStep::Schedule(late(2, 70)),
+            OutboxStep::Bury(dead.clone()),
+            OutboxStep::Cursor(Position(5)),
+        ])
+        .unwrap();
+    drop((store, reading));
+    let reading = open(folder.path()).reading();
+    assert_eq!((reading.late_count(), reading.dead_count()), (3, 1));
+    assert_eq!(reading.cursor().unwrap(), Position(5));
+    assert_eq!(places(&reading.late_of(&user("alice"), 9).unwrap()), [3, 5]);
+    assert_eq!(reading.late_users(Timestamp(69), 9).unwrap(), []);
+    assert_eq!(reading.late_users(Timestamp(70), 9).unwrap(), [late(2, 70)]);
+    assert_eq!(reading.dead(Position(0), 9).unwrap(), [dead]);
+    reading
+        .take(&[
+            OutboxStep::LateDone(user("alice"), Position(3)),
+            OutboxStep::Unschedule(user("alice")),
+            OutboxStep::Unbury(Position(2)),
+        ])
+        .unwrap();
+    assert_eq!(reading.late_user(&user("alice")).unwrap(), None);
+    assert_eq!(reading.late_users(Timestamp(900), 9).unwrap(), []);
+    assert_eq!((reading.late_count(), reading.dead_count()), (2, 0));
+}
+
+#[test]
+fn a_store_belongs_to_one_gateway() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let second = Embedded::open(place(folder.path()), rules()).unwrap_err();
+    assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    drop(store);
+    open(folder.path());
+}
+
+#[test]
+fn a_store_of_another_version_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    drop(open(folder.path()));
+    {
+        let database = fjall::Database::builder(folder.path()).open().unwrap();
+        let meta = database.keyspace("meta", Default::default).unwrap();
+        meta.insert("format", 2_u64.to_be_bytes()).unwrap();
+    }
+    for _ in 0..2 {
+        let refused = Embedded::open(place(folder.path()), rules()).unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            text.contains("format 2") && text.contains("reads only format 1"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_directory_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a store").unwrap();
+    let refused = Embedded::open(place(&file), rules()).unwrap_err();
+    assert!(matches!(refused, OpenError::Directory { .. }), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a store");
+}
