@@ -19,8 +19,7 @@ use crate::services::registry::archive::Archive;
 /// Users of one look into the archive.
 const PAGE_USERS: usize = 1_000;
 
-/// Where the configuration came from, and the log that it governs.
-#[derive(Debug)]
+/// Where the configuration came from, and the log that it governs. Never shown: what was typed may hold secrets.
 pub struct Origin {
     /// What was typed.
     pub sources: Sources,

@@ -53,6 +53,8 @@ pub(super) async fn changes(desk: &Desk, query: &str) -> Answer {
     };
     let lines_max = lines_max(query)?;
     let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
+    let crowded = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for changes");
+    let _place = desk.library.follow().ok_or_else(crowded)?;
     let mut news = archived.news.clone();
     let end = tokio::time::sleep(Duration::from_secs(wait));
     tokio::pin!(end);

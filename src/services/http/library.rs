@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::services::registry::archive::{Archive, Position, ReadError};
 
 /// Reads at the same time. They share one disk and one store, and more would only wait for each other.
 const READERS_MAX: usize = 4;
+
+/// Followers that wait for news at the same time: a part of the admin listener's connections, so that probes and people
+/// find room beside them.
+const FOLLOWERS_MAX: usize = 256;
 
 /// What can be read beside the letters.
 #[derive(Clone)]
@@ -28,6 +32,7 @@ impl fmt::Debug for Archived {
 pub(super) struct Library {
     archived: Option<Archived>,
     readers: Arc<Semaphore>,
+    followers: Semaphore,
 }
 
 impl Library {
@@ -35,12 +40,18 @@ impl Library {
         Self {
             archived,
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            followers: Semaphore::new(FOLLOWERS_MAX),
         }
     }
 
     /// What there is to read.
     pub(super) fn archived(&self) -> Option<&Archived> {
         self.archived.as_ref()
+    }
+
+    /// A place to wait for news, if there is one left.
+    pub(super) fn follow(&self) -> Option<SemaphorePermit<'_>> {
+        self.followers.try_acquire().ok()
     }
 
     /// Reads, when one of the readers is free. A reader that was begun ends its work, even when nobody waits for it any more.
