@@ -96,8 +96,12 @@ pub const COMPLETIONS_PER_ROUND_MAX: usize = 512;
 /// Rounds of reaping and submitting in one turn. A heartbeat takes two: the poll, then the receive.
 pub const ROUNDS_PER_TURN_MAX: usize = 4;
 
+/// Reloaded settings on their way to one shard. A reload waits until every shard has taken the one before the last.
+pub const SETTINGS_IN_FLIGHT_MAX: usize = 2;
+
 /// Letters that fit into a shard's inbox: everything that others may have on its way to it has room.
-pub const INBOX_LETTERS_MAX: usize = REGISTRY_IN_FLIGHT_MAX + MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + 1;
+pub const INBOX_LETTERS_MAX: usize =
+    REGISTRY_IN_FLIGHT_MAX + MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1;
 
 /// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
 pub const OUTBOUND_BYTES_MAX: usize = 64 * 1024;

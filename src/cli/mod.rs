@@ -1,10 +1,12 @@
 //! What a person types. Each command prints what it was asked for to standard output, and what went wrong to standard
 //! error.
 
+mod callbacks;
 mod check;
 mod client;
 mod connect;
 mod greeting;
+mod reload;
 mod status;
 mod words;
 
@@ -21,6 +23,7 @@ use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
+use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
 use crate::node::{descriptors, log, run};
 
@@ -67,6 +70,15 @@ enum Command {
     },
     /// Prints the whole effective configuration, explained.
     Config,
+    /// Has the running gateway read its configuration again. It takes all of it or nothing.
+    Reload {
+        /// Only says what would change, and how many live devices a changed policy would touch.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Shows how callbacks stand, and deals with those that were given up.
+    #[command(subcommand)]
+    Callbacks(callbacks::Command),
     /// Looks whether the gateway could run here, and says what to do if not.
     Check,
 }
@@ -130,14 +142,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
-    log::start(config);
+    let level = log::start(config);
+    let origin = Origin {
+        sources: sources.clone(),
+        level,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = config.shards.plan(cores, descriptors::raise());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let shards = PreparedShards::new(config, plan, &run::usable(&config.terminals))?;
     let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
     let greeting = greeting::greeting(config, sources, &program, plan.count);
-    run::run(config, shards, || {
+    run::run(config, origin, shards, || {
         // A gateway that nobody listens to serves all the same.
         let _ = print(&greeting);
     })
@@ -157,6 +173,15 @@ fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Config => print(&config.print())
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
+        Command::Reload { dry_run } => {
+            let how = if dry_run {
+                reload::How::DryRun
+            } else {
+                reload::How::Take
+            };
+            on_a_runtime(reload::reload(config, how))
+        }
+        Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
         Command::Check => check::check(config),
     }
 }

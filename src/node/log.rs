@@ -3,22 +3,49 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, reload};
 
 use super::config::{Config, LogFormat};
 
+/// How much is written; it can be changed while the process runs.
+#[derive(Debug, Clone)]
+pub struct Level(reload::Handle<LevelFilter, Registry>);
+
+impl Level {
+    /// Writes as `config` says from now on.
+    pub fn set(&self, config: &Config) {
+        // It fails only without a log, as in tests that had started another before.
+        let _ = self.0.reload(level_of(config));
+    }
+
+    /// Of no log at all.
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Self {
+        Self(reload::Layer::new(LevelFilter::OFF).1)
+    }
+}
+
 /// Starts the log. Only the first start of a process counts.
-pub fn start(config: &Config) {
-    let level: LevelFilter = config
-        .log_level
-        .parse()
-        .expect("the configuration knows the levels");
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
+pub fn start(config: &Config) -> Level {
+    let (filter, handle) = reload::Layer::new(level_of(config));
+    let log = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let filtered = tracing_subscriber::registry().with(filter);
     // An error means that a log was started before, as in tests.
     let _ = match config.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => filtered.with(log).try_init(),
+        LogFormat::Json => filtered.with(log.json()).try_init(),
     };
+    Level(handle)
+}
+
+fn level_of(config: &Config) -> LevelFilter {
+    config
+        .log_level
+        .parse()
+        .expect("the configuration knows the levels")
 }

@@ -3,5 +3,6 @@
 pub mod config;
 pub mod descriptors;
 pub mod log;
+pub mod reload;
 pub mod run;
 pub mod shards;

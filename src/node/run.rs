@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::config::Config;
+use super::reload::{self, Origin, Steward, front_settings};
 use crate::base::ids::ShardId;
 use crate::base::time::Clock;
 use crate::logic::letter::{ToRegistry, ToShard};
@@ -63,24 +65,32 @@ struct Node<R> {
     front: Front,
     registry: Registry,
     serving: Serving,
+    steward: Arc<Steward>,
 }
 
-/// Runs a node until a signal asks it to stop. Calls `announce` when its listeners are open.
+/// Runs a node until a signal asks it to stop; SIGHUP has it read its configuration again. Calls `announce` when its listeners are open.
 ///
 /// # Errors
 /// If it could not start, or one of its threads ended on its own.
-pub fn run<P: Prepared>(config: &Config, shards: P, announce: impl FnOnce()) -> anyhow::Result<()> {
+pub fn run<P: Prepared>(
+    config: &Config,
+    origin: Origin,
+    shards: P,
+    announce: impl FnOnce(),
+) -> anyhow::Result<()> {
     let signals = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut stop_signals = signals.block_on(async { StopSignals::new() })?;
-    let node = Node::start(config, shards)?;
+    let mut hangups = signals.block_on(async { signal(SignalKind::hangup()) })?;
+    let node = Node::start(config, origin, shards)?;
     node.serving.begin();
     announce();
     let outcome = signals.block_on(async {
         loop {
             tokio::select! {
                 () = stop_signals.next() => return Ok(()),
+                _ = hangups.recv() => node.steward.reload_and_log(),
                 () = tokio::time::sleep(ROUND) => node.check()?,
             }
         }
@@ -96,7 +106,7 @@ pub fn run<P: Prepared>(config: &Config, shards: P, announce: impl FnOnce()) -> 
 }
 
 impl<R: Running> Node<R> {
-    fn start<P: Prepared<Running = R>>(config: &Config, shards: P) -> anyhow::Result<Self> {
+    fn start<P: Prepared<Running = R>>(config: &Config, origin: Origin, shards: P) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let (count, door) = (shards.count(), shards.door());
         let limits = http::Limits::default();
@@ -106,16 +116,28 @@ impl<R: Running> Node<R> {
             admin: listen(&config.admin).context("admin.listen")?,
         };
         let store = Memory::default();
-        let held = store.vitals();
+        let vitals = store.vitals();
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let shards = shards.start(clock.clone(), registry.door(), front_door)?;
         let serving = Serving::default();
+        let (front_settings, settings) = watch::channel(Arc::new(front_settings(config, limits)));
+        let told = reload::Listeners {
+            shards: Arc::clone(&door),
+            count,
+            front: front_settings,
+            callback: watch::Sender::new(config.callback.clone()),
+        };
+        let steward = Steward::new((config.clone(), origin), told, None, serving.clone());
+        let steward = Arc::new(steward);
         let doors = http::Doors {
             shard: boxed(&door),
+            registry: asking(registry.door()),
             counters: shards.counters(),
-            registry: held,
+            vitals,
+            archive: None,
+            callbacks: None,
+            steward: Arc::clone(&steward) as Arc<dyn http::Steward>,
         };
-        let settings = front_settings(config, limits);
         let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
         Ok(Self {
             shards,
@@ -124,6 +146,7 @@ impl<R: Running> Node<R> {
             front,
             registry,
             serving,
+            steward,
         })
     }
 
@@ -173,16 +196,15 @@ fn start_registry(
     Registry::start(store, config.trouble, shards, doors, clock.clone())
 }
 
-fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
-    http::Settings {
-        sdk_app_id: config.logic.sdk_app_id,
-        keys: config.logic.keys.clone(),
-        administrators: config.administrators.clone(),
-        admin_token: config.admin_token.clone(),
-        admin_hosts: config.admin_hosts.clone(),
-        stop_within: config.stop_within.min(limits.answer_within),
-        limits,
-    }
+/// The front's way into the registry.
+fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
+    Box::new(move |letter| match registry.try_send(letter) {
+        // The node notices by itself that the registry has ended.
+        Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+        Err(TrySendError::Full(letter)) => {
+            panic!("the registry has room for every open request: {letter:?}")
+        }
+    })
 }
 
 fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
@@ -211,8 +233,6 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    /// The terminal window of a gateway that was started by hand was closed.
-    hangup: Signal,
 }
 
 impl StopSignals {
@@ -220,7 +240,6 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -228,7 +247,6 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -293,7 +311,11 @@ mod tests {
         let mut config = Config::read(&super::super::config::Sources::default()).unwrap();
         let anywhere = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         (config.http, config.admin) = (anywhere.clone(), anywhere);
-        let node = Node::start(&config, Recorder(Letters::default())).unwrap();
+        let origin = Origin {
+            sources: super::super::config::Sources::default(),
+            level: super::super::log::Level::of_nothing(),
+        };
+        let node = Node::start(&config, origin, Recorder(Letters::default())).unwrap();
         node.check().unwrap();
         node.stop().unwrap();
     }

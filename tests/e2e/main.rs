@@ -12,7 +12,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod broken;
+mod reload;
 mod secrets;
 mod statuses;
 mod together;

@@ -10,6 +10,7 @@ use crate::support::terminal::{Terminal, login, usersig};
 
 const SECRET: &str = "0123456789abcdef-a-secret-of-a-test-0123456789abcdef";
 const TOKEN: &str = "an-admin-token-of-a-test";
+const CALLBACK_TOKEN: &str = "a-callback-token-of-a-test";
 
 #[test]
 fn the_configuration_hides_them() {
@@ -19,6 +20,8 @@ fn the_configuration_hides_them() {
             &format!("usersig.keys=[{{secret=\"{SECRET}\"}}]"),
             "--set",
             &format!("admin.token=\"{TOKEN}\""),
+            "--set",
+            &format!("callback.token=\"{CALLBACK_TOKEN}\""),
         ])
         .arg("config")
         .stdin(Stdio::null())
@@ -30,7 +33,9 @@ fn the_configuration_hides_them() {
         text.contains("[presence]") || text.contains("presence."),
         "the configuration is there: {text}"
     );
-    assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    for secret in [SECRET, TOKEN, CALLBACK_TOKEN] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }
 
 #[test]

@@ -59,6 +59,12 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Asks it to read its configuration again, as operators do.
+    pub fn hang_up(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("the gateway runs");
+    }
+
     /// Asks it to stop, as Ctrl-C does, and waits. Gives whether it ended well.
     pub fn stop(mut self) -> bool {
         let id = rustix::process::Pid::from_child(&self.child);

@@ -57,6 +57,15 @@ impl Http {
         self.request(request.expect("a request"))
     }
 
+    /// Posts a command to the admin listener.
+    pub fn post(&self, address: SocketAddr, path: &str, body: &Value) -> (u16, Value) {
+        let request =
+            Request::post(format!("http://{address}{path}")).header("Content-Type", "application/json");
+        let request = request.body(Full::from(body.to_string())).expect("a request");
+        let (status, text) = self.request(request);
+        (status, serde_json::from_str(&text).expect("answers are JSON"))
+    }
+
     /// Calls a REST command as the administrator. Gives the answer's JSON.
     pub fn call(&self, address: SocketAddr, command: &str, body: &Value) -> Value {
         let sig = usersig("administrator");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::table::{SETTINGS, Setting};
+use super::table::{Setting, settings};
 
 /// Something that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,14 @@ pub(super) type Values = BTreeMap<&'static str, Value>;
 /// Lays the sources over each other.
 pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
     let mut layers = Layers::default();
-    for setting in SETTINGS {
+    for setting in settings() {
         let default = setting.default.parse().expect("a default is TOML");
         layers.values.insert(setting.key, default);
     }
     if let Some(path) = &sources.file {
         layers.add_file(path);
     }
-    for setting in SETTINGS {
+    for setting in settings() {
         let variable = setting.variable();
         for (_, text) in sources.environment.iter().filter(|(name, _)| *name == variable) {
             layers.put(setting, read_value(text));
@@ -157,7 +157,7 @@ impl Layers {
 
     fn unknown(&mut self, key: &str) {
         let section = key.split('.').next().unwrap_or(key);
-        let same = SETTINGS.iter().map(|setting| setting.key);
+        let same = settings().map(|setting| setting.key);
         let same: Vec<_> = same
             .filter(|known| known.split('.').next() == Some(section))
             .collect();
@@ -186,7 +186,7 @@ impl Layers {
 }
 
 fn is_section(key: &str) -> bool {
-    SETTINGS.iter().any(|setting| {
+    settings().any(|setting| {
         setting
             .key
             .strip_prefix(key)

@@ -1,7 +1,9 @@
 //! The configuration: what was typed becomes what is meant, once, and all problems are told at once.
 
+mod kind;
 mod layers;
 mod print;
+mod reader;
 pub mod shards;
 mod table;
 
@@ -9,24 +11,26 @@ mod table;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::Value;
-
-use crate::base::ids::{Platform, UserId};
-use crate::logic::settings::{Conflict, Policy, Settings, TimeoutByClass, WebClose};
-use crate::logic::usersig::Key;
+use crate::base::ids::UserId;
+use crate::logic::record::Callbacks;
+use crate::logic::settings::Settings;
 use crate::services::http::Token;
 use crate::services::registry::Trouble;
+use crate::services::registry::embedded::Durability;
 use layers::Values;
 pub use layers::{Problem, Sources};
+use reader::Reader;
 use shards::ShardsWanted;
+pub use table::Effect;
 
 /// Known to everyone who reads this: good for nothing but a gateway on loopback.
 pub const DEVELOPMENT_SECRET: &str = "holdfast-development-secret-for-loopback-only-never-in-production";
 
 /// Everything that a node goes by. Shown, as for debugging, without its secrets.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Config {
     /// Where terminals connect.
     pub terminals: Vec<SocketAddr>,
@@ -50,6 +54,10 @@ pub struct Config {
     pub pin: Pin,
     /// What decisions depend on.
     pub logic: Settings,
+    /// Where records are kept, and how.
+    pub registry: Registry,
+    /// How the app's backend is told of changes.
+    pub callback: Callback,
     /// How long a clean stop may take.
     pub stop_within: Duration,
     /// `error` to `trace`.
@@ -59,6 +67,51 @@ pub struct Config {
     /// Difficulties that a test asks for.
     pub trouble: Trouble,
     values: Values,
+}
+
+/// Where records are kept, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// On disk or not.
+    pub store: StoreKind,
+    /// The folder of a store on disk.
+    pub path: PathBuf,
+    /// When a change counts as recorded.
+    pub durability: Durability,
+    /// Memory that a store on disk may take.
+    pub memory_bytes_max: u64,
+    /// How long changes can be read.
+    pub changes_kept: Duration,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// On disk.
+    Embedded,
+    /// Gone with the process.
+    Memory,
+}
+
+/// How the app's backend is told of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// Where; `None`: it is not told.
+    pub url: Option<String>,
+    /// What callbacks are signed with.
+    pub token: Option<Token>,
+    /// Users whose callbacks are under way at the same time.
+    pub parallel: usize,
+    /// Open connections at the same time.
+    pub connections_max: usize,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How long after its change a callback is tried again.
+    pub give_up: Duration,
+    /// Which changes it is called for.
+    pub sent: Callbacks,
+    /// Who vouches for it; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Whether threads stay on their cores.
@@ -107,6 +160,33 @@ impl Config {
         print::print(&self.values)
     }
 
+    /// The settings that differ in `other`, in the table's order, and when each takes effect.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<(&'static str, Effect)> {
+        let differing =
+            table::settings().filter(|setting| self.values[setting.key] != other.values[setting.key]);
+        differing.map(|setting| (setting.key, setting.effect)).collect()
+    }
+
+    /// What `self` becomes by a reload to `other`: its values, but for those that wait for a restart.
+    ///
+    /// # Errors
+    /// What is wrong with that mixture.
+    pub fn reloaded(&self, other: &Self) -> Result<Self, Vec<Problem>> {
+        let mut values = other.values.clone();
+        for setting in table::settings().filter(|setting| setting.effect == Effect::Restart) {
+            values.insert(setting.key, self.values[setting.key].clone());
+        }
+        let config = Self::of(values);
+        let mut problems = Vec::new();
+        config.check(&mut problems);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    }
+
     /// Whether UserSigs are made with the secret that everyone knows.
     #[must_use]
     pub fn is_for_development(&self) -> bool {
@@ -115,7 +195,6 @@ impl Config {
 
     fn of(values: Values) -> Self {
         let reader = Reader(&values);
-        let token = reader.text("admin.token");
         let admin = reader.addresses("admin.listen");
         let hosts = reader.texts("admin.hosts").map(str::to_owned);
         let admin_hosts = hosts
@@ -125,7 +204,7 @@ impl Config {
             terminals: reader.addresses("terminals.listen"),
             http: reader.addresses("http.listen"),
             admin,
-            admin_token: (!token.is_empty()).then(|| Token(token.to_owned())),
+            admin_token: reader.token("admin.token"),
             admin_hosts,
             administrators: reader.users("app.administrators"),
             shards: ShardsWanted {
@@ -141,6 +220,8 @@ impl Config {
                 Pin::No
             },
             logic: reader.logic(),
+            registry: reader.registry(),
+            callback: reader.callback(),
             stop_within: reader.seconds("node.stop_deadline_s"),
             log_level: reader.text("log.level").to_owned(),
             log_format: if reader.text("log.format") == "json" {
@@ -181,6 +262,12 @@ impl Config {
                 format!("{address} without a token"),
                 remedy,
             ));
+        }
+        if self.callback.url.is_some() && self.registry.store == StoreKind::Memory {
+            let found =
+                "an address, while registry.store is \"memory\": callbacks would be lost with the process";
+            let remedy = "set registry.store = \"embedded\", or callback.url = \"\"";
+            problems.push(Problem::new("callback.url", found, remedy));
         }
         self.check_addresses(problems);
         self.check_times(problems);
@@ -233,113 +320,6 @@ impl Config {
                     remedy,
                 ));
             }
-        }
-    }
-}
-
-/// Takes values out in the types that the table promises.
-struct Reader<'a>(&'a Values);
-
-impl<'a> Reader<'a> {
-    fn value(&self, key: &str) -> &'a Value {
-        self.0.get(key).expect("every setting has a value")
-    }
-
-    fn number(&self, key: &str) -> u64 {
-        let number = self
-            .value(key)
-            .as_integer()
-            .and_then(|number| u64::try_from(number).ok());
-        number.expect("its kind is a number, none of them negative")
-    }
-
-    fn small<T: TryFrom<u64>>(&self, key: &str) -> T {
-        T::try_from(self.number(key))
-            .ok()
-            .expect("its bounds are those of its type")
-    }
-
-    fn seconds(&self, key: &str) -> Duration {
-        Duration::from_secs(self.number(key))
-    }
-
-    fn switch(&self, key: &str) -> bool {
-        self.value(key).as_bool().expect("its kind is a switch")
-    }
-
-    fn text(&self, key: &str) -> &'a str {
-        self.value(key).as_str().expect("its kind is a text")
-    }
-
-    fn list(&self, key: &str) -> &'a [Value] {
-        self.value(key).as_array().expect("its kind is a list")
-    }
-
-    fn texts(&self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.list(key)
-            .iter()
-            .map(|text| text.as_str().expect("its kind is a list of texts"))
-    }
-
-    fn addresses(&self, key: &str) -> Vec<SocketAddr> {
-        self.texts(key)
-            .map(|text| text.parse().expect("its kind is a list of addresses"))
-            .collect()
-    }
-
-    fn users(&self, key: &str) -> Vec<UserId> {
-        self.texts(key)
-            .map(|text| UserId::new(text.as_bytes()).expect("its kind is a list of UserIDs"))
-            .collect()
-    }
-
-    fn keys(&self) -> Vec<Key> {
-        let keys = self.list("usersig.keys").iter().map(|key| Key {
-            secret: key["secret"].as_str().expect("its kind is a key").to_owned(),
-            not_after_s: key.get("not_after").and_then(table::not_after_s),
-        });
-        let keys: Vec<_> = keys.collect();
-        if keys.is_empty() {
-            vec![Key {
-                secret: DEVELOPMENT_SECRET.to_owned(),
-                not_after_s: None,
-            }]
-        } else {
-            keys
-        }
-    }
-
-    fn logic(&self) -> Settings {
-        let instances = Platform::ALL
-            .map(|platform| self.small(&format!("presence.instances_{}", platform.name().to_lowercase())));
-        Settings {
-            sdk_app_id: self.number("app.sdk_app_id"),
-            keys: self.keys(),
-            policy: match self.text("presence.policy") {
-                "dual" => Policy::Dual,
-                "triple" => Policy::Triple,
-                "multi" => Policy::Multi,
-                _ => Policy::Single,
-            },
-            conflict: match self.text("presence.conflict") {
-                "oldest-wins" => Conflict::OldestWins,
-                _ => Conflict::NewestWins,
-            },
-            instances,
-            web_close: match self.text("presence.web_close") {
-                "at-once" => WebClose::AtOnce,
-                _ => WebClose::TimeOut,
-            },
-            heartbeat_interval: self.seconds("presence.heartbeat_interval_s"),
-            heartbeat_timeout: TimeoutByClass {
-                mobile: self.seconds("presence.heartbeat_timeout_mobile_s"),
-                desktop: self.seconds("presence.heartbeat_timeout_desktop_s"),
-                web: self.seconds("presence.heartbeat_timeout_web_s"),
-            },
-            push_online: Duration::from_secs(self.number("presence.push_online_days") * 86_400),
-            login_deadline: self.seconds("terminals.login_deadline_s"),
-            retry_after: Duration::from_millis(self.number("terminals.retry_after_ms")),
-            ..Settings::default()
         }
     }
 }

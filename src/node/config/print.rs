@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use toml::Value;
 
+use super::kind::{HIDDEN, Kind};
 use super::layers::Values;
-use super::table::{HIDDEN, Kind, SETTINGS};
+use super::table::settings;
 
 const HEAD: &str = "\
-# The effective configuration of holdfast. Every setting takes effect at the next start.
+# The effective configuration of holdfast. `holdfast reload`, or SIGHUP, takes a changed one: each setting says from when on it counts.
 # Settings come from --config FILE, then from the environment (HOLDFAST_SECTION_NAME), then from --set section.name=value.
 # Secrets are shown as \"<set>\": such a line must be given its value before this can be used as a file.
 ";
@@ -17,7 +18,7 @@ const HEAD: &str = "\
 pub(super) fn print(values: &Values) -> String {
     let mut out = HEAD.to_owned();
     let mut section_before = "";
-    for setting in SETTINGS {
+    for setting in settings() {
         let (section, name) = setting.key.split_once('.').expect("every key has a section");
         if section != section_before {
             put(&mut out, format_args!("\n[{section}]\n"));
@@ -26,10 +27,11 @@ pub(super) fn print(values: &Values) -> String {
         put(
             &mut out,
             format_args!(
-                "# {}\n# It takes {}. Default: {}\n",
+                "# {}\n# It takes {}. Default: {}. A change counts {}.\n",
                 setting.line,
                 setting.kind.bounds(),
-                setting.default
+                setting.default,
+                setting.effect.name()
             ),
         );
         put(
@@ -46,9 +48,12 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 fn shown(kind: Kind, value: &Value) -> String {
     match kind {
-        Kind::Secret if value.as_str() != Some("") => Value::from(HIDDEN).to_string(),
+        Kind::Secret(_) if value.as_str() != Some("") => Value::from(HIDDEN).to_string(),
         Kind::Keys => Value::Array(value.as_array().into_iter().flatten().map(hidden).collect()).to_string(),
-        Kind::Secret
+        Kind::Secret(_)
+        | Kind::Url
+        | Kind::Path
+        | Kind::FileOrNone
         | Kind::Addresses
         | Kind::Number(..)
         | Kind::Switch

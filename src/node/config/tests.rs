@@ -1,6 +1,8 @@
 //! Configurations as people write them.
 
 use super::*;
+use crate::base::ids::Platform;
+use crate::logic::settings::{Conflict, Policy, Registration, WebClose};
 
 fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
     let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -172,23 +174,26 @@ fn secrets_are_not_printed() {
         "first-secret-of-mine",
         "second-secret-of-mine",
         "a-token-of-my-own",
+        "cb-token-of-mine",
     ];
     let keys = format!(
         "usersig.keys=[{{secret=\"{}\"}}, {{secret=\"{}\", not_after=\"2027-01-01T00:00:00Z\"}}]",
         secrets[0], secrets[1]
     );
     let token = format!("admin.token={}", secrets[2]);
-    let config = read(&[&keys, &token]).unwrap();
+    let callback = format!("callback.token={}", secrets[3]);
+    let config = read(&[&keys, &token, &callback]).unwrap();
     assert_eq!(config.logic.keys[1].not_after_s, Some(1_798_761_600));
     let wrong = [
         format!("{keys}x"),
         format!("{token} x\u{e9}"),
         format!("admin.tokne={}", secrets[2]),
         secrets[2].to_owned(),
+        format!("{callback} x\u{e9}"),
     ];
     let wrong: Vec<_> = wrong.iter().map(String::as_str).collect();
     let problems = read(&wrong).unwrap_err();
-    assert_eq!(problems.len(), 4);
+    assert_eq!(problems.len(), 5);
     let printed = config.print();
     assert!(
         printed.contains("token = \"<set>\"") && printed.contains("2027-01-01T00:00:00Z"),
@@ -197,11 +202,71 @@ fn secrets_are_not_printed() {
     let problems_again = with_file(&printed, Sources::default()).unwrap_err();
     assert_eq!(
         problems_again.len(),
-        2,
+        3,
         "a place-holder is no secret: {problems_again:?}"
     );
-    let debugged = format!("{config:?} {:?} {:?}", config.logic, config.admin_token);
+    let debugged = format!(
+        "{config:?} {:?} {:?} {:?}",
+        config.logic, config.admin_token, config.callback
+    );
     for text in [printed, problems.join("\n"), debugged] {
         assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
     }
+}
+
+#[test]
+fn what_is_kept_and_told() {
+    let config = read(&[]).unwrap();
+    assert_eq!(
+        (config.registry.store, config.registry.durability),
+        (StoreKind::Embedded, Durability::Commit)
+    );
+    assert_eq!(config.registry.memory_bytes_max, 64 << 20);
+    assert_eq!(config.registry.changes_kept, Duration::from_secs(7 * 86_400));
+    assert_eq!(
+        (config.callback.sent, &config.callback.url),
+        (Callbacks::None, &None)
+    );
+    let config = read(&[
+        "callback.url=http://127.0.0.1:1/cb",
+        "callback.expiry=true",
+        "accounts.register_at_login=false",
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.callback.sent, Callbacks::All);
+    assert_eq!(config.logic.registration, Registration::ByImport);
+    let problems = read(&["callback.url=http://127.0.0.1:1/cb", "registry.store=memory"]).unwrap_err();
+    assert!(problems[0].starts_with("callback.url"), "{problems:?}");
+}
+
+#[test]
+fn a_reload_leaves_what_waits_for_a_restart() {
+    let running = read(&["shards.count=2", "presence.policy=single"]).unwrap();
+    let wanted = read(&[
+        "shards.count=3",
+        "presence.policy=multi",
+        "terminals.retry_after_ms=500",
+    ])
+    .unwrap();
+    let expected = [
+        ("terminals.retry_after_ms", Effect::AtOnce),
+        ("shards.count", Effect::Restart),
+        ("presence.policy", Effect::NextLogins),
+    ];
+    assert_eq!(running.differences(&wanted), expected);
+    let reloaded = running.reloaded(&wanted).unwrap();
+    assert_eq!((reloaded.shards.count, reloaded.logic.policy), (2, Policy::Multi));
+    assert_eq!(reloaded.differences(&wanted), [("shards.count", Effect::Restart)]);
+}
+
+#[test]
+fn a_reload_is_checked_with_what_waits_for_a_restart() {
+    let own_key = "usersig.keys=[{secret=\"one-of-my-own-app\"}]";
+    let running = read(&["terminals.listen=[\"0.0.0.0:1\"]", own_key]).unwrap();
+    let wanted = read(&[]).unwrap();
+    let problems = running.reloaded(&wanted).unwrap_err();
+    assert_eq!(
+        problems[0].key, "usersig.keys",
+        "the public secret, while all the world can connect"
+    );
 }

@@ -1,136 +1,186 @@
-//! The operator's interface: health, metrics, and all that is known of a user. It only shows. A web page that a person
-//! at this machine opens could send requests here, so foreign hosts and origins are refused, also on loopback.
+//! The operator's interface: which page is asked for, and how it is answered. Knows no user.
 
-use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::borrow::Cow;
 
-use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
+use super::callbacks::Deed;
 use super::gate::NoAnswer;
-use super::{Desk, Settings, Token, metrics, url};
-use crate::base::ids::UserId;
-use crate::base::time::Timestamp;
-use crate::logic::letter::{DeviceInspection, Inspection, ToFront, ToShard};
-use crate::logic::record::Status;
+use super::openim::BodyFault;
+use super::{Desk, callbacks, commands, guard, history, inspect, metrics, server};
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 /// The content type of the Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A request that is not served.
-struct Refusal(StatusCode, &'static str);
+/// What a page makes of a request.
+pub(super) type Answer = Result<Response<Full<Bytes>>, Refusal>;
 
-/// The answer to an admin request.
-pub(super) async fn answer(desk: &Desk, head: &Parts) -> Response<Full<Bytes>> {
-    if let Err(Refusal(status, text)) = admit(&desk.settings, head) {
-        return response(status, JSON, error(text));
+/// A request that is not served.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Refusal {
+    /// With a text for people.
+    pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        let body = json!({ "error": text.into() });
+        Self { status, body }
     }
-    match head.uri.path() {
-        "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
-        "/readyz" => readiness(desk),
-        "/metrics" => response(StatusCode::OK, METRICS, metrics::text(desk)),
-        path => match path.strip_prefix("/v1/users/") {
-            Some(name) => inspect(desk, name).await,
-            None => response(StatusCode::NOT_FOUND, JSON, error("there is no such page")),
-        },
+
+    /// With something more for programs.
+    pub(super) fn and(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.body[name] = value.into();
+        self
     }
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page<'a> {
+    Health,
+    Readiness,
+    Metrics,
+    Changes,
+    Users,
+    User(&'a str),
+    ChangesOf(&'a str),
+    Kick,
+    Reload,
+    Callbacks,
+    Dead,
+    Replay,
+    Drop,
+}
+
+impl<'a> Page<'a> {
+    fn of_path(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Readiness,
+            "/metrics" => Self::Metrics,
+            "/v1/changes" => Self::Changes,
+            "/v1/users" => Self::Users,
+            "/v1/kick" => Self::Kick,
+            "/v1/reload" => Self::Reload,
+            "/v1/callbacks" => Self::Callbacks,
+            "/v1/callbacks/dead" => Self::Dead,
+            "/v1/callbacks/replay" => Self::Replay,
+            "/v1/callbacks/drop" => Self::Drop,
+            path => {
+                let name = path.strip_prefix("/v1/users/")?;
+                match name.strip_suffix("/changes") {
+                    Some(name) => Self::ChangesOf(name),
+                    None => Self::User(name),
+                }
+            }
+        })
+    }
+
+    /// What shows is got; what does something is posted.
+    fn method(self) -> Method {
+        match self {
+            Self::Health
+            | Self::Readiness
+            | Self::Metrics
+            | Self::Changes
+            | Self::Users
+            | Self::User(_)
+            | Self::ChangesOf(_)
+            | Self::Callbacks
+            | Self::Dead => Method::GET,
+            Self::Kick | Self::Reload | Self::Replay | Self::Drop => Method::POST,
+        }
+    }
+}
+
+/// The answer to an admin request.
+pub(super) async fn answer(desk: &Desk, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    match route(desk, head, body).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let mut response = response(refusal.status, JSON, refusal.body.to_string());
+            if let Some(page) = Page::of_path(head.uri.path())
+                && refusal.status == StatusCode::METHOD_NOT_ALLOWED
+            {
+                let method = HeaderValue::from_str(page.method().as_str()).expect("a method is plain text");
+                response.headers_mut().insert(ALLOW, method);
+            }
+            response
+        }
+    }
+}
+
+async fn route(desk: &Desk, head: &Parts, body: Incoming) -> Answer {
+    guard::admit(&desk.settings(), head)?;
+    let no_page = || Refusal::new(StatusCode::NOT_FOUND, "there is no such page");
+    let page = Page::of_path(head.uri.path()).ok_or_else(no_page)?;
+    if head.method != page.method() {
+        let text = format!("use {}", page.method());
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    let query = head.uri.query().unwrap_or("");
+    match page {
+        Page::Health => Ok(response(StatusCode::OK, TEXT, "ok\n")),
+        Page::Readiness => Ok(readiness(desk)),
+        Page::Metrics => Ok(response(StatusCode::OK, METRICS, metrics::text(desk))),
+        Page::Changes => history::changes(desk, query).await,
+        Page::Users => history::users(desk, query).await,
+        Page::User(name) => inspect::inspect(desk, name).await,
+        Page::ChangesOf(name) => history::changes_of(desk, name, query).await,
+        Page::Kick => commands::kick(desk, &read(desk, body).await?).await,
+        Page::Reload => commands::reload(desk, &read(desk, body).await?).await,
+        Page::Callbacks => callbacks::standing(desk).await,
+        Page::Dead => callbacks::dead(desk, query).await,
+        Page::Replay => callbacks::deal(desk, Deed::Replay, &read(desk, body).await?).await,
+        Page::Drop => callbacks::deal(desk, Deed::Forget, &read(desk, body).await?).await,
+    }
+}
+
+/// A command's body.
+async fn read(desk: &Desk, body: Incoming) -> Result<Value, Refusal> {
+    let body = server::read(body, &desk.limits).await;
+    let body = body.map_err(|fault| match fault {
+        BodyFault::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        BodyFault::Late => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        BodyFault::Broken => Refusal::new(StatusCode::BAD_REQUEST, "the body is not what its headers say"),
+    })?;
+    serde_json::from_slice(&body).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not JSON"))
+}
+
+/// What is said to a request that no shard answered.
+pub(super) fn no_answer(why: NoAnswer) -> Refusal {
+    match why {
+        NoAnswer::Full => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open"),
+        NoAnswer::Late => Refusal::new(StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+    }
+}
+
+/// A good answer of one JSON object.
+pub(super) fn json_response(value: &Value) -> Response<Full<Bytes>> {
+    response(StatusCode::OK, JSON, value.to_string())
+}
+
+/// An answer of any kind.
+pub(super) fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-fn error(text: &str) -> String {
-    json!({ "error": text }).to_string()
-}
-
-fn admit(settings: &Settings, head: &Parts) -> Result<(), Refusal> {
-    check_hosts(settings, head)?;
-    if let Some(token) = &settings.admin_token
-        && !holds(&head.headers, token)
-    {
-        return Err(Refusal(
-            StatusCode::UNAUTHORIZED,
-            "send the header `Authorization: Bearer <admin.token>`",
-        ));
-    }
-    if head.method == Method::GET {
-        return Ok(());
-    }
-    let content_type = text(&head.headers, &CONTENT_TYPE).unwrap_or("");
-    let content_type = content_type.split(';').next().unwrap_or("").trim();
-    if !content_type.eq_ignore_ascii_case(JSON) {
-        let text = "send the header `Content-Type: application/json`";
-        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
-    }
-    Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "use GET"))
-}
-
-/// Refuses names that are not ours: a page can have its own name resolve to this address.
-fn check_hosts(settings: &Settings, head: &Parts) -> Result<(), Refusal> {
-    let host = text(&head.headers, &HOST).unwrap_or("");
-    let authority = head
-        .uri
-        .authority()
-        .map_or(host, hyper::http::uri::Authority::as_str);
-    if !is_ours(settings, host) || !is_ours(settings, authority) {
-        return Err(Refusal(
-            StatusCode::FORBIDDEN,
-            "the Host is not one of admin.hosts",
-        ));
-    }
-    if !head.headers.contains_key(ORIGIN) {
-        return Ok(());
-    }
-    let origin = text(&head.headers, &ORIGIN).and_then(|origin| origin.split_once("://"));
-    match origin {
-        Some((_, host)) if is_ours(settings, host) => Ok(()),
-        Some(_) | None => Err(Refusal(
-            StatusCode::FORBIDDEN,
-            "the Origin is not one of admin.hosts",
-        )),
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether a `host[:port]` is of loopback or configured.
-fn is_ours(settings: &Settings, host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        || settings
-            .admin_hosts
-            .iter()
-            .any(|ours| ours.eq_ignore_ascii_case(name))
-}
-
-/// Whether the request holds the token. Compared by MACs, so that the time tells nothing of it.
-fn holds(headers: &HeaderMap, token: &Token) -> bool {
-    let sent = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    let mac = |token: &str| {
-        let mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("HMAC takes keys of any length");
-        mac.chain_update(b"holdfast admin")
-    };
-    sent.is_some_and(|sent| mac(&token.0).verify(&mac(sent).finalize().into_bytes()).is_ok())
 }
 
 fn readiness(desk: &Desk) -> Response<Full<Bytes>> {
@@ -141,80 +191,13 @@ fn readiness(desk: &Desk) -> Response<Full<Bytes>> {
             TEXT,
             "the gateway is starting or stopping\n",
         )
+    } else if let Some(since) = desk.vitals.failing_since() {
+        let text = format!("the registry can record nothing since {}\n", inspect::time(since));
+        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
     } else if retrying > 0 {
         let text = format!("the registry cannot take the changes of {retrying} users\n");
         response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
     } else {
         response(StatusCode::OK, TEXT, "ready\n")
     }
-}
-
-async fn inspect(desk: &Desk, name: &str) -> Response<Full<Bytes>> {
-    let name = url::decode(name, url::Plus::Itself);
-    let Some(user) = name.and_then(|name| UserId::new(name.as_bytes()).ok()) else {
-        return response(StatusCode::BAD_REQUEST, JSON, error("this is not a UserID"));
-    };
-    let home = user.home(desk.gate.shards);
-    let answers = desk
-        .gate
-        .ask(|request| vec![(home, ToShard::Inspect(request, user))])
-        .await;
-    match answers.map(|mut answers| answers.pop()) {
-        Ok(Some(ToFront::Inspected(_, Ok(Some(known))))) => {
-            response(StatusCode::OK, JSON, user_json(&known).to_string())
-        }
-        Ok(Some(ToFront::Inspected(_, Ok(None)))) => {
-            response(StatusCode::NOT_FOUND, JSON, error("there is no such account"))
-        }
-        Ok(Some(ToFront::Inspected(_, Err(unread)))) => {
-            response(StatusCode::SERVICE_UNAVAILABLE, JSON, error(&unread.to_string()))
-        }
-        Ok(Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None) => {
-            unreachable!("an inspection is answered by what is known")
-        }
-        Err(NoAnswer::Full) => response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            JSON,
-            error("too many requests are open"),
-        ),
-        Err(NoAnswer::Late) => response(StatusCode::GATEWAY_TIMEOUT, JSON, error("no answer in time")),
-    }
-}
-
-fn user_json(known: &Inspection) -> Value {
-    let status = known
-        .devices
-        .iter()
-        .map(|device| device.status)
-        .max()
-        .unwrap_or(Status::Offline);
-    json!({
-        "user": known.user.as_str(),
-        "status": status.name(),
-        "change": known.change.0,
-        "devices": known.devices.iter().map(device_json).collect::<Vec<_>>(),
-    })
-}
-
-fn device_json(known: &DeviceInspection) -> Value {
-    let link = known.link.as_ref();
-    json!({
-        "platform": known.device.platform.name(),
-        // A string: many readers of JSON keep only 53 bits of a number.
-        "instance": known.device.instance.to_string(),
-        "status": known.status.name(),
-        "session": known.session.0,
-        "login_at": time(known.login_at),
-        "heard_at": time(known.heard_at),
-        // Of its connection: null while it has none.
-        "address": link.map(|link| link.address.to_canonical().to_string()),
-        "transport": link.map(|link| link.transport.name()),
-        "sdk_version": link.map(|link| &link.sdk_version),
-        "app_version": link.map(|link| &link.app_version),
-        "background": link.map(|link| link.background),
-    })
-}
-
-fn time(at: Timestamp) -> String {
-    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(at.0)).to_string()
 }

@@ -1,5 +1,5 @@
 //! The error codes of the REST interface, and what is said with them. The numbers are Tencent Cloud IM's
-//! (1047/34348, 1047/34620, 269/2566, 269/3853).
+//! (1047/34348, 1047/34620, 269/2566, 269/3853, 269/1608, 269/4919, 269/36443, 269/38417).
 
 use std::borrow::Cow;
 
@@ -42,10 +42,17 @@ pub(super) const SDK_APP_ID_MISSING: u32 = 60_012;
 /// Too much at once: try again later.
 pub(super) const TOO_FREQUENT: u32 = 60_018;
 
+/// A field of an account is too long.
+pub(super) const FIELD_TOO_LONG: u32 = 40_601;
 /// There is no such account.
 pub(super) const ACCOUNT_UNKNOWN: u32 = 70_107;
 /// A parameter is missing or wrong.
 pub(super) const PARAMETER_INVALID: u32 = 70_402;
+
+/// The registry or the user's home could not do it in time: try again.
+pub(super) const ACCOUNT_LATE: u32 = 70_169;
+/// Too many accounts in one request, or none.
+pub(super) const BATCH_INVALID: u32 = 70_206;
 
 /// The query's body is not JSON, or asks for nobody.
 pub(super) const QUERY_BODY_INVALID: u32 = 90_001;

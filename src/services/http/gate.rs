@@ -1,4 +1,4 @@
-//! Letters to the shards and back: which request waits for how many answers. An open request keeps its place until
+//! Letters to the shards and the registry, and back: which request waits for how many answers. An open request keeps its place until
 //! its last answer came, even when its client is no longer waited for: that is what bounds every inbox.
 
 use std::cell::{Cell, RefCell};
@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use super::Limits;
-use crate::base::ids::{RequestId, ShardId};
-use crate::logic::letter::{ToFront, ToShard};
+use crate::base::ids::{RequestId, ShardId, UserId};
+use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub(super) enum NoAnswer {
     /// It did not come in time.
     Late,
 }
+
+/// The ways out.
+pub(super) struct Ways {
+    pub(super) shard: Box<dyn Fn(ShardId, ToShard)>,
+    pub(super) registry: Box<dyn Fn(ToRegistry)>,
+}
+
+/// What a request waits for.
+type Answers = oneshot::Receiver<Vec<ToFront>>;
 
 struct Open {
     missing: usize,
@@ -40,17 +49,17 @@ pub(super) struct Gate {
     pub(super) shards: u16,
     pub(super) counts: Counts,
     limits: Limits,
-    door: Box<dyn Fn(ShardId, ToShard)>,
+    ways: Ways,
     latest: Cell<u64>,
     open: RefCell<HashMap<RequestId, Open>>,
 }
 
 impl Gate {
-    pub(super) fn new(shards: u16, limits: Limits, door: Box<dyn Fn(ShardId, ToShard)>) -> Self {
+    pub(super) fn new(shards: u16, limits: Limits, ways: Ways) -> Self {
         Self {
             shards,
             limits,
-            door,
+            ways,
             counts: Counts::default(),
             latest: Cell::new(0),
             open: RefCell::default(),
@@ -62,44 +71,93 @@ impl Gate {
         self.open.borrow().len()
     }
 
-    /// Sends the letters of one request, at least one, and waits for an answer to each.
+    /// Sends the letters of one request, at least one and at most one to a shard, and waits for an answer to each.
     pub(super) async fn ask(
         &self,
         letters: impl FnOnce(RequestId) -> Vec<(ShardId, ToShard)>,
     ) -> Result<Vec<ToFront>, NoAnswer> {
-        if self.open_now() >= self.limits.in_flight_max {
+        self.check_room(1)?;
+        let answers = self.open(|request| {
+            let letters = letters(request);
+            let count = letters.len();
+            for (shard, letter) in letters {
+                (self.ways.shard)(shard, letter);
+            }
+            count
+        });
+        self.wait(vec![answers]).await
+    }
+
+    /// Sends one letter to the home of each user, each a request of its own, and waits for all answers. They come in the
+    /// order of the users. There is room for all of them or none is sent.
+    pub(super) async fn ask_each(
+        &self,
+        users: &[UserId],
+        letter: fn(RequestId, UserId) -> ToShard,
+    ) -> Result<Vec<ToFront>, NoAnswer> {
+        self.check_room(users.len())?;
+        let ask = |user: &UserId| {
+            self.open(|request| {
+                (self.ways.shard)(user.home(self.shards), letter(request, *user));
+                1
+            })
+        };
+        self.wait(users.iter().map(ask).collect()).await
+    }
+
+    /// Sends one letter to the registry, and waits for its answer.
+    pub(super) async fn ask_registry(
+        &self,
+        letter: impl FnOnce(RequestId) -> ToRegistry,
+    ) -> Result<ToFront, NoAnswer> {
+        self.check_room(1)?;
+        let answers = self.open(|request| {
+            (self.ways.registry)(letter(request));
+            1
+        });
+        let mut answers = self.wait(vec![answers]).await?;
+        Ok(answers.pop().expect("one letter has one answer"))
+    }
+
+    fn check_room(&self, wanted: usize) -> Result<(), NoAnswer> {
+        if self.open_now() + wanted > self.limits.in_flight_max {
             add_one(&self.counts.full);
             return Err(NoAnswer::Full);
         }
-        let answers = self.send(letters);
-        add_one(&self.counts.asked);
-        match tokio::time::timeout(self.limits.answer_within, answers).await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(_)) | Err(_) => {
-                add_one(&self.counts.late);
-                Err(NoAnswer::Late)
-            }
-        }
+        Ok(())
     }
 
-    fn send(
-        &self,
-        letters: impl FnOnce(RequestId) -> Vec<(ShardId, ToShard)>,
-    ) -> oneshot::Receiver<Vec<ToFront>> {
+    /// Begins a request. `send` sends its letters and gives their number; no answer is taken in before this returns.
+    fn open(&self, send: impl FnOnce(RequestId) -> usize) -> Answers {
         self.latest.set(self.latest.get() + 1);
         let request = RequestId(self.latest.get());
-        let letters = letters(request);
+        let missing = send(request);
         let (waiter, answers) = oneshot::channel();
         let open = Open {
-            missing: letters.len(),
-            answers: Vec::with_capacity(letters.len()),
+            missing,
+            answers: Vec::with_capacity(missing),
             waiter,
         };
         self.open.borrow_mut().insert(request, open);
-        for (shard, letter) in letters {
-            (self.door)(shard, letter);
-        }
+        add_one(&self.counts.asked);
         answers
+    }
+
+    /// All answers, in the order of the requests.
+    async fn wait(&self, requests: Vec<Answers>) -> Result<Vec<ToFront>, NoAnswer> {
+        let gather = async {
+            let mut gathered = Vec::with_capacity(requests.len());
+            for answers in requests {
+                gathered.append(&mut answers.await.map_err(|_| NoAnswer::Late)?);
+            }
+            Ok(gathered)
+        };
+        let gathered = tokio::time::timeout(self.limits.answer_within, gather).await;
+        let gathered = gathered.unwrap_or(Err(NoAnswer::Late));
+        if gathered.is_err() {
+            add_one(&self.counts.late);
+        }
+        gathered
     }
 
     /// Takes an answer in, and wakes the request when it was the last one.

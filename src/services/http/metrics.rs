@@ -30,6 +30,7 @@ fn put_shards(counters: &CountersView, out: &mut String) {
 fn put_front(desk: &Desk, out: &mut String) {
     let counts = &desk.gate.counts;
     let open = u64::try_from(desk.gate.open_now()).unwrap_or(u64::MAX);
+    let [commits, batches, failures] = desk.vitals.counts();
     let own = [
         (
             "http_requests_open_now",
@@ -54,7 +55,19 @@ fn put_front(desk: &Desk, out: &mut String) {
         (
             "registry_bytes_now",
             "Memory that the registry's records take.",
-            u64::try_from(desk.registry.memory_bytes()).unwrap_or(u64::MAX),
+            desk.vitals.memory_bytes(),
+        ),
+        ("registry_commits", "Commits that were recorded.", commits),
+        ("registry_batches", "Writes that they were recorded in.", batches),
+        (
+            "registry_failures",
+            "Times that the registry's store failed.",
+            failures,
+        ),
+        (
+            "registry_failing_now",
+            "1 while the registry cannot record.",
+            u64::from(desk.vitals.failing_since().is_some()),
         ),
     ];
     for (name, help, value) in own {

@@ -1,18 +1,28 @@
 //! The HTTP front: one async thread that speaks HTTP/1.1 with the app's backend ([`openim`]) and with the operator
-//! ([`admin`]), and letters with the shards. It decides nothing about users and keeps nothing of them.
+//! ([`admin`]), and letters with the shards and the registry. It decides nothing about users and keeps nothing of them.
 
 pub mod runtime;
+pub mod url;
 
+mod accounts;
 mod admin;
+mod callbacks;
 mod codes;
+mod commands;
+mod cursor;
 mod gate;
+mod guard;
+mod history;
+mod inspect;
+mod library;
+mod lines;
 mod metrics;
 mod openim;
 mod query;
 mod reply;
 mod server;
+mod steward;
 mod stream;
-mod url;
 
 #[cfg(test)]
 mod tests;
@@ -27,15 +37,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
-use crate::logic::letter::{ToFront, ToShard};
+use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::registry::Vitals;
-use gate::Gate;
+pub use callbacks::{CallbackStanding, DeadLetters, Which};
+use gate::{Gate, Ways};
+pub use library::Archived;
+use library::Library;
+pub use steward::{ReloadError, ReloadMode, Reloaded, Steward, Touched};
 
 /// The front's limits; tests make them small.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +101,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What the front goes by.
+/// What the front goes by. All but the sizes and times may change while it runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The one app that is served.
@@ -115,14 +129,22 @@ pub struct Listeners {
     pub admin: Vec<TcpListener>,
 }
 
-/// The ways from the front to the shards.
+/// The ways from the front to everyone else.
 pub struct Doors {
     /// To a shard's inbox, which keeps room for [`Limits::in_flight_max`] letters of the front: it never blocks.
     pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
+    /// To the registry, which keeps room for one letter of every open request: it never blocks.
+    pub registry: Box<dyn Fn(ToRegistry) + Send>,
     /// What the shards count.
     pub counters: CountersView,
-    /// How much memory the registry's records take.
-    pub registry: Vitals,
+    /// How the registry is.
+    pub vitals: Vitals,
+    /// What can be read beside the letters; `None` if the registry keeps no changes.
+    pub archive: Option<Archived>,
+    /// The callbacks that were given up; `None` if there is nobody who sends any.
+    pub callbacks: Option<Arc<dyn DeadLetters>>,
+    /// Who takes a changed configuration.
+    pub steward: Arc<dyn Steward>,
 }
 
 impl fmt::Debug for Doors {
@@ -169,7 +191,9 @@ impl Serving {
         self.0.store(false, Ordering::Release);
     }
 
-    fn is_on(&self) -> bool {
+    /// Whether it serves now.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -218,7 +242,7 @@ impl Front {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(
-        settings: Settings,
+        settings: watch::Receiver<Arc<Settings>>,
         listeners: Listeners,
         inbox: Inbox,
         doors: Doors,
@@ -229,14 +253,25 @@ impl Front {
             .name("front".to_owned())
             .spawn(move || {
                 let Inbox { letters, shards } = inbox;
-                let desk = Rc::new(Desk {
-                    gate: Gate::new(shards, settings.limits, doors.shard),
-                    counters: doors.counters,
+                let limits = settings.borrow().limits;
+                let ways = Ways {
+                    shard: doors.shard,
                     registry: doors.registry,
+                };
+                let desk = Rc::new(Desk {
+                    gate: Gate::new(shards, limits, ways),
+                    counters: doors.counters,
+                    vitals: doors.vitals,
+                    library: Library::new(doors.archive),
+                    callbacks: doors.callbacks,
+                    steward: doors.steward,
+                    reloads: Arc::new(Semaphore::new(1)),
                     clock: RefCell::new(clock),
                     verifier: RefCell::default(),
                     settings,
+                    limits,
                     serving,
+                    stopped: stopped.clone(),
                 });
                 runtime::block_on(server::run(desk, listeners, letters, stopped))?
             })?;
@@ -264,16 +299,28 @@ impl Front {
 
 /// All that the front's tasks share, on their one thread.
 struct Desk {
-    settings: Settings,
+    settings: watch::Receiver<Arc<Settings>>,
+    limits: Limits,
     gate: Gate,
     counters: CountersView,
-    registry: Vitals,
+    vitals: Vitals,
+    library: Library,
+    callbacks: Option<Arc<dyn DeadLetters>>,
+    steward: Arc<dyn Steward>,
+    /// One at a time, as each may read the whole archive.
+    reloads: Arc<Semaphore>,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
     serving: Serving,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Desk {
+    /// What counts now.
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
     fn now(&self) -> Now {
         self.clock.borrow_mut().now()
     }

@@ -1,16 +1,16 @@
-//! The REST interface of the app's backend, as Tencent Cloud IM's: status queries and kicks. Every request that can be
+//! The REST interface of the app's backend, as Tencent Cloud IM's: status queries, kicks and accounts. Every request that can be
 //! read is answered with HTTP status 200; the verdict is in the body. Decides nothing about users.
 
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
-use serde_json::Value;
 
-use super::Desk;
+use super::accounts;
 use super::codes::{self, Failure};
 use super::gate::NoAnswer;
 use super::query::{self, Query};
 use super::reply::{self, Statuses};
 use super::url;
+use super::{Desk, Settings};
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::logic::letter::{KickError, ToFront, ToShard, UserStatus};
 
@@ -30,6 +30,10 @@ pub(super) enum BodyFault {
 enum Command {
     Query,
     Kick,
+    Import,
+    ImportMany,
+    Check,
+    Delete,
 }
 
 impl Command {
@@ -39,6 +43,10 @@ impl Command {
             | "/v4/openim/querystate"
             | "/v4/im_open_login_svc/query_online_status" => Some(Self::Query),
             "/v4/im_open_login_svc/kick" => Some(Self::Kick),
+            "/v4/im_open_login_svc/account_import" => Some(Self::Import),
+            "/v4/im_open_login_svc/multiaccount_import" => Some(Self::ImportMany),
+            "/v4/im_open_login_svc/account_check" => Some(Self::Check),
+            "/v4/im_open_login_svc/account_delete" => Some(Self::Delete),
             _ => None,
         }
     }
@@ -80,7 +88,8 @@ fn check_caller(desk: &Desk, query: &str) -> Result<(), Failure> {
     };
     let app = parameter("sdkappid")?.filter(|app| !app.is_empty());
     let app = app.ok_or_else(|| Failure::new(codes::SDK_APP_ID_MISSING, "sdkappid is missing"))?;
-    if app.parse() != Ok(desk.settings.sdk_app_id) {
+    let settings = desk.settings();
+    if app.parse() != Ok(settings.sdk_app_id) {
         return Err(Failure::new(
             codes::SDK_APP_ID_INVALID,
             "sdkappid is not the one of this gateway's app",
@@ -89,8 +98,13 @@ fn check_caller(desk: &Desk, query: &str) -> Result<(), Failure> {
     let caller = parameter("identifier")?.and_then(|name| UserId::new(name.as_bytes()).ok());
     let no_caller = || Failure::new(codes::IDENTIFIER_INVALID, "identifier is missing or no UserID");
     let caller = caller.ok_or_else(no_caller)?;
-    check_user_sig(desk, &caller, &parameter("usersig")?.unwrap_or_default())?;
-    if !desk.settings.administrators.contains(&caller) {
+    check_user_sig(
+        desk,
+        &settings,
+        &caller,
+        &parameter("usersig")?.unwrap_or_default(),
+    )?;
+    if !settings.administrators.contains(&caller) {
         return Err(Failure::new(
             codes::NOT_ADMINISTRATOR,
             "identifier is not an administrator of the app",
@@ -99,8 +113,8 @@ fn check_caller(desk: &Desk, query: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_user_sig(desk: &Desk, caller: &UserId, user_sig: &str) -> Result<(), Failure> {
-    let app = (desk.settings.sdk_app_id, &desk.settings.keys[..]);
+fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &str) -> Result<(), Failure> {
+    let app = (settings.sdk_app_id, &settings.keys[..]);
     let claims = desk
         .verifier
         .borrow_mut()
@@ -117,7 +131,7 @@ async fn carry_out(
 ) -> Result<Vec<u8>, Failure> {
     let body = body.map_err(|fault| match fault {
         BodyFault::TooLarge => {
-            let bytes_max = desk.settings.limits.body_bytes_max;
+            let bytes_max = desk.limits.body_bytes_max;
             Failure::new(
                 codes::BODY_NOT_JSON,
                 format!("the body has more than {bytes_max} bytes"),
@@ -128,7 +142,11 @@ async fn carry_out(
     })?;
     match command {
         Command::Query => answer_query(desk, &query::read(&body)?).await,
-        Command::Kick => kick(desk, read_kick(&body)?).await,
+        Command::Kick => kick(desk, accounts::read_user(&accounts::read_body(&body)?)?).await,
+        Command::Import => accounts::import(desk, &body).await,
+        Command::ImportMany => accounts::import_many(desk, &body).await,
+        Command::Check => accounts::check(desk, &body).await,
+        Command::Delete => accounts::delete(desk, &body).await,
     }
 }
 
@@ -208,16 +226,6 @@ fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<std::vec::IntoIter<UserStat
     shares
 }
 
-fn read_kick(body: &[u8]) -> Result<UserId, Failure> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|_| Failure::new(codes::BODY_NOT_JSON, "the body is not JSON"))?;
-    // Old clients write Identifier.
-    let name = body.get("UserID").or_else(|| body.get("Identifier"));
-    let missing = || Failure::new(codes::PARAMETER_INVALID, "UserID is missing or not a string");
-    let name = name.and_then(Value::as_str).ok_or_else(missing)?;
-    UserId::new(name.as_bytes()).map_err(|fault| Failure::new(codes::PARAMETER_INVALID, fault.to_string()))
-}
-
 async fn kick(desk: &Desk, user: UserId) -> Result<Vec<u8>, Failure> {
     let home = user.home(desk.gate.shards);
     let answers = desk
@@ -239,7 +247,8 @@ async fn kick(desk: &Desk, user: UserId) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn no_answer(why: NoAnswer) -> Failure {
+/// What is said to a request that got no answer.
+pub(super) fn no_answer(why: NoAnswer) -> Failure {
     match why {
         NoAnswer::Full => Failure::new(codes::TOO_FREQUENT, "too many requests are open: try again later"),
         NoAnswer::Late => Failure::new(codes::TIMED_OUT, "the gateway did not answer in time: try again"),

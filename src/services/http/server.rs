@@ -45,7 +45,7 @@ pub(super) async fn run(
 ) -> io::Result<()> {
     let graceful = Rc::new(GracefulShutdown::new());
     let mut porches = Vec::new();
-    let limits = desk.settings.limits;
+    let limits = desk.limits;
     let sides = [
         (Side::Backend, listeners.backend, limits.connections_max),
         (Side::Admin, listeners.admin, limits.admin_connections_max),
@@ -68,7 +68,7 @@ pub(super) async fn run(
         () = pump(&desk, &mut letters) => {}
         () = until(stopped) => {}
     }
-    let stop_within = desk.settings.stop_within;
+    let stop_within = desk.settings().stop_within;
     // The open requests still need their letters.
     tokio::select! {
         () = pump(&desk, &mut letters) => {}
@@ -94,7 +94,7 @@ async fn pump(desk: &Desk, letters: &mut mpsc::Receiver<ToFront>) {
     }
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
+pub(super) async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that nobody is left to say it.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
@@ -131,7 +131,7 @@ impl Porch {
     }
 
     fn welcome(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        let (desk, side, limits) = (Rc::clone(&self.desk), self.side, self.desk.settings.limits);
+        let (desk, side, limits) = (Rc::clone(&self.desk), self.side, self.desk.limits);
         // Without it a reply waits for the acknowledgement of the last one; worth nothing if it cannot be set.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
@@ -160,7 +160,7 @@ async fn serve(desk: &Desk, side: Side, request: Request<Incoming>) -> Response<
     let (head, body) = request.into_parts();
     match side {
         Side::Backend => {
-            let body = read(body, &desk.settings.limits).await;
+            let body = read(body, &desk.limits).await;
             let unread = body.is_err();
             let mut response = Response::new(openim::answer(desk, &head, body).await.into());
             let json = HeaderValue::from_static("application/json");
@@ -172,12 +172,12 @@ async fn serve(desk: &Desk, side: Side, request: Request<Incoming>) -> Response<
             }
             response
         }
-        // No admin command takes a body: hyper reads it away or closes.
-        Side::Admin => admin::answer(desk, &head).await,
+        Side::Admin => admin::answer(desk, &head, body).await,
     }
 }
 
-async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, BodyFault> {
+/// The whole body of a request.
+pub(super) async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, BodyFault> {
     let body = Limited::new(body, limits.body_bytes_max).collect();
     match tokio::time::timeout(limits.body_read_max, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

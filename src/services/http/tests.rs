@@ -1,5 +1,10 @@
 //! The front as clients meet it: plain HTTP over loopback, with shards that a test makes up.
 
+mod accounts;
+mod callbacks;
+mod commands;
+mod history;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +19,8 @@ use crate::base::ids::{ChangeNumber, DeviceId, Platform};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::letter::{
-    DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, Standing,
-    UserStatus,
+    DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, RegistryError,
+    Standing, UserStatus,
 };
 use crate::logic::record::Status;
 use crate::logic::usersig;
@@ -32,6 +37,8 @@ struct World {
     backend: SocketAddr,
     admin: SocketAddr,
     letters: Arc<Mutex<Vec<ToShard>>>,
+    asked: Arc<Mutex<Vec<ToRegistry>>>,
+    settings: watch::Sender<Arc<Settings>>,
     door: Door,
     serving: Serving,
     counters: Arc<Mutex<Vec<Counters>>>,
@@ -61,6 +68,14 @@ impl World {
         settings: Settings,
         script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
     ) -> Self {
+        Self::with(settings, script, Others::default())
+    }
+
+    fn with(
+        settings: Settings,
+        script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
+        others: Others,
+    ) -> Self {
         let script: Script = Box::new(script);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (backend, admin) = (listener(), listener());
@@ -69,6 +84,8 @@ impl World {
         let letters = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
         let (seen, answers, counted) = (Arc::clone(&letters), door.clone(), Arc::clone(&counters));
+        let (asked, existing) = (Arc::new(Mutex::new(Vec::new())), door.clone());
+        let asked_here = Arc::clone(&asked);
         let doors = Doors {
             shard: Box::new(move |shard, letter: ToShard| {
                 seen.lock().unwrap().push(letter.clone());
@@ -76,7 +93,14 @@ impl World {
                     answers.send(answer);
                 }
             }),
-            registry: Vitals::default(),
+            registry: Box::new(move |letter| {
+                asked_here.lock().unwrap().push(letter.clone());
+                existing.send(registry(letter));
+            }),
+            vitals: Vitals::default(),
+            archive: others.archive,
+            callbacks: others.callbacks,
+            steward: others.steward,
             counters: CountersView {
                 names: Counters::NAMES.to_vec(),
                 values: Box::new(move || {
@@ -95,8 +119,9 @@ impl World {
         };
         let serving = Serving::default();
         serving.begin();
+        let (settings, following) = watch::channel(Arc::new(settings));
         let front = Front::start(
-            settings,
+            following,
             listeners,
             inbox,
             doors,
@@ -108,6 +133,8 @@ impl World {
             backend: addresses.0,
             admin: addresses.1,
             letters,
+            asked,
+            settings,
             door,
             serving,
             counters,
@@ -185,9 +212,7 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
             });
             Some(ToFront::Statuses(request, statuses.collect()))
         }
-        ToShard::Kick(request, user)
-        | ToShard::KickDevice(request, user, _)
-        | ToShard::Delete(request, user) => {
+        ToShard::Kick(request, user) => {
             let outcome = match user.as_str() {
                 "ghost" => Err(KickError::UnknownAccount),
                 "busy" => Err(KickError::Busy),
@@ -202,12 +227,67 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
                 .then(|| Box::new(inspection(user)));
             Some(ToFront::Inspected(request, Ok(known)))
         }
-        ToShard::Loaded(..) | ToShard::Committed(..) | ToShard::Restore(_) => {
+        ToShard::KickDevice(request, user, device) => {
+            let outcome = match user.as_str() {
+                "ghost" => Err(KickError::UnknownAccount),
+                "busy" => Err(KickError::Busy),
+                _ if device.platform != Platform::IPhone => Err(KickError::UnknownDevice),
+                _ => Ok(()),
+            };
+            Some(ToFront::Kicked(request, outcome))
+        }
+        ToShard::Delete(request, user) => {
+            assert_eq!(user.home(SHARDS), shard, "a letter went to a wrong shard");
+            shards(shard, ToShard::Kick(request, user))
+        }
+        ToShard::Loaded(..)
+        | ToShard::Committed(..)
+        | ToShard::Restore(_)
+        | ToShard::Open
+        | ToShard::Settings(_)
+        | ToShard::Stop => panic!("the front does not send this"),
+    }
+}
+
+/// A registry with the accounts `online…` and `off…`, which fails when it is asked for `busy`.
+fn registry(letter: ToRegistry) -> ToFront {
+    match letter {
+        ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
+            ToFront::Accounts(request, Err(RegistryError))
+        }
+        ToRegistry::Accounts(request, _, users) => {
+            let exists = |user: &UserId| standing(user) != Standing::UnknownAccount;
+            ToFront::Accounts(request, Ok(users.iter().map(exists).collect()))
+        }
+        ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
             panic!("the front does not send this")
         }
-        ToShard::Open | ToShard::Settings(_) | ToShard::Stop => {
-            panic!("the front does not send this")
+    }
+}
+
+/// Whom the front asks besides the shards and the registry.
+struct Others {
+    archive: Option<Archived>,
+    callbacks: Option<Arc<dyn DeadLetters>>,
+    steward: Arc<dyn Steward>,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self {
+            archive: None,
+            callbacks: None,
+            steward: Arc::new(Stubborn),
         }
+    }
+}
+
+/// Takes no configuration.
+struct Stubborn;
+
+impl Steward for Stubborn {
+    fn reload(&self, _: ReloadMode) -> Result<Reloaded, ReloadError> {
+        Err(ReloadError::Busy)
     }
 }
 

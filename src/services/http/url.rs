@@ -34,6 +34,17 @@ pub(super) enum Plus {
     Itself,
 }
 
+/// Percent-encodes all but letters, digits, `-`, `_` and `.`.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
@@ -81,6 +92,15 @@ mod tests {
         for broken in ["u=%", "u=%2", "u=%zz", "u=%ff"] {
             check(broken, "u", Err(Undecodable));
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        assert_eq!(encode("a-b_c.d/e f%+"), "a-b_c.d%2Fe%20f%25%2B");
+        assert_eq!(
+            decode(&encode("a-b_c.d/e f%+"), Plus::Space).as_deref(),
+            Some("a-b_c.d/e f%+")
+        );
     }
 
     #[test]

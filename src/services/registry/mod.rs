@@ -191,7 +191,8 @@ impl Registry {
     }
 }
 
-/// Each shard may have so many loads and commits under way, and one completion for each open request of the front.
+/// Each shard may have so many loads and commits under way, and one completion for each open request of the front. A
+/// request that asks the registry itself has one letter, and no completion.
 fn room(shards: u16) -> usize {
     (REGISTRY_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX) * usize::from(shards)
 }

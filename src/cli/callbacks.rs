@@ -1,0 +1,138 @@
+//! `holdfast callbacks`: shows how callbacks stand and those that were given up, and has these sent again or dropped.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{client, print};
+use crate::node::config::Config;
+
+/// What is done.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// Shows how far callbacks are, and how many are late or were given up.
+    Status,
+    /// Lists those that were given up.
+    List {
+        /// Prints JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sends some again, marked as replayed.
+    Replay(Choice),
+    /// Drops some for good.
+    Drop(Choice),
+}
+
+/// Which of them.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Choice {
+    /// Their cursors, as `callbacks list` shows them.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    cursors: Vec<String>,
+    /// All that there are.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Lines that are asked for at a time.
+const PAGE_LINES: usize = 1_000;
+
+/// Does it.
+pub(super) async fn callbacks(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Status => {
+            let standing = client::lines(config, "/v1/callbacks").await?;
+            print(&standing.first().map_or_else(String::new, status))?;
+        }
+        Command::List { json } => list(config, if json { whole } else { row }).await?,
+        Command::Replay(choice) => deal(config, "replay", &choice).await?,
+        Command::Drop(choice) => deal(config, "drop", &choice).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(standing: &Value) -> String {
+    let number = |name: &str| standing[name].as_u64().unwrap_or(0);
+    format!(
+        "changes not looked at yet: {}\nlate callbacks: {}\ngiven up: {}\n",
+        number("changes_behind"),
+        number("late"),
+        number("dead")
+    )
+}
+
+async fn list(config: &Config, show: fn(&Value) -> String) -> anyhow::Result<()> {
+    let mut after = String::new();
+    loop {
+        let page = client::lines(config, &format!("/v1/callbacks/dead?limit={PAGE_LINES}{after}")).await?;
+        for line in &page {
+            print(&show(line))?;
+        }
+        match page.last().filter(|_| page.len() == PAGE_LINES) {
+            Some(last) => after = format!("&after={}", text(&last["cursor"])),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn whole(line: &Value) -> String {
+    format!("{line}\n")
+}
+
+fn row(line: &Value) -> String {
+    format!(
+        "{}  {}  change {}, {} at {}; given up at {} after {} attempts: {}\n",
+        text(&line["cursor"]),
+        text(&line["user"]),
+        line["change"],
+        text(&line["kind"]),
+        text(&line["at"]),
+        text(&line["given_up_at"]),
+        line["attempts"],
+        text(&line["fault"])
+    )
+}
+
+async fn deal(config: &Config, deed: &str, choice: &Choice) -> anyhow::Result<()> {
+    let body = if choice.all {
+        json!({ "all": true })
+    } else {
+        json!({ "positions": choice.cursors })
+    };
+    let path = format!("/v1/callbacks/{deed}");
+    let (status, answer) = client::command(config, &path, &body, client::PATIENCE).await?;
+    if status != 200 {
+        bail!("{}", text(&answer["error"]));
+    }
+    for (name, count) in answer.as_object().into_iter().flatten() {
+        print(&format!("{name}: {count}\n"))?;
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_a_line_each() {
+        let line = json!({"cursor": "AQ", "user": "alice", "change": 3, "kind": "logout", "at": "then", "attempts": 9,
+            "given_up_at": "now", "fault": "no answer"});
+        assert_eq!(
+            row(&line),
+            "AQ  alice  change 3, logout at then; given up at now after 9 attempts: no answer\n"
+        );
+        let standing = json!({"changes_behind": 1, "late": 2, "dead": 3});
+        assert_eq!(
+            status(&standing),
+            "changes not looked at yet: 1\nlate callbacks: 2\ngiven up: 3\n"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! `holdfast reload`: has the running gateway read its configuration again, and tells what came of it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{client, print};
+use crate::node::config::Config;
+
+/// A dry run may read every user on record, which takes a minute for tens of millions.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How far it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is taken.
+    Take,
+    /// It is only looked at.
+    DryRun,
+}
+
+/// Asks, and shows. Fails as a command if nothing was taken.
+pub(super) async fn reload(config: &Config, how: How) -> anyhow::Result<ExitCode> {
+    let body = json!({ "dry_run": how == How::DryRun });
+    let (status, answer) = client::command(config, "/v1/reload", &body, PATIENCE).await?;
+    if status == 200 {
+        print(&told(how, &answer))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = answer["error"].as_str().unwrap_or("it was refused").to_owned();
+    for problem in list(&answer["problems"]) {
+        text.push_str(&format!("\n  - {}", problem.as_str().unwrap_or_default()));
+    }
+    if status == 401 {
+        text.push_str(
+            "\nIf admin.token is what you changed, name the old one with --set admin.token=…, or send SIGHUP.",
+        );
+    }
+    anyhow::bail!(text)
+}
+
+fn told(how: How, answer: &Value) -> String {
+    let changes = list(&answer["changes"]);
+    if changes.is_empty() {
+        return "Nothing differs from what the gateway runs by.\n".to_owned();
+    }
+    let mut out = match how {
+        How::Take => "The configuration was taken. What differs, and from when on it counts:\n",
+        How::DryRun => "Nothing was taken. What would differ, and from when on it would count:\n",
+    }
+    .to_owned();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for change in changes {
+        out.push_str(&format!(
+            "  {}: {}\n",
+            word(&change["setting"]),
+            word(&change["counts"])
+        ));
+    }
+    match &answer["touched"] {
+        Value::Object(touched) => out.push_str(&format!(
+            "The changed policy would touch {} devices that are Online, of {} users, at their next logins.\n",
+            touched["devices"], touched["users"]
+        )),
+        Value::String(unknown) => out.push_str(&format!(
+            "Devices that the changed policy would touch: {unknown}.\n"
+        )),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+    }
+    out
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_what_counts_from_when_on() {
+        let answer = json!({
+            "changes": [{"setting": "presence.policy", "counts": "for next logins"}],
+            "touched": {"users": 2, "devices": 3},
+        });
+        let expected = "\
+Nothing was taken. What would differ, and from when on it would count:
+  presence.policy: for next logins
+The changed policy would touch 3 devices that are Online, of 2 users, at their next logins.
+";
+        assert_eq!(told(How::DryRun, &answer), expected);
+        assert!(told(How::Take, &json!({"changes": [], "touched": null})).starts_with("Nothing differs"));
+    }
+}

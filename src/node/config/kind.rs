@@ -1,0 +1,227 @@
+//! What a setting may be: its form and bounds, checked and explained in one place. Knows no setting.
+
+use std::net::SocketAddr;
+
+use toml::Value;
+
+use crate::base::ids::UserId;
+
+/// What may be said.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A list of `address:port`, at least one.
+    Addresses,
+    /// A whole number from the first to the second.
+    Number(i64, i64),
+    /// `true` or `false`.
+    Switch,
+    /// One of some words.
+    OneOf(&'static [&'static str]),
+    /// A list of UserIDs, at least one.
+    Users,
+    /// A list of host names.
+    Hosts,
+    /// A text of at least so many bytes that is never shown; empty: none.
+    Secret(usize),
+    /// An `http` or `https` address without a query; empty: none.
+    Url,
+    /// Where a folder is.
+    Path,
+    /// Where a file is; empty: none.
+    FileOrNone,
+    /// A list of `{ secret, not_after }`.
+    Keys,
+}
+
+/// What stands in the place of a secret when the configuration is printed.
+pub(super) const HIDDEN: &str = "<set>";
+
+/// The vendor's secret keys have 64 characters.
+const KEY_BYTES_MIN: usize = 16;
+
+/// Far beyond what anyone uses.
+const SECRET_BYTES_MAX: usize = 1_024;
+
+impl Kind {
+    /// What may be said, for people.
+    #[must_use]
+    pub(super) fn bounds(self) -> String {
+        match self {
+            Self::Addresses => {
+                r#"a list of one or more addresses, with ports that are not 0, as ["127.0.0.1:9001", "[::1]:9001"]"#.to_owned()
+            }
+            Self::Number(min, i64::MAX) => format!("a whole number, at least {min}"),
+            Self::Number(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Switch => "true or false".to_owned(),
+            Self::OneOf(words) => words
+                .iter()
+                .map(|word| format!("\"{word}\""))
+                .collect::<Vec<_>>()
+                .join(" or "),
+            Self::Users => "a list of one or more UserIDs of 1 to 32 printable ASCII characters".to_owned(),
+            Self::Hosts => r#"a list of host names without ports, as ["gateway.example"]"#.to_owned(),
+            Self::Secret(min) => format!(
+                "a text of {min} to {SECRET_BYTES_MAX} printable ASCII characters, or \"\" for none"
+            ),
+            Self::Url => r#"an address as "https://backend.example/path" without any of !$&?@# and spaces, or "" for none"#.to_owned(),
+            Self::Path => "the path of a folder".to_owned(),
+            Self::FileOrNone => "the path of a file, or \"\" for none".to_owned(),
+            Self::Keys => {
+                "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Whether a value is one of this kind.
+    #[must_use]
+    pub(super) fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Addresses => is_list(value, 1, |text| {
+                text.parse::<SocketAddr>()
+                    .is_ok_and(|address| address.port() != 0)
+            }),
+            Self::Number(min, max) => value
+                .as_integer()
+                .is_some_and(|number| (min..=max).contains(&number)),
+            Self::Switch => value.is_bool(),
+            Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::Users => is_list(value, 1, |text| UserId::new(text.as_bytes()).is_ok()),
+            Self::Hosts => is_list(value, 0, |text| {
+                !text.is_empty() && !text.contains([':', '/', ' '])
+            }),
+            Self::Secret(min) => value
+                .as_str()
+                .is_some_and(|text| text.is_empty() || is_secret(text, min)),
+            Self::Url => value.as_str().is_some_and(|text| text.is_empty() || is_url(text)),
+            Self::Path => value
+                .as_str()
+                .is_some_and(|text| !text.is_empty() && !text.contains('\0')),
+            Self::FileOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
+            Self::Keys => value.as_array().is_some_and(|keys| keys.iter().all(is_key)),
+        }
+    }
+
+    /// Whether what was said must not be repeated.
+    #[must_use]
+    pub(super) fn is_secret(self) -> bool {
+        match self {
+            Self::Secret(_) | Self::Keys => true,
+            Self::Addresses
+            | Self::Number(..)
+            | Self::Switch
+            | Self::OneOf(_)
+            | Self::Users
+            | Self::Hosts
+            | Self::Url
+            | Self::Path
+            | Self::FileOrNone => false,
+        }
+    }
+}
+
+fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bool {
+    value.as_array().is_some_and(|list| {
+        list.len() >= length_min && list.iter().all(|entry| entry.as_str().is_some_and(&takes))
+    })
+}
+
+/// Shorter ones can be guessed; printed place-holders are none.
+fn is_secret(text: &str, bytes_min: usize) -> bool {
+    (bytes_min..=SECRET_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && text != HIDDEN
+}
+
+/// The characters that the vendor's console refuses (1047/34520), those that would hide a name and a password, and a fragment.
+fn is_url(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"!$&?@#".contains(&byte);
+    let address = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    let host = address.is_some_and(|address| !address.is_empty() && !address.starts_with(['/', ':']));
+    host && text.bytes().all(plain) && text.parse::<hyper::Uri>().is_ok()
+}
+
+fn is_key(key: &Value) -> bool {
+    let Some(key) = key.as_table() else { return false };
+    let known = key.keys().all(|name| name == "secret" || name == "not_after");
+    let secret = key.get("secret").and_then(Value::as_str);
+    let secret = secret.is_some_and(|text| is_secret(text, KEY_BYTES_MIN));
+    known && secret && key.get("not_after").is_none_or(|end| not_after_s(end).is_some())
+}
+
+/// The Unix second of a `not_after`: a date-time of TOML, or a text of the same form.
+#[must_use]
+pub(super) fn not_after_s(value: &Value) -> Option<u64> {
+    let text = match value.as_datetime() {
+        Some(at) => at.to_string(),
+        None => value.as_str()?.to_owned(),
+    };
+    let at = humantime::parse_rfc3339(&text).ok()?;
+    Some(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: Kind, value: &str, expected: bool) {
+        let value: Value = value.parse().unwrap();
+        assert_eq!(kind.takes(&value), expected, "{value}");
+    }
+
+    #[test]
+    fn kinds_have_bounds() {
+        check(Kind::Addresses, "[]", false);
+        check(Kind::Addresses, r#"["127.0.0.1:0"]"#, false);
+        check(Kind::Addresses, r#"["localhost:1"]"#, false);
+        check(Kind::Number(1, 3), "3", true);
+        check(Kind::Number(1, 3), "4", false);
+        check(Kind::Number(1, 3), "\"2\"", false);
+        check(Kind::Users, r#"["a", ""]"#, false);
+        check(Kind::Hosts, r#"["a:80"]"#, false);
+        check(Kind::Secret(16), "\"0123456789abcdef\"", true);
+        check(Kind::Secret(16), "\"short\"", false);
+        check(Kind::Secret(3), "\"short\"", true);
+        for good in [
+            "",
+            "http://10.0.0.1",
+            "https://[::1]:8443/im/callback",
+            "http://a.example:80/x%20y",
+        ] {
+            check(Kind::Url, &format!("{good:?}"), true);
+        }
+        for bad in [
+            "ftp://a",
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a?x=1",
+            "http://u:p@a",
+            "http://a#f",
+            "a",
+        ] {
+            check(Kind::Url, &format!("{bad:?}"), false);
+        }
+        check(Kind::Path, "\"\"", false);
+        check(Kind::FileOrNone, "\"\"", true);
+        check(
+            Kind::Keys,
+            r#"[{secret="0123456789abcdef", not_after=2027-01-01T00:00:00Z}]"#,
+            true,
+        );
+        check(
+            Kind::Keys,
+            r#"[{secret="0123456789abcdef", not_after="2027-01-01T00:00:00Z"}]"#,
+            true,
+        );
+        check(
+            Kind::Keys,
+            r#"[{secret="0123456789abcdef", not_after="soon"}]"#,
+            false,
+        );
+        check(Kind::Keys, r#"[{secret="0123456789abcdef", until=1}]"#, false);
+        check(Kind::Keys, r#"[{secret="<set>"}]"#, false);
+    }
+}

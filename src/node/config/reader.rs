@@ -1,0 +1,168 @@
+//! From values to what is meant: one typed value at a time. Checks nothing: the table did.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::layers::Values;
+use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
+use crate::base::ids::{Platform, UserId};
+use crate::logic::record::Callbacks;
+use crate::logic::settings::{Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose};
+use crate::logic::usersig::Key;
+use crate::services::http::Token;
+use crate::services::registry::embedded::Durability;
+
+/// Takes values out in the types that the table promises.
+pub(super) struct Reader<'a>(pub(super) &'a Values);
+
+impl<'a> Reader<'a> {
+    fn value(&self, key: &str) -> &'a Value {
+        self.0.get(key).expect("every setting has a value")
+    }
+
+    pub(super) fn number(&self, key: &str) -> u64 {
+        let number = self
+            .value(key)
+            .as_integer()
+            .and_then(|number| u64::try_from(number).ok());
+        number.expect("its kind is a number, none of them negative")
+    }
+
+    pub(super) fn small<T: TryFrom<u64>>(&self, key: &str) -> T {
+        T::try_from(self.number(key))
+            .ok()
+            .expect("its bounds are those of its type")
+    }
+
+    pub(super) fn seconds(&self, key: &str) -> Duration {
+        Duration::from_secs(self.number(key))
+    }
+
+    pub(super) fn switch(&self, key: &str) -> bool {
+        self.value(key).as_bool().expect("its kind is a switch")
+    }
+
+    pub(super) fn text(&self, key: &str) -> &'a str {
+        self.value(key).as_str().expect("its kind is a text")
+    }
+
+    fn list(&self, key: &str) -> &'a [Value] {
+        self.value(key).as_array().expect("its kind is a list")
+    }
+
+    pub(super) fn texts(&self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.list(key)
+            .iter()
+            .map(|text| text.as_str().expect("its kind is a list of texts"))
+    }
+
+    pub(super) fn addresses(&self, key: &str) -> Vec<SocketAddr> {
+        self.texts(key)
+            .map(|text| text.parse().expect("its kind is a list of addresses"))
+            .collect()
+    }
+
+    pub(super) fn users(&self, key: &str) -> Vec<UserId> {
+        self.texts(key)
+            .map(|text| UserId::new(text.as_bytes()).expect("its kind is a list of UserIDs"))
+            .collect()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let keys = self.list("usersig.keys").iter().map(|key| Key {
+            secret: key["secret"].as_str().expect("its kind is a key").to_owned(),
+            not_after_s: key.get("not_after").and_then(kind::not_after_s),
+        });
+        let keys: Vec<_> = keys.collect();
+        if keys.is_empty() {
+            vec![Key {
+                secret: DEVELOPMENT_SECRET.to_owned(),
+                not_after_s: None,
+            }]
+        } else {
+            keys
+        }
+    }
+
+    pub(super) fn logic(&self) -> Settings {
+        let instances = Platform::ALL
+            .map(|platform| self.small(&format!("presence.instances_{}", platform.name().to_lowercase())));
+        Settings {
+            sdk_app_id: self.number("app.sdk_app_id"),
+            keys: self.keys(),
+            policy: match self.text("presence.policy") {
+                "dual" => Policy::Dual,
+                "triple" => Policy::Triple,
+                "multi" => Policy::Multi,
+                _ => Policy::Single,
+            },
+            conflict: match self.text("presence.conflict") {
+                "oldest-wins" => Conflict::OldestWins,
+                _ => Conflict::NewestWins,
+            },
+            instances,
+            web_close: match self.text("presence.web_close") {
+                "at-once" => WebClose::AtOnce,
+                _ => WebClose::TimeOut,
+            },
+            heartbeat_interval: self.seconds("presence.heartbeat_interval_s"),
+            heartbeat_timeout: TimeoutByClass {
+                mobile: self.seconds("presence.heartbeat_timeout_mobile_s"),
+                desktop: self.seconds("presence.heartbeat_timeout_desktop_s"),
+                web: self.seconds("presence.heartbeat_timeout_web_s"),
+            },
+            push_online: Duration::from_secs(self.number("presence.push_online_days") * 86_400),
+            login_deadline: self.seconds("terminals.login_deadline_s"),
+            retry_after: Duration::from_millis(self.number("terminals.retry_after_ms")),
+            restart_grace: self.seconds("presence.restart_grace_s"),
+            registration: if self.switch("accounts.register_at_login") {
+                Registration::AtLogin
+            } else {
+                Registration::ByImport
+            },
+            ..Settings::default()
+        }
+    }
+
+    pub(super) fn token(&self, key: &str) -> Option<Token> {
+        let text = self.text(key);
+        (!text.is_empty()).then(|| Token(text.to_owned()))
+    }
+
+    pub(super) fn registry(&self) -> Registry {
+        Registry {
+            store: match self.text("registry.store") {
+                "memory" => StoreKind::Memory,
+                _ => StoreKind::Embedded,
+            },
+            path: PathBuf::from(self.text("registry.path")),
+            durability: match self.text("registry.durability") {
+                "relaxed" => Durability::Relaxed,
+                _ => Durability::Commit,
+            },
+            memory_bytes_max: self.number("registry.memory_bytes_max"),
+            changes_kept: Duration::from_secs(self.number("changes.keep_days") * 86_400),
+        }
+    }
+
+    pub(super) fn callback(&self) -> Callback {
+        let (url, ca_file) = (self.text("callback.url"), self.text("callback.ca_file"));
+        Callback {
+            url: (!url.is_empty()).then(|| url.to_owned()),
+            token: self.token("callback.token"),
+            parallel: self.small("callback.parallel"),
+            connections_max: self.small("callback.connections_max"),
+            timeout: Duration::from_millis(self.number("callback.timeout_ms")),
+            give_up: Duration::from_secs(self.number("callback.give_up_hours") * 3_600),
+            sent: match (url.is_empty(), self.switch("callback.expiry")) {
+                (true, _) => Callbacks::None,
+                (false, false) => Callbacks::Documented,
+                (false, true) => Callbacks::All,
+            },
+            ca_file: (!ca_file.is_empty()).then(|| PathBuf::from(ca_file)),
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! A reload: the whole configuration is read and checked again, and taken as a whole or not at all. What threads, sockets
+//! and files were made with, and what sessions were told, waits for a restart.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::watch;
+
+use super::config::{Callback, Config, Effect, Problem, Sources};
+use super::log::Level;
+use super::run::ShardDoor;
+use crate::base::ids::ShardId;
+use crate::logic::letter::ToShard;
+use crate::logic::policy::{self, Candidate, Verdict};
+use crate::logic::record::{DeviceRecord, Status, UserRecord};
+use crate::logic::settings::Settings;
+use crate::services::http::{self, ReloadError, ReloadMode, Reloaded, Serving, Touched};
+use crate::services::registry::archive::Archive;
+
+/// Users of one look into the archive.
+const PAGE_USERS: usize = 1_000;
+
+/// Where the configuration came from, and the log that it governs. Never shown: what was typed may hold secrets.
+pub struct Origin {
+    /// What was typed.
+    pub sources: Sources,
+    /// How much is logged.
+    pub level: Level,
+}
+
+/// Whom a changed configuration is told.
+pub struct Listeners {
+    /// The shards.
+    pub shards: ShardDoor,
+    /// How many there are.
+    pub count: u16,
+    /// The HTTP front.
+    pub front: watch::Sender<Arc<http::Settings>>,
+    /// The callback service.
+    pub callback: watch::Sender<Callback>,
+}
+
+/// Takes changed configurations.
+pub struct Steward {
+    origin: Origin,
+    listeners: Listeners,
+    archive: Option<Arc<dyn Archive>>,
+    serving: Serving,
+    running: Mutex<Running>,
+}
+
+/// What counts now.
+struct Running {
+    config: Config,
+    /// What the shards were told last.
+    told: Option<Arc<Settings>>,
+    /// What they were told before that: gone when every shard has taken what it was told last.
+    told_before: Weak<Settings>,
+}
+
+impl Steward {
+    /// For a node that runs by `config`, which came from `origin`.
+    #[must_use]
+    pub fn new(
+        (config, origin): (Config, Origin),
+        listeners: Listeners,
+        archive: Option<Arc<dyn Archive>>,
+        serving: Serving,
+    ) -> Self {
+        Self {
+            origin,
+            listeners,
+            archive,
+            serving,
+            running: Mutex::new(Running {
+                config,
+                told: None,
+                told_before: Weak::new(),
+            }),
+        }
+    }
+
+    /// A reload that nobody waits for: the log tells how it went.
+    pub fn reload_and_log(&self) {
+        match http::Steward::reload(self, ReloadMode::Take) {
+            Ok(reloaded) => tracing::info!(changes = ?reloaded.changes, "the configuration was reloaded"),
+            Err(ReloadError::Problems(problems)) => {
+                tracing::error!(
+                    ?problems,
+                    "the configuration cannot be used, so nothing was taken"
+                );
+            }
+            Err(
+                error @ (ReloadError::Busy
+                | ReloadError::Stopping
+                | ReloadError::Unread(_)
+                | ReloadError::Broken),
+            ) => {
+                tracing::error!(%error, "the configuration was not reloaded");
+            }
+        }
+    }
+
+    /// Tells everyone. Nothing can fail once this has begun.
+    fn take(&self, running: &mut Running, next: Config) -> Result<(), ReloadError> {
+        if next.logic != running.config.logic {
+            if running.told_before.strong_count() > 0 {
+                return Err(ReloadError::Busy);
+            }
+            let settings = Arc::new(next.logic.clone());
+            for shard in 0..self.listeners.count {
+                (self.listeners.shards)(ShardId(shard), ToShard::Settings(Arc::clone(&settings)));
+            }
+            let before = running.told.replace(settings);
+            running.told_before = before.map_or_else(Weak::new, |before| Arc::downgrade(&before));
+        }
+        let limits = self.listeners.front.borrow().limits;
+        self.listeners
+            .front
+            .send_replace(Arc::new(front_settings(&next, limits)));
+        if next.callback != running.config.callback {
+            self.listeners.callback.send_replace(next.callback.clone());
+        }
+        self.origin.level.set(&next);
+        running.config = next;
+        Ok(())
+    }
+
+    /// Whom `next` would touch.
+    fn touched(&self, now: &Settings, next: &Settings) -> Result<Touched, ReloadError> {
+        let who = |settings: &Settings| (settings.policy, settings.conflict, settings.instances);
+        if who(now) == who(next) {
+            return Ok(Touched::NotAsked);
+        }
+        let Some(archive) = &self.archive else {
+            return Ok(Touched::Unknown);
+        };
+        let (mut users, mut devices, mut after) = (0, 0, None);
+        loop {
+            if !self.serving.is_on() {
+                return Err(ReloadError::Stopping);
+            }
+            let page = archive.users(after.as_ref(), PAGE_USERS);
+            let page = page.map_err(|error| ReloadError::Unread(error.to_string()))?;
+            for (_, record) in &page {
+                let leaving = leaving(next, record);
+                devices += leaving;
+                users += u64::from(leaving > 0);
+            }
+            match page.last() {
+                Some((last, _)) => after = Some(*last),
+                None => return Ok(Touched::Live { users, devices }),
+            }
+        }
+    }
+}
+
+/// Devices of a user that are Online and would have to go if the newest login came again.
+fn leaving(settings: &Settings, record: &UserRecord) -> u64 {
+    let Some(newest) = record.devices.iter().max_by_key(|known| known.fresh) else {
+        return 0;
+    };
+    let candidate = |known: &DeviceRecord| Candidate {
+        device: known.device,
+        linked: known.status == Status::Online,
+        fresh: known.fresh.0,
+    };
+    let candidates: Vec<_> = record.devices.iter().map(candidate).collect();
+    match policy::admit(settings, newest.device, &candidates) {
+        Verdict::Admit(leaving) => {
+            let online = |known: &&Candidate| known.linked && leaving.contains(&known.device);
+            candidates.iter().filter(online).count() as u64
+        }
+        // The oldest wins: it is the newest that would be refused.
+        Verdict::Refuse => u64::from(newest.status == Status::Online),
+    }
+}
+
+impl http::Steward for Steward {
+    fn reload(&self, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
+        let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+        let wanted =
+            Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = running.config.reloaded(&wanted).map_err(|problems| {
+            let mut problems: Vec<String> = told(problems);
+            problems.push("this is so as long as other changed settings wait for a restart".to_owned());
+            ReloadError::Problems(problems)
+        })?;
+        let changes = running.config.differences(&wanted);
+        let touched = match mode {
+            ReloadMode::Take => {
+                self.take(&mut running, next)?;
+                Touched::NotAsked
+            }
+            ReloadMode::DryRun => {
+                let now = running.config.logic.clone();
+                // It may take long, and a signal shall not wait for it.
+                drop(running);
+                self.touched(&now, &next.logic)?
+            }
+        };
+        let named = |(key, effect): (&'static str, Effect)| (key, effect.name());
+        Ok(Reloaded {
+            changes: changes.into_iter().map(named).collect(),
+            touched,
+        })
+    }
+}
+
+/// What the front goes by.
+#[must_use]
+pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
+    http::Settings {
+        sdk_app_id: config.logic.sdk_app_id,
+        keys: config.logic.keys.clone(),
+        administrators: config.administrators.clone(),
+        admin_token: config.admin_token.clone(),
+        admin_hosts: config.admin_hosts.clone(),
+        stop_within: config.stop_within.min(limits.answer_within),
+        limits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
+    use crate::base::time::Timestamp;
+    use crate::logic::settings::Policy;
+    use crate::services::http::Steward as _;
+    use crate::services::registry::archive::{Placed, Position, ReadError};
+
+    type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+
+    struct World {
+        file: tempfile::NamedTempFile,
+        steward: Steward,
+        letters: Letters,
+        front: watch::Receiver<Arc<http::Settings>>,
+        callback: watch::Receiver<Callback>,
+    }
+
+    impl World {
+        /// A node that was started with `text` as its file.
+        fn new(text: &str, archive: Option<Arc<dyn Archive>>) -> Self {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all(text.as_bytes()).unwrap();
+            let sources = Sources {
+                file: Some(file.path().to_owned()),
+                ..Sources::default()
+            };
+            let config = Config::read(&sources).unwrap();
+            let letters = Letters::default();
+            let told = Arc::clone(&letters);
+            let settings = front_settings(&config, http::Limits::default());
+            let (front, front_follows) = watch::channel(Arc::new(settings));
+            let (callback, callback_follows) = watch::channel(config.callback.clone());
+            let listeners = Listeners {
+                shards: Arc::new(move |shard, letter| told.lock().unwrap().push((shard, letter))),
+                count: 2,
+                front,
+                callback,
+            };
+            let origin = Origin {
+                sources,
+                level: Level::of_nothing(),
+            };
+            let serving = Serving::default();
+            serving.begin();
+            Self {
+                file,
+                steward: Steward::new((config, origin), listeners, archive, serving),
+                letters,
+                front: front_follows,
+                callback: callback_follows,
+            }
+        }
+
+        fn reload(&self, text: &str, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
+            std::fs::write(self.file.path(), text).unwrap();
+            self.steward.reload(mode)
+        }
+
+        /// What the shards were told since the last look.
+        fn told(&self) -> Vec<(u16, Arc<Settings>)> {
+            let letters = std::mem::take(&mut *self.letters.lock().unwrap());
+            let settings = letters.into_iter().map(|(shard, letter)| {
+                let ToShard::Settings(settings) = letter else {
+                    panic!("not settings: {letter:?}");
+                };
+                (shard.0, settings)
+            });
+            settings.collect()
+        }
+
+        fn expect_nothing_taken(&self) {
+            assert_eq!(self.told().len(), 0);
+            assert!(!self.front.has_changed().unwrap() && !self.callback.has_changed().unwrap());
+        }
+    }
+
+    const GOOD: &str = "[presence]\npolicy = \"multi\"\n[shards]\ncount = 3\n[app]\nadministrators = [\"root\"]\n\
+        [callback]\nurl = \"http://127.0.0.1:1/\"\n";
+
+    #[test]
+    fn a_good_file_is_taken_but_for_what_waits() {
+        let world = World::new("", None);
+        let reloaded = world.reload(GOOD, ReloadMode::Take).unwrap();
+        let changes = [
+            ("app.administrators", "at once"),
+            ("shards.count", "at a restart"),
+            ("presence.policy", "for next logins"),
+            ("callback.url", "at once"),
+        ];
+        assert_eq!(reloaded.changes, changes);
+        let told = world.told();
+        assert_eq!(told.iter().map(|(shard, _)| *shard).collect::<Vec<_>>(), [0, 1]);
+        assert!(told.iter().all(|(_, settings)| settings.policy == Policy::Multi));
+        assert_eq!(
+            world.front.borrow().administrators,
+            [UserId::new(b"root").unwrap()]
+        );
+        assert_eq!(
+            world.callback.borrow().url.as_deref(),
+            Some("http://127.0.0.1:1/")
+        );
+        let again = world.reload(GOOD, ReloadMode::Take).unwrap();
+        assert_eq!(again.changes, [("shards.count", "at a restart")], "it waits on");
+        assert_eq!(world.told().len(), 0, "no decision depends on it");
+    }
+
+    #[test]
+    fn a_bad_file_changes_nothing_and_every_problem_is_named() {
+        let world = World::new("", None);
+        let bad = format!("{GOOD}\n[terminals]\nretry_after_ms = 1\nlisten = 5\n");
+        for mode in [ReloadMode::Take, ReloadMode::DryRun] {
+            match world.reload(&bad, mode) {
+                Err(ReloadError::Problems(problems)) => assert_eq!(problems.len(), 2, "{problems:?}"),
+                other => panic!("taken: {other:?}"),
+            }
+            world.expect_nothing_taken();
+        }
+        world.reload(GOOD, ReloadMode::Take).unwrap();
+        assert_eq!(world.told().len(), 2, "a good one is taken after it");
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_part_of_the_check() {
+        let own = "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\" }]\n";
+        let world = World::new(&format!("{own}[http]\nlisten = [\"0.0.0.0:9002\"]\n"), None);
+        match world.reload("", ReloadMode::Take) {
+            Err(ReloadError::Problems(problems)) => {
+                assert!(problems[0].starts_with("usersig.keys"), "{problems:?}")
+            }
+            other => panic!("the public secret was taken beyond loopback: {other:?}"),
+        }
+        world.expect_nothing_taken();
+    }
+
+    #[test]
+    fn a_reload_waits_for_shards_that_have_not_taken_the_last() {
+        let world = World::new("", None);
+        let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
+        world.reload(&policy("multi"), ReloadMode::Take).unwrap();
+        world.reload(&policy("dual"), ReloadMode::Take).unwrap();
+        assert_eq!(
+            world.reload(&policy("triple"), ReloadMode::Take),
+            Err(ReloadError::Busy)
+        );
+        assert_eq!(world.told().len(), 4);
+        world.reload(&policy("triple"), ReloadMode::Take).unwrap();
+    }
+
+    /// Keeps users.
+    struct Shelf(Vec<(UserId, UserRecord)>);
+
+    impl Archive for Shelf {
+        fn store_id(&self) -> u64 {
+            0
+        }
+
+        fn last(&self) -> Position {
+            Position(0)
+        }
+
+        fn changes(&self, _: Position, _: usize) -> Result<Vec<Placed>, ReadError> {
+            panic!("a dry run does not ask this")
+        }
+
+        fn changes_of(&self, _: &UserId, _: ChangeNumber, _: usize) -> Result<Vec<Placed>, ReadError> {
+            panic!("a dry run does not ask this")
+        }
+
+        fn users(
+            &self,
+            after: Option<&UserId>,
+            count_max: usize,
+        ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
+            let behind = self
+                .0
+                .iter()
+                .filter(|(user, _)| after.is_none_or(|after| user > after));
+            Ok(behind.take(count_max).cloned().collect())
+        }
+
+        fn residents(&self, _: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
+            panic!("a dry run does not ask this")
+        }
+    }
+
+    fn record(devices: &[(Platform, Status)]) -> UserRecord {
+        let device = |(place, (platform, status)): (usize, &(Platform, Status))| DeviceRecord {
+            device: DeviceId {
+                platform: *platform,
+                instance: InstanceId::MIN,
+            },
+            status: *status,
+            session: ChangeNumber(place as u64 + 1),
+            fresh: ChangeNumber(place as u64 + 1),
+            login_at: Timestamp(0),
+            since: Timestamp(0),
+        };
+        UserRecord {
+            devices: devices.iter().enumerate().map(device).collect(),
+            registered: true,
+            ..UserRecord::default()
+        }
+    }
+
+    fn check_touched(text: &str, expected: Touched) {
+        use Platform::{Android, Mac, Web, Windows};
+        use Status::{Online, PushOnline};
+        let users: [&[(Platform, Status)]; 3] = [
+            &[(Android, Online), (Mac, Online), (Web, Online)],
+            &[(Android, PushOnline), (Windows, Online)],
+            &[(Web, Online)],
+        ];
+        // More than a page of each.
+        let users = (0..3_000).map(|number| {
+            let user = UserId::new(format!("user-{number:04}").as_bytes()).unwrap();
+            (user, record(users[number % 3]))
+        });
+        let world = World::new(
+            "[presence]\npolicy = \"multi\"\n",
+            Some(Arc::new(Shelf(users.collect()))),
+        );
+        let reloaded = world.reload(text, ReloadMode::DryRun).unwrap();
+        assert_eq!(reloaded.touched, expected, "{text}");
+        world.expect_nothing_taken();
+    }
+
+    #[test]
+    fn a_dry_run_counts_whom_the_policy_would_touch_and_takes_nothing() {
+        let live = |users, devices| Touched::Live { users, devices };
+        check_touched("", live(1_000, 2_000));
+        check_touched("[presence]\npolicy = \"dual\"\n", live(1_000, 1_000));
+        check_touched("[presence]\npolicy = \"triple\"\n", live(0, 0));
+        check_touched("[presence]\nconflict = \"oldest-wins\"\n", live(1_000, 1_000));
+        let same = "[presence]\npolicy = \"multi\"\n[terminals]\nretry_after_ms = 500\n";
+        check_touched(same, Touched::NotAsked);
+    }
+
+    #[test]
+    fn without_an_archive_nobody_is_counted() {
+        let reloaded = World::new("", None).reload(GOOD, ReloadMode::DryRun).unwrap();
+        assert_eq!(reloaded.touched, Touched::Unknown);
+    }
+}

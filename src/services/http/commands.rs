@@ -1,0 +1,115 @@
+//! What the operator can do: end one device's session, and have the configuration read again. Decides nothing: the user's
+//! home and the steward do.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::admin::{Answer, Refusal, json_response, no_answer};
+use super::steward::{ReloadError, ReloadMode, Reloaded, Touched};
+use super::{Desk, library};
+use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
+use crate::logic::letter::{KickError, ToFront, ToShard};
+
+/// Ends one device's session. UserSigs stay good: the device may log in again.
+pub(super) async fn kick(desk: &Desk, body: &Value) -> Answer {
+    let (user, device) = read_device(body)?;
+    let home = user.home(desk.gate.shards);
+    let answers = desk
+        .gate
+        .ask(|request| vec![(home, ToShard::KickDevice(request, user, device))])
+        .await;
+    match answers.map_err(no_answer)?.pop() {
+        Some(ToFront::Kicked(_, Ok(()))) => Ok(json_response(&json!({ "ended": true }))),
+        Some(ToFront::Kicked(_, Err(error))) => Err(kick_refusal(error)),
+        Some(ToFront::Statuses(..) | ToFront::Inspected(..) | ToFront::Accounts(..)) | None => {
+            unreachable!("a kick is answered by its outcome")
+        }
+    }
+}
+
+fn kick_refusal(error: KickError) -> Refusal {
+    match error {
+        KickError::UnknownAccount => Refusal::new(StatusCode::NOT_FOUND, "there is no such account"),
+        KickError::UnknownDevice => Refusal::new(StatusCode::NOT_FOUND, "this device has no session"),
+        KickError::Busy => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too much waits for this user, or the registry cannot be asked: try again",
+        ),
+    }
+}
+
+fn read_device(body: &Value) -> Result<(UserId, DeviceId), Refusal> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let wrong = |what| Refusal::new(StatusCode::BAD_REQUEST, what);
+    let user = text("user").and_then(|user| UserId::new(user.as_bytes()).ok());
+    let platform = text("platform").and_then(|name| {
+        Platform::ALL
+            .into_iter()
+            .find(|platform| platform.name().eq_ignore_ascii_case(name))
+    });
+    let instance = text("instance").and_then(|number| number.parse::<InstanceId>().ok());
+    Ok((
+        user.ok_or_else(|| wrong("user is missing or no UserID"))?,
+        DeviceId {
+            platform: platform.ok_or_else(|| {
+                wrong("platform is missing, or none of Android, iPhone, iPad, Windows, Mac, Linux, Web")
+            })?,
+            instance: instance.ok_or_else(|| {
+                wrong("instance is missing, or not a string with a number above 0, as in /v1/users/<id>")
+            })?,
+        },
+    ))
+}
+
+/// Has the configuration read again.
+pub(super) async fn reload(desk: &Desk, body: &Value) -> Answer {
+    let mode = match body.get("dry_run") {
+        None | Some(Value::Bool(false)) => ReloadMode::Take,
+        Some(Value::Bool(true)) => ReloadMode::DryRun,
+        Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "dry_run is not true or false",
+            ));
+        }
+    };
+    let place = Arc::clone(&desk.reloads).try_acquire_owned();
+    let place = place.map_err(|_| reload_refusal(ReloadError::Busy))?;
+    let steward = Arc::clone(&desk.steward);
+    let outcome = library::off_the_thread(move || {
+        let _place = place;
+        steward.reload(mode)
+    });
+    let outcome = outcome.await.unwrap_or(Err(ReloadError::Broken));
+    Ok(json_response(&told(mode, &outcome.map_err(reload_refusal)?)))
+}
+
+fn told(mode: ReloadMode, reloaded: &Reloaded) -> Value {
+    let changes = reloaded.changes.iter();
+    let changes = changes.map(|(setting, effect)| json!({ "setting": setting, "counts": effect }));
+    let touched = match reloaded.touched {
+        Touched::NotAsked => Value::Null,
+        Touched::Unknown => json!("unknown: the registry keeps nothing that can be read"),
+        Touched::Live { users, devices } => json!({ "users": users, "devices": devices }),
+    };
+    json!({
+        "dry_run": mode == ReloadMode::DryRun,
+        "changes": changes.collect::<Vec<_>>(),
+        "touched": touched,
+    })
+}
+
+fn reload_refusal(error: ReloadError) -> Refusal {
+    let text = error.to_string();
+    match error {
+        ReloadError::Problems(problems) => {
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text).and("problems", problems)
+        }
+        ReloadError::Busy | ReloadError::Stopping | ReloadError::Unread(_) => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+        ReloadError::Broken => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+    }
+}

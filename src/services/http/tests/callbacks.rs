@@ -1,0 +1,120 @@
+//! The pages of callbacks, with a service that a test makes up.
+
+use super::commands::post;
+use super::history::{STORE, library_with};
+use super::*;
+use crate::logic::record::{Change, ChangeKind, RecordedChange};
+use crate::services::http::cursor;
+use crate::services::registry::archive::{Placed, Position, ReadError};
+use crate::services::registry::outbox::Dead;
+
+/// Holds dead letters at odd places.
+#[derive(Default)]
+struct Morgue(Mutex<Vec<(&'static str, Which)>>);
+
+fn letter(position: u64) -> Dead {
+    let change = Change {
+        number: ChangeNumber(position),
+        at: Timestamp(1_700_000_000_000),
+        device: device(),
+        kind: ChangeKind::Logout,
+        address: None,
+    };
+    let recorded = RecordedChange {
+        user: user("alice"),
+        change,
+        session: ChangeNumber(1),
+        previous: Some(ChangeNumber(0)),
+    };
+    Dead {
+        placed: Placed {
+            position: Position(position),
+            recorded,
+        },
+        attempts: 9,
+        at: Timestamp(1_700_000_001_000),
+        fault: "no answer".to_owned(),
+    }
+}
+
+impl DeadLetters for Morgue {
+    fn standing(&self) -> Result<CallbackStanding, ReadError> {
+        Ok(CallbackStanding {
+            done: Position(3),
+            last: Position(5),
+            late: 1,
+            dead: 3,
+        })
+    }
+
+    fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
+        let behind = [1, 3, 5].into_iter().filter(|position| *position > after.0);
+        Ok(behind.take(count_max).map(letter).collect())
+    }
+
+    fn replay(&self, which: &Which) -> Result<u64, ReadError> {
+        self.0.lock().unwrap().push(("replay", which.clone()));
+        Ok(2)
+    }
+
+    fn forget(&self, which: &Which) -> Result<u64, ReadError> {
+        self.0.lock().unwrap().push(("forget", which.clone()));
+        Err(ReadError::Store("the disk is full".to_owned()))
+    }
+}
+
+#[test]
+fn what_was_given_up_is_listed() {
+    let library = library_with(Some(Arc::new(Morgue::default())));
+    let page = library.page("/v1/callbacks/dead?limit=2");
+    let name = json!({"platform": "iPhone", "instance": u64::MAX.to_string()});
+    let line = json!({"cursor": cursor::write(STORE, Position(1)), "user": "alice", "change": 1,
+        "at": "2023-11-14T22:13:20.000Z", "kind": "logout", "device": name, "session": 1, "address": null,
+        "forced_off": [], "callback": {"previous": 0}, "attempts": 9, "given_up_at": "2023-11-14T22:13:21.000Z",
+        "fault": "no answer"});
+    assert_eq!((page.lines.len(), &page.lines[0]), (2, &line));
+    let page = library.page(&format!(
+        "/v1/callbacks/dead?limit=2&after={}",
+        page.next.unwrap()
+    ));
+    assert_eq!((page.lines.len(), page.next), (1, None));
+    assert_eq!(library.page("/v1/callbacks/dead?after=x").status, 400);
+    let standing = library.page("/v1/callbacks").lines.remove(0);
+    let expected = json!({"done": cursor::write(STORE, Position(3)), "last": cursor::write(STORE, Position(5)),
+        "changes_behind": 2, "late": 1, "dead": 3});
+    assert_eq!(standing, expected);
+}
+
+#[test]
+fn dead_letters_are_replayed_and_dropped() {
+    let morgue = Arc::new(Morgue::default());
+    let library = library_with(Some(Arc::clone(&morgue) as Arc<dyn DeadLetters>));
+    let named = json!({"positions": [cursor::write(STORE, Position(3))]}).to_string();
+    let replayed = post(&library.world, "/v1/callbacks/replay", &named);
+    assert_eq!(replayed, (200, json!({"replayed": 2})));
+    let (status, failed) = post(&library.world, "/v1/callbacks/drop", r#"{"all":true}"#);
+    assert_eq!(status, 503, "{failed}");
+    let expected = [
+        ("replay", Which::These(vec![Position(3)])),
+        ("forget", Which::All),
+    ];
+    assert_eq!(*morgue.0.lock().unwrap(), expected);
+    let foreign = json!({"positions": [cursor::write(STORE + 1, Position(3))]}).to_string();
+    let both = json!({"positions": [], "all": true}).to_string();
+    let many = json!({"positions": vec!["x"; 1_001]}).to_string();
+    for wrong in [
+        "{}",
+        r#"{"all":false}"#,
+        r#"{"positions":[3]}"#,
+        r#"{"positions":3}"#,
+        &foreign,
+        &both,
+        &many,
+    ] {
+        assert_eq!(
+            post(&library.world, "/v1/callbacks/replay", wrong).0,
+            400,
+            "{wrong}"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! What the operator can do, with a steward that a test makes up.
+
+use super::*;
+use crate::base::ids::{InstanceId, RequestId};
+
+pub(super) fn post(world: &World, path: &str, body: &str) -> (u16, Value) {
+    let (status, body) = http(
+        world.admin,
+        "POST",
+        path,
+        "Content-Type: application/json\r\n",
+        body,
+    );
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[test]
+fn one_device_is_kicked() {
+    let world = World::new(settings(), shards);
+    let check = |body: &Value, status: u16| {
+        let (seen, answer) = post(&world, "/v1/kick", &body.to_string());
+        assert_eq!(seen, status, "{body}: {answer}");
+    };
+    let device = |user: &str, platform: &str| json!({"user": user, "platform": platform, "instance": "18446744073709551615"});
+    check(&device("alice", "iphone"), 200);
+    let letter = ToShard::KickDevice(
+        RequestId(1),
+        user("alice"),
+        DeviceId {
+            platform: Platform::IPhone,
+            instance: InstanceId::MAX,
+        },
+    );
+    assert_eq!(*world.letters.lock().unwrap(), [letter]);
+    check(&device("alice", "Web"), 404);
+    check(&device("ghost", "iPhone"), 404);
+    check(&device("busy", "iPhone"), 503);
+    check(&device("", "iPhone"), 400);
+    check(&device("alice", "phone"), 400);
+    for instance in [json!("0"), json!("x"), json!(7), json!(null)] {
+        check(
+            &json!({"user": "alice", "platform": "Web", "instance": instance}),
+            400,
+        );
+    }
+    check(&json!([]), 400);
+    assert_eq!(post(&world, "/v1/kick", "{").0, 400);
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(Limits::default().body_bytes_max));
+    assert_eq!(post(&world, "/v1/kick", &long).0, 413);
+}
+
+#[test]
+fn what_does_something_is_posted_as_json() {
+    let world = World::new(settings(), shards);
+    let json = "Content-Type: application/json\r\n";
+    for path in [
+        "/v1/kick",
+        "/v1/reload",
+        "/v1/callbacks/replay",
+        "/v1/callbacks/drop",
+    ] {
+        assert_eq!(world.get(path, "").0, 405);
+        for headers in [
+            "",
+            "Content-Type: text/plain\r\n",
+            "Content-Type: application/x-www-form-urlencoded\r\n",
+        ] {
+            assert_eq!(http(world.admin, "POST", path, headers, "{}").0, 415);
+        }
+        assert_eq!(http(world.admin, "PUT", path, json, "{}").0, 405);
+    }
+    for path in [
+        "/v1/changes",
+        "/v1/users",
+        "/v1/users/a",
+        "/v1/callbacks",
+        "/v1/callbacks/dead",
+        "/metrics",
+    ] {
+        assert_eq!(http(world.admin, "POST", path, json, "{}").0, 405);
+    }
+    assert!(world.letters.lock().unwrap().is_empty());
+}
+
+/// Says what it was asked for.
+struct Obedient(ReloadMode, Result<Reloaded, ReloadError>);
+
+impl Steward for Obedient {
+    fn reload(&self, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
+        assert_eq!(mode, self.0);
+        self.1.clone()
+    }
+}
+
+fn check_reload(
+    body: &str,
+    (mode, outcome): (ReloadMode, Result<Reloaded, ReloadError>),
+    status: u16,
+    expected: &Value,
+) {
+    let world = World::with(
+        settings(),
+        shards,
+        Others {
+            steward: Arc::new(Obedient(mode, outcome)),
+            ..Others::default()
+        },
+    );
+    assert_eq!(
+        post(&world, "/v1/reload", body),
+        (status, expected.clone()),
+        "{body}"
+    );
+}
+
+#[test]
+fn the_configuration_is_reloaded() {
+    let reloaded = |touched| Reloaded {
+        changes: vec![("presence.policy", "for next logins")],
+        touched,
+    };
+    let changes = json!([{"setting": "presence.policy", "counts": "for next logins"}]);
+    let taken = json!({"dry_run": false, "changes": changes, "touched": null});
+    for body in ["{}", r#"{"dry_run":false}"#] {
+        check_reload(
+            body,
+            (ReloadMode::Take, Ok(reloaded(Touched::NotAsked))),
+            200,
+            &taken,
+        );
+    }
+    let live = Touched::Live { users: 1, devices: 2 };
+    let seen = json!({"dry_run": true, "changes": changes, "touched": {"users": 1, "devices": 2}});
+    check_reload(
+        r#"{"dry_run":true}"#,
+        (ReloadMode::DryRun, Ok(reloaded(live))),
+        200,
+        &seen,
+    );
+}
+
+#[test]
+fn a_reload_that_fails_says_all_that_is_wrong() {
+    let problems = vec!["one".to_owned(), "two".to_owned()];
+    let told = json!({"error": "nothing was taken: the configuration cannot be used", "problems": problems});
+    check_reload(
+        "{}",
+        (ReloadMode::Take, Err(ReloadError::Problems(problems))),
+        422,
+        &told,
+    );
+    let world = World::new(settings(), shards);
+    assert_eq!(post(&world, "/v1/reload", "{}").0, 503);
+    assert_eq!(post(&world, "/v1/reload", r#"{"dry_run":1}"#).0, 400);
+}

@@ -1,0 +1,112 @@
+//! A changed configuration is taken while the gateway runs: by its command, by the admin listener, and by SIGHUP.
+
+use std::process::{Command, Output};
+
+use holdfast::logic::wire::proto::Platform;
+use serde_json::json;
+
+use crate::support::gateway::Gateway;
+use crate::support::http::Http;
+use crate::support::terminal::{Terminal, login};
+
+struct World {
+    file: tempfile::NamedTempFile,
+    gateway: Gateway,
+}
+
+impl World {
+    fn new(text: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let program = env!("CARGO_BIN_EXE_holdfast");
+        let path = file.path().to_str().unwrap();
+        let gateway = Gateway::start_in(program, &[("shards.count", "2")], &[("HOLDFAST_CONFIG", path)]);
+        Self { file, gateway }
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.file.path(), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        let admin = format!("admin.listen=[\"{}\"]", self.gateway.admin);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command.args(["--set", &admin, "--config"]).arg(self.file.path());
+        command.args(arguments).output().unwrap()
+    }
+
+    /// Whether a user's iPhone and Mac can be online together.
+    fn both_may_be_online(&self, user: &str) -> bool {
+        let address = self.gateway.terminals;
+        let (_phone, _) = Terminal::logged_in(address, login(user, Platform::Iphone, 1));
+        let (_mac, answer) = Terminal::log_in(address, login(user, Platform::Mac, 2));
+        answer.forced_off.is_empty()
+    }
+}
+
+const MULTI: &str = "[presence]\npolicy = \"multi\"\nheartbeat_interval_s = 60\n";
+const BAD: &str = "[presence]\npolicy = \"multi\"\nconflict = \"nobody-wins\"\n";
+
+#[test]
+fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
+    let world = World::new("");
+    let http = Http::default();
+    assert!(!world.both_may_be_online("user-1"));
+    world.write(BAD);
+    let (status, answer) = http.post(world.gateway.admin, "/v1/reload", &json!({}));
+    let problem = answer["problems"][0].as_str().unwrap();
+    assert_eq!(status, 422);
+    assert!(
+        problem.starts_with("presence.conflict: found \"nobody-wins\""),
+        "{answer}"
+    );
+    assert!(
+        !world.both_may_be_online("user-2"),
+        "not even the good half was taken"
+    );
+
+    world.write(MULTI);
+    let seen = world.command(&["reload", "--dry-run"]);
+    let text = String::from_utf8(seen.stdout).unwrap();
+    assert!(
+        seen.status.success() && text.starts_with("Nothing was taken."),
+        "{text}"
+    );
+    assert!(!world.both_may_be_online("user-3"), "a dry run takes nothing");
+
+    let taken = world.command(&["reload"]);
+    let text = String::from_utf8(taken.stdout).unwrap();
+    assert!(taken.status.success(), "{text}");
+    assert!(text.contains("  presence.policy: for next logins\n"), "{text}");
+    assert!(
+        text.contains("  presence.heartbeat_interval_s: at a restart\n"),
+        "{text}"
+    );
+    assert!(world.both_may_be_online("user-4"));
+    let (_terminal, answer) = Terminal::log_in(world.gateway.terminals, login("user-5", Platform::Web, 1));
+    assert_eq!(
+        answer.heartbeat_interval_ms, 120_000,
+        "sessions are told what the gateway goes by"
+    );
+}
+
+#[test]
+fn a_signal_reloads_and_does_not_stop() {
+    let world = World::new("");
+    let http = Http::default();
+    assert_eq!(http.get(world.gateway.admin, "/healthz").0, 200);
+    world.write("[admin]\ntoken = \"a-token-of-this-test\"\n");
+    world.gateway.hang_up();
+    for _ in 0..2_000 {
+        if http.get(world.gateway.admin, "/healthz").0 == 401 {
+            assert!(
+                world.command(&["reload"]).status.success(),
+                "the new token is the one that counts"
+            );
+            assert!(world.gateway.stop(), "Ctrl-C still ends it");
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the signal was not heard");
+}
