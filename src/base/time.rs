@@ -92,6 +92,15 @@ impl Clock {
         }
     }
 
+    /// The same, with a wall clock that does not fall below `latest`: what is on record was not in the future.
+    #[must_use]
+    pub fn start_not_before(latest: Timestamp) -> Self {
+        Self {
+            wall_latest: latest,
+            ..Self::start()
+        }
+    }
+
     /// Both clocks, now. A wall clock that was set back stands still until it has caught up.
     pub fn now(&mut self) -> Now {
         let signing = wall();

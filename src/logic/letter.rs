@@ -31,9 +31,9 @@ pub enum ToShard {
     KickDevice(RequestId, UserId, DeviceId),
     /// From the front: end all sessions of a user and forget the account. Answered by [`ToFront::Kicked`].
     Delete(RequestId, UserId),
-    /// From the node, before [`ToShard::Open`]: users of this shard that the registry has on record with devices.
+    /// From the node, before everything else: users of this shard that the registry has on record with devices.
     Restore(Vec<(UserId, UserRecord)>),
-    /// From the node, once: terminals can connect from now on, so the restart grace begins.
+    /// From the shard itself, once: terminals can connect from now on, so the restart grace begins.
     Open,
     /// From the node: other settings, for whatever is decided from now on.
     Settings(Arc<Settings>),

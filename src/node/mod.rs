@@ -1,5 +1,8 @@
 //! Floor 3: the process. It only connects what the other floors made, and holds rules of no kind.
 
+mod callbacks;
+mod store;
+
 pub mod config;
 pub mod descriptors;
 pub mod log;

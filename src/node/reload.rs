@@ -79,6 +79,19 @@ impl Steward {
         }
     }
 
+    /// What the node runs by.
+    ///
+    /// # Panics
+    /// If a reload did.
+    #[must_use]
+    pub fn running(&self) -> Config {
+        self.running
+            .lock()
+            .expect("a reload does not panic")
+            .config
+            .clone()
+    }
+
     /// A reload that nobody waits for: the log tells how it went.
     pub fn reload_and_log(&self) {
         match http::Steward::reload(self, ReloadMode::Take) {

@@ -7,18 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::config::Config;
+use super::callbacks::{self, Letters};
+use super::config::{self, Config};
 use super::reload::{self, Origin, Steward, front_settings};
+use super::store::{self, Kept, Opened};
 use crate::base::ids::ShardId;
 use crate::base::time::Clock;
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::services::http::{self, CountersView, Front, Serving};
-use crate::services::registry::memory::Memory;
-use crate::services::registry::{self, Registry};
+use crate::logic::record::Callbacks;
+use crate::services::callback::{Handle, Service, Source};
+use crate::services::http::{self, CountersView, DeadLetters, Front, Serving};
+use crate::services::registry::{self, Registry, Store};
+use crate::shard::Restored;
+
+/// Batches of users that are read ahead of a shard.
+const RESTORED_UNDER_WAY: usize = 16;
 
 /// How often it is looked whether all threads still live.
 const ROUND: Duration = Duration::from_secs(1);
@@ -35,7 +42,7 @@ pub trait Prepared {
     fn count(&self) -> u16;
     /// The way into them.
     fn door(&self) -> ShardDoor;
-    /// Starts them all.
+    /// Starts them all. Each first takes in what comes from its place in `restored`.
     ///
     /// # Errors
     /// If the system gives no thread or no ring.
@@ -44,6 +51,7 @@ pub trait Prepared {
         clock: Clock,
         registry: Sender<ToRegistry>,
         front: http::Door,
+        restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<Self::Running>;
 }
 
@@ -64,6 +72,11 @@ struct Node<R> {
     door: ShardDoor,
     front: Front,
     registry: Registry,
+    callbacks: Option<Service>,
+    /// What a reload says of callbacks.
+    callbacks_changed: watch::Receiver<config::Callback>,
+    callbacks_owed: watch::Sender<Callbacks>,
+    stop_within: Duration,
     serving: Serving,
     steward: Arc<Steward>,
 }
@@ -83,7 +96,7 @@ pub fn run<P: Prepared>(
         .build()?;
     let mut stop_signals = signals.block_on(async { StopSignals::new() })?;
     let mut hangups = signals.block_on(async { signal(SignalKind::hangup()) })?;
-    let node = Node::start(config, origin, shards)?;
+    let mut node = Node::start(config, origin, shards)?;
     node.serving.begin();
     announce();
     let outcome = signals.block_on(async {
@@ -91,7 +104,10 @@ pub fn run<P: Prepared>(
             tokio::select! {
                 () = stop_signals.next() => return Ok(()),
                 _ = hangups.recv() => node.steward.reload_and_log(),
-                () = tokio::time::sleep(ROUND) => node.check()?,
+                () = tokio::time::sleep(ROUND) => {
+                    node.check()?;
+                    node.follow();
+                }
             }
         }
     });
@@ -107,7 +123,8 @@ pub fn run<P: Prepared>(
 
 impl<R: Running> Node<R> {
     fn start<P: Prepared<Running = R>>(config: &Config, origin: Origin, shards: P) -> anyhow::Result<Self> {
-        let clock = Clock::start();
+        let opened = Opened::new(config)?;
+        let clock = Clock::start_not_before(opened.latest()?);
         let (count, door) = (shards.count(), shards.door());
         let limits = http::Limits::default();
         let (front_door, inbox) = http::inbox(count, &limits);
@@ -115,10 +132,21 @@ impl<R: Running> Node<R> {
             backend: listen(&config.http).context("http.listen")?,
             admin: listen(&config.admin).context("admin.listen")?,
         };
-        let store = Memory::default();
-        let vitals = store.vitals();
+        let Opened {
+            store,
+            vitals,
+            kept,
+            callbacks: callbacks_owed,
+        } = opened;
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
-        let shards = shards.start(clock.clone(), registry.door(), front_door)?;
+        let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
+        let shards = shards.start(clock.clone(), registry.door(), front_door, receivers)?;
+        let users = store::restore(kept.as_ref(), &restored)?;
+        drop(restored);
+        tracing::info!(users, "users with devices are back");
+        let callbacks = kept.as_ref().map(|kept| start_callbacks(config, kept, &clock));
+        let callbacks = callbacks.transpose().context("the callback service")?;
+        let handle = callbacks.as_ref().map(Service::handle);
         let serving = Serving::default();
         let (front_settings, settings) = watch::channel(Arc::new(front_settings(config, limits)));
         let told = reload::Listeners {
@@ -127,15 +155,19 @@ impl<R: Running> Node<R> {
             front: front_settings,
             callback: watch::Sender::new(config.callback.clone()),
         };
-        let steward = Steward::new((config.clone(), origin), told, None, serving.clone());
+        let callbacks_changed = told.callback.subscribe();
+        let archived = kept.as_ref().map(Kept::archived);
+        let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
+        let steward = Steward::new((config.clone(), origin), told, archive, serving.clone());
         let steward = Arc::new(steward);
         let doors = http::Doors {
             shard: boxed(&door),
             registry: asking(registry.door()),
             counters: shards.counters(),
             vitals,
-            archive: None,
-            callbacks: None,
+            archive: archived,
+            callback_numbers: handle.as_ref().map(Handle::numbers),
+            callbacks: handle.map(|handle| Arc::new(Letters(handle)) as Arc<dyn DeadLetters>),
             steward: Arc::clone(&steward) as Arc<dyn http::Steward>,
         };
         let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
@@ -145,12 +177,31 @@ impl<R: Running> Node<R> {
             door,
             front,
             registry,
+            callbacks,
+            callbacks_changed,
+            callbacks_owed,
+            stop_within: config.stop_within,
             serving,
             steward,
         })
     }
 
+    /// Hands on what a reload says of callbacks.
+    fn follow(&mut self) {
+        if self.callbacks_changed.has_changed().unwrap_or(false) {
+            self.callbacks_changed.mark_unchanged();
+            let config = self.steward.running();
+            self.callbacks_owed.send_replace(store::callbacks(&config));
+            if let Some(service) = &self.callbacks {
+                service.handle().update(callbacks::settings(&config));
+            }
+        }
+    }
+
     fn check(&self) -> anyhow::Result<()> {
+        if self.callbacks.as_ref().is_some_and(Service::has_ended) {
+            bail!("the callback service has ended on its own; its last words are in the log");
+        }
         if self.shards.has_ended() {
             bail!("a shard has ended on its own; its last words are in the log");
         }
@@ -172,8 +223,22 @@ impl<R: Running> Node<R> {
         let front = self.front.stop();
         self.shards.join();
         self.registry.finish();
-        front.context("the HTTP front")
+        let callbacks = self
+            .callbacks
+            .map_or(Ok(()), |service| service.stop(self.stop_within));
+        front.context("the HTTP front")?;
+        callbacks.context("the callback service")
     }
+}
+
+fn start_callbacks(config: &Config, kept: &Kept, clock: &Clock) -> io::Result<Service> {
+    let source = Arc::clone(&kept.reading) as Arc<dyn Source>;
+    Service::start(
+        callbacks::settings(config),
+        source,
+        kept.news.clone(),
+        clock.clone(),
+    )
 }
 
 fn boxed(door: &ShardDoor) -> Box<dyn Fn(ShardId, ToShard) + Send> {
@@ -183,7 +248,7 @@ fn boxed(door: &ShardDoor) -> Box<dyn Fn(ShardId, ToShard) + Send> {
 
 fn start_registry(
     config: &Config,
-    store: Memory,
+    store: Box<dyn Store>,
     shards: u16,
     (door, front): (&ShardDoor, &http::Door),
     clock: &Clock,
@@ -279,7 +344,13 @@ mod tests {
             Arc::new(move |shard, letter| letters.lock().unwrap().push((shard, letter)))
         }
 
-        fn start(self, _: Clock, registry: Sender<ToRegistry>, _: http::Door) -> anyhow::Result<Recording> {
+        fn start(
+            self,
+            _: Clock,
+            registry: Sender<ToRegistry>,
+            _: http::Door,
+            _: Vec<Receiver<Restored>>,
+        ) -> anyhow::Result<Recording> {
             Ok(Recording {
                 letters: self.0,
                 registry,
@@ -311,6 +382,7 @@ mod tests {
         let mut config = Config::read(&super::super::config::Sources::default()).unwrap();
         let anywhere = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         (config.http, config.admin) = (anywhere.clone(), anywhere);
+        config.registry.store = super::super::config::StoreKind::Memory;
         let origin = Origin {
             sources: super::super::config::Sources::default(),
             level: super::super::log::Level::of_nothing(),

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::config::shards::ShardPlan;
 use super::config::{Config, Pin};
@@ -19,7 +19,7 @@ use crate::logic::state::Place;
 use crate::services::http::{self, CountersView};
 use crate::shard::mesh::{Refused, Services};
 use crate::shard::view;
-use crate::shard::{self, Core, PreparedShard, ShardHandle};
+use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
 const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -113,16 +113,18 @@ impl Prepared for PreparedShards {
         clock: Clock,
         registry: Sender<ToRegistry>,
         front: http::Door,
+        restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<RunningShards> {
         let neighbours: Vec<_> = self.0.iter().map(PreparedShard::neighbour).collect();
-        let start = |shard: PreparedShard| {
+        let start = |(shard, restored): (PreparedShard, Receiver<Restored>)| {
             let services = services(registry.clone(), front.clone());
             shard
-                .spawn(clock.clone(), neighbours.clone(), services)
+                .spawn(clock.clone(), neighbours.clone(), services, restored)
                 .context("a shard's thread")
         };
         self.0
             .into_iter()
+            .zip(restored)
             .map(start)
             .collect::<anyhow::Result<_>>()
             .map(RunningShards)

@@ -17,13 +17,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::Receiver;
 use std::time::Duration;
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::ACCEPTS_PENDING;
 use crate::base::time::Clock;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
+use crate::logic::record::UserRecord;
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place, ShardState};
 use mesh::{Inbox, Neighbour, Services, ShardDoor};
@@ -87,6 +90,9 @@ pub struct PreparedShard {
     neighbour: Neighbour,
     publisher: Publisher,
 }
+
+/// Users of one shard that are on record with devices.
+pub type Restored = Vec<(UserId, UserRecord)>;
 
 /// A shard at work.
 #[derive(Debug)]
@@ -154,7 +160,8 @@ impl PreparedShard {
         self.neighbour.clone()
     }
 
-    /// Starts the thread. `neighbours` are all shards in the order of their ids, this one among them.
+    /// Starts the thread. `neighbours` are all shards in the order of their ids, this one among them. Before it does
+    /// anything else it takes in all that comes from `restored`, until nobody can send more.
     ///
     /// # Errors
     /// If there is no thread for it.
@@ -163,13 +170,14 @@ impl PreparedShard {
         clock: Clock,
         neighbours: Vec<Neighbour>,
         services: Services,
+        restored: Receiver<Restored>,
     ) -> io::Result<ShardHandle> {
         let id = self.config.place.shard;
         let door = self.door();
         let counters = self.publisher.view();
         let thread = Builder::new()
             .name(format!("shard-{}", id.0))
-            .spawn(move || self.run(clock, neighbours, services))?;
+            .spawn(move || self.run(clock, neighbours, services, &restored))?;
         Ok(ShardHandle {
             id,
             door,
@@ -178,7 +186,13 @@ impl PreparedShard {
         })
     }
 
-    fn run(self, mut clock: Clock, neighbours: Vec<Neighbour>, services: Services) -> Result<(), SetupError> {
+    fn run(
+        self,
+        mut clock: Clock,
+        neighbours: Vec<Neighbour>,
+        services: Services,
+        restored: &Receiver<Restored>,
+    ) -> Result<(), SetupError> {
         if let Core::Pinned(core) = self.config.core {
             // A thread that the system does not let be pinned works all the same.
             let _ = pin_thread(core);
@@ -200,7 +214,7 @@ impl PreparedShard {
             (self.inbox, doors, services),
             self.publisher,
         );
-        shard.run();
+        shard.run(restored);
         Ok(())
     }
 }

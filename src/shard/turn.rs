@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use crate::base::ids::ConnKey;
 use crate::base::limits::{
     ACCEPT_AGAIN_MS, ACCEPTS_PENDING, ARRIVALS_PART, COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX,
@@ -16,13 +18,13 @@ use crate::engine::ring::Ring;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, Input, LinkLoss};
-use crate::shard::Config;
 use crate::shard::conn::Table;
 use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
 use crate::shard::moves::Moves;
 use crate::shard::pace::Pace;
 use crate::shard::rate::Rate;
 use crate::shard::view::{Own, Publisher};
+use crate::shard::{Config, Restored};
 
 /// One core's thread.
 pub(super) struct Shard {
@@ -123,7 +125,11 @@ impl Shard {
     }
 
     /// Works until it is stopped.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, restored: &Receiver<Restored>) {
+        for users in restored {
+            self.now = self.clock.now();
+            self.decide(Input::Letter(ToShard::Restore(users)));
+        }
         self.inbox.room.open();
         self.doors.iter().for_each(ShardDoor::knock);
         loop {
@@ -277,7 +283,10 @@ impl Shard {
 
     /// Whether all shards have begun: a terminal whose home has not would be refused. Each knocks when it begins.
     fn all_ready(&mut self) -> bool {
-        self.accepting.all_ready |= self.doors.iter().all(ShardDoor::is_ready);
+        if !self.accepting.all_ready && self.doors.iter().all(ShardDoor::is_ready) {
+            self.accepting.all_ready = true;
+            self.decide(Input::Letter(ToShard::Open));
+        }
         self.accepting.all_ready
     }
 

@@ -36,8 +36,8 @@ pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, check_url};
 pub struct Settings {
     /// The one app that is served.
     pub sdk_app_id: u64,
-    /// Where callbacks go; see [`check_url`].
-    pub url: String,
+    /// Where callbacks go; see [`check_url`]. `None`: nothing is sent, and what is due waits.
+    pub url: Option<String>,
     /// Signs the URL of each attempt, if there is one.
     pub token: Option<Token>,
     /// Attempts that are made at the same time, each on a connection of its own.
@@ -224,6 +224,7 @@ impl Service {
             replays: std::collections::VecDeque::new(),
             steps: Vec::new(),
             told: false,
+            paused: settings.url.is_none(),
         };
         let office = Office {
             wakes: wakes.clone(),

@@ -93,8 +93,9 @@ impl Poster {
             token: self.settings.token.as_ref().map(|token| token.0.as_str()),
             now_s,
         };
+        let url = self.settings.url.as_ref().ok_or("there is no callback.url")?;
         let previous = recorded.previous.unwrap_or_default();
-        let mut request = Request::post(request::url(&self.settings.url, sender, &recorded.change))
+        let mut request = Request::post(request::url(url, sender, &recorded.change))
             .header(CONTENT_TYPE, "application/json")
             .header(CHANGE, recorded.change.number.0)
             .header(PREVIOUS, previous.0)

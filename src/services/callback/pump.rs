@@ -50,6 +50,8 @@ pub(super) struct Pump {
     pub(super) steps: Vec<OutboxStep>,
     /// The store failed; said once.
     pub(super) told: bool,
+    /// There is no receiver.
+    pub(super) paused: bool,
 }
 
 impl Pump {
@@ -57,7 +59,7 @@ impl Pump {
         let mut stop_by = None;
         loop {
             let now = self.clock.now();
-            if stop_by.is_none() {
+            if stop_by.is_none() && !self.paused {
                 let worked = self.work(now.wall);
                 self.note(worked);
             }
@@ -99,7 +101,10 @@ impl Pump {
                 tell_target(was_down, self.dispatch.is_down());
             }
             Wake::Replay(places) => self.replays.extend(places),
-            Wake::Settings(settings) => self.dispatch.set_bounds(settings.parallel, settings.give_up),
+            Wake::Settings(settings) => {
+                self.paused = settings.url.is_none();
+                self.dispatch.set_bounds(settings.parallel, settings.give_up);
+            }
             Wake::Stop(within) => return Some(within),
         }
         None

@@ -28,7 +28,7 @@ fn store(path: &Path) -> Embedded {
     };
     let rules = Rules {
         durability: Durability::Relaxed,
-        callbacks: Callbacks::Documented,
+        callbacks: watch::channel(Callbacks::Documented).1,
         changes_kept_ms: millis(FOR_EVER),
     };
     Embedded::open(place, rules).unwrap()
@@ -37,7 +37,7 @@ fn store(path: &Path) -> Embedded {
 fn settings(url: String) -> Settings {
     Settings {
         sdk_app_id: 1_400_000_001,
-        url,
+        url: Some(url),
         token: Some(Token("cb-token-01".to_owned())),
         parallel: 8,
         timeout: Duration::from_millis(300),

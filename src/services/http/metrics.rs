@@ -70,7 +70,8 @@ fn put_front(desk: &Desk, out: &mut String) {
             u64::from(desk.vitals.failing_since().is_some()),
         ),
     ];
-    for (name, help, value) in own {
+    let of_callbacks = desk.callback_numbers.iter().flat_map(|numbers| numbers.all());
+    for (name, help, value) in own.into_iter().chain(of_callbacks) {
         Name::of(name).put("holdfast", help, &[(String::new(), value)], out);
     }
 }

@@ -44,6 +44,7 @@ use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
+use crate::services::callback;
 use crate::services::registry::Vitals;
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
 use gate::{Gate, Ways};
@@ -141,6 +142,8 @@ pub struct Doors {
     pub vitals: Vitals,
     /// What can be read beside the letters; `None` if the registry keeps no changes.
     pub archive: Option<Archived>,
+    /// How callbacks go; `None` if there is nobody who sends any.
+    pub callback_numbers: Option<Arc<callback::Numbers>>,
     /// The callbacks that were given up; `None` if there is nobody who sends any.
     pub callbacks: Option<Arc<dyn DeadLetters>>,
     /// Who takes a changed configuration.
@@ -263,6 +266,7 @@ impl Front {
                     counters: doors.counters,
                     vitals: doors.vitals,
                     library: Library::new(doors.archive),
+                    callback_numbers: doors.callback_numbers,
                     callbacks: doors.callbacks,
                     steward: doors.steward,
                     reloads: Arc::new(Semaphore::new(1)),
@@ -305,6 +309,7 @@ struct Desk {
     counters: CountersView,
     vitals: Vitals,
     library: Library,
+    callback_numbers: Option<Arc<callback::Numbers>>,
     callbacks: Option<Arc<dyn DeadLetters>>,
     steward: Arc<dyn Steward>,
     /// One at a time, as each may read the whole archive.

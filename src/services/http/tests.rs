@@ -99,6 +99,7 @@ impl World {
             }),
             vitals: Vitals::default(),
             archive: others.archive,
+            callback_numbers: None,
             callbacks: others.callbacks,
             steward: others.steward,
             counters: CountersView {

@@ -71,6 +71,24 @@ pub trait Store: Send {
     fn close(&mut self, _now: Timestamp) {}
 }
 
+impl Store for Box<dyn Store> {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
+        (**self).work_off(now, batch, answers);
+    }
+
+    fn rests(&self) -> bool {
+        (**self).rests()
+    }
+
+    fn rest(&mut self, now: Timestamp) {
+        (**self).rest(now);
+    }
+
+    fn close(&mut self, now: Timestamp) {
+        (**self).close(now);
+    }
+}
+
 /// How the registry is, for everyone.
 #[derive(Debug, Clone, Default)]
 pub struct Vitals(Arc<Numbers>);

@@ -56,12 +56,12 @@ pub enum Durability {
 }
 
 /// What an embedded store goes by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// When an answered change is durable.
     pub durability: Durability,
-    /// Which changes owe a callback.
-    pub callbacks: Callbacks,
+    /// Which changes owe a callback, from the next commit on.
+    pub callbacks: watch::Receiver<Callbacks>,
     /// How long changes are kept, in milliseconds.
     pub changes_kept_ms: u64,
 }
@@ -159,8 +159,9 @@ impl Embedded {
     /// If it does not follow what is on record: a shard decided it against a state that never was.
     fn draft_commit(&self, draft: &mut Draft, now: Timestamp, commit: Commit) -> Result<(), ReadError> {
         let mut last = Position(self.last.0 + draft.changes.len() as u64);
+        let callbacks = *self.rules.callbacks.borrow();
         let known = self.open_record(draft, commit.user)?;
-        let recorded = known.record.record(commit, self.rules.callbacks);
+        let recorded = known.record.record(commit, callbacks);
         forget_old_ends(&mut known.record, now);
         let mut links = Vec::with_capacity(recorded.len());
         for recorded in recorded {
@@ -274,6 +275,7 @@ impl Embedded {
             Ok(()) => {
                 self.last = end;
                 self.vitals.wrote(draft.commits);
+                self.vitals.recover();
                 match self.rules.durability {
                     Durability::Commit => self.reading.publish(end),
                     Durability::Relaxed => self.unsynced = true,
@@ -369,9 +371,10 @@ impl Embedded {
     /// Removes some changes that need not be kept any more.
     fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
         let oldest = now.0.saturating_sub(self.rules.changes_kept_ms);
+        let callbacks = *self.rules.callbacks.borrow();
         let bound = self
             .reading
-            .prunable(self.rules.callbacks)?
+            .prunable(callbacks)?
             .min(Position(self.last.0.saturating_sub(1)));
         self.reading.with(|files| {
             let pruned = files.pruned()?;

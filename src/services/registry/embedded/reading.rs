@@ -71,6 +71,14 @@ impl Reading {
         });
     }
 
+    /// The place from which on nothing is missing.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn oldest(&self) -> Result<Position, ReadError> {
+        self.with(Files::pruned)
+    }
+
     pub(super) fn memory_bytes(&self) -> u64 {
         self.with(|files| Ok(files.memory_bytes())).unwrap_or(0)
     }

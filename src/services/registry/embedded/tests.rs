@@ -17,7 +17,7 @@ const DAY_MS: u64 = 86_400_000;
 fn rules() -> Rules {
     Rules {
         durability: Durability::Commit,
-        callbacks: Callbacks::Documented,
+        callbacks: watch::channel(Callbacks::Documented).1,
         changes_kept_ms: 7 * DAY_MS,
     }
 }

@@ -196,7 +196,7 @@ fn damage_in_the_middle_is_told() {
         super::tests::place(folder.path()),
         Rules {
             durability: Durability::Commit,
-            callbacks: Callbacks::None,
+            callbacks: watch::channel(Callbacks::None).1,
             changes_kept_ms: 0,
         },
     );

@@ -1,0 +1,129 @@
+//! Where the node's records are kept, by the configuration: opened, read for the shards' beginning, and handed to the
+//! registry. Keeps nothing itself.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use crossbeam_channel::Sender;
+use tokio::sync::watch;
+
+use super::config::{Config, StoreKind};
+use crate::base::time::Timestamp;
+use crate::logic::record::Callbacks;
+use crate::services::http::Archived;
+use crate::services::registry::archive::{Archive, Position};
+use crate::services::registry::embedded::{Embedded, Place, Reading, Rules};
+use crate::services::registry::memory::Memory;
+use crate::services::registry::{Store, Vitals};
+use crate::shard::Restored;
+
+/// Users that a shard takes in at once.
+const RESTORED_AT_ONCE: usize = 256;
+
+/// Of the last changes, so many are looked at for the latest time: shards that commit side by side are never further
+/// out of order.
+const LATEST_AMONG: u64 = 10_000;
+
+/// The node's store.
+pub(super) struct Opened {
+    pub(super) store: Box<dyn Store>,
+    pub(super) vitals: Vitals,
+    /// `None` if it is in memory.
+    pub(super) kept: Option<Kept>,
+    /// Decides which changes owe a callback from now on.
+    pub(super) callbacks: watch::Sender<Callbacks>,
+}
+
+/// What only a store on disk has.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) reading: Arc<Reading>,
+    pub(super) news: watch::Receiver<Position>,
+}
+
+impl Kept {
+    pub(super) fn archived(&self) -> Archived {
+        Archived {
+            archive: Arc::clone(&self.reading) as Arc<dyn Archive>,
+            news: self.news.clone(),
+        }
+    }
+}
+
+/// Which changes are told, by the configuration.
+pub(super) fn callbacks(config: &Config) -> Callbacks {
+    match config.callback.url {
+        Some(_) => config.callback.sent,
+        None => Callbacks::None,
+    }
+}
+
+impl Opened {
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+        let (callbacks, follows) = watch::channel(callbacks(config));
+        if config.registry.store == StoreKind::Memory {
+            let store = Memory::default();
+            return Ok(Self {
+                vitals: store.vitals(),
+                store: Box::new(store),
+                kept: None,
+                callbacks,
+            });
+        }
+        let place = Place {
+            path: config.registry.path.clone(),
+            memory_bytes_max: config.registry.memory_bytes_max,
+        };
+        let rules = Rules {
+            durability: config.registry.durability,
+            callbacks: follows,
+            changes_kept_ms: crate::base::time::millis(config.registry.changes_kept),
+        };
+        let store = Embedded::open(place, rules).context("registry.path")?;
+        let kept = Kept {
+            reading: store.reading(),
+            news: store.news(),
+        };
+        Ok(Self {
+            vitals: store.vitals(),
+            store: Box::new(store),
+            kept: Some(kept),
+            callbacks,
+        })
+    }
+
+    /// The latest time on record: the clock may have been set back since.
+    pub(super) fn latest(&self) -> anyhow::Result<Timestamp> {
+        let Some(Kept { reading, .. }) = &self.kept else {
+            return Ok(Timestamp::default());
+        };
+        let after = Position(reading.last().0.saturating_sub(LATEST_AMONG));
+        let after = reading.oldest()?.max(after);
+        let changes = reading.changes(after, usize::MAX)?;
+        let times = changes.iter().map(|placed| placed.recorded.change.at);
+        Ok(times.max().unwrap_or_default())
+    }
+}
+
+/// Hands all users that are on record with devices to their home shards. Gives how many there were.
+pub(super) fn restore(kept: Option<&Kept>, doors: &[Sender<Restored>]) -> anyhow::Result<u64> {
+    let Some(Kept { reading, .. }) = kept else {
+        return Ok(0);
+    };
+    let shards = u16::try_from(doors.len()).context("too many shards")?;
+    let mut batches: Vec<Restored> = doors.iter().map(|_| Vec::new()).collect();
+    let mut count = 0;
+    // A shard that is gone is noticed by the node.
+    reading.residents(&mut |user, record| {
+        let home = usize::from(user.home(shards).0);
+        batches[home].push((user, record));
+        count += 1;
+        if batches[home].len() == RESTORED_AT_ONCE {
+            let _ = doors[home].send(std::mem::take(&mut batches[home]));
+        }
+    })?;
+    for (door, batch) in doors.iter().zip(batches) {
+        let _ = door.send(batch);
+    }
+    Ok(count)
+}
