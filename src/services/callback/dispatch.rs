@@ -1,0 +1,355 @@
+//! Whose callback leaves when: the deciding part of the callback service. One user's callbacks leave one after the other,
+//! many users' side by side. Does no I/O and reads no clock.
+//!
+//! A callback that fails makes its user late: it and all that follow it of that user wait in the store, not in memory.
+//! When many fail in a row and none succeeds, the target counts as down: nothing more is read, and one callback at a
+//! time is tried until one succeeds.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::base::ids::UserId;
+use crate::base::time::{Timestamp, millis};
+use crate::services::registry::archive::{Placed, Position};
+use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
+
+use super::request::is_too_old;
+
+/// Changes that are read and not delivered: what the service holds in memory at most, about 200 bytes each.
+pub(super) const WINDOW_MAX: usize = 1_024;
+/// Failures in a row, without a success in between, after which a target counts as down.
+pub(super) const FAILURES_MAX: u32 = 32;
+/// The first wait of a late user, and of a target that is down; doubled with each failure.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+/// The longest wait of a late user.
+const USER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest wait between two attempts at a target that is down.
+const DOWN_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Where a callback that is sent comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The stream.
+    Stream,
+    /// The late ones of its user.
+    Late,
+    /// The dead letters, by the operator's wish.
+    Dead,
+}
+
+/// One attempt to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) placed: Placed,
+    pub(super) origin: Origin,
+    /// 1 for the first.
+    pub(super) number: u32,
+}
+
+/// Whether the target takes callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Up { failures: u32 },
+    Down { failures: u32, next_at: Timestamp },
+}
+
+/// What is under way.
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    give_up_ms: u64,
+    parallel: usize,
+    /// Up to here the stream was read.
+    read_to: Position,
+    /// As it was written last.
+    cursor: Position,
+    /// Read, and neither delivered nor late.
+    open: BTreeSet<Position>,
+    /// Of each user the callbacks of the stream that are read, the one that is sent first.
+    queues: BTreeMap<UserId, VecDeque<Placed>>,
+    /// Users whose first callback can be sent.
+    ready: VecDeque<UserId>,
+    /// Late users of whom something is sent.
+    late: BTreeSet<UserId>,
+    in_flight: usize,
+    target: Target,
+    /// Late users that are to be tried before this are due at once: the target was down, not they.
+    amnesty: Timestamp,
+    random: fastrand::Rng,
+}
+
+impl Dispatch {
+    pub(super) fn new(cursor: Position, parallel: usize, give_up: Duration, seed: u64) -> Self {
+        Self {
+            give_up_ms: millis(give_up),
+            parallel,
+            read_to: cursor,
+            cursor,
+            open: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            ready: VecDeque::new(),
+            late: BTreeSet::new(),
+            in_flight: 0,
+            target: Target::Up { failures: 0 },
+            amnesty: Timestamp(0),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub(super) fn set_bounds(&mut self, parallel: usize, give_up: Duration) {
+        self.parallel = parallel;
+        self.give_up_ms = millis(give_up);
+    }
+
+    /// From where the stream is to be read, and how many callbacks there is room for.
+    pub(super) fn wants(&self) -> Option<(Position, usize)> {
+        let room = WINDOW_MAX - self.open.len();
+        (matches!(self.target, Target::Up { .. }) && room > 0).then_some((self.read_to, room))
+    }
+
+    /// The stream was read up to here.
+    pub(super) fn looked_at(&mut self, place: Position) {
+        self.read_to = self.read_to.max(place);
+    }
+
+    /// A callback was read of a user who is not late.
+    pub(super) fn take(&mut self, placed: Placed) {
+        self.looked_at(placed.position);
+        self.open.insert(placed.position);
+        let user = placed.recorded.user;
+        let queue = self.queues.entry(user).or_default();
+        if queue.is_empty() {
+            self.ready.push_back(user);
+        }
+        queue.push_back(placed);
+    }
+
+    /// A callback was read of a user who is late: it waits behind the others.
+    pub(super) fn take_late(&mut self, placed: &Placed) -> OutboxStep {
+        self.looked_at(placed.position);
+        OutboxStep::Late(placed.recorded.user, placed.position)
+    }
+
+    /// How many attempts may begin now.
+    pub(super) fn room(&self, now: Timestamp) -> usize {
+        match self.target {
+            Target::Up { .. } => self.parallel.saturating_sub(self.in_flight),
+            Target::Down { next_at, .. } => usize::from(next_at <= now && self.in_flight == 0),
+        }
+    }
+
+    /// The next attempt of the stream's callbacks.
+    pub(super) fn next(&mut self, now: Timestamp) -> Option<Attempt> {
+        if self.room(now) == 0 {
+            return None;
+        }
+        let user = self.ready.pop_front()?;
+        let placed = self.queues[&user]
+            .front()
+            .expect("a ready user has a callback")
+            .clone();
+        self.in_flight += 1;
+        Some(Attempt {
+            placed,
+            origin: Origin::Stream,
+            number: 1,
+        })
+    }
+
+    /// Until when late users are due.
+    pub(super) fn late_due(&self, now: Timestamp) -> Timestamp {
+        match self.target {
+            Target::Up { .. } => now.max(self.amnesty),
+            // The attempt tries the target, whoever's it is.
+            Target::Down { .. } => Timestamp(u64::MAX),
+        }
+    }
+
+    /// Whether something of this late user is under way.
+    pub(super) fn is_under_way(&self, user: &UserId) -> bool {
+        self.late.contains(user) || self.queues.contains_key(user)
+    }
+
+    /// An attempt of a late user's oldest callback.
+    pub(super) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
+        self.late.insert(user.user);
+        self.in_flight += 1;
+        Attempt {
+            placed,
+            origin: Origin::Late,
+            number: user.attempts + 1,
+        }
+    }
+
+    /// An attempt of a dead letter.
+    pub(super) fn begin_dead(&mut self, dead: Dead) -> Attempt {
+        self.in_flight += 1;
+        Attempt {
+            placed: dead.placed,
+            origin: Origin::Dead,
+            number: dead.attempts + 1,
+        }
+    }
+
+    /// An attempt ended. Gives what is to be kept of that.
+    pub(super) fn ended(
+        &mut self,
+        now: Timestamp,
+        attempt: &Attempt,
+        outcome: Result<(), String>,
+        steps: &mut Vec<OutboxStep>,
+    ) {
+        self.in_flight -= 1;
+        match &outcome {
+            Ok(()) => self.target_answered(now),
+            Err(_) => self.target_failed(now),
+        }
+        match (attempt.origin, outcome) {
+            (Origin::Stream, Ok(())) => self.delivered(attempt),
+            (Origin::Stream, Err(fault)) => self.failed(now, attempt, fault, steps),
+            (Origin::Late, Ok(())) => self.late_delivered(now, attempt, steps),
+            (Origin::Late, Err(fault)) => self.late_failed(now, attempt, fault, steps),
+            (Origin::Dead, Ok(())) => steps.push(OutboxStep::Unbury(attempt.placed.position)),
+            (Origin::Dead, Err(_)) => {}
+        }
+    }
+
+    fn delivered(&mut self, attempt: &Attempt) {
+        let user = attempt.placed.recorded.user;
+        self.open.remove(&attempt.placed.position);
+        let queue = self.queues.get_mut(&user).expect("what was sent is queued");
+        queue.pop_front();
+        if queue.is_empty() {
+            self.queues.remove(&user);
+        } else {
+            self.ready.push_back(user);
+        }
+    }
+
+    /// The user is late from now on: all that was read of it goes to the store.
+    fn failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
+        let user = attempt.placed.recorded.user;
+        let mut queue = self.queues.remove(&user).expect("what was sent is queued");
+        for placed in &queue {
+            self.open.remove(&placed.position);
+        }
+        let mut attempts = 1;
+        if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
+            queue.pop_front();
+            steps.push(bury(attempt, now, fault));
+            attempts = 0;
+        }
+        if queue.is_empty() {
+            return;
+        }
+        steps.extend(queue.iter().map(|placed| OutboxStep::Late(user, placed.position)));
+        steps.push(self.schedule(now, user, attempts));
+    }
+
+    /// Whether the user has more is asked of the store: it is due at once.
+    fn late_delivered(&mut self, now: Timestamp, attempt: &Attempt, steps: &mut Vec<OutboxStep>) {
+        let user = attempt.placed.recorded.user;
+        self.late.remove(&user);
+        steps.push(OutboxStep::LateDone(user, attempt.placed.position));
+        steps.push(OutboxStep::Schedule(LateUser {
+            user,
+            attempts: 0,
+            next_at: now,
+        }));
+    }
+
+    fn late_failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
+        let user = attempt.placed.recorded.user;
+        self.late.remove(&user);
+        if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
+            steps.push(OutboxStep::LateDone(user, attempt.placed.position));
+            steps.push(bury(attempt, now, fault));
+            steps.push(OutboxStep::Schedule(LateUser {
+                user,
+                attempts: 0,
+                next_at: now,
+            }));
+        } else {
+            steps.push(self.schedule(now, user, attempt.number));
+        }
+    }
+
+    fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32) -> OutboxStep {
+        let wait_ms = self.wait_ms(attempts.max(1), USER_WAIT_MAX);
+        OutboxStep::Schedule(LateUser {
+            user,
+            attempts,
+            next_at: Timestamp(now.0.max(self.amnesty.0) + wait_ms),
+        })
+    }
+
+    /// Doubles with each failure, and is spread so that many do not come back as one.
+    fn wait_ms(&mut self, failures: u32, longest: Duration) -> u64 {
+        let doubled = millis(WAIT_MIN) << failures.min(20);
+        let wait_ms = doubled.min(millis(longest));
+        self.random.u64(wait_ms / 2..=wait_ms)
+    }
+
+    fn target_answered(&mut self, now: Timestamp) {
+        if let Target::Down { .. } = self.target {
+            self.amnesty = Timestamp(now.0 + millis(USER_WAIT_MAX));
+        }
+        self.target = Target::Up { failures: 0 };
+    }
+
+    fn target_failed(&mut self, now: Timestamp) {
+        self.target = match self.target {
+            Target::Up { failures } if failures + 1 < FAILURES_MAX => Target::Up {
+                failures: failures + 1,
+            },
+            Target::Up { .. } => Target::Down {
+                failures: 1,
+                next_at: Timestamp(now.0 + millis(WAIT_MIN)),
+            },
+            Target::Down { failures, .. } => Target::Down {
+                failures: failures.saturating_add(1),
+                next_at: Timestamp(now.0 + self.wait_ms(failures, DOWN_WAIT_MAX)),
+            },
+        };
+    }
+
+    /// The cursor, if it has moved.
+    pub(super) fn cursor_step(&mut self) -> Option<OutboxStep> {
+        let cursor = match self.open.first() {
+            Some(first) => Position(first.0 - 1),
+            None => self.read_to,
+        };
+        if cursor <= self.cursor {
+            return None;
+        }
+        self.cursor = cursor;
+        Some(OutboxStep::Cursor(cursor))
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        matches!(self.target, Target::Down { .. })
+    }
+
+    /// When the oldest callback that is read and not delivered was due.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let first = self.open.first()?;
+        let queued = self
+            .queues
+            .values()
+            .flatten()
+            .find(|placed| placed.position == *first);
+        queued.map(|placed| placed.recorded.change.at)
+    }
+}
+
+fn bury(attempt: &Attempt, at: Timestamp, fault: String) -> OutboxStep {
+    OutboxStep::Bury(Dead {
+        placed: attempt.placed.clone(),
+        attempts: attempt.number,
+        at,
+        fault,
+    })
+}

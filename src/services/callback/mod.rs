@@ -1,0 +1,334 @@
+//! The callback service: tells the app's backend of every change that owes it a callback, in the order of each user, at
+//! least once. Two threads: [`pump`] reads and writes the store, and may block; the other one posts. It decides nothing
+//! about users.
+
+mod dispatch;
+mod post;
+mod pump;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, unbounded};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+
+use crate::base::time::{Clock, Timestamp, millis};
+use crate::services::http::{Token, runtime};
+use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::outbox::OutboxStep;
+use dispatch::{Attempt, Dispatch};
+use post::Poster;
+pub use pump::Source;
+use pump::{Pump, Wake};
+pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, check_url};
+
+/// What the callback service goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The one app that is served.
+    pub sdk_app_id: u64,
+    /// Where callbacks go; see [`check_url`].
+    pub url: String,
+    /// Signs the URL of each attempt, if there is one.
+    pub token: Option<Token>,
+    /// Attempts that are made at the same time, each on a connection of its own.
+    pub parallel: usize,
+    /// For the whole exchange.
+    pub timeout: Duration,
+    /// Counted from the change: after this a callback that fails becomes a dead letter.
+    pub give_up: Duration,
+    /// The certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How callbacks go.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    took_us: AtomicU64,
+    in_flight: AtomicU64,
+    behind: AtomicU64,
+    late: AtomicU64,
+    dead: AtomicU64,
+    down: AtomicU64,
+    oldest_ms: AtomicU64,
+}
+
+impl Numbers {
+    /// Name, meaning and value of each; those named `…_now` are present amounts.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 9] {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        [
+            (
+                "callbacks_delivered",
+                "Callbacks that the receiver took.",
+                load(&self.delivered),
+            ),
+            ("callbacks_failed", "Attempts that failed.", load(&self.failed)),
+            (
+                "callbacks_us",
+                "Microseconds that all attempts took.",
+                load(&self.took_us),
+            ),
+            (
+                "callbacks_in_flight_now",
+                "Attempts under way.",
+                load(&self.in_flight),
+            ),
+            (
+                "callbacks_behind_now",
+                "Changes that were not looked at for callbacks.",
+                load(&self.behind),
+            ),
+            (
+                "callbacks_late_now",
+                "Callbacks that failed, or wait behind one that did.",
+                load(&self.late),
+            ),
+            (
+                "callbacks_dead_now",
+                "Callbacks that were given up.",
+                load(&self.dead),
+            ),
+            (
+                "callback_receiver_down_now",
+                "1 while the receiver counts as down.",
+                load(&self.down),
+            ),
+            (
+                "callbacks_oldest_ms_now",
+                "When the oldest callback under way was due, Unix ms; 0: none.",
+                load(&self.oldest_ms),
+            ),
+        ]
+    }
+
+    fn ended(&self, delivered: bool, took: Duration) {
+        let count = if delivered { &self.delivered } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.took_us.fetch_add(took_us, Ordering::Relaxed);
+    }
+
+    fn stand(&self, values: [u64; 4]) {
+        let numbers = [&self.in_flight, &self.behind, &self.late, &self.dead];
+        numbers
+            .iter()
+            .zip(values)
+            .for_each(|(number, value)| number.store(value, Ordering::Relaxed));
+    }
+
+    fn set_down(&self, down: bool) {
+        self.down.store(u64::from(down), Ordering::Relaxed);
+    }
+
+    fn set_oldest(&self, at: Option<Timestamp>) {
+        self.oldest_ms.store(at.map_or(0, |at| at.0), Ordering::Relaxed);
+    }
+}
+
+/// The way into a running callback service.
+#[derive(Clone)]
+pub struct Handle {
+    wakes: Sender<Wake>,
+    source: Arc<dyn Source>,
+    settings: watch::Sender<Arc<Settings>>,
+    numbers: Arc<Numbers>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl Handle {
+    /// Other settings, from the next attempt on.
+    pub fn update(&self, settings: Settings) {
+        let settings = Arc::new(settings);
+        let _ = self.wakes.send(Wake::Settings(Arc::clone(&settings)));
+        self.settings.send_replace(settings);
+    }
+
+    /// Has these dead letters sent again, marked as replayed. Each stays a dead letter until it is delivered.
+    pub fn replay(&self, places: Vec<Position>) {
+        let _ = self.wakes.send(Wake::Replay(places));
+    }
+
+    /// Forgets these dead letters. It blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn forget(&self, places: &[Position]) -> Result<(), ReadError> {
+        let steps: Vec<OutboxStep> = places.iter().map(|place| OutboxStep::Unbury(*place)).collect();
+        self.source.take(&steps)
+    }
+
+    /// The store that callbacks are read from.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.source)
+    }
+
+    /// How callbacks go.
+    #[must_use]
+    pub fn numbers(&self) -> Arc<Numbers> {
+        Arc::clone(&self.numbers)
+    }
+}
+
+/// A running callback service.
+#[derive(Debug)]
+pub struct Service {
+    handle: Handle,
+    pump: JoinHandle<()>,
+    poster: JoinHandle<io::Result<()>>,
+}
+
+impl Service {
+    /// Starts the service's two threads. `news` tells of new durable changes.
+    ///
+    /// # Errors
+    /// If the store cannot be read, the certificates cannot, or the system gives no thread.
+    pub fn start(
+        settings: Settings,
+        source: Arc<dyn Source>,
+        news: watch::Receiver<Position>,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let settings = Arc::new(settings);
+        Poster::new(Arc::clone(&settings), source.store_id())?;
+        let cursor = source.cursor().map_err(io::Error::other)?;
+        let (wakes, inbox) = unbounded();
+        let (attempts, due) = mpsc::unbounded_channel();
+        let (settings_sender, changed) = watch::channel(Arc::clone(&settings));
+        let numbers = Arc::<Numbers>::default();
+        let pump = Pump {
+            source: Arc::clone(&source),
+            dispatch: Dispatch::new(cursor, settings.parallel, settings.give_up, fastrand::u64(..)),
+            wakes: inbox,
+            attempts,
+            numbers: Arc::clone(&numbers),
+            clock: clock.clone(),
+            replays: std::collections::VecDeque::new(),
+            steps: Vec::new(),
+            told: false,
+        };
+        let office = Office {
+            wakes: wakes.clone(),
+            settings: changed,
+            store_id: source.store_id(),
+            clock,
+        };
+        let poster = thread("callbacks", move || runtime::block_on(office.run(due, news))?)?;
+        let pump = thread("outbox", move || pump.run())?;
+        let handle = Handle {
+            wakes,
+            source,
+            settings: settings_sender,
+            numbers,
+        };
+        Ok(Self { handle, pump, poster })
+    }
+
+    /// The way in.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Whether one of its threads has ended on its own.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pump.is_finished() || self.poster.is_finished()
+    }
+
+    /// Begins nothing more, and waits for what is under way, at most this long.
+    ///
+    /// # Errors
+    /// If posting had failed before.
+    ///
+    /// # Panics
+    /// If one of its threads did.
+    pub fn stop(self, within: Duration) -> io::Result<()> {
+        let _ = self.handle.wakes.send(Wake::Stop(within));
+        self.pump.join().expect("the outbox's thread does not panic");
+        self.poster.join().expect("the callbacks' thread does not panic")
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// The posting thread.
+struct Office {
+    wakes: Sender<Wake>,
+    settings: watch::Receiver<Arc<Settings>>,
+    store_id: u64,
+    clock: Clock,
+}
+
+impl Office {
+    /// Until the pump is gone.
+    async fn run(
+        mut self,
+        mut due: mpsc::UnboundedReceiver<Attempt>,
+        mut news: watch::Receiver<Position>,
+    ) -> io::Result<()> {
+        let mut poster = self.poster()?;
+        loop {
+            tokio::select! {
+                attempt = due.recv() => match attempt {
+                    Some(attempt) => self.post(&poster, attempt),
+                    None => return Ok(()),
+                },
+                Ok(()) = news.changed() => {
+                    let _ = self.wakes.send(Wake::News);
+                }
+                Ok(()) = self.settings.changed() => poster = self.replacement().unwrap_or(poster),
+            }
+        }
+    }
+
+    fn poster(&mut self) -> io::Result<Arc<Poster>> {
+        let settings = Arc::clone(&self.settings.borrow_and_update());
+        Poster::new(settings, self.store_id).map(Arc::new)
+    }
+
+    fn replacement(&mut self) -> Option<Arc<Poster>> {
+        let poster = self.poster();
+        poster
+            .inspect_err(|error| tracing::error!(%error, "the callback settings cannot be used"))
+            .ok()
+    }
+
+    fn post(&mut self, poster: &Arc<Poster>, attempt: Attempt) {
+        let (poster, wakes, mut clock) = (Arc::clone(poster), self.wakes.clone(), self.clock.clone());
+        spawn_local(async move {
+            let began = clock.now();
+            let outcome = poster.post(&attempt, began.signing.seconds()).await;
+            let took_ms = millis(clock.now().instant.since(began.instant));
+            // After its end the pump does not listen any more.
+            let _ = wakes.send(Wake::Ended(
+                Box::new(attempt),
+                outcome,
+                Duration::from_millis(took_ms),
+            ));
+        });
+    }
+}

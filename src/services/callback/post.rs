@@ -1,0 +1,143 @@
+//! Posts callbacks: hyper's client with kept connections, plain or over TLS, each exchange within its time. Decides nothing
+//! and retries nothing.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Settings;
+use super::dispatch::{Attempt, Origin};
+use super::request::{self, ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, Sender};
+
+/// What is read of an answer: it has three short fields.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection is kept that nothing is sent on.
+const IDLE_KEPT: Duration = Duration::from_secs(60);
+
+/// A client of one receiver.
+pub(super) struct Poster {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    settings: Arc<Settings>,
+    store_id: u64,
+}
+
+impl Poster {
+    /// # Errors
+    /// If the certificates of `ca_file` cannot be read.
+    pub(super) fn new(settings: Arc<Settings>, store_id: u64) -> io::Result<Self> {
+        let mut plain = HttpConnector::new();
+        plain.set_nodelay(true);
+        plain.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(settings.ca_file.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(plain);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_KEPT)
+            .pool_max_idle_per_host(settings.parallel)
+            .build(connector);
+        Ok(Self {
+            client,
+            settings,
+            store_id,
+        })
+    }
+
+    /// Makes one attempt.
+    pub(super) async fn post(&self, attempt: &Attempt, now_s: u64) -> Result<(), String> {
+        let exchange = self.exchange(attempt, now_s);
+        match tokio::time::timeout(self.settings.timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("no answer within {:?}", self.settings.timeout)),
+        }
+    }
+
+    async fn exchange(&self, attempt: &Attempt, now_s: u64) -> Result<(), String> {
+        let request = self.request(attempt, now_s)?;
+        // Errors of the client name addresses and what went wrong, never the URL's query.
+        let answer = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| reason(&error))?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            return Err(format!("the answer's HTTP status is {}", status.as_u16()));
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| format!("the answer cannot be read: {error}"))?;
+        request::check_answer(&body.to_bytes())
+    }
+
+    fn request(&self, attempt: &Attempt, now_s: u64) -> Result<Request<Full<Bytes>>, String> {
+        let placed = &attempt.placed;
+        let recorded = &placed.recorded;
+        let sender = Sender {
+            sdk_app_id: self.settings.sdk_app_id,
+            token: self.settings.token.as_ref().map(|token| token.0.as_str()),
+            now_s,
+        };
+        let previous = recorded.previous.unwrap_or_default();
+        let mut request = Request::post(request::url(&self.settings.url, sender, &recorded.change))
+            .header(CONTENT_TYPE, "application/json")
+            .header(CHANGE, recorded.change.number.0)
+            .header(PREVIOUS, previous.0)
+            .header(ID, format!("{:016x}-{}", self.store_id, placed.position.0))
+            .header(SESSION, recorded.session.0)
+            .header(ATTEMPT, attempt.number);
+        if attempt.origin == Origin::Dead {
+            request = request.header(REPLAYED, 1);
+        }
+        let body = Full::from(request::body(placed));
+        request
+            .body(body)
+            .map_err(|_| "callback.url cannot be used".to_owned())
+    }
+}
+
+/// The innermost reason: the outer ones only say that a request failed.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Trusts the certificates of `ca_file`, or else those that the system trusts.
+fn tls(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let explain =
+                |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| explain(&error))? {
+                let certificate = certificate.map_err(|error| explain(&error))?;
+                roots.add(certificate).map_err(|error| explain(&error))?;
+            }
+        }
+        None => {
+            let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

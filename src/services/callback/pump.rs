@@ -1,0 +1,242 @@
+//! The callback service's thread that may block: reads what is to be told from the store, has it posted, and keeps what
+//! became of it. What leaves when is decided in [`dispatch`](super::dispatch).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::mpsc;
+
+use super::dispatch::{Attempt, Dispatch};
+use super::{Numbers, Settings};
+use crate::base::time::{Clock, Timestamp};
+use crate::services::registry::archive::{Archive, Position, ReadError};
+use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
+
+/// How often it is looked whether a late user is due, and whether the store can be read again.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What wakes the pump.
+#[derive(Debug)]
+pub(super) enum Wake {
+    /// There may be new changes.
+    News,
+    /// An attempt ended.
+    Ended(Box<Attempt>, Result<(), String>, Duration),
+    /// These dead letters are to be sent again.
+    Replay(Vec<Position>),
+    /// From the next attempt on.
+    Settings(Arc<Settings>),
+    /// Nothing new is sent; what is under way may end until then.
+    Stop(Duration),
+}
+
+/// A store as the callback service sees it.
+pub trait Source: Archive + Outbox {}
+
+impl<S: Archive + Outbox> Source for S {}
+
+/// The thread's own things.
+pub(super) struct Pump {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) dispatch: Dispatch,
+    pub(super) wakes: Receiver<Wake>,
+    pub(super) attempts: mpsc::UnboundedSender<Attempt>,
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) clock: Clock,
+    pub(super) replays: VecDeque<Position>,
+    /// Steps that the store could not take yet.
+    pub(super) steps: Vec<OutboxStep>,
+    /// The store failed; said once.
+    pub(super) told: bool,
+}
+
+impl Pump {
+    pub(super) fn run(mut self) {
+        let mut stop_by = None;
+        loop {
+            let now = self.clock.now();
+            if stop_by.is_none() {
+                let worked = self.work(now.wall);
+                self.note(worked);
+            }
+            self.count();
+            if stop_by.is_some_and(|by| by <= now.instant || self.dispatch.in_flight() == 0) {
+                return self.note_last();
+            }
+            match self.wakes.recv_timeout(LOOK) {
+                Ok(wake) => {
+                    stop_by = self
+                        .take(wake)
+                        .map(|within| now.instant.after(within))
+                        .or(stop_by)
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.note_last(),
+            }
+            while let Ok(wake) = self.wakes.try_recv() {
+                stop_by = self
+                    .take(wake)
+                    .map(|within| now.instant.after(within))
+                    .or(stop_by);
+            }
+        }
+    }
+
+    /// Gives how long the end may take, if that was said.
+    fn take(&mut self, wake: Wake) -> Option<Duration> {
+        match wake {
+            Wake::News => {}
+            Wake::Ended(attempt, outcome, took) => {
+                self.numbers.ended(outcome.is_ok(), took);
+                let now = self.clock.now().wall;
+                if let Err(fault) = &outcome {
+                    tracing::debug!(user = %attempt.placed.recorded.user, fault, "a callback failed");
+                }
+                let was_down = self.dispatch.is_down();
+                self.dispatch.ended(now, &attempt, outcome, &mut self.steps);
+                tell_target(was_down, self.dispatch.is_down());
+            }
+            Wake::Replay(places) => self.replays.extend(places),
+            Wake::Settings(settings) => self.dispatch.set_bounds(settings.parallel, settings.give_up),
+            Wake::Stop(within) => return Some(within),
+        }
+        None
+    }
+
+    /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
+    fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.keep()?;
+        self.read()?;
+        self.keep()?;
+        self.replay(now)?;
+        self.work_off_late(now)?;
+        while let Some(attempt) = self.dispatch.next(now) {
+            self.send(attempt);
+        }
+        Ok(())
+    }
+
+    fn send(&self, attempt: Attempt) {
+        // The poster ends after this thread; if it has failed the node notices.
+        let _ = self.attempts.send(attempt);
+    }
+
+    fn keep(&mut self) -> Result<(), ReadError> {
+        self.steps.extend(self.dispatch.cursor_step());
+        if !self.steps.is_empty() {
+            self.source.take(&self.steps)?;
+            self.steps.clear();
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), ReadError> {
+        while let Some((after, room)) = self.dispatch.wants() {
+            let (due, looked_at) = self.source.due(after, room)?;
+            if looked_at == after {
+                break;
+            }
+            let mut late: BTreeMap<_, bool> = BTreeMap::new();
+            for placed in due {
+                let user = placed.recorded.user;
+                let is_late = match late.get(&user) {
+                    Some(known) => *known,
+                    None => self.source.late_count() > 0 && self.source.late_user(&user)?.is_some(),
+                };
+                late.insert(user, is_late);
+                if is_late {
+                    let step = self.dispatch.take_late(&placed);
+                    self.steps.push(step);
+                } else {
+                    self.dispatch.take(placed);
+                }
+            }
+            self.dispatch.looked_at(looked_at);
+            self.keep()?;
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        while self.dispatch.room(now) > 0
+            && let Some(place) = self.replays.pop_front()
+        {
+            let dead = self.source.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
+            if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
+                let attempt = self.dispatch.begin_dead(dead);
+                self.send(attempt);
+            }
+        }
+        Ok(())
+    }
+
+    fn work_off_late(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let mut room = self.dispatch.room(now);
+        if room == 0 {
+            return Ok(());
+        }
+        // Those of whom something is under way are in the schedule, too.
+        let due = self.dispatch.late_due(now);
+        let late = self.source.late_users(due, room + self.dispatch.in_flight())?;
+        for user in late {
+            if room == 0 {
+                break;
+            }
+            if !self.dispatch.is_under_way(&user.user) && self.begin_late(&user)? {
+                room -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether there was anything left of this user.
+    fn begin_late(&mut self, user: &LateUser) -> Result<bool, ReadError> {
+        let Some(oldest) = self.source.late_of(&user.user, 1)?.pop() else {
+            self.steps.push(OutboxStep::Unschedule(user.user));
+            self.keep()?;
+            return Ok(false);
+        };
+        let attempt = self.dispatch.begin_late(user, oldest);
+        self.send(attempt);
+        Ok(true)
+    }
+
+    fn note(&mut self, worked: Result<(), ReadError>) {
+        match worked {
+            Ok(()) => self.told = false,
+            Err(error) if !self.told => {
+                self.told = true;
+                tracing::error!(%error, "callbacks wait: the store cannot be used");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn note_last(mut self) {
+        let kept = self.keep();
+        self.note(kept);
+    }
+
+    fn count(&self) {
+        let behind = self
+            .source
+            .last()
+            .0
+            .saturating_sub(self.source.cursor().unwrap_or_default().0);
+        let (late, dead) = (self.source.late_count(), self.source.dead_count());
+        self.numbers
+            .stand([self.dispatch.in_flight() as u64, behind, late, dead]);
+        self.numbers.set_down(self.dispatch.is_down());
+        self.numbers.set_oldest(self.dispatch.oldest());
+    }
+}
+
+fn tell_target(was_down: bool, is_down: bool) {
+    match (was_down, is_down) {
+        (false, true) => tracing::warn!("the callback receiver is down: callbacks wait in the store"),
+        (true, false) => tracing::info!("the callback receiver is back"),
+        (false, false) | (true, true) => {}
+    }
+}

@@ -1,0 +1,302 @@
+//! What a callback says: its URL, its headers and its body, as Tencent Cloud IM's `State.StateChange` (1047/34520), with
+//! headers of our own beside. Sends nothing.
+
+use std::fmt::Write as _;
+use std::net::Ipv6Addr;
+
+use hyper::Uri;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::base::ids::Platform;
+use crate::base::time::Timestamp;
+use crate::logic::letter::platforms_online;
+use crate::logic::record::{Change, ChangeKind};
+use crate::services::registry::archive::Placed;
+
+/// The number of this change among its user's.
+pub const CHANGE: &str = "holdfast-change";
+/// The number of the user's last change before that had a callback; 0 if there was none.
+pub const PREVIOUS: &str = "holdfast-previous";
+/// The same for every attempt of the same callback, and for no other callback.
+pub const ID: &str = "holdfast-id";
+/// The session that began, or that it happened to.
+pub const SESSION: &str = "holdfast-session";
+/// 1 for the first attempt.
+pub const ATTEMPT: &str = "holdfast-attempt";
+/// Present, with the value 1, if the operator has it sent again after it was given up.
+pub const REPLAYED: &str = "holdfast-replayed";
+
+/// The URL's characters that Tencent's console refuses: the query is always ours.
+const NOT_IN_URL: [char; 6] = ['!', '$', '&', '?', ' ', '#'];
+
+/// Whether this can be the receiver's URL. Empty means that there is none.
+///
+/// # Errors
+/// Says what would do.
+pub fn check_url(url: &str) -> Result<(), &'static str> {
+    if url.chars().any(|character| NOT_IN_URL.contains(&character)) {
+        return Err("a URL without any of ! $ & ? # and spaces: the query is added to it");
+    }
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| "a URL like https://example.com/callback")?;
+    let scheme = uri.scheme_str();
+    if uri.host().is_none_or(str::is_empty) || !(scheme == Some("http") || scheme == Some("https")) {
+        return Err("a URL that begins with http:// or https:// and names a host");
+    }
+    Ok(())
+}
+
+/// What goes into the URL's query besides the change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub(super) sdk_app_id: u64,
+    /// Signs the URL, if there is one.
+    pub(super) token: Option<&'a str>,
+    /// When the attempt is made, in Unix seconds.
+    pub(super) now_s: u64,
+}
+
+/// The whole URL of one attempt.
+pub(super) fn url(base: &str, sender: Sender<'_>, change: &Change) -> String {
+    let (app, platform) = (sender.sdk_app_id, opt_platform(change));
+    let address = change.address.map_or(String::new(), address_text);
+    let mut url = format!(
+        "{base}?SdkAppid={app}&CallbackCommand=State.StateChange&contenttype=json&ClientIP={address}&OptPlatform={platform}"
+    );
+    if let Some(token) = sender.token {
+        let sign = sign(token, sender.now_s);
+        write!(url, "&Sign={sign}&RequestTime={}", sender.now_s).expect("a text takes all");
+    }
+    url
+}
+
+/// Lower-case hex of SHA-256 of the token and the time.
+fn sign(token: &str, time_s: u64) -> String {
+    let digest = Sha256::new_with_prefix(token)
+        .chain_update(time_s.to_string())
+        .finalize();
+    digest.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a text takes all");
+        text
+    })
+}
+
+/// An IPv6 address has colons, which a query may hold as they are.
+fn address_text(address: Ipv6Addr) -> String {
+    address.to_canonical().to_string()
+}
+
+/// The platform that the change came from: the backend itself, or the device's.
+fn opt_platform(change: &Change) -> &'static str {
+    match change.kind {
+        ChangeKind::Kick | ChangeKind::Deletion => return "RESTAPI",
+        ChangeKind::Login { .. } | ChangeKind::Logout | ChangeKind::LinkEnd => {}
+        ChangeKind::TimeOut | ChangeKind::Expiry => {}
+    }
+    match change.device.platform {
+        Platform::IPhone => "IOS",
+        Platform::Linux => "Unknown",
+        platform @ (Platform::Android | Platform::IPad | Platform::Windows) => platform.name(),
+        platform @ (Platform::Mac | Platform::Web) => platform.name(),
+    }
+}
+
+fn kicked_device(platform: Platform) -> &'static str {
+    match platform {
+        Platform::IPhone => "iOS",
+        Platform::Android | Platform::IPad | Platform::Windows => platform.name(),
+        Platform::Mac | Platform::Linux | Platform::Web => platform.name(),
+    }
+}
+
+/// The body of every attempt.
+pub(super) fn body(placed: &Placed) -> Vec<u8> {
+    let (user, change) = (&placed.recorded.user, &placed.recorded.change);
+    let (action, reason) = match &change.kind {
+        ChangeKind::Login { .. } => ("Login", "Register"),
+        ChangeKind::Logout | ChangeKind::Kick | ChangeKind::Deletion => ("Logout", "Unregister"),
+        ChangeKind::LinkEnd => ("Disconnect", "LinkClose"),
+        // The end of PushOnline has no callback of its own in any edition: it is a silence, too.
+        ChangeKind::TimeOut | ChangeKind::Expiry => ("Disconnect", "TimeOut"),
+    };
+    let mut body = json!({
+        "CallbackCommand": "State.StateChange",
+        "EventTime": change.at.0,
+        "Info": { "Action": action, "To_Account": user.as_str(), "Reason": reason },
+    });
+    if let ChangeKind::Login { forced_off, .. } = &change.kind {
+        let platforms = platforms_online(forced_off);
+        if !platforms.is_empty() {
+            let kicked = platforms
+                .into_iter()
+                .map(|platform| json!({ "Platform": kicked_device(platform) }));
+            body["KickedDevice"] = Value::Array(kicked.collect());
+        }
+    }
+    body.to_string().into_bytes()
+}
+
+/// Whether the answer's body says that the callback was handled.
+pub(super) fn check_answer(body: &[u8]) -> Result<(), String> {
+    let answer: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON".to_owned())?;
+    match answer.get("ErrorCode").and_then(Value::as_i64) {
+        Some(0) => Ok(()),
+        Some(code) => Err(format!("the answer's ErrorCode is {code}")),
+        None => Err("the answer has no ErrorCode".to_owned()),
+    }
+}
+
+/// Whether a callback of this change is too old to be tried again.
+pub(super) fn is_too_old(change: &Change, now: Timestamp, give_up_ms: u64) -> bool {
+    change.at.0.saturating_add(give_up_ms) <= now.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, UserId};
+    use crate::logic::record::{RecordedChange, Status};
+    use crate::services::registry::archive::Position;
+
+    fn device(platform: Platform) -> DeviceId {
+        let instance = InstanceId::MIN;
+        DeviceId { platform, instance }
+    }
+
+    fn placed(platform: Platform, kind: ChangeKind) -> Placed {
+        let change = Change {
+            number: ChangeNumber(7),
+            at: Timestamp(1_700_000_000_123),
+            device: device(platform),
+            kind,
+            address: Some(std::net::Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped()),
+        };
+        Placed {
+            position: Position(1),
+            recorded: RecordedChange {
+                user: UserId::new(b"alice").unwrap(),
+                change,
+                session: ChangeNumber(7),
+                previous: Some(ChangeNumber(6)),
+            },
+        }
+    }
+
+    fn login(forced_off: &[(Platform, Status)]) -> ChangeKind {
+        ChangeKind::Login {
+            fresh: ChangeNumber(7),
+            forced_off: forced_off
+                .iter()
+                .map(|(platform, status)| (device(*platform), *status))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn each_change_is_told_as_the_reference_says() {
+        let forced_off = [
+            (Platform::Windows, Status::Online),
+            (Platform::IPhone, Status::Online),
+            (Platform::IPad, Status::PushOnline),
+        ];
+        let cases = [
+            (Platform::Android, login(&[])),
+            (Platform::Android, login(&forced_off)),
+            (Platform::IPhone, ChangeKind::Logout),
+            (Platform::Linux, ChangeKind::LinkEnd),
+            (Platform::Web, ChangeKind::TimeOut),
+            (Platform::IPad, ChangeKind::Expiry),
+            (Platform::Mac, ChangeKind::Kick),
+            (Platform::Windows, ChangeKind::Deletion),
+        ];
+        let mut told = String::new();
+        for (platform, kind) in cases {
+            let placed = placed(platform, kind);
+            let sender = Sender {
+                sdk_app_id: 1_400_000_001,
+                token: None,
+                now_s: 0,
+            };
+            let url = url("https://example.com/cb", sender, &placed.recorded.change);
+            let body = String::from_utf8(body(&placed)).unwrap();
+            writeln!(told, "{url}\n{body}").unwrap();
+        }
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn the_url_is_signed_like_the_reference_vector() {
+        let expected = "b3400952183ff352e2940121aa0a6e85273dce451893acb318810e227f789f92";
+        assert_eq!(sign("cb-token-01", 1_700_000_000), expected);
+        let sender = Sender {
+            sdk_app_id: 1,
+            token: Some("cb-token-01"),
+            now_s: 1_700_000_000,
+        };
+        let signed = url(
+            "http://a",
+            sender,
+            &placed(Platform::Web, ChangeKind::Logout).recorded.change,
+        );
+        assert!(
+            signed.ends_with(&format!("&Sign={expected}&RequestTime=1700000000")),
+            "{signed}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_address_is_empty_and_ipv6_is_plain() {
+        let mut change = placed(Platform::Web, ChangeKind::Logout).recorded.change;
+        let sender = Sender {
+            sdk_app_id: 1,
+            token: None,
+            now_s: 0,
+        };
+        change.address = None;
+        assert!(url("http://a", sender, &change).contains("&ClientIP=&"));
+        change.address = Some("2001:db8::1".parse().unwrap());
+        assert!(url("http://a", sender, &change).contains("&ClientIP=2001:db8::1&"));
+    }
+
+    #[test]
+    fn receivers_have_plain_urls() {
+        for good in [
+            "http://127.0.0.1:8080/cb",
+            "https://example.com",
+            "http://[::1]:1/x/y",
+        ] {
+            assert_eq!(check_url(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "example.com",
+            "ftp://example.com",
+            "http://",
+            "http://a/?b",
+            "http://a/b c",
+            "http://a/$b",
+        ] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_error_code_0_is_handled() {
+        assert_eq!(
+            check_answer(br#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#),
+            Ok(())
+        );
+        for bad in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"ErrorCode":1}"#,
+            r#"{"ErrorCode":"0"}"#,
+            "[0]",
+        ] {
+            assert!(check_answer(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Real HTTP, a real store, and receivers of all kinds.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
+use crate::logic::letter::{ToRegistry, ToShard, UserKey};
+use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
+use crate::services::registry::embedded::{Durability, Embedded, Place, Rules};
+use crate::services::registry::outbox::Outbox;
+use crate::services::registry::{Answer, Store};
+
+#[path = "../../../tests/support/receiver.rs"]
+#[allow(unreachable_pub, reason = "shared with the tests outside")]
+mod receiver;
+use receiver::{Receiver, check_order};
+
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+const FOR_EVER: Duration = Duration::from_secs(1 << 40);
+
+fn store(path: &Path) -> Embedded {
+    let place = Place {
+        path: path.to_owned(),
+        memory_bytes_max: 16 << 20,
+    };
+    let rules = Rules {
+        durability: Durability::Relaxed,
+        callbacks: Callbacks::Documented,
+        changes_kept_ms: millis(FOR_EVER),
+    };
+    Embedded::open(place, rules).unwrap()
+}
+
+fn settings(url: String) -> Settings {
+    Settings {
+        sdk_app_id: 1_400_000_001,
+        url,
+        token: Some(Token("cb-token-01".to_owned())),
+        parallel: 8,
+        timeout: Duration::from_millis(300),
+        give_up: FOR_EVER,
+        ca_file: None,
+    }
+}
+
+fn start(store: &Embedded, settings: Settings) -> Service {
+    Service::start(settings, store.reading(), store.news(), Clock::start()).unwrap()
+}
+
+fn commit(user: &UserId, number: u64) -> ToRegistry {
+    let kind = match number % 2 {
+        1 => ChangeKind::Login {
+            fresh: ChangeNumber(number),
+            forced_off: Vec::new(),
+        },
+        _ => ChangeKind::Logout,
+    };
+    let change = Change {
+        number: ChangeNumber(number),
+        at: Timestamp(1_700_000_000_000),
+        device: DeviceId {
+            platform: Platform::Android,
+            instance: InstanceId::MIN,
+        },
+        kind,
+        address: None,
+    };
+    let commit = Commit {
+        user: *user,
+        changes: vec![change],
+        kicked_at_s: None,
+        account: AccountStep::Keep,
+    };
+    ToRegistry::Commit(ShardId(0), UserKey(0), Box::new(commit))
+}
+
+/// Records the changes `numbers` of each of these users, one after the other.
+fn record(store: &mut Embedded, users: usize, numbers: std::ops::RangeInclusive<u64>) {
+    let users: Vec<UserId> = (0..users)
+        .map(|user| UserId::new(format!("user-{user}").as_bytes()).unwrap())
+        .collect();
+    for number in numbers {
+        let mut answers = Vec::new();
+        let mut batch: Vec<ToRegistry> = users.iter().map(|user| commit(user, number)).collect();
+        store.work_off(Timestamp(1), &mut batch, &mut answers);
+        let done = |answer: &Answer| matches!(answer, Answer::Shard(_, ToShard::Committed(_, Ok(()))));
+        assert!(answers.iter().all(done));
+        store.rest(Timestamp(1));
+    }
+}
+
+fn has_all(told: &[receiver::Told], users: usize, changes: u64) -> bool {
+    let mut pairs: Vec<(&str, u64)> = told.iter().map(|told| (&*told.user, told.change)).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.len() as u64 == users as u64 * changes
+}
+
+#[test]
+fn a_bad_receiver_gets_everything_in_order() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(15);
+    let service = start(&store, settings(receiver.url()));
+    record(&mut store, 20, 1..=12);
+    let told = receiver.wait_for(|told| has_all(told, 20, 12));
+    check_order(&told);
+    let query = &told[0].query;
+    assert!(
+        query.contains("SdkAppid=1400000001&CallbackCommand=State.StateChange"),
+        "{query}"
+    );
+    assert!(query.contains("&Sign="), "{query}");
+    service.stop(STOP_WITHIN).unwrap();
+    assert_eq!(store.reading().late_count(), 0);
+    assert_eq!(store.reading().cursor().unwrap(), Position(240));
+}
+
+#[test]
+fn a_receiver_that_is_down_costs_disk_and_gets_everything_later() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    // Nobody listens there until later.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let service = start(&store, settings(format!("http://{address}/callback")));
+    record(&mut store, 300, 1..=10);
+    let numbers = service.handle().numbers();
+    let value = |name: &str| numbers.all().iter().find(|(known, ..)| *known == name).unwrap().2;
+    let waited = std::time::Duration::from_millis(20);
+    while value("callback_receiver_down_now") == 0 {
+        std::thread::sleep(waited);
+    }
+    assert!(
+        value("callbacks_delivered") == 0 && value("callbacks_failed") >= u64::from(dispatch::FAILURES_MAX)
+    );
+    let receiver = Receiver::start_at(address, 0);
+    let told = receiver.wait_for(|told| has_all(told, 300, 10));
+    check_order(&told);
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+#[test]
+fn what_is_too_old_is_given_up_and_can_be_sent_again_or_dropped() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(100);
+    let given_up = Settings {
+        give_up: Duration::ZERO,
+        ..settings(receiver.url())
+    };
+    let service = start(&store, given_up);
+    record(&mut store, 2, 1..=2);
+    let reading = store.reading();
+    while reading.dead_count() < 4 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let dead = reading.dead(Position(0), 9).unwrap();
+    receiver.set_trouble(0);
+    service.handle().replay(vec![dead[1].placed.position]);
+    let told = receiver.wait_for(|told| !told.is_empty());
+    assert!(told.len() == 1 && told[0].replayed, "{told:?}");
+    service.handle().forget(&[dead[0].placed.position]).unwrap();
+    // A later change goes its ordinary way.
+    record(&mut store, 1, 3..=3);
+    let told = receiver.wait_for(|told| told.len() == 2);
+    assert_eq!(
+        (told[1].change, told[1].previous, told[1].replayed),
+        (3, 2, false)
+    );
+    service.stop(STOP_WITHIN).unwrap();
+    assert_eq!(reading.dead_count(), 2);
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was_and_repeats_rather_than_forgets() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(10);
+    for round in 0..4 {
+        let service = start(&store, settings(receiver.url()));
+        record(&mut store, 10, 5 * round + 1..=5 * (round + 1));
+        receiver.wait_for(|told| told.len() as u64 >= 40 * (round + 1));
+        // Nothing is waited for: what is under way is told again.
+        service.stop(Duration::ZERO).unwrap();
+    }
+    let service = start(&store, settings(receiver.url()));
+    let told = receiver.wait_for(|told| has_all(told, 10, 20));
+    check_order(&told);
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+#[test]
+fn other_settings_count_from_the_next_attempt_on() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let (old, new) = (Receiver::start(0), Receiver::start(0));
+    let service = start(&store, settings(old.url()));
+    record(&mut store, 1, 1..=1);
+    old.wait_for(|told| told.len() == 1);
+    service.handle().update(settings(new.url()));
+    record(&mut store, 1, 2..=2);
+    let told = new.wait_for(|told| !told.is_empty());
+    assert_eq!((told[0].change, told[0].previous), (2, 1));
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+#[test]
+fn a_receiver_with_tls_must_be_known() {
+    let folder = TempDir::new().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let missing = Settings {
+        ca_file: Some(folder.path().join("nobody.pem")),
+        ..settings(format!("https://{address}/"))
+    };
+    let store = store(&folder.path().join("store"));
+    let refused = Service::start(missing, store.reading(), store.news(), Clock::start()).unwrap_err();
+    assert!(refused.to_string().contains("nobody.pem"), "{refused}");
+}

@@ -1,0 +1,198 @@
+//! A receiver of callbacks, as bad as a test wants it: it answers, refuses, hangs, closes or talks rubbish at random.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+/// One callback that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub user: String,
+    pub change: u64,
+    pub previous: u64,
+    pub replayed: bool,
+    pub query: String,
+    pub body: Value,
+}
+
+/// What the receiver has seen, and how bad it is.
+#[derive(Debug, Default)]
+struct State {
+    /// Of a hundred callbacks, so many are not taken.
+    trouble_percent: AtomicU32,
+    told: Mutex<Vec<Told>>,
+    news: Notify,
+}
+
+/// A running receiver. It ends with the test's process.
+pub struct Receiver {
+    pub address: SocketAddr,
+    state: Arc<State>,
+    waiting: tokio::runtime::Runtime,
+}
+
+impl Receiver {
+    /// One on any free port.
+    pub fn start(trouble_percent: u32) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), trouble_percent)
+    }
+
+    /// One at this address.
+    pub fn start_at(address: SocketAddr, trouble_percent: u32) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that does not block");
+        let state = Arc::new(State::default());
+        state.trouble_percent.store(trouble_percent, Ordering::Relaxed);
+        let served = Arc::clone(&state);
+        std::thread::spawn(move || runtime().block_on(serve(listener, served)));
+        Self {
+            address,
+            state,
+            waiting: runtime(),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/callback", self.address)
+    }
+
+    pub fn set_trouble(&self, percent: u32) {
+        self.state.trouble_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Everything that was taken, in its order.
+    pub fn told(&self) -> Vec<Told> {
+        self.state.told.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until what was taken is enough.
+    ///
+    /// # Panics
+    /// If it is not within a minute.
+    pub fn wait_for(&self, enough: impl Fn(&[Told]) -> bool) -> Vec<Told> {
+        self.waiting.block_on(async {
+            let waited = tokio::time::timeout(Duration::from_secs(60), async {
+                loop {
+                    let news = self.state.news.notified();
+                    if enough(&self.told()) {
+                        return;
+                    }
+                    news.await;
+                }
+            });
+            waited.await.expect("callbacks in time");
+        });
+        self.told()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("a runtime")
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(Arc::clone(&state), request));
+            let connection = hyper::server::conn::http1::Builder::new();
+            // A closed connection is one of its ways to fail.
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// An error closes the connection without an answer.
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let header = |name: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.and_then(|value| value.parse::<u64>().ok())
+    };
+    let (change, previous) = (header("holdfast-change"), header("holdfast-previous"));
+    let replayed = header("holdfast-replayed") == Some(1);
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes());
+    if fastrand::u32(..100) < state.trouble_percent.load(Ordering::Relaxed) {
+        return Ok(trouble().await);
+    }
+    let body: Value = serde_json::from_slice(&body.unwrap_or_default()).expect("callbacks are JSON");
+    state.told.lock().expect("nobody panics with it").push(Told {
+        user: body["Info"]["To_Account"].as_str().expect("a user").to_owned(),
+        change: change.expect("the header"),
+        previous: previous.expect("the header"),
+        replayed,
+        query,
+        body,
+    });
+    state.news.notify_waiters();
+    Ok(plain(
+        200,
+        r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#,
+    ))
+}
+
+async fn trouble() -> Response<Full<Bytes>> {
+    match fastrand::u32(..6) {
+        0 => plain(500, "out of order"),
+        1 => plain(200, "<html>rubbish</html>"),
+        2 => plain(200, r#"{"ActionStatus":"FAIL","ErrorCode":1,"ErrorInfo":"no"}"#),
+        3 => plain(302, ""),
+        4 => {
+            // Longer than anybody waits.
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            plain(200, "")
+        }
+        _ => {
+            // Less than it says: the connection breaks in the middle of the answer.
+            let mut response = plain(200, "{");
+            let length = hyper::header::HeaderValue::from_static("999");
+            response
+                .headers_mut()
+                .insert(hyper::header::CONTENT_LENGTH, length);
+            response
+        }
+    }
+}
+
+fn plain(status: u16, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).expect("a status");
+    response
+}
+
+/// What every receiver may count on: a user's changes never fall, and each names the one told before it. Repeats of what
+/// was told before are allowed.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_order(told: &[Told]) {
+    let mut seen: std::collections::HashMap<&str, Vec<u64>> = std::collections::HashMap::new();
+    for callback in told.iter().filter(|callback| !callback.replayed) {
+        let seen = seen.entry(&callback.user).or_default();
+        if seen.contains(&callback.change) {
+            continue;
+        }
+        let last = seen.last().copied().unwrap_or(0);
+        assert!(last < callback.change, "{callback:?} after {last}");
+        assert_eq!(callback.previous, last, "{callback:?}");
+        seen.push(callback.change);
+    }
+}
