@@ -253,6 +253,7 @@ mod tests {
         letters: Letters,
         front: watch::Receiver<Arc<http::Settings>>,
         callback: watch::Receiver<Callback>,
+        serving: Serving,
     }
 
     impl World {
@@ -284,10 +285,11 @@ mod tests {
             serving.begin();
             Self {
                 file,
-                steward: Steward::new((config, origin), listeners, archive, serving),
+                steward: Steward::new((config, origin), listeners, archive, serving.clone()),
                 letters,
                 front: front_follows,
                 callback: callback_follows,
+                serving,
             }
         }
 
@@ -473,6 +475,13 @@ mod tests {
         check_touched("[presence]\nconflict = \"oldest-wins\"\n", live(1_000, 1_000));
         let same = "[presence]\npolicy = \"multi\"\n[terminals]\nretry_after_ms = 500\n";
         check_touched(same, Touched::NotAsked);
+    }
+
+    #[test]
+    fn a_dry_run_does_not_hold_up_the_stop() {
+        let world = World::new("", Some(Arc::new(Shelf(Vec::new()))));
+        world.serving.end();
+        assert_eq!(world.reload(GOOD, ReloadMode::DryRun), Err(ReloadError::Stopping));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use toml::Value;
 
 use crate::base::ids::UserId;
+use crate::services::callback::check_url;
 
 /// What may be said.
 #[derive(Debug, Clone, Copy)]
@@ -133,14 +134,10 @@ fn is_secret(text: &str, bytes_min: usize) -> bool {
         && text != HIDDEN
 }
 
-/// The characters that the vendor's console refuses (1047/34520), those that would hide a name and a password, and a fragment.
+/// What the callback service takes, but for a name and a password: an address is shown.
 fn is_url(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"!$&?@#".contains(&byte);
-    let address = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
-    let host = address.is_some_and(|address| !address.is_empty() && !address.starts_with(['/', ':']));
-    host && text.bytes().all(plain) && text.parse::<hyper::Uri>().is_ok()
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'@';
+    text.bytes().all(plain) && check_url(text).is_ok()
 }
 
 fn is_key(key: &Value) -> bool {

@@ -3,6 +3,7 @@
 mod accounts;
 mod callbacks;
 mod commands;
+mod durable;
 mod history;
 
 use std::collections::BTreeMap;
@@ -197,6 +198,51 @@ fn read_response(stream: &mut TcpStream) -> (u16, String) {
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no response: {response:?}"));
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+impl World {
+    /// A page, and what its headers say.
+    fn page(&self, path: &str) -> Page {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        let header = |name: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            let mut values = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            values.next().map(|(_, value)| value.to_owned())
+        };
+        Page {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            lines: body
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+            next: header("Holdfast-Next"),
+            stream: header("Holdfast-Stream"),
+        }
+    }
+}
+
+struct Page {
+    status: u16,
+    lines: Vec<Value>,
+    next: Option<String>,
+    stream: Option<String>,
+}
+
+impl Page {
+    fn numbers(&self) -> Vec<(&str, u64)> {
+        let lines = self.lines.iter();
+        lines
+            .map(|line| (line["user"].as_str().unwrap(), line["change"].as_u64().unwrap()))
+            .collect()
+    }
 }
 
 /// Shards in which `online…` is Online on an iPhone, `off…` is Offline, and nobody else exists.

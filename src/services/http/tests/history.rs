@@ -144,47 +144,8 @@ impl Library {
         self.news.send_replace(position);
     }
 
-    /// A page, and what its headers say.
     pub(super) fn page(&self, path: &str) -> Page {
-        let mut stream = TcpStream::connect(self.world.admin).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
-        let header = |name: &str| {
-            let lines = head.lines().filter_map(|line| line.split_once(": "));
-            let mut values = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
-            values.next().map(|(_, value)| value.to_owned())
-        };
-        Page {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            lines: body
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect(),
-            next: header("Holdfast-Next"),
-            stream: header("Holdfast-Stream"),
-        }
-    }
-}
-
-pub(super) struct Page {
-    pub(super) status: u16,
-    pub(super) lines: Vec<Value>,
-    pub(super) next: Option<String>,
-    stream: Option<String>,
-}
-
-impl Page {
-    fn numbers(&self) -> Vec<(&str, u64)> {
-        let lines = self.lines.iter();
-        lines
-            .map(|line| (line["user"].as_str().unwrap(), line["change"].as_u64().unwrap()))
-            .collect()
+        self.world.page(path)
     }
 }
 
