@@ -55,7 +55,10 @@ fn main() {
     // What is started from here on inherits the core.
     common::run_on(SERVER_CORE);
     let threads = THREADS.to_string();
-    let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", &threads)]);
+    let gateway = Gateway::start(
+        env!("CARGO_BIN_EXE_holdfast"),
+        &[("shards.count", &threads), ("registry.store", "\"memory\"")],
+    );
     let peer = EpollPeer::start(THREADS);
     let ours = Server {
         process: gateway.id(),

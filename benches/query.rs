@@ -34,7 +34,10 @@ const ROUNDS: usize = 5;
 const LOGINS_AT_ONCE: usize = 8_000;
 
 fn main() {
-    let gateway = Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &[("shards.count", "2")]);
+    let gateway = Gateway::start(
+        env!("CARGO_BIN_EXE_holdfast"),
+        &[("shards.count", "2"), ("registry.store", "\"memory\"")],
+    );
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
     for first in (0..USERS).step_by(LOGINS_AT_ONCE) {
         let last = USERS.min(first + LOGINS_AT_ONCE);

@@ -131,7 +131,11 @@ fn start() -> SocketAddr {
             registry: Box::new(move |asks| asks.drain(..).for_each(|ask| door.send(ask).unwrap())),
             front: Box::new(|replies| replies.clear()),
         };
-        shard.spawn(clock.clone(), neighbours.clone(), services).unwrap();
+        // Nobody is on record.
+        let (_, nobody) = crossbeam_channel::bounded(0);
+        shard
+            .spawn(clock.clone(), neighbours.clone(), services, nobody)
+            .unwrap();
     }
     config.listen[0]
 }

@@ -69,7 +69,12 @@ impl Node {
         let doors: Vec<ShardDoor> = prepared.iter().map(PreparedShard::door).collect();
         let start = |shard: PreparedShard| {
             shard
-                .spawn(clock.clone(), neighbours.clone(), services(&doors))
+                .spawn(
+                    clock.clone(),
+                    neighbours.clone(),
+                    services(&doors),
+                    crossbeam_channel::bounded(0).1,
+                )
                 .unwrap()
         };
         Self {

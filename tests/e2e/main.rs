@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod broken;
+mod killed;
 mod reload;
 mod secrets;
 mod statuses;

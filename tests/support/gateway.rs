@@ -4,12 +4,16 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
+use tempfile::TempDir;
+
 /// The development app and its secret, as the gateway prints them at its start.
 pub const SDK_APP_ID: u64 = 1_400_000_001;
 
 /// A running gateway.
 pub struct Gateway {
     child: Child,
+    /// Its store, unless the test named one. Gone with it.
+    _folder: Option<TempDir>,
     pub terminals: SocketAddr,
     pub http: SocketAddr,
     pub admin: SocketAddr,
@@ -33,6 +37,13 @@ impl Gateway {
         command
             .arg("--set")
             .arg(format!("admin.listen={}", listen(admin)));
+        let names_store = settings.iter().any(|(key, _)| key.starts_with("registry."));
+        let folder = (!names_store).then(|| TempDir::new().expect("a folder"));
+        if let Some(folder) = &folder {
+            command
+                .arg("--set")
+                .arg(format!("registry.path={:?}", folder.path()));
+        }
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
@@ -48,6 +59,7 @@ impl Gateway {
         std::thread::spawn(move || lines.for_each(drop));
         Self {
             child,
+            _folder: folder,
             terminals,
             http,
             admin,
@@ -63,6 +75,12 @@ impl Gateway {
     pub fn hang_up(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("the gateway runs");
+    }
+
+    /// Kills it: it has no time for anything.
+    pub fn kill(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("the gateway runs");
     }
 
     /// Asks it to stop, as Ctrl-C does, and waits. Gives whether it ended well.

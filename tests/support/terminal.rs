@@ -69,6 +69,27 @@ impl Terminal {
         }
     }
 
+    /// The same with a gateway that may be gone: then there is no answer.
+    pub fn try_log_in(address: SocketAddr, login: proto::Login) -> Option<(Self, proto::LoginAnswer)> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        let received = Vec::new();
+        let mut terminal = Self { stream, received };
+        if !terminal.try_send(request::Packet::Login(login)) {
+            return None;
+        }
+        match terminal.read()? {
+            response::Packet::LoginAnswer(answer) => Some((terminal, answer)),
+            other => panic!("not a login answer: {other:?}"),
+        }
+    }
+
+    /// Says whether it could be sent.
+    pub fn try_send(&mut self, packet: request::Packet) -> bool {
+        self.stream.write_all(&frame(packet)).is_ok()
+    }
+
     /// Connects and logs in; fails if it is refused. Gives the session.
     pub fn logged_in(address: SocketAddr, login: proto::Login) -> (Self, u64) {
         let (terminal, answer) = Self::log_in(address, login);

@@ -15,7 +15,7 @@ fn open(path: &std::path::Path) -> Embedded {
     };
     let rules = Rules {
         durability: Durability::Commit,
-        callbacks: Callbacks::Documented,
+        callbacks: tokio::sync::watch::channel(Callbacks::Documented).1,
         changes_kept_ms: 86_400_000,
     };
     Embedded::open(place, rules).unwrap()
