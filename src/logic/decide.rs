@@ -3,31 +3,18 @@
 
 use std::net::Ipv6Addr;
 
-use crate::base::ids::{ChangeNumber, Class, ConnKey, DeviceId, RequestId, SessionId};
+use crate::base::ids::{Class, ConnKey, DeviceId, RequestId, SessionId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::base::wheel::TICK_MS;
+use crate::logic::Effect;
 use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
-use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
-use crate::logic::queue::{Decision, Event, Knock, Known, Whom};
-use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Ending, Status};
+use crate::logic::queue::{Decision, Event, Known, Whom};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Commit};
 use crate::logic::session::Phase;
-use crate::logic::settings::Registration;
 use crate::logic::state::ShardState;
 use crate::logic::users::{Background, Device, Look};
-use crate::logic::wire::proto::{self, Code};
-use crate::logic::{Effect, LoginRequest};
-
-/// What a login may do.
-enum Right {
-    /// Begin a session that goes back to this change; `None`: to itself.
-    Begin(Option<ChangeNumber>),
-    /// Go on with the session on record, of this device.
-    Keep(u32),
-    /// Nothing: a code, and how the session ended if that is why.
-    No(Code, Option<Ending>),
-}
 
 impl ShardState {
     pub(super) fn decide(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
@@ -45,139 +32,8 @@ impl ShardState {
         }
     }
 
-    fn known(&self, user: u32) -> Known {
+    pub(super) fn known(&self, user: u32) -> Known {
         self.waiting[self.waiting_of(user)].known
-    }
-
-    fn decide_login(&mut self, now: Now, user: u32, knock: &Knock, out: &mut Vec<Effect>) -> Decision {
-        let Knock { key, login, .. } = knock;
-        if self.sessions.get(*key).is_none() && !planted(Bug::GoneLoginDecided) {
-            return Decision::Done;
-        }
-        let device = self.users.find_device(user, login.device);
-        let ended_matters = login.session.is_some() && device.is_none();
-        let ended_known = self.waiting[self.waiting_of(user)].ended.is_some();
-        if self.known(user) == Known::No || (ended_matters && !ended_known) {
-            return Decision::Load;
-        }
-        let by_import =
-            self.settings.registration == Registration::ByImport && !planted(Bug::AnybodyRegisters);
-        if by_import && self.known(user) == Known::NoAccount {
-            self.refuse_session(*key, Code::AccountUnknown, None, out);
-            return Decision::Done;
-        }
-        match self.right_of(user, device, login) {
-            Right::No(code, ending) => self.refuse_session(*key, code, ending, out),
-            Right::Keep(device) => self.keep_session(now, device, knock, out),
-            Right::Begin(fresh) => return self.decide_session(now, user, knock, fresh, out),
-        }
-        Decision::Done
-    }
-
-    /// What a login may do, before the policy is asked.
-    fn right_of(&self, user: u32, device: Option<u32>, login: &LoginRequest) -> Right {
-        let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
-        if login.signed_at_s <= kicked_at_s && !planted(Bug::KickedSecondUnchecked) {
-            return Right::No(Code::UsersigKicked, None);
-        }
-        let Some(session) = login.session else {
-            return Right::Begin(None);
-        };
-        if let Some(key) = device {
-            let device = &self.users.devices[key];
-            let future = device.session < session && !planted(Bug::FutureSessionResumes);
-            if session < device.fresh() || future {
-                return Right::No(Code::SessionUnknown, None);
-            }
-            let class = device.platform.class();
-            return match presence::next(class, self.settings.web_close, device.standing, Step::Resume) {
-                Next::Quiet(_) => Right::Keep(key),
-                Next::Change(_) | Next::Nothing => Right::Begin(Some(device.fresh())),
-            };
-        }
-        let ended = self.waiting[self.waiting_of(user)].ended.iter().flatten();
-        let Some(ended) = ended.into_iter().find(|ended| ended.device == login.device) else {
-            return Right::No(Code::SessionUnknown, None);
-        };
-        if session < ended.fresh || ended.session < session {
-            return Right::No(Code::SessionUnknown, None);
-        }
-        match ended.ending {
-            Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => Right::Begin(Some(ended.fresh)),
-            Ending::Logout => Right::No(Code::SessionLoggedOut, None),
-            Ending::Kick => Right::No(Code::SessionKicked, None),
-            Ending::ForcedOff { .. } if planted(Bug::ForcedOffComesBack) => Right::Begin(Some(ended.fresh)),
-            Ending::ForcedOff { .. } => Right::No(Code::SessionForcedOff, Some(ended.ending)),
-        }
-    }
-
-    fn refuse_session(&mut self, key: ConnKey, code: Code, ending: Option<Ending>, out: &mut Vec<Effect>) {
-        if code == Code::UsersigKicked {
-            self.counters.usersigs_refused += 1;
-        }
-        let winner = match ending {
-            Some(Ending::ForcedOff { winner }) => winner as i32,
-            _ => 0,
-        };
-        let verdict = Some(proto::Verdict::of(code));
-        self.refuse_login(
-            key,
-            proto::LoginAnswer {
-                verdict,
-                winner,
-                ..Default::default()
-            },
-            out,
-        );
-    }
-
-    /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
-    fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
-        self.counters.sessions_kept += 1;
-        let old = self.users.devices[device].link;
-        if !planted(Bug::OldConnectionStays) {
-            self.close_of(device, old, out);
-        }
-        let session = self.users.devices[device].session;
-        self.go_live(now, device, knock, session, Vec::new(), out);
-    }
-
-    /// A login that begins a session: the policy says who must go.
-    fn decide_session(
-        &mut self,
-        now: Now,
-        user: u32,
-        knock: &Knock,
-        fresh: Option<ChangeNumber>,
-        out: &mut Vec<Effect>,
-    ) -> Decision {
-        let candidates: Vec<Candidate> = self
-            .users
-            .devices_of(user)
-            .map(|(_, device)| candidate(device))
-            .collect();
-        let leaving = match policy::admit(&self.settings, knock.login.device, &candidates) {
-            policy::Verdict::Admit(leaving) => leaving,
-            policy::Verdict::Refuse => {
-                self.refuse_session(knock.key, Code::OtherDeviceOnline, None, out);
-                return Decision::Done;
-            }
-        };
-        let status = |id| {
-            let key = self
-                .users
-                .find_device(user, id)
-                .expect("the policy names devices that are there");
-            self.users.devices[key].standing.status()
-        };
-        let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
-        let number = self.users.users[user].change.next();
-        let kind = ChangeKind::Login {
-            fresh: fresh.filter(|_| !planted(Bug::ResumeIsFresh)).unwrap_or(number),
-            forced_off,
-        };
-        let address = self.sessions.get(knock.key).map(|session| session.peer.address);
-        self.propose(now, user, [(knock.login.device, kind, address)])
     }
 
     fn decide_logout(
@@ -345,7 +201,7 @@ impl ShardState {
     }
 
     /// Changes of a user, numbered from its last one on.
-    fn propose(
+    pub(super) fn propose(
         &self,
         now: Now,
         user: u32,
@@ -439,13 +295,5 @@ impl ShardState {
     /// Whether this connection is the one that the device lives on.
     pub(super) fn is_live(&self, device: u32, link: ConnKey) -> bool {
         self.sessions.phase(link) == Phase::Live { device }
-    }
-}
-
-fn candidate(device: &Device) -> Candidate {
-    Candidate {
-        device: device.id(),
-        linked: device.standing == Standing::Linked,
-        fresh: device.fresh().0,
     }
 }

@@ -12,6 +12,7 @@ mod login;
 
 mod queue;
 mod decide;
+mod admission;
 mod recorded;
 mod restart;
 mod confirm;

@@ -6,6 +6,7 @@
 //! HOLDFAST_SIM_SEEDS=20000 cargo test --release --lib sim      many more
 //! ```
 
+mod backend;
 mod checks;
 mod effects;
 mod model;

@@ -120,11 +120,11 @@ impl Registry {
         Ok((ask, letter))
     }
 
-    pub(crate) fn record(&mut self, commit: &Box<Commit>, settings: &Settings) -> Result<(), Failure> {
+    pub(crate) fn record(&mut self, commit: &Commit, settings: &Settings) -> Result<(), Failure> {
         let record = self.records.entry(commit.user).or_default();
         let before = record.devices.clone();
         let told = record.told;
-        let recorded = record.record((**commit).clone(), Callbacks::Documented);
+        let recorded = record.record(commit.clone(), Callbacks::Documented);
         check_told(told, &recorded)?;
         let stream = self.streams.entry(commit.user).or_default();
         stream.extend(recorded);

@@ -9,7 +9,8 @@ pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod policy;
 pub(crate) mod restart;
-pub(crate) mod turn;
+pub(crate) mod decide;
+mod turn;
 pub(crate) mod user;
 
 use std::collections::BTreeMap;

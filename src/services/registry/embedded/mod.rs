@@ -5,7 +5,7 @@
 //! # When a write fails
 //! Everything of the batch is refused, and what was decided is tried again by whoever decided it. Whether a refused batch
 //! reached the disk nobody knows, and the database takes no more writes. So the store is closed and opened again, at most
-//! once in [`REOPEN_AFTER_MS`], and first of all every record that the refused batch touched is put back to what it was:
+//! once in [`REOPEN_AFTER_MS`](upkeep::REOPEN_AFTER_MS), and first of all every record that the refused batch touched is put back to what it was:
 //! what was refused did not happen. Only if the process dies in between can a refused change turn out to be on record; it
 //! is then a change like any other, as if the process had died before it could answer.
 //!
@@ -15,6 +15,7 @@ mod codec;
 mod outbox;
 mod reading;
 mod store;
+mod upkeep;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -34,17 +35,12 @@ use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegi
 use crate::logic::record::{Callbacks, Commit, UserRecord};
 use codec::{Known, Link};
 pub use reading::Reading;
-use store::{Files, PRUNED_KEY, key};
+use store::{Files, key};
 pub use store::{OpenError, Place};
+use upkeep::Unsure;
 
 /// How long a change that was answered may not be durable with [`Durability::Relaxed`].
 pub const SYNC_WITHIN_MS: u64 = REST_MS;
-
-/// How long the store waits after a failed write before it opens its files again.
-const REOPEN_AFTER_MS: u64 = 500;
-
-/// Changes that are pruned at once, so that no commit waits for it.
-const PRUNED_AT_ONCE: usize = 1_000;
 
 /// When an answered change is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +74,6 @@ pub struct Embedded {
     unsure: Option<Unsure>,
     /// With [`Durability::Relaxed`]: something was written since the last sync.
     unsynced: bool,
-}
-
-/// A batch whose fate is unknown.
-#[derive(Debug)]
-struct Unsure {
-    failed_at: Timestamp,
-    /// The last place before it.
-    last: Position,
-    /// The last place of the batch.
-    end: Position,
-    /// What was on record of everyone whom it touched.
-    before: HashMap<UserId, Option<Known>>,
 }
 
 /// A batch that is being put together.
@@ -293,112 +277,6 @@ impl Embedded {
                 false
             }
         }
-    }
-
-    fn fail(&self, now: Timestamp, error: &ReadError) {
-        if self.vitals.fail(now) {
-            tracing::error!(%error, "the registry cannot write; it tries again until it can");
-        }
-    }
-
-    /// After a failed write: opens the files anew and puts back what was refused. Gives whether writes can be tried.
-    fn recover(&mut self, now: Timestamp) -> bool {
-        let Some(unsure) = &mut self.unsure else {
-            return true;
-        };
-        if now.0 < unsure.failed_at.0 + REOPEN_AFTER_MS {
-            return false;
-        }
-        unsure.failed_at = now;
-        match self.reading.reopen().and_then(|()| self.put_back()) {
-            Ok(()) => {
-                self.unsure = None;
-                self.vitals.recover();
-                tracing::info!("the registry writes again");
-                true
-            }
-            Err(error) => {
-                self.fail(now, &error);
-                false
-            }
-        }
-    }
-
-    fn put_back(&self) -> Result<(), ReadError> {
-        let unsure = self.unsure.as_ref().expect("a batch was refused");
-        self.reading.with(|files| {
-            let mut batch = files.database.batch().durability(Some(PersistMode::SyncData));
-            for (user, known) in &unsure.before {
-                match known {
-                    Some(known) => batch.insert(&files.users, user.as_str(), codec::encode_user(known)),
-                    None => batch.remove(&files.users, user.as_str()),
-                }
-            }
-            for place in unsure.last.0 + 1..=unsure.end.0 {
-                batch.remove(&files.changes, key(Position(place)));
-            }
-            batch.commit().map_err(store::unreadable)
-        })
-    }
-
-    /// Makes durable what was answered before it was.
-    fn sync(&mut self, now: Timestamp) {
-        let persisted = self.reading.with(|files| {
-            files
-                .database
-                .persist(PersistMode::SyncData)
-                .map_err(store::unreadable)
-        });
-        match persisted {
-            Ok(()) => {
-                self.unsynced = false;
-                self.reading.publish(self.last);
-            }
-            Err(error) => {
-                self.fail(now, &error);
-                let (last, before) = (self.last, HashMap::new());
-                let nothing = Unsure {
-                    failed_at: now,
-                    last,
-                    end: last,
-                    before,
-                };
-                self.unsure.get_or_insert(nothing);
-            }
-        }
-    }
-
-    /// Removes some changes that need not be kept any more.
-    fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
-        let oldest = now.0.saturating_sub(self.rules.changes_kept_ms);
-        let callbacks = *self.rules.callbacks.borrow();
-        let bound = self
-            .reading
-            .prunable(callbacks)?
-            .min(Position(self.last.0.saturating_sub(1)));
-        self.reading.with(|files| {
-            let pruned = files.pruned()?;
-            let mut batch = files.database.batch();
-            let mut end = pruned;
-            for guard in files
-                .changes
-                .range(key(Position(pruned.0 + 1))..=key(bound))
-                .take(PRUNED_AT_ONCE)
-            {
-                let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
-                let link = codec::decode_change(&bytes)?;
-                if link.recorded.change.at.0 >= oldest {
-                    break;
-                }
-                end = store::position(&place)?;
-                batch.remove(&files.changes, place);
-            }
-            if end == pruned {
-                return Ok(());
-            }
-            files.put_number(&mut batch, PRUNED_KEY, end.0);
-            batch.commit().map_err(store::unreadable)
-        })
     }
 }
 

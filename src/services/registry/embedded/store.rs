@@ -228,24 +228,21 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 fn explain(path: &Path, error: &fjall::Error) -> OpenError {
     let path = path.to_owned();
-    match error {
-        fjall::Error::Locked => OpenError::InUse(path),
-        fjall::Error::InvalidVersion(found) => OpenError::Format {
-            path,
-            found: format!("{found:?} of the database"),
-        },
-        fjall::Error::Io(error) => OpenError::Directory {
-            path,
-            error: io::Error::new(error.kind(), error.to_string()),
-        },
-        error => OpenError::Unreadable {
-            path,
-            text: error.to_string(),
-        },
+    if matches!(error, fjall::Error::Locked) {
+        return OpenError::InUse(path);
     }
+    if let fjall::Error::InvalidVersion(found) = error {
+        let found = format!("{found:?} of the database");
+        return OpenError::Format { path, found };
+    }
+    if let fjall::Error::Io(error) = error {
+        let error = io::Error::new(error.kind(), error.to_string());
+        return OpenError::Directory { path, error };
+    }
+    other(&path, error)
 }
 
-fn other(path: &Path, error: &ReadError) -> OpenError {
+fn other(path: &Path, error: &impl std::fmt::Display) -> OpenError {
     OpenError::Unreadable {
         path: path.to_owned(),
         text: error.to_string(),

@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use super::tests::{DONE, REFUSED, check_fold, commit, open, work};
+use super::upkeep::REOPEN_AFTER_MS;
 use super::*;
 
 const CHILD: &str = "HOLDFAST_TEST_FAILING_STORE";

@@ -1,0 +1,137 @@
+//! What the store does beside its batches: it comes back from a failed write, makes durable what was answered before it
+//! was, and lets go of old changes.
+
+use fjall::PersistMode;
+use hashbrown::HashMap;
+
+use super::codec::{self, Known};
+use super::store::{self, PRUNED_KEY, key};
+use super::{Embedded, Position, ReadError};
+use crate::base::ids::UserId;
+use crate::base::time::Timestamp;
+
+/// How long the store waits after a failed write before it opens its files again.
+pub(super) const REOPEN_AFTER_MS: u64 = 500;
+
+/// Changes that are pruned at once, so that no commit waits for it.
+const PRUNED_AT_ONCE: usize = 1_000;
+
+/// A batch whose fate is unknown.
+#[derive(Debug)]
+pub(super) struct Unsure {
+    pub(super) failed_at: Timestamp,
+    /// The last place before it.
+    pub(super) last: Position,
+    /// The last place of the batch.
+    pub(super) end: Position,
+    /// What was on record of everyone whom it touched.
+    pub(super) before: HashMap<UserId, Option<Known>>,
+}
+
+impl Embedded {
+    pub(super) fn fail(&self, now: Timestamp, error: &ReadError) {
+        if self.vitals.fail(now) {
+            tracing::error!(%error, "the registry cannot write; it tries again until it can");
+        }
+    }
+
+    /// After a failed write: opens the files anew and puts back what was refused. Gives whether writes can be tried.
+    pub(super) fn recover(&mut self, now: Timestamp) -> bool {
+        let Some(unsure) = &mut self.unsure else {
+            return true;
+        };
+        if now.0 < unsure.failed_at.0 + REOPEN_AFTER_MS {
+            return false;
+        }
+        unsure.failed_at = now;
+        match self.reading.reopen().and_then(|()| self.put_back()) {
+            Ok(()) => {
+                self.unsure = None;
+                self.vitals.recover();
+                tracing::info!("the registry writes again");
+                true
+            }
+            Err(error) => {
+                self.fail(now, &error);
+                false
+            }
+        }
+    }
+
+    fn put_back(&self) -> Result<(), ReadError> {
+        let unsure = self.unsure.as_ref().expect("a batch was refused");
+        self.reading.with(|files| {
+            let mut batch = files.database.batch().durability(Some(PersistMode::SyncData));
+            for (user, known) in &unsure.before {
+                match known {
+                    Some(known) => batch.insert(&files.users, user.as_str(), codec::encode_user(known)),
+                    None => batch.remove(&files.users, user.as_str()),
+                }
+            }
+            for place in unsure.last.0 + 1..=unsure.end.0 {
+                batch.remove(&files.changes, key(Position(place)));
+            }
+            batch.commit().map_err(store::unreadable)
+        })
+    }
+
+    /// Makes durable what was answered before it was.
+    pub(super) fn sync(&mut self, now: Timestamp) {
+        let persisted = self.reading.with(|files| {
+            files
+                .database
+                .persist(PersistMode::SyncData)
+                .map_err(store::unreadable)
+        });
+        match persisted {
+            Ok(()) => {
+                self.unsynced = false;
+                self.reading.publish(self.last);
+            }
+            Err(error) => {
+                self.fail(now, &error);
+                let (last, before) = (self.last, HashMap::new());
+                let nothing = Unsure {
+                    failed_at: now,
+                    last,
+                    end: last,
+                    before,
+                };
+                self.unsure.get_or_insert(nothing);
+            }
+        }
+    }
+
+    /// Removes some changes that need not be kept any more.
+    pub(super) fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
+        let oldest = now.0.saturating_sub(self.rules.changes_kept_ms);
+        let callbacks = *self.rules.callbacks.borrow();
+        let bound = self
+            .reading
+            .prunable(callbacks)?
+            .min(Position(self.last.0.saturating_sub(1)));
+        self.reading.with(|files| {
+            let pruned = files.pruned()?;
+            let mut batch = files.database.batch();
+            let mut end = pruned;
+            for guard in files
+                .changes
+                .range(key(Position(pruned.0 + 1))..=key(bound))
+                .take(PRUNED_AT_ONCE)
+            {
+                let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
+                let link = codec::decode_change(&bytes)?;
+                if link.recorded.change.at.0 >= oldest {
+                    break;
+                }
+                end = store::position(&place)?;
+                batch.remove(&files.changes, place);
+            }
+            if end == pruned {
+                return Ok(());
+            }
+            files.put_number(&mut batch, PRUNED_KEY, end.0);
+            batch.commit().map_err(store::unreadable)
+        })
+    }
+}
