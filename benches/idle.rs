@@ -19,17 +19,19 @@ use std::os::fd::OwnedFd;
 
 use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
-use common::rss_bytes;
+use common::{metric, rss_bytes};
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use rustix::net::{AddressFamily, SocketType};
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
-use support::http::Http;
 
 const CONNECTIONS: usize = 15_000;
 const FIRST: usize = CONNECTIONS / 10;
 /// Connections of the bare pairs that tell what the far end costs.
 const BARE: usize = 4_000;
+
+/// What the records in memory take is not the connections'.
+const REGISTRY_BYTES: &str = "holdfast_registry_bytes_now";
 
 const USER_BYTES_MAX: f64 = 256.0;
 const KERNEL_BYTES_MAX: f64 = 4_300.0;
@@ -41,7 +43,7 @@ fn main() {
     let environment = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
     let gateway = Gateway::start_in(
         env!("CARGO_BIN_EXE_holdfast"),
-        &[("shards.count", "2")],
+        &[("shards.count", "2"), ("registry.store", "\"memory\"")],
         &environment,
     );
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
@@ -54,10 +56,10 @@ fn main() {
     let slab_before = slab_bytes();
     let mut first = Crowd::log_in(gateway.terminals, &logins[..FIRST]);
     first.beat_all();
-    let (rss_first, registry_first) = (rss_bytes(gateway.id()), registry_bytes(&gateway));
+    let (rss_first, registry_first) = (rss_bytes(gateway.id()), metric(&gateway, REGISTRY_BYTES));
     let mut rest = Crowd::log_in(gateway.terminals, &logins[FIRST..]);
     rest.beat_all();
-    let (rss_all, registry_all) = (rss_bytes(gateway.id()), registry_bytes(&gateway));
+    let (rss_all, registry_all) = (rss_bytes(gateway.id()), metric(&gateway, REGISTRY_BYTES));
     let pair = (slab_bytes() - slab_before) / CONNECTIONS as f64;
 
     let each = |first: u64, all: u64| all.saturating_sub(first) as f64 / (CONNECTIONS - FIRST) as f64;
@@ -121,15 +123,6 @@ fn bytes_of_a_bare_pair() -> f64 {
     let after = slab_bytes();
     drop(pairs);
     (after - before) / BARE as f64
-}
-
-/// What the gateway says of its registry.
-fn registry_bytes(gateway: &Gateway) -> u64 {
-    let (_, text) = Http::default().get(gateway.admin, "/metrics");
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("holdfast_registry_bytes_now "));
-    line.expect("the metric").parse().expect("a number")
 }
 
 /// The kernel's caches that a connection can take from: sockets, files, io_uring's requests, and the general ones. The

@@ -86,8 +86,13 @@ pub fn user(number: usize) -> String {
 impl Crowd {
     /// Logs in with each of these frames on a connection of its own. Fails if one is refused.
     pub fn log_in(address: SocketAddr, logins: &[Vec<u8>]) -> Self {
+        Self::log_in_many(address, logins, LOGINS_AT_ONCE)
+    }
+
+    /// The same with this many logins under way at the same time.
+    pub fn log_in_many(address: SocketAddr, logins: &[Vec<u8>], at_once: usize) -> Self {
         let mut streams = Vec::with_capacity(logins.len());
-        for batch in logins.chunks(LOGINS_AT_ONCE) {
+        for batch in logins.chunks(at_once) {
             let first = streams.len();
             for login in batch {
                 let mut stream = connect(address, streams.len());
@@ -107,12 +112,15 @@ impl Crowd {
             for stream in &mut *batch {
                 stream.write_all(HEARTBEAT).expect("the server reads");
             }
-            for stream in batch {
-                let mut answer = [0; HEARTBEAT_ANSWER.len()];
-                stream.read_exact(&mut answer).expect("the server answers");
-                assert_eq!(answer, HEARTBEAT_ANSWER);
-            }
+            batch.iter_mut().for_each(read_heartbeat_answer);
         }
+    }
+
+    /// One heartbeat and its answer on one connection.
+    pub fn beat_one(&mut self, place: usize) {
+        let stream = &mut self.streams[place];
+        stream.write_all(HEARTBEAT).expect("the server reads");
+        read_heartbeat_answer(stream);
     }
 
     /// Beats over the connections in turn for a while, with `at_once` heartbeats unanswered, or `per_second` if that
@@ -231,6 +239,12 @@ fn connect(address: SocketAddr, number: usize) -> TcpStream {
     sockopt::set_tcp_nodelay(&socket, true).expect("TCP_NODELAY");
     rustix::net::connect(&socket, &address).expect("the server listens");
     TcpStream::from(socket)
+}
+
+fn read_heartbeat_answer(stream: &mut TcpStream) {
+    let mut answer = [0; HEARTBEAT_ANSWER.len()];
+    stream.read_exact(&mut answer).expect("the server answers");
+    assert_eq!(answer, HEARTBEAT_ANSWER);
 }
 
 fn read_login_answer(stream: &mut TcpStream) {

@@ -8,6 +8,10 @@ pub mod report;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::gateway::Gateway;
+use crate::support::http::Http;
 
 /// CPU time of all threads of a process so far, in nanoseconds (`/proc/…/schedstat`, user and system together).
 pub fn cpu_ns(process: u32) -> u64 {
@@ -32,11 +36,20 @@ pub fn run_on(core: usize) {
 
 /// Resident memory of a process, bytes.
 pub fn rss_bytes(process: u32) -> u64 {
+    memory_bytes(process, "VmRSS:")
+}
+
+/// The most that it ever was.
+pub fn peak_rss_bytes(process: u32) -> u64 {
+    memory_bytes(process, "VmHWM:")
+}
+
+fn memory_bytes(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a VmRSS line");
+        .find(|line| line.starts_with(name))
+        .expect("a line of that name");
     let kib: u64 = line
         .split_whitespace()
         .nth(1)
@@ -44,6 +57,22 @@ pub fn rss_bytes(process: u32) -> u64 {
         .parse()
         .expect("a number");
     kib * 1_024
+}
+
+/// One number of `GET /metrics`.
+pub fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let (_, text) = Http::default().get(gateway.admin, "/metrics");
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.expect("the metric").parse().expect("a number")
+}
+
+/// Waits until a number of `GET /metrics` is one that fits. Nothing tells of it, so it is asked for.
+pub fn wait_for_metric(gateway: &Gateway, name: &str, fits: impl Fn(u64) -> bool) {
+    while !fits(metric(gateway, name)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The middle of some figures, with their smallest and largest.

@@ -35,14 +35,23 @@ impl Report {
         self.data.push(data);
     }
 
-    /// A claim and whether it holds.
+    /// A claim that a figure is no larger than this, and whether it holds.
     pub fn claim(&mut self, claim: &str, figure: f64, at_most: f64) {
-        let verdict = if figure <= at_most { "holds" } else { "MISSED" };
+        self.judge(claim, figure, ("at most", at_most), figure <= at_most);
+    }
+
+    /// A claim that a figure is no smaller than this, and whether it holds.
+    pub fn claim_at_least(&mut self, claim: &str, figure: f64, at_least: f64) {
+        self.judge(claim, figure, ("at least", at_least), figure >= at_least);
+    }
+
+    fn judge(&mut self, claim: &str, figure: f64, (bound, limit): (&str, f64), holds: bool) {
+        let verdict = if holds { "holds" } else { "MISSED" };
         self.line(&format!(
-            "- {claim}: {figure:.3}, at most {at_most:.3}: **{verdict}**"
+            "- {claim}: {figure:.3}, {bound} {limit:.3}: **{verdict}**"
         ));
         self.data(
-            json!({ "claim": claim, "figure": figure, "at_most": at_most, "holds": figure <= at_most }),
+            json!({ "claim": claim, "figure": figure, "bound": bound, "limit": limit, "holds": holds }),
         );
     }
 

@@ -81,13 +81,13 @@ impl Receiver {
     /// Waits until what was taken is enough.
     ///
     /// # Panics
-    /// If it is not within a minute.
+    /// If it is not within two minutes.
     pub fn wait_for(&self, enough: impl Fn(&[Told]) -> bool) -> Vec<Told> {
         self.waiting.block_on(async {
-            let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            let waited = tokio::time::timeout(Duration::from_secs(120), async {
                 loop {
                     let news = self.state.news.notified();
-                    if enough(&self.told()) {
+                    if enough(&self.state.told.lock().expect("nobody panics with it")) {
                         return;
                     }
                     news.await;
@@ -129,11 +129,14 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let (change, previous) = (header("holdfast-change"), header("holdfast-previous"));
     let replayed = header("holdfast-replayed") == Some(1);
     let query = request.uri().query().unwrap_or("").to_owned();
-    let body = request.into_body().collect().await.map(|body| body.to_bytes());
+    let Ok(body) = request.into_body().collect().await else {
+        // The gateway was killed in the middle of it.
+        return Ok(plain(400, ""));
+    };
     if fastrand::u32(..100) < state.trouble_percent.load(Ordering::Relaxed) {
         return Ok(trouble().await);
     }
-    let body: Value = serde_json::from_slice(&body.unwrap_or_default()).expect("callbacks are JSON");
+    let body: Value = serde_json::from_slice(&body.to_bytes()).expect("callbacks are JSON");
     state.told.lock().expect("nobody panics with it").push(Told {
         user: body["Info"]["To_Account"].as_str().expect("a user").to_owned(),
         change: change.expect("the header"),
