@@ -111,12 +111,16 @@ fn report(ways: &[Way]) {
     for way in ways {
         let commits = metric(&way.gateway, "holdfast_registry_commits_total") as f64;
         let batches = metric(&way.gateway, "holdfast_registry_batches_total") as f64;
+        let each = if batches > 0.0 {
+            format!("{:.1}", commits / batches)
+        } else {
+            "no writes".to_owned()
+        };
         report.line(&format!(
-            "| {} | {} | {} | {:.1} |",
+            "| {} | {} | {} | {each} |",
             way.name,
             Spread::of(&way.cpu_us),
             Spread::of(&way.per_second),
-            commits / batches,
         ));
         report.data(
             json!({ "records": way.name, "cpu_us": way.cpu_us, "per_second": way.per_second,

@@ -30,7 +30,8 @@ const USERS: usize = 5_000;
 const ROUNDS: usize = 10;
 const CHANGES: usize = 2 * USERS * ROUNDS;
 
-/// Memory with the receiver down, over memory without callbacks.
+/// The most memory with the receiver down, over the most without callbacks: the store's tables grow and are written out
+/// in both.
 const MEMORY_RATIO_MAX: f64 = 1.1;
 
 fn main() {
@@ -74,9 +75,10 @@ fn main() {
         json!({ "without_bytes": without_bytes, "down_bytes": down_bytes, "took_s": took.as_secs_f64(),
         "told": told.len(), "most_bytes": most_bytes }),
     );
+    let most = |bytes: &[u64]| *bytes.iter().max().expect("some rounds") as f64;
     report.claim(
-        "memory with the receiver down, over memory without callbacks",
-        down_bytes[ROUNDS - 1] as f64 / without_bytes[ROUNDS - 1] as f64,
+        "most memory with the receiver down, over most memory without callbacks",
+        most(&down_bytes) / most(&without_bytes),
         MEMORY_RATIO_MAX,
     );
     report.write();

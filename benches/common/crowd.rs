@@ -19,8 +19,8 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// Logins that are under way at the same time.
 const LOGINS_AT_ONCE: usize = 64;
-/// Connections from one source address: well below the number of ports.
-const PER_SOURCE: usize = 10_000;
+/// Connections from one source address: so few that a free port is found at once.
+const PER_SOURCE: usize = 500;
 
 /// UserSigs, made before anything is measured.
 pub struct Signer {

@@ -74,6 +74,9 @@ pub(super) const PRUNED_KEY: &str = "pruned";
 /// of the latter two exists twice while it is being written out, and the rest is the database's own.
 const MEMORY_PARTS: u64 = 10;
 
+/// Journals are replayed at each start, which takes much longer than to read tables: the least that the database allows.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
 /// An open database.
 pub(super) struct Files {
     pub(super) database: Database,
@@ -105,6 +108,7 @@ impl Files {
         let part = place.memory_bytes_max / MEMORY_PARTS;
         let database = Database::builder(path)
             .cache_size(4 * part)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(1)
             .open()
             .map_err(explain)?;
