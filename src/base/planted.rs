@@ -96,11 +96,27 @@ pub enum Bug {
     PushOnlineCountsLate,
     /// The address of a lost connection is not recorded.
     AddressLost,
+    /// A callback does not name the one before it.
+    PreviousForgotten,
+    /// A callback leaves although an earlier one of its user failed.
+    CallbackOvertakes,
+    /// A new callback of a user does not wait behind the late ones.
+    LateOvertaken,
+    /// The outbox's cursor does not wait for what is under way.
+    CursorRunsAhead,
+    /// A callback that fails again is forgotten.
+    LateForgotten,
+    /// A callback that the receiver refused counts as delivered.
+    RefusalTaken,
+    /// A callback that fails is given up whatever its age.
+    GivenUpEarly,
+    /// A callback that is given up does not become a dead letter.
+    DeadLetterLost,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 54] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -147,6 +163,14 @@ impl Bug {
         Self::AnybodyRegisters,
         Self::PushOnlineCountsLate,
         Self::AddressLost,
+        Self::PreviousForgotten,
+        Self::CallbackOvertakes,
+        Self::LateOvertaken,
+        Self::CursorRunsAhead,
+        Self::LateForgotten,
+        Self::RefusalTaken,
+        Self::GivenUpEarly,
+        Self::DeadLetterLost,
     ];
 }
 

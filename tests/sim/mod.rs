@@ -7,12 +7,14 @@
 //! ```
 
 mod backend;
+mod callbacks;
 mod checks;
 mod effects;
 mod model;
 mod planted;
 mod registry;
 mod restart;
+mod shelf;
 mod shown;
 mod steps;
 mod terminal;
@@ -29,9 +31,11 @@ use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
 use crate::logic::settings::{Conflict, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose};
 use crate::logic::usersig::Key;
+use callbacks::Post;
 use checks::Failure;
 use model::Model;
 use registry::Registry;
+use shelf::Shelf;
 use steps::Mood;
 use terminal::{APP, SECRET, Wallet};
 use world::{SLOTS, World};
@@ -142,12 +146,14 @@ impl World {
             wall,
             signing: wall,
         };
+        let shelf = Arc::<Shelf>::default();
         let users: Vec<UserId> = pools.iter().map(|(user, _)| *user).collect();
         Self {
             now,
             shards: Self::shards(now, seed, shards, &settings),
             model: Model::new(settings.clone(), shards, &users),
-            registry: Registry::default(),
+            registry: Registry::new(Arc::clone(&shelf)),
+            post: Post::new(shelf, &mut random),
             terminals: BTreeMap::new(),
             wallet: Wallet::default(),
             pools,
@@ -178,6 +184,12 @@ fn run(seed: u64, steps: u32, trace: bool) -> Result<Counts, Fall> {
         let done = done.unwrap_or_else(|panic| Err(fall_of_panic(&*panic)));
         done.map_err(|failure| Fall { seed, step, failure })?;
     }
+    let settled = world.post.settle(world.now.wall);
+    settled.map_err(|failure| Fall {
+        seed,
+        step: steps,
+        failure,
+    })?;
     let counts = world.shards.iter().map(|shard| shard.counters().values());
     Ok(counts.fold(world.past, add))
 }

@@ -2,6 +2,7 @@
 //! rules of the house show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::Timestamp;
@@ -11,6 +12,7 @@ use crate::logic::settings::Settings;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::user::ENDS_KEPT_MS;
 use crate::sim::model::{RegistrySays, policy};
+use crate::sim::shelf::Shelf;
 
 /// A request that is not answered yet.
 #[derive(Debug, Clone)]
@@ -22,18 +24,28 @@ pub(crate) struct Ask {
     pub(crate) commit: Option<Box<Commit>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
+    /// All changes in the order of their commits, as the callback service sees them.
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) records: BTreeMap<UserId, UserRecord>,
     pub(crate) asks: Vec<Ask>,
     /// Sessions that were ended for good, by the fresh login they go back to.
     over: BTreeSet<(UserId, DeviceId, u64)>,
     last_at: BTreeMap<UserId, u64>,
-    /// Every user's changes, for ever.
-    streams: BTreeMap<UserId, Vec<RecordedChange>>,
 }
 
 impl Registry {
+    pub(crate) fn new(shelf: Arc<Shelf>) -> Self {
+        Self {
+            shelf,
+            records: BTreeMap::new(),
+            asks: Vec::new(),
+            over: BTreeSet::new(),
+            last_at: BTreeMap::new(),
+        }
+    }
+
     /// Takes a request in.
     pub(crate) fn ask(&mut self, ask: Ask, settings: &Settings, shards: u16) -> Result<(), Failure> {
         let of_shard = self.asks.iter().filter(|other| other.shard == ask.shard).count();
@@ -126,8 +138,7 @@ impl Registry {
         let told = record.told;
         let recorded = record.record(commit.clone(), Callbacks::Documented);
         check_told(told, &recorded)?;
-        let stream = self.streams.entry(commit.user).or_default();
-        stream.extend(recorded);
+        self.shelf.commit(&recorded);
         for change in &commit.changes {
             self.last_at.insert(commit.user, change.at.0);
         }

@@ -16,6 +16,7 @@ impl World {
         let recorded = self.end_asks()?;
         let shards = self.random.u16(1..=4);
         self.note(|| format!("a crash; {shards} shards from now on; recorded: {recorded:?}"));
+        self.post.crash(&mut self.random)?;
         self.terminals.clear();
         self.lanes.clear();
         self.slots = vec![vec![None; SLOTS]; usize::from(shards)];

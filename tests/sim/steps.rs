@@ -66,6 +66,7 @@ impl World {
             _ if self.random.u8(..3) == 0 => self.restart()?,
             _ => {}
         }
+        self.post.step(&mut self.random, self.now.wall)?;
         while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
             self.answer_one()?;
         }

@@ -12,6 +12,7 @@ use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
 use crate::sim::Counts;
+use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
@@ -30,6 +31,7 @@ pub(crate) struct World {
     pub(crate) shards: Vec<ShardState>,
     pub(crate) model: Model,
     pub(crate) registry: Registry,
+    pub(crate) post: Post,
     pub(crate) terminals: BTreeMap<Link, Terminal>,
     pub(crate) wallet: Wallet,
     /// Users with their devices.
@@ -47,6 +49,9 @@ pub(crate) struct World {
     pub(crate) past: Counts,
     pub(crate) trace: bool,
 }
+
+/// After so long what the outbox took is durable, commit or not.
+const OUTBOX_DURABLE_MS: u64 = 1_000;
 
 /// Connections that a shard can hold.
 pub(crate) const SLOTS: usize = 64;
@@ -164,6 +169,9 @@ impl World {
         let passed = to.max(self.now.instant.0);
         let passed = self.behind_open_spans(passed);
         let wall = self.now.wall.0 + (passed - self.now.instant.0);
+        if passed > self.now.instant.0 + OUTBOX_DURABLE_MS {
+            self.registry.shelf.sync();
+        }
         self.now = Now {
             instant: Instant(passed),
             wall: Timestamp(wall),

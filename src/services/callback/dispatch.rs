@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::base::ids::UserId;
+use crate::base::planted::{Bug, planted};
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
@@ -16,9 +17,9 @@ use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
 use super::request::is_too_old;
 
 /// Changes that are read and not delivered: what the service holds in memory at most, about 200 bytes each.
-pub(super) const WINDOW_MAX: usize = 1_024;
+pub(crate) const WINDOW_MAX: usize = 1_024;
 /// Failures in a row, without a success in between, after which a target counts as down.
-pub(super) const FAILURES_MAX: u32 = 32;
+pub(crate) const FAILURES_MAX: u32 = 32;
 /// The first wait of a late user, and of a target that is down; doubled with each failure.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 /// The longest wait of a late user.
@@ -28,7 +29,7 @@ const DOWN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a callback that is sent comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// The stream.
     Stream,
     /// The late ones of its user.
@@ -39,11 +40,11 @@ pub(super) enum Origin {
 
 /// One attempt to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Attempt {
-    pub(super) placed: Placed,
-    pub(super) origin: Origin,
+pub(crate) struct Attempt {
+    pub(crate) placed: Placed,
+    pub(crate) origin: Origin,
     /// 1 for the first.
-    pub(super) number: u32,
+    pub(crate) number: u32,
 }
 
 /// Whether the target takes callbacks.
@@ -55,7 +56,7 @@ enum Target {
 
 /// What is under way.
 #[derive(Debug)]
-pub(super) struct Dispatch {
+pub(crate) struct Dispatch {
     give_up_ms: u64,
     parallel: usize,
     /// Up to here the stream was read.
@@ -78,7 +79,7 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(super) fn new(cursor: Position, parallel: usize, give_up: Duration, seed: u64) -> Self {
+    pub(crate) fn new(cursor: Position, parallel: usize, give_up: Duration, seed: u64) -> Self {
         Self {
             give_up_ms: millis(give_up),
             parallel,
@@ -95,24 +96,24 @@ impl Dispatch {
         }
     }
 
-    pub(super) fn set_bounds(&mut self, parallel: usize, give_up: Duration) {
+    pub(crate) fn set_bounds(&mut self, parallel: usize, give_up: Duration) {
         self.parallel = parallel;
         self.give_up_ms = millis(give_up);
     }
 
     /// From where the stream is to be read, and how many callbacks there is room for.
-    pub(super) fn wants(&self) -> Option<(Position, usize)> {
+    pub(crate) fn wants(&self) -> Option<(Position, usize)> {
         let room = WINDOW_MAX - self.open.len();
         (matches!(self.target, Target::Up { .. }) && room > 0).then_some((self.read_to, room))
     }
 
     /// The stream was read up to here.
-    pub(super) fn looked_at(&mut self, place: Position) {
+    pub(crate) fn looked_at(&mut self, place: Position) {
         self.read_to = self.read_to.max(place);
     }
 
     /// A callback was read of a user who is not late.
-    pub(super) fn take(&mut self, placed: Placed) {
+    pub(crate) fn take(&mut self, placed: Placed) {
         self.looked_at(placed.position);
         self.open.insert(placed.position);
         let user = placed.recorded.user;
@@ -124,13 +125,13 @@ impl Dispatch {
     }
 
     /// A callback was read of a user who is late: it waits behind the others.
-    pub(super) fn take_late(&mut self, placed: &Placed) -> OutboxStep {
+    pub(crate) fn take_late(&mut self, placed: &Placed) -> OutboxStep {
         self.looked_at(placed.position);
         OutboxStep::Late(placed.recorded.user, placed.position)
     }
 
     /// How many attempts may begin now.
-    pub(super) fn room(&self, now: Timestamp) -> usize {
+    pub(crate) fn room(&self, now: Timestamp) -> usize {
         match self.target {
             Target::Up { .. } => self.parallel.saturating_sub(self.in_flight),
             Target::Down { next_at, .. } => usize::from(next_at <= now && self.in_flight == 0),
@@ -138,7 +139,7 @@ impl Dispatch {
     }
 
     /// The next attempt of the stream's callbacks.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<Attempt> {
+    pub(crate) fn next(&mut self, now: Timestamp) -> Option<Attempt> {
         if self.room(now) == 0 {
             return None;
         }
@@ -156,7 +157,7 @@ impl Dispatch {
     }
 
     /// Until when late users are due.
-    pub(super) fn late_due(&self, now: Timestamp) -> Timestamp {
+    pub(crate) fn late_due(&self, now: Timestamp) -> Timestamp {
         match self.target {
             Target::Up { .. } => now.max(self.amnesty),
             // The attempt tries the target, whoever's it is.
@@ -165,12 +166,12 @@ impl Dispatch {
     }
 
     /// Whether something of this late user is under way.
-    pub(super) fn is_under_way(&self, user: &UserId) -> bool {
+    pub(crate) fn is_under_way(&self, user: &UserId) -> bool {
         self.late.contains(user) || self.queues.contains_key(user)
     }
 
     /// An attempt of a late user's oldest callback.
-    pub(super) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
+    pub(crate) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
         self.late.insert(user.user);
         self.in_flight += 1;
         Attempt {
@@ -181,7 +182,7 @@ impl Dispatch {
     }
 
     /// An attempt of a dead letter.
-    pub(super) fn begin_dead(&mut self, dead: Dead) -> Attempt {
+    pub(crate) fn begin_dead(&mut self, dead: Dead) -> Attempt {
         self.in_flight += 1;
         Attempt {
             placed: dead.placed,
@@ -191,7 +192,7 @@ impl Dispatch {
     }
 
     /// An attempt ended. Gives what is to be kept of that.
-    pub(super) fn ended(
+    pub(crate) fn ended(
         &mut self,
         now: Timestamp,
         attempt: &Attempt,
@@ -199,6 +200,10 @@ impl Dispatch {
         steps: &mut Vec<OutboxStep>,
     ) {
         self.in_flight -= 1;
+        let outcome = outcome.or_else(|fault| match planted(Bug::RefusalTaken) {
+            true => Ok(()),
+            false => Err(fault),
+        });
         match &outcome {
             Ok(()) => self.target_answered(now),
             Err(_) => self.target_failed(now),
@@ -228,6 +233,11 @@ impl Dispatch {
     /// The user is late from now on: all that was read of it goes to the store.
     fn failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let user = attempt.placed.recorded.user;
+        if planted(Bug::CallbackOvertakes) {
+            self.delivered(attempt);
+            steps.push(OutboxStep::Late(user, attempt.placed.position));
+            return steps.push(self.schedule(now, user, 1));
+        }
         let mut queue = self.queues.remove(&user).expect("what was sent is queued");
         for placed in &queue {
             self.open.remove(&placed.position);
@@ -235,7 +245,9 @@ impl Dispatch {
         let mut attempts = 1;
         if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
             queue.pop_front();
-            steps.push(bury(attempt, now, fault));
+            if !planted(Bug::DeadLetterLost) {
+                steps.push(bury(attempt, now, fault));
+            }
             attempts = 0;
         }
         if queue.is_empty() {
@@ -268,6 +280,8 @@ impl Dispatch {
                 attempts: 0,
                 next_at: now,
             }));
+        } else if planted(Bug::LateForgotten) {
+            steps.push(OutboxStep::LateDone(user, attempt.placed.position));
         } else {
             steps.push(self.schedule(now, user, attempt.number));
         }
@@ -313,10 +327,10 @@ impl Dispatch {
     }
 
     /// The cursor, if it has moved.
-    pub(super) fn cursor_step(&mut self) -> Option<OutboxStep> {
+    pub(crate) fn cursor_step(&mut self) -> Option<OutboxStep> {
         let cursor = match self.open.first() {
-            Some(first) => Position(first.0 - 1),
-            None => self.read_to,
+            Some(first) if !planted(Bug::CursorRunsAhead) => Position(first.0 - 1),
+            Some(_) | None => self.read_to,
         };
         if cursor <= self.cursor {
             return None;
@@ -325,16 +339,16 @@ impl Dispatch {
         Some(OutboxStep::Cursor(cursor))
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         matches!(self.target, Target::Down { .. })
     }
 
     /// When the oldest callback that is read and not delivered was due.
-    pub(super) fn oldest(&self) -> Option<Timestamp> {
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let first = self.open.first()?;
         let queued = self
             .queues

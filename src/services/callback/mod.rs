@@ -2,9 +2,9 @@
 //! least once. Two threads: [`pump`] reads and writes the store, and may block; the other one posts. It decides nothing
 //! about users.
 
-mod dispatch;
+pub(crate) mod dispatch;
 mod post;
-mod pump;
+pub(crate) mod pump;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::http::{Token, runtime};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::OutboxStep;
-use dispatch::{Attempt, Dispatch};
+use dispatch::Attempt;
 use post::Poster;
 pub use pump::Source;
 use pump::{Pump, Wake};
@@ -209,31 +209,20 @@ impl Service {
     ) -> io::Result<Self> {
         let settings = Arc::new(settings);
         Poster::new(Arc::clone(&settings), source.store_id())?;
-        let cursor = source.cursor().map_err(io::Error::other)?;
         let (wakes, inbox) = unbounded();
         let (attempts, due) = mpsc::unbounded_channel();
         let (settings_sender, changed) = watch::channel(Arc::clone(&settings));
-        let numbers = Arc::<Numbers>::default();
-        let pump = Pump {
-            source: Arc::clone(&source),
-            dispatch: Dispatch::new(cursor, settings.parallel, settings.give_up, fastrand::u64(..)),
-            wakes: inbox,
-            attempts,
-            numbers: Arc::clone(&numbers),
-            clock: clock.clone(),
-            replays: std::collections::VecDeque::new(),
-            steps: Vec::new(),
-            told: false,
-            paused: settings.url.is_none(),
-        };
+        let pump = Pump::new(Arc::clone(&source), &settings, inbox, attempts, fastrand::u64(..));
+        let pump = pump.map_err(io::Error::other)?;
+        let numbers = pump.numbers();
         let office = Office {
             wakes: wakes.clone(),
             settings: changed,
             store_id: source.store_id(),
-            clock,
+            clock: clock.clone(),
         };
         let poster = thread("callbacks", move || runtime::block_on(office.run(due, news))?)?;
-        let pump = thread("outbox", move || pump.run())?;
+        let pump = thread("outbox", move || pump.run(clock))?;
         let handle = Handle {
             wakes,
             source,

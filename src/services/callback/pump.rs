@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::{Attempt, Dispatch};
 use super::{Numbers, Settings};
+use crate::base::planted::{Bug, planted};
 use crate::base::time::{Clock, Timestamp};
 use crate::services::registry::archive::{Archive, Position, ReadError};
 use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
@@ -19,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What wakes the pump.
 #[derive(Debug)]
-pub(super) enum Wake {
+pub(crate) enum Wake {
     /// There may be new changes.
     News,
     /// An attempt ended.
@@ -38,27 +39,55 @@ pub trait Source: Archive + Outbox {}
 impl<S: Archive + Outbox> Source for S {}
 
 /// The thread's own things.
-pub(super) struct Pump {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) dispatch: Dispatch,
-    pub(super) wakes: Receiver<Wake>,
-    pub(super) attempts: mpsc::UnboundedSender<Attempt>,
-    pub(super) numbers: Arc<Numbers>,
-    pub(super) clock: Clock,
-    pub(super) replays: VecDeque<Position>,
+pub(crate) struct Pump {
+    source: Arc<dyn Source>,
+    dispatch: Dispatch,
+    wakes: Receiver<Wake>,
+    attempts: mpsc::UnboundedSender<Attempt>,
+    numbers: Arc<Numbers>,
+    replays: VecDeque<Position>,
     /// Steps that the store could not take yet.
-    pub(super) steps: Vec<OutboxStep>,
+    steps: Vec<OutboxStep>,
     /// The store failed; said once.
-    pub(super) told: bool,
+    told: bool,
     /// There is no receiver.
-    pub(super) paused: bool,
+    paused: bool,
 }
 
 impl Pump {
-    pub(super) fn run(mut self) {
+    /// One that goes on where the store's cursor stands.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        settings: &Settings,
+        wakes: Receiver<Wake>,
+        attempts: mpsc::UnboundedSender<Attempt>,
+        seed: u64,
+    ) -> Result<Self, ReadError> {
+        let cursor = source.cursor()?;
+        Ok(Self {
+            source,
+            dispatch: Dispatch::new(cursor, settings.parallel, settings.give_up, seed),
+            wakes,
+            attempts,
+            numbers: Arc::default(),
+            replays: VecDeque::new(),
+            steps: Vec::new(),
+            told: false,
+            paused: settings.url.is_none(),
+        })
+    }
+
+    pub(crate) fn numbers(&self) -> Arc<Numbers> {
+        Arc::clone(&self.numbers)
+    }
+
+    pub(crate) fn run(mut self, mut clock: Clock) {
         let mut stop_by = None;
         loop {
-            let now = self.clock.now();
+            let now = clock.now();
             if stop_by.is_none() && !self.paused {
                 let worked = self.work(now.wall);
                 self.note(worked);
@@ -70,7 +99,7 @@ impl Pump {
             match self.wakes.recv_timeout(LOOK) {
                 Ok(wake) => {
                     stop_by = self
-                        .take(wake)
+                        .take(clock.now().wall, wake)
                         .map(|within| now.instant.after(within))
                         .or(stop_by)
                 }
@@ -79,7 +108,7 @@ impl Pump {
             }
             while let Ok(wake) = self.wakes.try_recv() {
                 stop_by = self
-                    .take(wake)
+                    .take(clock.now().wall, wake)
                     .map(|within| now.instant.after(within))
                     .or(stop_by);
             }
@@ -87,12 +116,11 @@ impl Pump {
     }
 
     /// Gives how long the end may take, if that was said.
-    fn take(&mut self, wake: Wake) -> Option<Duration> {
+    pub(crate) fn take(&mut self, now: Timestamp, wake: Wake) -> Option<Duration> {
         match wake {
             Wake::News => {}
             Wake::Ended(attempt, outcome, took) => {
                 self.numbers.ended(outcome.is_ok(), took);
-                let now = self.clock.now().wall;
                 if let Err(fault) = &outcome {
                     tracing::debug!(user = %attempt.placed.recorded.user, fault, "a callback failed");
                 }
@@ -111,7 +139,7 @@ impl Pump {
     }
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
-    fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
+    pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
         self.keep()?;
         self.read()?;
         self.keep()?;
@@ -151,7 +179,7 @@ impl Pump {
                     None => self.source.late_count() > 0 && self.source.late_user(&user)?.is_some(),
                 };
                 late.insert(user, is_late);
-                if is_late {
+                if is_late && !planted(Bug::LateOvertaken) {
                     let step = self.dispatch.take_late(&placed);
                     self.steps.push(step);
                 } else {

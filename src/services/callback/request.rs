@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::base::ids::Platform;
+use crate::base::planted::{Bug, planted};
 use crate::base::time::Timestamp;
 use crate::logic::letter::platforms_online;
 use crate::logic::record::{Change, ChangeKind};
@@ -150,7 +151,7 @@ pub(super) fn check_answer(body: &[u8]) -> Result<(), String> {
 
 /// Whether a callback of this change is too old to be tried again.
 pub(super) fn is_too_old(change: &Change, now: Timestamp, give_up_ms: u64) -> bool {
-    change.at.0.saturating_add(give_up_ms) <= now.0
+    change.at.0.saturating_add(give_up_ms) <= now.0 || planted(Bug::GivenUpEarly)
 }
 
 #[cfg(test)]

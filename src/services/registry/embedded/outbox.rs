@@ -117,27 +117,23 @@ impl Reading {
         places.map(there).collect()
     }
 
-    /// Puts a step into the batch. `turns` are those that earlier steps of the batch have set.
+    /// Puts a step into the batch.
     fn put(
         files: &Files,
         batch: &mut OwnedWriteBatch,
         step: &OutboxStep,
-        turns: &mut HashMap<UserId, Option<LateUser>>,
+        draft: &mut Draft,
     ) -> Result<(), ReadError> {
         let outbox = &files.outbox;
-        let mut turn_before = |user: &UserId, now: Option<&LateUser>| match turns.insert(*user, now.cloned())
-        {
-            Some(earlier) => Ok(earlier),
-            None => late_user(files, user),
-        };
         match step {
             OutboxStep::Cursor(place) => files.put_number(batch, CURSOR_KEY, place.0),
             OutboxStep::Late(user, place) => {
                 batch.insert(outbox, late_key(user, *place), []);
                 batch.insert(outbox, place_key(*place), []);
+                draft.set(files, place_key(*place), true)?;
             }
             OutboxStep::Schedule(late) => {
-                if let Some(old) = turn_before(&late.user, Some(late))? {
+                if let Some(old) = draft.turn_before(files, &late.user, Some(late))? {
                     batch.remove(outbox, schedule_key(old.next_at, &late.user));
                 }
                 let turn = StoredTurn {
@@ -150,9 +146,10 @@ impl Reading {
             OutboxStep::LateDone(user, place) => {
                 batch.remove(outbox, late_key(user, *place));
                 batch.remove(outbox, place_key(*place));
+                draft.set(files, place_key(*place), false)?;
             }
             OutboxStep::Unschedule(user) => {
-                if let Some(old) = turn_before(user, None)? {
+                if let Some(old) = draft.turn_before(files, user, None)? {
                     batch.remove(outbox, schedule_key(old.next_at, user));
                 }
                 batch.remove(outbox, turn_key(user));
@@ -168,21 +165,60 @@ impl Reading {
                     at: dead.at.0,
                     fault: dead.fault.clone(),
                 };
-                batch.insert(outbox, dead_key(dead.placed.position), stored.encode_to_vec());
+                let key = dead_key(dead.placed.position);
+                batch.insert(outbox, key.clone(), stored.encode_to_vec());
+                draft.set(files, key, true)?;
             }
-            OutboxStep::Unbury(place) => batch.remove(outbox, dead_key(*place)),
+            OutboxStep::Unbury(place) => {
+                batch.remove(outbox, dead_key(*place));
+                draft.set(files, dead_key(*place), false)?;
+            }
         }
         Ok(())
     }
 
-    fn count(&self, step: &OutboxStep) {
-        match step {
-            OutboxStep::Late(..) => _ = self.late_count.fetch_add(1, Ordering::AcqRel),
-            OutboxStep::LateDone(..) => _ = self.late_count.fetch_sub(1, Ordering::AcqRel),
-            OutboxStep::Bury(_) => _ = self.dead_count.fetch_add(1, Ordering::AcqRel),
-            OutboxStep::Unbury(_) => _ = self.dead_count.fetch_sub(1, Ordering::AcqRel),
-            OutboxStep::Cursor(_) | OutboxStep::Schedule(_) | OutboxStep::Unschedule(_) => {}
+    fn count(&self, draft: &Draft) {
+        // A sum that wraps around takes away.
+        let [late, dead] = [b'p', b'd'].map(|letter| draft.grown_by(letter).cast_unsigned());
+        self.late_count.fetch_add(late, Ordering::AcqRel);
+        self.dead_count.fetch_add(dead, Ordering::AcqRel);
+    }
+}
+
+/// What the earlier steps of a batch have set.
+#[derive(Default)]
+struct Draft {
+    turns: HashMap<UserId, Option<LateUser>>,
+    /// Of keys that are counted: whether they were there, and whether they are.
+    there: HashMap<Vec<u8>, (bool, bool)>,
+}
+
+impl Draft {
+    fn turn_before(
+        &mut self,
+        files: &Files,
+        user: &UserId,
+        now: Option<&LateUser>,
+    ) -> Result<Option<LateUser>, ReadError> {
+        match self.turns.insert(*user, now.cloned()) {
+            Some(earlier) => Ok(earlier),
+            None => late_user(files, user),
         }
+    }
+
+    /// Repeating a step after a crash is allowed: it counts once.
+    fn set(&mut self, files: &Files, key: Vec<u8>, is: bool) -> Result<(), ReadError> {
+        let was = files.outbox.contains_key(&key).map_err(unreadable)?;
+        self.there.entry(key).or_insert((was, is)).1 = is;
+        Ok(())
+    }
+
+    /// By how many keys with this first letter there are more.
+    fn grown_by(&self, letter: u8) -> i64 {
+        let changed = self.there.iter().filter(|(key, _)| key[0] == letter);
+        changed
+            .map(|(_, (was, is))| i64::from(*is) - i64::from(*was))
+            .sum()
     }
 }
 
@@ -216,14 +252,14 @@ impl Outbox for Reading {
     fn take(&self, steps: &[OutboxStep]) -> Result<(), ReadError> {
         self.with(|files| {
             let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
-            let mut turns = HashMap::new();
+            let mut draft = Draft::default();
             steps
                 .iter()
-                .try_for_each(|step| Self::put(files, &mut batch, step, &mut turns))?;
-            batch.commit().map_err(unreadable)
-        })?;
-        steps.iter().for_each(|step| self.count(step));
-        Ok(())
+                .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;
+            batch.commit().map_err(unreadable)?;
+            self.count(&draft);
+            Ok(())
+        })
     }
 
     fn late_user(&self, user: &UserId) -> Result<Option<LateUser>, ReadError> {

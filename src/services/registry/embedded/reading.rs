@@ -58,7 +58,11 @@ impl Reading {
     pub(super) fn reopen(&self) -> Result<(), ReadError> {
         let mut files = self.files.write().expect("nobody panics with the files in hand");
         drop(files.take());
-        *files = Some(Files::open(&self.place).map_err(unreadable)?);
+        let opened = Files::open(&self.place).map_err(unreadable)?;
+        let (late, dead) = super::outbox::counts(&opened)?;
+        self.late_count.store(late, Ordering::Release);
+        self.dead_count.store(dead, Ordering::Release);
+        *files = Some(opened);
         Ok(())
     }
 
