@@ -12,7 +12,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// One callback that was taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +52,16 @@ impl Receiver {
 
     /// One at this address.
     pub fn start_at(address: SocketAddr, trouble_percent: u32) -> Self {
+        Self::start_with(address, trouble_percent, None)
+    }
+
+    /// A good one on any free port, over TLS.
+    pub fn start_tls(config: Arc<ServerConfig>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_with(any, 0, Some(TlsAcceptor::from(config)))
+    }
+
+    fn start_with(address: SocketAddr, trouble_percent: u32, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         listener
@@ -57,7 +70,7 @@ impl Receiver {
         let state = Arc::new(State::default());
         state.trouble_percent.store(trouble_percent, Ordering::Relaxed);
         let served = Arc::clone(&state);
-        std::thread::spawn(move || runtime().block_on(serve(listener, served)));
+        std::thread::spawn(move || runtime().block_on(serve(listener, tls, served)));
         Self {
             address,
             state,
@@ -104,20 +117,31 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.enable_all().build().expect("a runtime")
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let state = Arc::clone(&state);
+        let (state, tls) = (Arc::clone(&state), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(Arc::clone(&state), request));
-            let connection = hyper::server::conn::http1::Builder::new();
-            // A closed connection is one of its ways to fail.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            match tls {
+                None => converse(stream, state).await,
+                // Who does not trust the receiver goes.
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => converse(stream, state).await,
+                    Err(_) => {}
+                },
+            }
         });
     }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = service_fn(|request| answer(Arc::clone(&state), request));
+    let connection = hyper::server::conn::http1::Builder::new();
+    // A closed connection is one of its ways to fail.
+    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// An error closes the connection without an answer.
