@@ -31,7 +31,10 @@ impl Level {
 /// Starts the log. Only the first start of a process counts.
 pub fn start(config: &Config) -> Level {
     let (filter, handle) = reload::Layer::new(level_of(config));
+    // A line that cannot be written, since the disk is full, is lost: to complain of that on the same way would end the
+    // thread.
     let log = fmt::layer()
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let filtered = tracing_subscriber::registry().with(filter);

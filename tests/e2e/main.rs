@@ -16,6 +16,7 @@ mod accounts;
 mod broken;
 mod killed;
 mod reload;
+mod restarted;
 mod secrets;
 mod statuses;
 mod together;

@@ -27,8 +27,14 @@ impl Gateway {
 
     /// The same, with environment variables.
     pub fn start_in(program: &str, settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
-        let [terminals, http, admin] = free_addresses();
         let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Self::start_by(command, settings)
+    }
+
+    /// The same with any command that becomes the gateway.
+    pub fn start_by(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let [terminals, http, admin] = free_addresses();
         let listen = |address: SocketAddr| format!("[\"{address}\"]");
         command
             .arg("--set")
@@ -47,7 +53,6 @@ impl Gateway {
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
-        command.envs(environment.iter().copied());
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -100,7 +105,7 @@ impl Drop for Gateway {
 }
 
 /// Three addresses that nobody listens on at this moment.
-fn free_addresses() -> [SocketAddr; 3] {
+pub fn free_addresses() -> [SocketAddr; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound address"))
 }
