@@ -1,11 +1,15 @@
 //! `holdfast check`: whether the gateway could run here, and what to do if not. Changes nothing.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
+
+use rustix::fs::Access;
 
 use super::print;
 use crate::engine::probe;
-use crate::node::config::Config;
+use crate::node::config::{Config, StoreKind};
 use crate::node::{descriptors, run};
 use crate::services::http::runtime;
 
@@ -31,6 +35,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
                 .map(|address| (name, probe_address(address))),
         );
     }
+    probes.push(("registry", probe_registry(config)));
     if config.is_for_development() {
         let text =
             "the development secret: good for loopback only; set usersig.keys and app.sdk_app_id for more";
@@ -68,11 +73,59 @@ fn probe_shards(config: &Config) -> Outcome {
     ))
 }
 
+fn probe_registry(config: &Config) -> Outcome {
+    match config.registry.store {
+        StoreKind::Memory => Ok("in memory: gone with the process".to_owned()),
+        StoreKind::Embedded => probe_folder(&config.registry.path),
+    }
+}
+
+/// Whether a store can be there. One that is there is not opened: a gateway may be running on it.
+fn probe_folder(path: &Path) -> Outcome {
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(&path);
+    let advise = |reason: &dyn fmt::Display| {
+        let there = there.display();
+        format!("{there}: {reason}; set registry.path to a folder that can be written")
+    };
+    if !there.is_dir() {
+        return Err(advise(&"not a folder"));
+    }
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| advise(&error))?;
+    let can_be = if there == path { "written" } else { "made" };
+    Ok(format!("{} can be {can_be}", path.display()))
+}
+
 fn probe_address(address: &SocketAddr) -> Outcome {
     match TcpListener::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
         Err(error) => Err(format!(
             "{address}: {error}; stop who listens there (perhaps holdfast itself), or set another"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_store_needs_a_folder_that_can_be_written_or_made() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path();
+        std::fs::write(path.join("file"), "").unwrap();
+        assert!(probe_folder(path).unwrap().ends_with("can be written"));
+        assert!(
+            probe_folder(&path.join("a/b"))
+                .unwrap()
+                .ends_with("a/b can be made")
+        );
+        let refused = probe_folder(&path.join("file/store")).unwrap_err();
+        assert!(
+            refused.contains("file: not a folder; set registry.path"),
+            "{refused}"
+        );
     }
 }

@@ -128,10 +128,11 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State
             match tls {
                 None => converse(stream, state).await,
                 // Who does not trust the receiver goes.
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => converse(stream, state).await,
-                    Err(_) => {}
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, state).await;
+                    }
+                }
             }
         });
     }
