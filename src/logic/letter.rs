@@ -35,6 +35,8 @@ pub enum ToShard {
     Restore(Vec<(UserId, UserRecord)>),
     /// From the shard itself, once: terminals can connect from now on, so the restart grace begins.
     Open,
+    /// From another shard: logins of this shard's users were refused as busy there, since there was no way here.
+    TurnedAway,
     /// From the node: other settings, for whatever is decided from now on.
     Settings(Arc<Settings>),
     /// From the node: say goodbye to everyone and take no more logins.

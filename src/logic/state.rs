@@ -114,7 +114,7 @@ impl ShardState {
             Input::Arrived(key, arrival) => self.arrived(now, key, *arrival, out),
             Input::Received(key, bytes) => self.received(now, key, bytes, out),
             Input::Closed(key, loss) => self.closed(key, loss),
-            Input::Stayed(key) => self.stayed(now, key, out),
+            Input::Stayed(key) => self.stayed(key, out),
             Input::Letter(letter) => self.letter(now, letter, out),
         }
         self.go_on(now, out);
@@ -204,6 +204,7 @@ impl ShardState {
             ToShard::Inspect(request, user) => self.inspect(now, request, user, out),
             ToShard::Restore(users) => self.restore(now, users),
             ToShard::Open => self.open(now),
+            ToShard::TurnedAway => self.grace.wait(now.instant),
             ToShard::Settings(settings) => self.settings = settings,
             ToShard::Stop => self.stop(out),
         }

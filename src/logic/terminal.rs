@@ -51,11 +51,12 @@ impl ShardState {
     }
 
     /// The connection could not be handed to its home.
-    pub(super) fn stayed(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
+    pub(super) fn stayed(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
         if self.sessions.phase(key) == Phase::Moving && !planted(Bug::StayedForgotten) {
             self.counters.connections_now += 1;
             self.counters.moves_refused += 1;
-            self.refuse_busy(now, key, out);
+            self.counters.logins_busy += 1;
+            self.refuse_for_now(key, Code::Busy, out);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -62,7 +62,16 @@ impl ShardDoor {
 
     /// Takes room for one arrival, if there is some. It must be given back, or used by [`ShardDoor::announce`].
     pub(super) fn take_room(&self) -> bool {
-        self.room.take()
+        let taken = self.room.take();
+        if !taken {
+            self.turn_away();
+        }
+        taken
+    }
+
+    /// One that wanted to arrive cannot. The shard hears of it in its next turn: who has no room has turns.
+    pub(super) fn turn_away(&self) {
+        self.room.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the shard's ring takes sockets.
@@ -94,6 +103,8 @@ pub(super) struct Room {
     /// The shard's ring takes sockets. It is never unset.
     ready: AtomicBool,
     taken: AtomicU32,
+    /// How many found none.
+    turned_away: AtomicU64,
 }
 
 /// The shard has ended and has no room any more.
@@ -108,6 +119,10 @@ impl Room {
         self.taken
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, more)
             .is_ok()
+    }
+
+    pub(super) fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     pub(super) fn give_back(&self) {
@@ -188,6 +203,15 @@ mod tests {
         room.give_back();
         assert!(room.close());
         assert!(!room.take());
+    }
+
+    #[test]
+    fn a_shard_hears_of_who_found_no_room() {
+        let (inbox, door) = inbox().unwrap();
+        let let_in = (0..MOVES_IN_FLIGHT_MAX + 3).filter(|_| door.take_room()).count();
+        assert_eq!((let_in, inbox.room.turned_away()), (MOVES_IN_FLIGHT_MAX, 3));
+        door.turn_away();
+        assert_eq!(inbox.room.turned_away(), 4);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::base::ids::{ConnKey, ShardId};
 use crate::base::time::Instant;
 use crate::engine::completion::Refusal;
 use crate::engine::token::MoveToken;
+use crate::logic::letter::ToShard;
 use crate::logic::{Arrival, Input};
 use crate::shard::conn::{InFlight, Stage};
 use crate::shard::turn::{Echo, Shard};
@@ -26,6 +27,8 @@ pub(super) struct Moves {
     letters: HashMap<MoveToken, Box<Arrival>>,
     /// When each that came first is given up, in this order.
     deadlines: VecDeque<(Instant, MoveToken)>,
+    /// Arrivals that found no room here, as far as this shard has heard.
+    turned_away: u64,
 }
 
 impl Moves {
@@ -38,6 +41,7 @@ impl Moves {
             sockets: HashMap::new(),
             letters: HashMap::new(),
             deadlines: VecDeque::new(),
+            turned_away: 0,
         }
     }
 
@@ -87,6 +91,7 @@ impl Shard {
             }
             Err(refusal) => {
                 door.give_room_back();
+                door.turn_away();
                 if refusal == Refusal::UNTOLD {
                     // Nobody knows where in the other table it is, so it cannot be closed there. A reset
                     // tells the terminal.
@@ -124,6 +129,15 @@ impl Shard {
             }
         }
         self.forget_paired();
+    }
+
+    /// Who could not arrive may not have come back in time.
+    pub(super) fn hear_of_turned_away(&mut self) {
+        let turned_away = self.inbox.room.turned_away();
+        if turned_away > self.moves.turned_away {
+            self.moves.turned_away = turned_away;
+            self.decide(Input::Letter(ToShard::TurnedAway));
+        }
     }
 
     fn pair(&mut self, key: ConnKey, arrival: Box<Arrival>) {

@@ -45,7 +45,7 @@ pub(super) struct Shard {
     pub(super) sending_count: u32,
     pub(super) doors: Vec<ShardDoor>,
     clock: Clock,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     services: Services,
     publisher: Publisher,
     out: Vec<Effect>,
@@ -148,6 +148,7 @@ impl Shard {
         self.feed_starved();
         self.ring.submit();
         self.complete_all();
+        self.hear_of_turned_away();
         self.pass_time();
         self.accept();
         self.hand_over();

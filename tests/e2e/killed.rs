@@ -165,13 +165,15 @@ impl Fold {
         changes.push(change);
     }
 
-    fn status(&self, user: &str) -> Option<&'static str> {
+    /// What a query must answer: the user's status, and those of the devices.
+    fn statuses(&self, user: &str) -> Option<(&'static str, Vec<String>)> {
         let devices = self.devices.get(user)?;
         let all: BTreeSet<&str> = devices.values().copied().collect();
         let highest = ["Online", "PushOnline"]
             .into_iter()
             .find(|status| all.contains(status));
-        Some(highest.unwrap_or("Offline"))
+        let each = |(device, status): (&String, &&str)| format!("{device} {status}");
+        Some((highest.unwrap_or("Offline"), devices.iter().map(each).collect()))
     }
 
     /// Nothing that was answered is undone.
@@ -218,8 +220,34 @@ impl Fold {
     }
 }
 
+/// Every device has the instance 1: its platform is a name.
 fn name(device: &Value) -> String {
-    format!("{}{}", device["platform"], device["instance"])
+    match device["platform"].as_str().expect("a platform") {
+        "Windows" => "PC".to_owned(),
+        platform => platform.to_owned(),
+    }
+}
+
+fn check_statuses(answer: &Value, expected: Option<(&str, Vec<String>)>) {
+    let Some((status, devices)) = expected else {
+        assert_eq!(answer["ErrorList"][0]["ErrorCode"], 70107, "{answer}");
+        return;
+    };
+    let user = &answer["QueryResult"][0];
+    let text = |of: &Value, name: &str| of[name].as_str().expect("text").to_owned();
+    // Who is Offline has none.
+    let detail = user["Detail"].as_array();
+    let mut shown: Vec<String> = detail
+        .into_iter()
+        .flatten()
+        .map(|device| format!("{} {}", text(device, "Platform"), text(device, "Status")))
+        .collect();
+    shown.sort_unstable();
+    assert_eq!(
+        (text(user, "Status").as_str(), shown),
+        (status, devices),
+        "{answer}"
+    );
 }
 
 fn start(folder: &TempDir, receiver: &Receiver, shards: u32) -> Gateway {
@@ -237,8 +265,10 @@ fn check(gateway: &Gateway, fold: &mut Fold, people: &[Person], receiver: &Recei
     fold.follow(&http, gateway);
     for person in people {
         fold.check_answers(person);
-        let status = http.status(gateway.http, &person.user);
-        assert_eq!(status.as_deref(), fold.status(&person.user), "{}", person.user);
+        check_statuses(
+            &http.query(gateway.http, &[&person.user]),
+            fold.statuses(&person.user),
+        );
     }
     let told = receiver.told();
     check_order(&told);

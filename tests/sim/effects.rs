@@ -28,7 +28,9 @@ impl World {
             format!("waiting for room: {shown:?}, by the rules {must:?}")
         })?;
         for link in stayed {
+            let home = self.terminals[&link].user.home(self.shard_count());
             self.happen(shard, Event::Stayed(link))?;
+            self.happen(home, Event::TurnedAway)?;
         }
         Ok(())
     }

@@ -62,6 +62,7 @@ pub(crate) enum Event {
     Received(Link, Vec<u8>),
     Closed(Link),
     Stayed(Link),
+    TurnedAway,
     Arrived(Link, Box<Arrival>),
     Registry(UserId, RegistrySays, ToShard),
     Kick(RequestId, UserId, Whom),
@@ -85,6 +86,7 @@ impl World {
             }
             Event::Closed(link) => state.handle(now, Input::Closed(key_of(*link), LinkLoss::Peer), &mut out),
             Event::Stayed(link) => state.handle(now, Input::Stayed(key_of(*link)), &mut out),
+            Event::TurnedAway => state.handle(now, Input::Letter(ToShard::TurnedAway), &mut out),
             Event::Arrived(link, arrival) => {
                 state.handle(now, Input::Arrived(key_of(*link), arrival.clone()), &mut out);
             }
@@ -128,6 +130,7 @@ impl World {
             Event::Received(link, bytes) => self.model.received(*link, bytes.len()),
             Event::Closed(link) => self.model.closed(*link),
             Event::Stayed(link) => self.model.stayed(*link),
+            Event::TurnedAway => self.model.pause_grace(shard),
             Event::Arrived(link, _) => {
                 let login = self.terminals[link].login.clone().expect("a login made it move");
                 self.model.arrived(*link, login);

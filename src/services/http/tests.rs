@@ -291,6 +291,7 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
         | ToShard::Committed(..)
         | ToShard::Restore(_)
         | ToShard::Open
+        | ToShard::TurnedAway
         | ToShard::Settings(_)
         | ToShard::Stop => panic!("the front does not send this"),
     }

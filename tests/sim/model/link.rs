@@ -72,7 +72,8 @@ impl Model {
 
     /// The move could not be made.
     pub(crate) fn stayed(&mut self, link: Link) {
-        self.refuse(link, Code::Busy, None);
+        // Whose home has no room is what counts, not where the login came in.
+        self.turn_down(link, Code::Busy, None);
     }
 
     pub(crate) fn arrived(&mut self, link: Link, login: Login) {
@@ -139,6 +140,10 @@ impl Model {
             let shard = self.links[&link].shard;
             self.pause_grace(shard);
         }
+        self.turn_down(link, code, winner);
+    }
+
+    fn turn_down(&mut self, link: Link, code: Code, winner: Option<crate::base::ids::Platform>) {
         self.say(link, Said::Refused { code, winner });
         self.hang_up(link);
     }

@@ -63,7 +63,7 @@ impl Model {
     }
 
     /// A login was refused as busy: the grace stands still for a second from now on, not twice for the same moment.
-    pub(super) fn pause_grace(&mut self, shard: ShardId) {
+    pub(crate) fn pause_grace(&mut self, shard: ShardId) {
         let now = self.now.instant.0;
         let grace = &mut self.graces[usize::from(shard.0)];
         if grace.ends > now {
