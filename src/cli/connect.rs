@@ -90,10 +90,16 @@ pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> an
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            End::Told(Next::Resume(at_least)) => terminal.pause(at_least).await?,
+            End::Told(Next::Resume(at_least)) => {
+                if terminal.pause(at_least).await? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
             End::Lost(why) => {
                 print(&format!("no link: {why}\n"))?;
-                terminal.pause(Duration::ZERO).await?;
+                if terminal.pause(Duration::ZERO).await? {
+                    return Ok(ExitCode::SUCCESS);
+                }
             }
         }
     }
@@ -246,13 +252,24 @@ impl<'a> Terminal<'a> {
         Ok(sent.err().map(|error| End::Lost(error.to_string())))
     }
 
-    /// Waits before it comes back: longer each time, and at a moment of its own.
-    async fn pause(&mut self, at_least: Duration) -> anyhow::Result<()> {
+    /// Waits before it comes back: longer each time, and at a moment of its own. Gives whether the person wants to leave.
+    async fn pause(&mut self, at_least: Duration) -> anyhow::Result<bool> {
         let wait = self.backoff.mul_f64(0.5 + fastrand::f64()).max(at_least);
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         print(&format!("coming back in {:.1} s\n", wait.as_secs_f64()))?;
-        tokio::time::sleep(wait).await;
-        Ok(())
+        let back_at = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(back_at) => return Ok(false),
+                line = self.lines.recv(), if !self.deaf => match line {
+                    Some(Line::Quit) => return Ok(true),
+                    None => self.deaf = true,
+                    // The next login tells it.
+                    Some(Line::Background(background)) => self.background = background,
+                    Some(Line::Enter | Line::Logout | Line::Unknown) => {}
+                },
+            }
+        }
     }
 
     /// Whether the person wants to leave.

@@ -1,13 +1,16 @@
 //! What the gateway says when it is ready: where it listens, and lines to copy that log in and query.
 
 use super::client::rest_target;
-use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources};
+use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources, StoreKind};
+use crate::node::run::usable;
+use crate::services::registry::embedded::Durability;
 
 /// The greeting of `program`, which was started with `sources`. UserSigs are shown only when they are made with the
 /// development secret, which is none.
 pub(super) fn greeting(config: &Config, sources: &Sources, program: &str, shards: u16) -> String {
     let list = |addresses: &[std::net::SocketAddr]| {
-        addresses
+        let listened = usable(addresses);
+        listened
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
@@ -19,6 +22,7 @@ pub(super) fn greeting(config: &Config, sources: &Sources, program: &str, shards
         .map(|argument| format!(" {}", quote(argument)))
         .collect::<String>();
     let (terminals, http, admin) = (list(&config.terminals), list(&config.http), list(&config.admin));
+    let records = records(config);
     let mut out = format!(
         "\
 holdfast is ready, with {shards} shards. Ctrl-C stops it.
@@ -26,6 +30,7 @@ holdfast is ready, with {shards} shards. Ctrl-C stops it.
   terminals  {terminals}
   backend    {http}
   admin      {admin}
+  records    {records}
 
 Log in:  {program}{own} connect --user alice --platform iPhone
 Query:   {program}{own} status alice bob --detail
@@ -51,6 +56,17 @@ WARNING: no usersig.keys are set, so the development secret is used, which every
         ));
     }
     out
+}
+
+/// Where what is recorded is kept.
+fn records(config: &Config) -> String {
+    let path = std::path::absolute(&config.registry.path);
+    let path = path.as_ref().unwrap_or(&config.registry.path).display();
+    match (config.registry.store, config.registry.durability) {
+        (StoreKind::Memory, _) => "in memory alone: gone when this ends".to_owned(),
+        (StoreKind::Embedded, Durability::Commit) => path.to_string(),
+        (StoreKind::Embedded, Durability::Relaxed) => format!("{path}, on disk within 100 ms"),
+    }
 }
 
 /// As a shell reads it.
@@ -83,6 +99,10 @@ mod tests {
         );
         assert!(
             text.contains("curl -s 'http://127.0.0.1:1/v4/openim/query_online_status?sdkappid=1400000001"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  records    /") && text.contains("/holdfast-data\n"),
             "{text}"
         );
         assert!(text.contains("WARNING") && !text.contains("0123456789abcdef"));

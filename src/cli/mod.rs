@@ -195,10 +195,10 @@ fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 
 /// A UserSig, made now with the first of the configuration's keys.
 fn sign(config: &Config, user: &UserId, lifetime_s: u64) -> String {
-    let key = config
-        .logic
-        .keys
-        .first()
+    // The one that is good for longest: while keys are changed, the new one.
+    let keys = config.logic.keys.iter();
+    let key = keys
+        .max_by_key(|key| key.not_after_s.unwrap_or(u64::MAX))
         .expect("a configuration has a key, if only the development one");
     usersig::sign(
         Clock::start().now().wall,

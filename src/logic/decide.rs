@@ -254,10 +254,12 @@ impl ShardState {
             heard_at: now.wall_at(device.moment),
             link: self.link_inspection(device),
         });
+        let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
         let user = &self.users.users[user];
         Inspection {
             user: user.id,
             change: user.change,
+            kicked_at_s,
             devices: devices.collect(),
         }
     }

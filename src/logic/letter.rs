@@ -197,6 +197,8 @@ pub struct Inspection {
     pub user: UserId,
     /// The user's last change.
     pub change: ChangeNumber,
+    /// The Unix second of the last kick, 0 if there was none: UserSigs made in it or before are refused.
+    pub kicked_at_s: u64,
     /// The devices that are not Offline.
     pub devices: Vec<DeviceInspection>,
 }

@@ -1,10 +1,11 @@
 //! Secrets, UserSigs, tokens and the REST query string never reach what the gateway prints or shows.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use holdfast::logic::wire::proto::{self, Platform};
 
-use crate::gateway;
+use crate::support::gateway::Gateway;
 use crate::support::http::Http;
 use crate::support::terminal::{Terminal, login, usersig};
 
@@ -40,7 +41,21 @@ fn the_configuration_hides_them() {
 
 #[test]
 fn errors_and_metrics_hide_them() {
-    let gateway = gateway(&[("log.level", "\"trace\"")]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
+    // Nobody takes callbacks there, so that each attempt has something to complain of.
+    let callback_token = format!("{CALLBACK_TOKEN:?}");
+    let gateway = Gateway::start_by(
+        command,
+        &[
+            ("log.level", "\"trace\""),
+            ("callback.url", "\"http://127.0.0.1:1/callback\""),
+            ("callback.token", &callback_token),
+            ("registry.path", &format!("{:?}", folder.path().join("store"))),
+        ],
+    );
     let http = Http::default();
     let sig = usersig("alice");
     let bad = proto::Login {
@@ -54,4 +69,18 @@ fn errors_and_metrics_hide_them() {
         assert!(!http.get(address, &path).1.contains(&sig));
     }
     assert!(!http.get(gateway.admin, "/metrics").1.contains("usersig="));
+    let (alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
+    drop(alice);
+    http.await_status(gateway.http, "alice", "PushOnline");
+    let failed = "\nholdfast_callbacks_failed_total 0\n";
+    while http.get(gateway.admin, "/metrics").1.contains(failed) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(gateway.stop());
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("a callback failed"), "the log is there: {log}");
+    let secret = holdfast::node::config::DEVELOPMENT_SECRET;
+    for hidden in [&sig, secret, CALLBACK_TOKEN, "usersig=", "Sign=", "identifier="] {
+        assert!(!log.contains(hidden), "{hidden} in {log}");
+    }
 }

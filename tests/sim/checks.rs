@@ -136,6 +136,7 @@ pub(crate) fn compare_inspection(
             && (!link_known || link_fits)
     };
     let holds = seen.change.0 == known.change
+        && seen.kicked_at_s == known.kicked_at_s
         && seen.devices.len() == known.devices.len()
         && seen.devices.iter().all(fits);
     ensure("inspection", holds, || {

@@ -103,6 +103,27 @@ impl Kind {
         }
     }
 
+    /// What is wrong with a value that must not be repeated.
+    #[must_use]
+    pub(super) fn fault_of_secret(self, value: &Value) -> String {
+        let keys = value.as_array().filter(|_| matches!(self, Self::Keys));
+        let bad = keys.and_then(|keys| keys.iter().position(|key| !is_key(key)));
+        bad.map_or("something else".to_owned(), |bad| {
+            format!("something else in entry {}", bad + 1)
+        })
+    }
+
+    /// Whether it is a text, so that quotes can be left out where nothing else is meant.
+    #[must_use]
+    pub(super) fn is_text(self) -> bool {
+        match self {
+            Self::OneOf(_) | Self::Secret(_) | Self::Url | Self::Path | Self::FileOrNone => true,
+            Self::Addresses | Self::Number(..) | Self::Switch | Self::Users | Self::Hosts | Self::Keys => {
+                false
+            }
+        }
+    }
+
     /// Whether what was said must not be repeated.
     #[must_use]
     pub(super) fn is_secret(self) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::kind::Kind;
 use super::table::{Setting, settings};
 
 /// Something that is wrong with a configuration.
@@ -81,11 +82,8 @@ pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
     if let Some(path) = &sources.file {
         layers.add_file(path);
     }
-    for setting in settings() {
-        let variable = setting.variable();
-        for (_, text) in sources.environment.iter().filter(|(name, _)| *name == variable) {
-            layers.put(setting, read_value(text));
-        }
+    for (name, text) in &sources.environment {
+        layers.add_variable(name, text);
     }
     for text in &sources.overrides {
         layers.add_override(text);
@@ -143,6 +141,26 @@ impl Layers {
         }
     }
 
+    /// Variables of other sections are somebody else's: Kubernetes tells of a service `holdfast` in them.
+    fn add_variable(&mut self, name: &str, text: &str) {
+        if let Some(setting) = settings().find(|setting| setting.variable() == name) {
+            return self.put(setting, read_value(setting.kind, text));
+        }
+        let of_a_service = ["_SERVICE_", "_PORT"].iter().any(|part| name.contains(part));
+        let section = settings().map(|setting| setting.key.split('.').next().unwrap_or(setting.key));
+        let mut prefixes = section.map(|section| format!("HOLDFAST_{}_", section.to_uppercase()));
+        if let Some(prefix) = prefixes.find(|prefix| name.starts_with(prefix) && !of_a_service) {
+            let variables = settings().map(Setting::variable);
+            let same: Vec<String> = variables.filter(|known| known.starts_with(&prefix)).collect();
+            let remedy = format!("this section has {}", same.join(", "));
+            self.problems.push(Problem::new(
+                name,
+                "a variable of a setting that does not exist",
+                remedy,
+            ));
+        }
+    }
+
     fn add_override(&mut self, text: &str) {
         let Some((key, value)) = text.split_once('=') else {
             self.problems
@@ -150,7 +168,7 @@ impl Layers {
             return;
         };
         match Setting::find(key.trim()) {
-            Some(setting) => self.put(setting, read_value(value)),
+            Some(setting) => self.put(setting, read_value(setting.kind, value)),
             None => self.unknown(key.trim()),
         }
     }
@@ -176,7 +194,7 @@ impl Layers {
             return;
         }
         let found = if setting.kind.is_secret() {
-            "something else".to_owned()
+            setting.kind.fault_of_secret(&value)
         } else {
             value.to_string()
         };
@@ -195,8 +213,11 @@ fn is_section(key: &str) -> bool {
 }
 
 /// TOML, or a text that nobody quoted.
-fn read_value(text: &str) -> Value {
-    text.trim()
-        .parse()
-        .unwrap_or_else(|_| Value::String(text.to_owned()))
+fn read_value(kind: Kind, text: &str) -> Value {
+    let text = text.trim();
+    let unquoted = || Value::String(text.to_owned());
+    match text.parse::<Value>() {
+        Ok(value) if value.is_str() || !kind.is_text() => value,
+        Ok(_) | Err(_) => unquoted(),
+    }
 }

@@ -71,6 +71,42 @@ fn later_layers_win() {
 }
 
 #[test]
+fn variables_of_no_setting_are_a_problem_unless_they_are_somebody_elses() {
+    let with = |names: &[&str]| {
+        let environment = names.iter().map(|name| ((*name).to_owned(), "1".to_owned()));
+        read_all(&Sources {
+            environment: environment.collect(),
+            ..Sources::default()
+        })
+    };
+    let services = [
+        "HOLDFAST_SERVICE_HOST",
+        "HOLDFAST_PORT_80_TCP",
+        "HOLDFAST_HTTP_SERVICE_PORT",
+        "HOLDFAST_HTTP_PORT",
+    ];
+    assert!(with(&services).is_ok());
+    assert!(with(&["HOLDFAST_CONFIG", "HOLDFAST_USERSIG", "HOLDFAST"]).is_ok());
+    let problems = with(&["HOLDFAST_SHARDS_CUONT", "HOLDFAST_HTTP_LISTN"]).unwrap_err();
+    assert!(problems[0].starts_with("HOLDFAST_SHARDS_CUONT: found a variable of a setting that does not exist; this section has HOLDFAST_SHARDS_COUNT"), "{problems:#?}");
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+}
+
+#[test]
+fn a_text_needs_no_quotes() {
+    let token = "1234567890123456";
+    let config = read(&[
+        "presence.policy=dual",
+        &format!("callback.token={token}"),
+        "registry.path = 2026",
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.logic.policy, Policy::Dual);
+    assert_eq!(config.callback.token.unwrap().0, token);
+    assert_eq!(config.registry.path, std::path::Path::new("2026"));
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let problems = with_file(
         "[presence]\npolicy = \"two\"\nheartbeat_interval_s = 500\nunknown = 1\n[nonsense]\nx = 1\n",
@@ -192,6 +228,15 @@ fn secrets_are_not_printed() {
         format!("{callback} x\u{e9}"),
     ];
     let wrong: Vec<_> = wrong.iter().map(String::as_str).collect();
+    let second = format!(
+        "usersig.keys=[{{secret=\"{}\"}}, {{secret=\"short\"}}]",
+        secrets[0]
+    );
+    let problem = read(&[&second]).unwrap_err().remove(0);
+    assert!(
+        problem.starts_with("usersig.keys: found something else in entry 2; it takes"),
+        "{problem}"
+    );
     let problems = read(&wrong).unwrap_err();
     assert_eq!(problems.len(), 5);
     let printed = config.print();

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Desk;
+use super::caller;
 use super::codes::{self, Failure};
 use super::openim::no_answer;
 use super::reply;
@@ -74,7 +75,10 @@ pub(super) async fn delete(desk: &Desk, body: &[u8]) -> Result<Vec<u8>, Failure>
     let mut answers = answers.map_err(no_answer)?.into_iter();
     let item = |name: &&str| {
         let outcome = match UserId::new(name.as_bytes()) {
-            Ok(_) => outcome(answers.next().expect("each home answers for its user")),
+            Ok(user) => {
+                let outcome = outcome(answers.next().expect("each home answers for its user"));
+                outcome.inspect(|()| caller::kicked(desk, &user))
+            }
             Err(_) => Err(KickError::UnknownAccount),
         };
         let (code, text) = match outcome {

@@ -9,10 +9,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::body::{self, BodyFault};
 use super::callbacks::Deed;
 use super::gate::NoAnswer;
-use super::openim::BodyFault;
-use super::{Desk, callbacks, commands, guard, history, inspect, metrics, server};
+use super::{Desk, callbacks, commands, guard, history, inspect, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -147,7 +147,7 @@ async fn route(desk: &Desk, head: &Parts, body: Incoming) -> Answer {
 
 /// A command's body.
 async fn read(desk: &Desk, body: Incoming) -> Result<Value, Refusal> {
-    let body = server::read(body, &desk.limits).await;
+    let body = body::read(body, &desk.limits).await;
     let body = body.map_err(|fault| match fault {
         BodyFault::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         BodyFault::Late => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),

@@ -63,6 +63,9 @@ pub(super) const ACCOUNTS_TOO_MANY: u32 = 90_011;
 /// The registry could not be asked: try again.
 pub(super) const ACCOUNT_UNAVAILABLE: u32 = 91_000;
 
+/// The UserSig was made before its user was kicked.
+pub(super) const USERSIG_KICKED: u32 = 70_052;
+
 /// The code of a UserSig that is not good.
 pub(super) fn of_fault(fault: Fault) -> u32 {
     match fault {

@@ -52,6 +52,7 @@ fn user_json(known: &Inspection) -> Value {
         "user": known.user.as_str(),
         "status": status.name(),
         "change": known.change.0,
+        "kicked_at": (known.kicked_at_s > 0).then(|| time(Timestamp(known.kicked_at_s * 1_000))),
         "devices": known.devices.iter().map(device_json).collect::<Vec<_>>(),
     })
 }

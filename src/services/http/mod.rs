@@ -6,7 +6,9 @@ pub mod url;
 
 mod accounts;
 mod admin;
+mod body;
 mod callbacks;
+mod caller;
 mod codes;
 mod commands;
 mod cursor;
@@ -37,6 +39,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::ids::{ShardId, UserId};
@@ -272,6 +275,7 @@ impl Front {
                     reloads: Arc::new(Semaphore::new(1)),
                     clock: RefCell::new(clock),
                     verifier: RefCell::default(),
+                    kicks: RefCell::default(),
                     settings,
                     limits,
                     serving,
@@ -316,6 +320,8 @@ struct Desk {
     reloads: Arc<Semaphore>,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
+    /// Of administrators the Unix second of the last kick, as far as it was asked for.
+    kicks: RefCell<HashMap<UserId, u64>>,
     serving: Serving,
     stopped: watch::Receiver<bool>,
 }

@@ -1,29 +1,23 @@
 //! The REST interface of the app's backend, as Tencent Cloud IM's: status queries, kicks and accounts. Every request that can be
 //! read is answered with HTTP status 200; the verdict is in the body. Decides nothing about users.
 
-use hyper::body::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 
+use super::Desk;
 use super::accounts;
+use super::body::{self, BodyFault};
+use super::caller;
 use super::codes::{self, Failure};
 use super::gate::NoAnswer;
 use super::query::{self, Query};
 use super::reply::{self, Statuses};
 use super::url;
-use super::{Desk, Settings};
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::logic::letter::{KickError, ToFront, ToShard, UserStatus};
-
-/// Why a request's body was not read to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyFault {
-    /// It has more bytes than the limit.
-    TooLarge,
-    /// It took too long.
-    Late,
-    /// The connection broke, or it is no HTTP.
-    Broken,
-}
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +46,30 @@ impl Command {
     }
 }
 
-/// The body of the answer to a request.
-pub(super) async fn answer(desk: &Desk, head: &Parts, body: Result<Bytes, BodyFault>) -> Vec<u8> {
-    let answer = match admit(desk, head) {
-        Ok(command) => carry_out(desk, command, body).await,
-        Err(failure) => Err(failure),
+/// Answers a request. Nothing of its body is kept before the caller is known; an answer that does not wait for the whole
+/// body is the connection's last.
+pub(super) async fn answer(desk: &Desk, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    let (answer, read) = match admit(desk, head).await {
+        Ok(command) => {
+            let body = body::read(body, &desk.limits).await;
+            let read = body.as_ref().map(|_| ()).map_err(|fault| *fault);
+            (carry_out(desk, command, body).await, read)
+        }
+        Err(failure) => (Err(failure), body::discard(body, &desk.limits).await),
     };
-    answer.unwrap_or_else(|failure| reply::failure(&failure))
+    let answer = answer.unwrap_or_else(|failure| reply::failure(&failure));
+    let mut response = Response::new(answer.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if read.is_err() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Finds out what is asked, and whether the caller may ask it. Content-Type and Accept are of no interest: clients
 /// send anything there.
-fn admit(desk: &Desk, head: &Parts) -> Result<Command, Failure> {
+async fn admit(desk: &Desk, head: &Parts) -> Result<Command, Failure> {
     // Some clients send a GET with a body.
     if head.method != "POST" && head.method != "GET" {
         return Err(Failure::new(codes::URL_INVALID, "use POST"));
@@ -77,51 +83,8 @@ fn admit(desk: &Desk, head: &Parts) -> Result<Command, Failure> {
         )
     };
     let command = Command::of_path(&path).ok_or_else(unknown)?;
-    check_caller(desk, head.uri.query().unwrap_or(""))?;
+    caller::check(desk, head.uri.query().unwrap_or("")).await?;
     Ok(command)
-}
-
-fn check_caller(desk: &Desk, query: &str) -> Result<(), Failure> {
-    let parameter = |name| {
-        let undecodable = |_| Failure::new(codes::URL_INVALID, format!("{name} cannot be decoded"));
-        url::parameter(query, name).map_err(undecodable)
-    };
-    let app = parameter("sdkappid")?.filter(|app| !app.is_empty());
-    let app = app.ok_or_else(|| Failure::new(codes::SDK_APP_ID_MISSING, "sdkappid is missing"))?;
-    let settings = desk.settings();
-    if app.parse() != Ok(settings.sdk_app_id) {
-        return Err(Failure::new(
-            codes::SDK_APP_ID_INVALID,
-            "sdkappid is not the one of this gateway's app",
-        ));
-    }
-    let caller = parameter("identifier")?.and_then(|name| UserId::new(name.as_bytes()).ok());
-    let no_caller = || Failure::new(codes::IDENTIFIER_INVALID, "identifier is missing or no UserID");
-    let caller = caller.ok_or_else(no_caller)?;
-    check_user_sig(
-        desk,
-        &settings,
-        &caller,
-        &parameter("usersig")?.unwrap_or_default(),
-    )?;
-    if !settings.administrators.contains(&caller) {
-        return Err(Failure::new(
-            codes::NOT_ADMINISTRATOR,
-            "identifier is not an administrator of the app",
-        ));
-    }
-    Ok(())
-}
-
-fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &str) -> Result<(), Failure> {
-    let app = (settings.sdk_app_id, &settings.keys[..]);
-    let claims = desk
-        .verifier
-        .borrow_mut()
-        .verify(desk.now().signing, app, caller, user_sig);
-    claims
-        .map(|_| ())
-        .map_err(|fault| Failure::new(codes::of_fault(fault), fault.to_string()))
 }
 
 async fn carry_out(
@@ -233,7 +196,10 @@ async fn kick(desk: &Desk, user: UserId) -> Result<Vec<u8>, Failure> {
         .ask(|request| vec![(home, ToShard::Kick(request, user))])
         .await;
     match answers.map_err(no_answer)?.pop() {
-        Some(ToFront::Kicked(_, Ok(()))) => Ok(reply::DONE.to_vec()),
+        Some(ToFront::Kicked(_, Ok(()))) => {
+            caller::kicked(desk, &user);
+            Ok(reply::DONE.to_vec())
+        }
         Some(ToFront::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice))) => {
             Err(Failure::new(codes::ACCOUNT_UNKNOWN, "the account does not exist"))
         }

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::openim::{self, BodyFault};
+use super::openim;
 use super::stream::Patient;
-use super::{Desk, Limits, Listeners, admin};
+use super::{Desk, Listeners, admin};
 use crate::logic::letter::ToFront;
 
 /// How long accepting pauses when the system has no descriptor for one more connection.
@@ -159,30 +158,7 @@ impl Porch {
 async fn serve(desk: &Desk, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     match side {
-        Side::Backend => {
-            let body = read(body, &desk.limits).await;
-            let unread = body.is_err();
-            let mut response = Response::new(openim::answer(desk, &head, body).await.into());
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(CONTENT_TYPE, json);
-            if unread {
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        }
+        Side::Backend => openim::answer(desk, &head, body).await,
         Side::Admin => admin::answer(desk, &head, body).await,
-    }
-}
-
-/// The whole body of a request.
-pub(super) async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, BodyFault> {
-    let body = Limited::new(body, limits.body_bytes_max).collect();
-    match tokio::time::timeout(limits.body_read_max, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyFault::TooLarge),
-        Ok(Err(_)) => Err(BodyFault::Broken),
-        Err(_) => Err(BodyFault::Late),
     }
 }

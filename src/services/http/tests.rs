@@ -2,6 +2,7 @@
 
 mod accounts;
 mod callbacks;
+mod callers;
 mod commands;
 mod durable;
 mod history;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::counters::Counters;
-use crate::base::ids::{ChangeNumber, DeviceId, Platform};
+use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::letter::{
@@ -89,6 +90,9 @@ impl World {
         let asked_here = Arc::clone(&asked);
         let doors = Doors {
             shard: Box::new(move |shard, letter: ToShard| {
+                if let Some(request) = asks_for_the_kick(&letter) {
+                    return answers.send(ToFront::Inspected(request, Ok(None)));
+                }
                 seen.lock().unwrap().push(letter.clone());
                 if let Some(answer) = script(shard, letter) {
                     answers.send(answer);
@@ -103,17 +107,7 @@ impl World {
             callback_numbers: None,
             callbacks: others.callbacks,
             steward: others.steward,
-            counters: CountersView {
-                names: Counters::NAMES.to_vec(),
-                values: Box::new(move || {
-                    counted
-                        .lock()
-                        .unwrap()
-                        .iter()
-                        .map(|shard| shard.values().to_vec())
-                        .collect()
-                }),
-            },
+            counters: counters_view(counted),
         };
         let listeners = Listeners {
             backend: vec![backend],
@@ -168,6 +162,26 @@ impl Drop for World {
             front.stop().unwrap();
         }
     }
+}
+
+fn counters_view(counted: Arc<Mutex<Vec<Counters>>>) -> CountersView {
+    CountersView {
+        names: Counters::NAMES.to_vec(),
+        values: Box::new(move || {
+            let counted = counted.lock().unwrap();
+            counted.iter().map(|shard| shard.values().to_vec()).collect()
+        }),
+    }
+}
+
+/// Whether the front wants to know if its administrator was kicked. Never: most tests are not about that.
+fn asks_for_the_kick(letter: &ToShard) -> Option<RequestId> {
+    if let ToShard::Inspect(request, who) = letter
+        && *who == user("administrator")
+    {
+        return Some(*request);
+    }
+    None
 }
 
 fn user_sig(name: &str) -> String {
@@ -380,6 +394,7 @@ fn inspection(user: UserId) -> Inspection {
     Inspection {
         user,
         change: ChangeNumber(5),
+        kicked_at_s: 0,
         devices: vec![device],
     }
 }
@@ -667,7 +682,8 @@ fn admin_shows_a_user() {
     let device = json!({"platform": "iPhone", "instance": u64::MAX.to_string(), "status": "Online", "session": 4,
         "login_at": "2023-11-14T22:13:20.000Z", "heard_at": "2023-11-14T22:13:21.500Z", "address": "127.0.0.1",
         "transport": "tcp", "sdk_version": "1.2", "app_version": "other", "background": true});
-    let expected = json!({"user": "online /+", "status": "Online", "change": 5, "devices": [device]});
+    let expected =
+        json!({"user": "online /+", "status": "Online", "change": 5, "kicked_at": null, "devices": [device]});
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
     assert_eq!(world.get("/v1/users/ghost", "").0, 404);
     assert_eq!(world.get("/v1/users/%00", "").0, 400);

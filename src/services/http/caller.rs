@@ -1,0 +1,83 @@
+//! Who calls the REST interface: the app, an administrator of it, and the UserSig that proves it. A kick of an
+//! administrator ends the UserSigs that were made so far here as at a login.
+
+use super::codes::{self, Failure};
+use super::openim::no_answer;
+use super::{Desk, Settings, url};
+use crate::base::ids::UserId;
+use crate::logic::letter::{ToFront, ToShard};
+
+/// Whether the caller whom the URL's query names may ask for anything.
+pub(super) async fn check(desk: &Desk, query: &str) -> Result<(), Failure> {
+    let parameter = |name| {
+        let undecodable = |_| Failure::new(codes::URL_INVALID, format!("{name} cannot be decoded"));
+        url::parameter(query, name).map_err(undecodable)
+    };
+    let app = parameter("sdkappid")?.filter(|app| !app.is_empty());
+    let app = app.ok_or_else(|| Failure::new(codes::SDK_APP_ID_MISSING, "sdkappid is missing"))?;
+    let settings = desk.settings();
+    if app.parse() != Ok(settings.sdk_app_id) {
+        return Err(Failure::new(
+            codes::SDK_APP_ID_INVALID,
+            "sdkappid is not the one of this gateway's app",
+        ));
+    }
+    let caller = parameter("identifier")?.and_then(|name| UserId::new(name.as_bytes()).ok());
+    let no_caller = || Failure::new(codes::IDENTIFIER_INVALID, "identifier is missing or no UserID");
+    let caller = caller.ok_or_else(no_caller)?;
+    let user_sig = parameter("usersig")?.unwrap_or_default();
+    let signed_at_s = check_user_sig(desk, &settings, &caller, &user_sig)?;
+    if !settings.administrators.contains(&caller) {
+        return Err(Failure::new(
+            codes::NOT_ADMINISTRATOR,
+            "identifier is not an administrator of the app",
+        ));
+    }
+    if signed_at_s <= kicked_at_s(desk, &caller).await? {
+        return Err(Failure::new(
+            codes::USERSIG_KICKED,
+            "the UserSig was made before the administrator was kicked: sign again, one second after the kick",
+        ));
+    }
+    Ok(())
+}
+
+/// Gives the Unix second in which the UserSig was made.
+fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &str) -> Result<u64, Failure> {
+    let app = (settings.sdk_app_id, &settings.keys[..]);
+    let now = desk.now().signing;
+    let claims = desk.verifier.borrow_mut().verify(now, app, caller, user_sig);
+    let refusal = |fault| Failure::new(codes::of_fault(fault), fault.to_string());
+    claims.map(|claims| claims.signed_at_s).map_err(refusal)
+}
+
+/// The Unix second of the administrator's last kick, 0 if there was none. Its home is asked once; later kicks come from
+/// here.
+async fn kicked_at_s(desk: &Desk, caller: &UserId) -> Result<u64, Failure> {
+    if let Some(known) = desk.kicks.borrow().get(caller) {
+        return Ok(*known);
+    }
+    let home = caller.home(desk.gate.shards);
+    let letter = |request| vec![(home, ToShard::Inspect(request, *caller))];
+    let answer = desk.gate.ask(letter).await.map_err(no_answer)?.pop();
+    let known = match answer {
+        Some(ToFront::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
+        // Status queries go on while the registry cannot be read.
+        Some(ToFront::Inspected(_, Err(_))) => return Ok(0),
+        Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None => {
+            unreachable!("an inspection is answered by what is known")
+        }
+    };
+    let mut kicks = desk.kicks.borrow_mut();
+    let latest = kicks.entry(*caller).or_default();
+    *latest = known.max(*latest);
+    Ok(*latest)
+}
+
+/// This user was kicked. Of administrators it is remembered.
+pub(super) fn kicked(desk: &Desk, user: &UserId) {
+    if desk.settings().administrators.contains(user) {
+        let now_s = desk.now().signing.seconds();
+        desk.kicks.borrow_mut().insert(*user, now_s);
+    }
+}
