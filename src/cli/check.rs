@@ -10,7 +10,7 @@ use rustix::fs::Access;
 use super::print;
 use crate::engine::probe;
 use crate::node::config::{Config, StoreKind};
-use crate::node::{descriptors, run};
+use crate::node::{addresses, descriptors};
 use crate::services::http::runtime;
 
 /// One probe's outcome: what is good, or what to do.
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
     ];
     for (name, addresses) in lists {
         probes.extend(
-            run::usable(addresses)
+            addresses::usable(addresses)
                 .iter()
                 .map(|address| (name, probe_address(address))),
         );

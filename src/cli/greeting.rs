@@ -1,8 +1,8 @@
 //! What the gateway says when it is ready: where it listens, and lines to copy that log in and query.
 
 use super::client::rest_target;
+use crate::node::addresses::usable;
 use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources, StoreKind};
-use crate::node::run::usable;
 use crate::services::registry::embedded::Durability;
 
 /// The greeting of `program`, which was started with `sources`. UserSigs are shown only when they are made with the

@@ -25,7 +25,7 @@ use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
-use crate::node::{descriptors, log, run};
+use crate::node::{addresses, descriptors, log, run};
 
 /// An io_uring, thread-per-core connection and presence gateway.
 ///
@@ -150,7 +150,7 @@ fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = config.shards.plan(cores, descriptors::raise());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
-    let shards = PreparedShards::new(config, plan, &run::usable(&config.terminals))?;
+    let shards = PreparedShards::new(config, plan, &addresses::usable(&config.terminals))?;
     let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
     let greeting = greeting::greeting(config, sources, &program, plan.count);
     run::run(config, origin, shards, || {

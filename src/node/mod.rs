@@ -2,7 +2,9 @@
 
 mod callbacks;
 mod store;
+mod timekeeper;
 
+pub mod addresses;
 pub mod config;
 pub mod descriptors;
 pub mod log;

@@ -2,7 +2,6 @@
 //! there yet, and ended along it.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::addresses::listen;
 use super::callbacks::{self, Letters};
 use super::config::{self, Config};
 use super::reload::{self, Origin, Steward, front_settings};
 use super::store::{self, Kept, Opened};
+use super::timekeeper::Timekeeper;
 use crate::base::ids::ShardId;
 use crate::base::time::Clock;
 use crate::logic::letter::{ToRegistry, ToShard};
@@ -99,6 +100,7 @@ pub fn run<P: Prepared>(
     let mut node = Node::start(config, origin, shards)?;
     node.serving.begin();
     announce();
+    let mut timekeeper = Timekeeper::start();
     let outcome = signals.block_on(async {
         loop {
             tokio::select! {
@@ -107,6 +109,7 @@ pub fn run<P: Prepared>(
                 () = tokio::time::sleep(ROUND) => {
                     node.check()?;
                     node.follow();
+                    timekeeper.look();
                 }
             }
         }
@@ -221,7 +224,15 @@ impl<R: Running> Node<R> {
             (self.door)(ShardId(shard), ToShard::Stop);
         }
         let front = self.front.stop();
+        let counters = self.shards.counters();
         self.shards.join();
+        let dropped = counters.sum("slots_taken_now");
+        if dropped > 0 {
+            tracing::warn!(
+                dropped,
+                "connections were not closed by node.stop_deadline_s, and dropped"
+            );
+        }
         self.registry.finish();
         let callbacks = self
             .callbacks
@@ -272,29 +283,6 @@ fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
     })
 }
 
-fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let bind = |address: &SocketAddr| {
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
-    };
-    usable(addresses).iter().map(bind).collect()
-}
-
-/// The addresses without `[::1]`, if this machine has no IPv6 and there is another.
-#[must_use]
-pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    let has_ipv6 = TcpListener::bind((loopback, 0)).is_ok();
-    let usable = addresses
-        .iter()
-        .filter(|address| has_ipv6 || address.ip() != loopback);
-    let usable: Vec<_> = usable.copied().collect();
-    if usable.is_empty() {
-        addresses.to_vec()
-    } else {
-        usable
-    }
-}
-
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -319,6 +307,8 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use std::net::SocketAddr;
 
     use super::*;
 
