@@ -166,14 +166,17 @@ impl Running for RunningShards {
         self.0.iter().any(|shard| shard.thread.is_finished())
     }
 
-    fn join(self) {
+    fn join(self) -> u64 {
+        let mut dropped = 0;
         for shard in self.0 {
             match shard.thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(shard = shard.id.0, %error, "the shard could not work"),
                 Err(_) => tracing::error!(shard = shard.id.0, "the shard has panicked"),
             }
+            dropped += shard.counters.slots_taken_now();
         }
+        dropped
     }
 }
 

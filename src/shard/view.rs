@@ -61,6 +61,13 @@ impl CountersView {
     pub fn own_values(&self) -> [u64; OWN] {
         std::array::from_fn(|place| self.0.own[place].load(Ordering::Relaxed))
     }
+
+    /// How many slots of the table are taken.
+    #[must_use]
+    pub fn slots_taken_now(&self) -> u64 {
+        let [.., slots_taken_now] = self.own_values();
+        slots_taken_now
+    }
 }
 
 /// The writer's side; remembers what it wrote, so that an idle turn writes nothing.
