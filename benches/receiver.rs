@@ -23,7 +23,7 @@ use common::{rss_bytes, wait_for_metric};
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
-use support::receiver::{Receiver, check_order};
+use support::receiver::{Order, Receiver};
 
 const USERS: usize = 5_000;
 /// Each user logs in and goes so often: two changes.
@@ -49,7 +49,7 @@ fn main() {
     let receiver = Receiver::start_at(address, 0);
     let told = receiver.wait_for(|told| told.len() >= CHANGES);
     let took = start.elapsed();
-    check_order(&told);
+    Order::default().check(&told);
     let most_bytes = common::peak_rss_bytes(gateway.id());
 
     let mut report = Report::new("receiver", "100,000 changes while the callback receiver is down");

@@ -180,9 +180,10 @@ impl Outbox for Shelf {
         Ok(late)
     }
 
-    fn late_of(&self, user: &UserId, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
         let there = |kept: &mut Kept| {
-            let late = kept.slips.late.get(user).into_iter().flatten().take(count_max);
+            let late = kept.slips.late.get(user).into_iter().flatten();
+            let late = late.filter(|place| **place > after).take(count_max);
             late.map(|place| kept.changes[place.0 as usize - 1].clone())
                 .collect()
         };

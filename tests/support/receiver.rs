@@ -1,5 +1,6 @@
 //! A receiver of callbacks, as bad as a test wants it: it answers, refuses, hangs, closes or talks rubbish at random.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -90,11 +91,12 @@ impl Receiver {
         self.state.told.lock().expect("nobody panics with it").clone()
     }
 
-    /// Waits until what was taken is enough.
+    /// Waits until what was taken is enough. It is asked after each callback, while none can be taken: on a long run it
+    /// should look only at what is new.
     ///
     /// # Panics
     /// If it is not within two minutes.
-    pub fn wait_for(&self, enough: impl Fn(&[Told]) -> bool) -> Vec<Told> {
+    pub fn wait_for(&self, mut enough: impl FnMut(&[Told]) -> bool) -> Vec<Told> {
         self.waiting.block_on(async {
             let waited = tokio::time::timeout(Duration::from_secs(120), async {
                 loop {
@@ -212,19 +214,31 @@ fn plain(status: u16, body: &'static str) -> Response<Full<Bytes>> {
 
 /// What every receiver may count on: a user's changes never fall, and each names the one told before it. Repeats of what
 /// was told before are allowed.
-///
-/// # Panics
-/// If it does not hold.
-pub fn check_order(told: &[Told]) {
-    let mut seen: std::collections::HashMap<&str, Vec<u64>> = std::collections::HashMap::new();
-    for callback in told.iter().filter(|callback| !callback.replayed) {
-        let seen = seen.entry(&callback.user).or_default();
-        if seen.contains(&callback.change) {
-            continue;
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Of each user the changes that were told, the last one apart.
+    seen: HashMap<String, (HashSet<u64>, u64)>,
+    looked_at: usize,
+}
+
+impl Order {
+    /// Looks at what was told since the last time.
+    ///
+    /// # Panics
+    /// If it is not as it should be.
+    pub fn check(&mut self, told: &[Told]) {
+        for callback in told[self.looked_at..]
+            .iter()
+            .filter(|callback| !callback.replayed)
+        {
+            let (seen, last) = self.seen.entry(callback.user.clone()).or_default();
+            if !seen.insert(callback.change) {
+                continue;
+            }
+            assert!(*last < callback.change, "{callback:?} after {last}");
+            assert_eq!(callback.previous, *last, "{callback:?}");
+            *last = callback.change;
         }
-        let last = seen.last().copied().unwrap_or(0);
-        assert!(last < callback.change, "{callback:?} after {last}");
-        assert_eq!(callback.previous, last, "{callback:?}");
-        seen.push(callback.change);
+        self.looked_at = told.len();
     }
 }

@@ -73,8 +73,6 @@ pub(crate) struct Dispatch {
     late: BTreeSet<UserId>,
     in_flight: usize,
     target: Target,
-    /// Late users that are to be tried before this are due at once: the target was down, not they.
-    amnesty: Timestamp,
     random: fastrand::Rng,
 }
 
@@ -91,7 +89,6 @@ impl Dispatch {
             late: BTreeSet::new(),
             in_flight: 0,
             target: Target::Up { failures: 0 },
-            amnesty: Timestamp(0),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -124,10 +121,11 @@ impl Dispatch {
         queue.push_back(placed);
     }
 
-    /// A callback was read of a user who is late: it waits behind the others.
-    pub(crate) fn take_late(&mut self, placed: &Placed) -> OutboxStep {
+    /// A callback was read of a user who is late: it waits behind the others, unless it was dealt with before a crash
+    /// that took the cursor back.
+    pub(crate) fn take_late(&mut self, placed: &Placed, late: &LateUser) -> Option<OutboxStep> {
         self.looked_at(placed.position);
-        OutboxStep::Late(placed.recorded.user, placed.position)
+        (placed.position > late.after).then_some(OutboxStep::Late(late.user, placed.position))
     }
 
     /// How many attempts may begin now.
@@ -159,7 +157,7 @@ impl Dispatch {
     /// Until when late users are due.
     pub(crate) fn late_due(&self, now: Timestamp) -> Timestamp {
         match self.target {
-            Target::Up { .. } => now.max(self.amnesty),
+            Target::Up { .. } => now,
             // The attempt tries the target, whoever's it is.
             Target::Down { .. } => Timestamp(u64::MAX),
         }
@@ -205,7 +203,7 @@ impl Dispatch {
             false => Err(fault),
         });
         match &outcome {
-            Ok(()) => self.target_answered(now),
+            Ok(()) => self.target = Target::Up { failures: 0 },
             Err(_) => self.target_failed(now),
         }
         match (attempt.origin, outcome) {
@@ -236,7 +234,7 @@ impl Dispatch {
         if planted(Bug::CallbackOvertakes) {
             self.delivered(attempt);
             steps.push(OutboxStep::Late(user, attempt.placed.position));
-            return steps.push(self.schedule(now, user, 1));
+            return steps.push(self.schedule(now, user, 1, Position(0)));
         }
         let mut queue = self.queues.remove(&user).expect("what was sent is queued");
         for placed in &queue {
@@ -250,49 +248,46 @@ impl Dispatch {
             }
             attempts = 0;
         }
-        if queue.is_empty() {
+        let Some(first) = queue.front() else {
             return;
-        }
+        };
+        let after = Position(first.position.0 - 1);
         steps.extend(queue.iter().map(|placed| OutboxStep::Late(user, placed.position)));
-        steps.push(self.schedule(now, user, attempts));
+        steps.push(self.schedule(now, user, attempts, after));
     }
 
     /// Whether the user has more is asked of the store: it is due at once.
     fn late_delivered(&mut self, now: Timestamp, attempt: &Attempt, steps: &mut Vec<OutboxStep>) {
-        let user = attempt.placed.recorded.user;
+        let (user, after) = (attempt.placed.recorded.user, attempt.placed.position);
         self.late.remove(&user);
-        steps.push(OutboxStep::LateDone(user, attempt.placed.position));
-        steps.push(OutboxStep::Schedule(LateUser {
-            user,
-            attempts: 0,
-            next_at: now,
-        }));
+        steps.push(OutboxStep::LateDone(user, after));
+        steps.push(due_at_once(now, user, after));
     }
 
     fn late_failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
-        let user = attempt.placed.recorded.user;
+        let (user, place) = (attempt.placed.recorded.user, attempt.placed.position);
         self.late.remove(&user);
         if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
-            steps.push(OutboxStep::LateDone(user, attempt.placed.position));
             steps.push(bury(attempt, now, fault));
-            steps.push(OutboxStep::Schedule(LateUser {
-                user,
-                attempts: 0,
-                next_at: now,
-            }));
-        } else if planted(Bug::LateForgotten) {
-            steps.push(OutboxStep::LateDone(user, attempt.placed.position));
-        } else {
-            steps.push(self.schedule(now, user, attempt.number));
+            return self.late_delivered(now, attempt, steps);
         }
+        if planted(Bug::LateForgotten) {
+            return steps.push(OutboxStep::LateDone(user, place));
+        }
+        steps.push(self.schedule(now, user, attempt.number, Position(place.0 - 1)));
     }
 
-    fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32) -> OutboxStep {
-        let wait_ms = self.wait_ms(attempts.max(1), USER_WAIT_MAX);
+    /// While the target is down the waiting is its own: the user is due, behind those that were due before.
+    fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32, after: Position) -> OutboxStep {
+        let wait_ms = match self.target {
+            Target::Up { .. } => self.wait_ms(attempts.max(1), USER_WAIT_MAX),
+            Target::Down { .. } => 0,
+        };
         OutboxStep::Schedule(LateUser {
             user,
             attempts,
-            next_at: Timestamp(now.0.max(self.amnesty.0) + wait_ms),
+            next_at: Timestamp(now.0 + wait_ms),
+            after,
         })
     }
 
@@ -301,13 +296,6 @@ impl Dispatch {
         let doubled = millis(WAIT_MIN) << failures.min(20);
         let wait_ms = doubled.min(millis(longest));
         self.random.u64(wait_ms / 2..=wait_ms)
-    }
-
-    fn target_answered(&mut self, now: Timestamp) {
-        if let Target::Down { .. } = self.target {
-            self.amnesty = Timestamp(now.0 + millis(USER_WAIT_MAX));
-        }
-        self.target = Target::Up { failures: 0 };
     }
 
     fn target_failed(&mut self, now: Timestamp) {
@@ -357,6 +345,15 @@ impl Dispatch {
             .find(|placed| placed.position == *first);
         queued.map(|placed| placed.recorded.change.at)
     }
+}
+
+fn due_at_once(now: Timestamp, user: UserId, after: Position) -> OutboxStep {
+    OutboxStep::Schedule(LateUser {
+        user,
+        attempts: 0,
+        next_at: now,
+        after,
+    })
 }
 
 fn bury(attempt: &Attempt, at: Timestamp, fault: String) -> OutboxStep {

@@ -1,6 +1,7 @@
 //! The callback service's thread that may block: reads what is to be told from the store, has it posted, and keeps what
 //! became of it. What leaves when is decided in [`dispatch`](super::dispatch).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::{Attempt, Dispatch};
 use super::{Numbers, Settings};
+use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Clock, Timestamp};
 use crate::services::registry::archive::{Archive, Position, ReadError};
@@ -171,25 +173,30 @@ impl Pump {
             if looked_at == after {
                 break;
             }
-            let mut late: BTreeMap<_, bool> = BTreeMap::new();
+            let mut late: BTreeMap<_, Option<LateUser>> = BTreeMap::new();
             for placed in due {
-                let user = placed.recorded.user;
-                let is_late = match late.get(&user) {
-                    Some(known) => *known,
-                    None => self.source.late_count() > 0 && self.source.late_user(&user)?.is_some(),
+                let late = match late.entry(placed.recorded.user) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.late_user(placed.recorded.user)?),
                 };
-                late.insert(user, is_late);
-                if is_late && !planted(Bug::LateOvertaken) {
-                    let step = self.dispatch.take_late(&placed);
-                    self.steps.push(step);
-                } else {
-                    self.dispatch.take(placed);
+                match late {
+                    Some(late) if !planted(Bug::LateOvertaken) => {
+                        self.steps.extend(self.dispatch.take_late(&placed, late));
+                    }
+                    Some(_) | None => self.dispatch.take(placed),
                 }
             }
             self.dispatch.looked_at(looked_at);
             self.keep()?;
         }
         Ok(())
+    }
+
+    fn late_user(&self, user: UserId) -> Result<Option<LateUser>, ReadError> {
+        if self.source.late_count() == 0 {
+            return Ok(None);
+        }
+        self.source.late_user(&user)
     }
 
     fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
@@ -226,7 +233,7 @@ impl Pump {
 
     /// Says whether there was anything left of this user.
     fn begin_late(&mut self, user: &LateUser) -> Result<bool, ReadError> {
-        let Some(oldest) = self.source.late_of(&user.user, 1)?.pop() else {
+        let Some(oldest) = self.source.late_of(&user.user, user.after, 1)?.pop() else {
             self.steps.push(OutboxStep::Unschedule(user.user));
             self.keep()?;
             return Ok(false);

@@ -16,7 +16,7 @@ use crate::services::registry::{Answer, Store};
 #[path = "../../../tests/support/receiver.rs"]
 #[allow(unreachable_pub, reason = "shared with the tests outside")]
 mod receiver;
-use receiver::{Receiver, check_order};
+use receiver::{Order, Receiver};
 
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 const FOR_EVER: Duration = Duration::from_secs(1 << 40);
@@ -107,7 +107,7 @@ fn a_bad_receiver_gets_everything_in_order() {
     let service = start(&store, settings(receiver.url()));
     record(&mut store, 20, 1..=12);
     let told = receiver.wait_for(|told| has_all(told, 20, 12));
-    check_order(&told);
+    Order::default().check(&told);
     let query = &told[0].query;
     assert!(
         query.contains("SdkAppid=1400000001&CallbackCommand=State.StateChange"),
@@ -141,7 +141,7 @@ fn a_receiver_that_is_down_costs_disk_and_gets_everything_later() {
     );
     let receiver = Receiver::start_at(address, 0);
     let told = receiver.wait_for(|told| has_all(told, 300, 10));
-    check_order(&told);
+    Order::default().check(&told);
     service.stop(STOP_WITHIN).unwrap();
 }
 
@@ -191,7 +191,7 @@ fn a_restart_goes_on_where_it_was_and_repeats_rather_than_forgets() {
     }
     let service = start(&store, settings(receiver.url()));
     let told = receiver.wait_for(|told| has_all(told, 10, 20));
-    check_order(&told);
+    Order::default().check(&told);
     service.stop(STOP_WITHIN).unwrap();
 }
 
@@ -247,7 +247,7 @@ fn callbacks_go_over_tls_to_a_receiver_that_is_vouched_for() {
         ..settings(url)
     });
     let told = receiver.wait_for(|told| has_all(told, 1, 2));
-    check_order(&told);
+    Order::default().check(&told);
     service.stop(STOP_WITHIN).unwrap();
 }
 

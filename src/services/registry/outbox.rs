@@ -14,6 +14,8 @@ pub struct LateUser {
     pub attempts: u32,
     /// When it is tried next.
     pub next_at: Timestamp,
+    /// Up to here none is left. A store looks for the oldest behind it, and not among all that there ever were.
+    pub after: Position,
 }
 
 /// A callback that was given up.
@@ -82,11 +84,11 @@ pub trait Outbox: Send + Sync {
     /// If the store cannot be read.
     fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError>;
 
-    /// A user's late callbacks, oldest first, at most `count_max`.
+    /// A user's late callbacks behind `after`, oldest first, at most `count_max`.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn late_of(&self, user: &UserId, count_max: usize) -> Result<Vec<Placed>, ReadError>;
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError>;
 
     /// How many callbacks are late.
     fn late_count(&self) -> u64;

@@ -31,6 +31,8 @@ struct StoredTurn {
     attempts: u32,
     #[prost(uint64, tag = "2")]
     next_at: u64,
+    #[prost(uint64, tag = "3")]
+    after: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -103,6 +105,7 @@ fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError
         user: *user,
         attempts: turn.attempts,
         next_at: Timestamp(turn.next_at),
+        after: Position(turn.after),
     }))
 }
 
@@ -139,6 +142,7 @@ impl Reading {
                 let turn = StoredTurn {
                     attempts: late.attempts,
                     next_at: late.next_at.0,
+                    after: late.after.0,
                 };
                 batch.insert(outbox, turn_key(&late.user), turn.encode_to_vec());
                 batch.insert(outbox, schedule_key(late.next_at, &late.user), []);
@@ -175,6 +179,17 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// The schedule may begin earlier now.
+    fn scheduled(&self, steps: &[OutboxStep]) {
+        let times = steps.iter().filter_map(|step| match step {
+            OutboxStep::Schedule(late) => Some(late.next_at.0),
+            _ => None,
+        });
+        if let Some(earliest) = times.min() {
+            self.schedule_from.fetch_min(earliest, Ordering::AcqRel);
+        }
     }
 
     fn count(&self, draft: &Draft) {
@@ -258,6 +273,7 @@ impl Outbox for Reading {
                 .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;
             batch.commit().map_err(unreadable)?;
             self.count(&draft);
+            self.scheduled(steps);
             Ok(())
         })
     }
@@ -267,25 +283,32 @@ impl Outbox for Reading {
     }
 
     fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError> {
+        let from = self.schedule_from.load(Ordering::Acquire);
         self.with(|files| {
             let mut late = Vec::new();
-            for guard in files.outbox.prefix(b"s").take(count_max) {
+            let mut first = u64::MAX;
+            let from = [b"s", &from.to_be_bytes()[..]].concat();
+            for guard in files.outbox.range(from..vec![b's' + 1]) {
                 let scheduled = guard.key().map_err(unreadable)?;
-                let at: [u8; 8] = scheduled[1..9].try_into().expect("eight bytes");
-                if u64::from_be_bytes(at) > now.0 {
+                let at = u64::from_be_bytes(scheduled[1..9].try_into().expect("eight bytes"));
+                first = first.min(at);
+                if at > now.0 || late.len() == count_max {
                     break;
                 }
                 late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
             }
+            self.schedule_from.store(first, Ordering::Release);
             Ok(late)
         })
     }
 
-    fn late_of(&self, user: &UserId, count_max: usize) -> Result<Vec<Placed>, ReadError> {
-        let prefix = [b"c", &padded(user)[..]].concat();
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+        let first = late_key(user, Position(after.0 + 1));
+        let place_at = first.len() - key(after).len();
         self.with(|files| {
-            let keys = files.outbox.prefix(&prefix).take(count_max);
-            let places = keys.map(|guard| position(&guard.key().map_err(unreadable)?[prefix.len()..]));
+            let range = files.outbox.range(first..=late_key(user, Position(u64::MAX)));
+            let keys = range.take(count_max);
+            let places = keys.map(|guard| position(&guard.key().map_err(unreadable)?[place_at..]));
             let places: Vec<Position> = places.collect::<Result<_, _>>()?;
             Self::at_places(files, places.into_iter())
         })

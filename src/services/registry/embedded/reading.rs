@@ -22,6 +22,10 @@ pub struct Reading {
     pub(super) news: watch::Sender<Position>,
     pub(super) late_count: AtomicU64,
     pub(super) dead_count: AtomicU64,
+    /// Before this time, in Unix milliseconds, nobody is scheduled; `u64::MAX`: nobody at all. What was scheduled and is done leaves marks in the
+    /// database for a while, and reading past them all each time would cost more the more there were. Only the
+    /// callback service's own thread schedules and looks, so nothing comes in between.
+    pub(super) schedule_from: AtomicU64,
 }
 
 impl fmt::Debug for Reading {
@@ -42,6 +46,7 @@ impl Reading {
             news: watch::Sender::new(last),
             late_count: AtomicU64::new(late),
             dead_count: AtomicU64::new(dead),
+            schedule_from: AtomicU64::new(0),
         })
     }
 
@@ -62,6 +67,7 @@ impl Reading {
         let (late, dead) = super::outbox::counts(&opened)?;
         self.late_count.store(late, Ordering::Release);
         self.dead_count.store(dead, Ordering::Release);
+        self.schedule_from.store(0, Ordering::Release);
         *files = Some(opened);
         Ok(())
     }

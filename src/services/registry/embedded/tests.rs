@@ -273,6 +273,7 @@ fn the_outbox_keeps_what_is_late_and_what_is_dead() {
         user: user("alice"),
         attempts,
         next_at: Timestamp(next_at),
+        after: Position(2),
     };
     let dead = Dead {
         placed: due[0].clone(),
@@ -295,7 +296,11 @@ fn the_outbox_keeps_what_is_late_and_what_is_dead() {
     let reading = open(folder.path()).reading();
     assert_eq!((reading.late_count(), reading.dead_count()), (3, 1));
     assert_eq!(reading.cursor().unwrap(), Position(5));
-    assert_eq!(places(&reading.late_of(&user("alice"), 9).unwrap()), [3, 5]);
+    let late_of = |after| places(&reading.late_of(&user("alice"), Position(after), 9).unwrap());
+    assert_eq!(
+        (late_of(2), late_of(3), late_of(5)),
+        (vec![3, 5], vec![5], vec![])
+    );
     assert_eq!(reading.late_users(Timestamp(69), 9).unwrap(), []);
     assert_eq!(reading.late_users(Timestamp(70), 9).unwrap(), [late(2, 70)]);
     assert_eq!(reading.dead(Position(0), 9).unwrap(), [dead]);
@@ -312,6 +317,11 @@ fn the_outbox_keeps_what_is_late_and_what_is_dead() {
     reading.take(&done).unwrap();
     assert_eq!(reading.late_user(&user("alice")).unwrap(), None);
     assert_eq!(reading.late_users(Timestamp(900), 9).unwrap(), []);
+    reading.take(&[OutboxStep::Schedule(late(1, 60))]).unwrap();
+    reading.take(&[OutboxStep::Schedule(late(2, 80))]).unwrap();
+    assert_eq!(reading.late_users(Timestamp(900), 9).unwrap(), [late(2, 80)]);
+    reading.take(&[OutboxStep::Schedule(late(3, 20))]).unwrap();
+    assert_eq!(reading.late_users(Timestamp(20), 9).unwrap(), [late(3, 20)]);
     assert_eq!((reading.late_count(), reading.dead_count()), (2, 0));
 }
 

@@ -5,7 +5,7 @@ use fjall::PersistMode;
 use hashbrown::HashMap;
 
 use super::codec::{self, Known};
-use super::store::{self, PRUNED_KEY, key};
+use super::store::{self, Files, PRUNED_KEY, key};
 use super::{Embedded, Position, ReadError};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
@@ -104,7 +104,11 @@ impl Embedded {
 
     /// Removes some changes that need not be kept any more.
     pub(super) fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
-        let oldest = now.0.saturating_sub(self.rules.changes_kept_ms);
+        let oldest = Timestamp(now.0.saturating_sub(self.rules.changes_kept_ms));
+        // Who else needs them is asked only when some are old: it takes longer to find out.
+        if !self.reading.with(|files| begins_before(files, oldest))? {
+            return Ok(());
+        }
         let callbacks = *self.rules.callbacks.borrow();
         let bound = self
             .reading
@@ -121,7 +125,7 @@ impl Embedded {
             {
                 let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
                 let link = codec::decode_change(&bytes)?;
-                if link.recorded.change.at.0 >= oldest {
+                if link.recorded.change.at >= oldest {
                     break;
                 }
                 end = store::position(&place)?;
@@ -134,4 +138,14 @@ impl Embedded {
             batch.commit().map_err(store::unreadable)
         })
     }
+}
+
+/// Whether the first change that is kept is older than this.
+fn begins_before(files: &Files, time: Timestamp) -> Result<bool, ReadError> {
+    let mut kept = files.changes.range(key(Position(files.pruned()?.0 + 1))..);
+    let Some(first) = kept.next() else {
+        return Ok(false);
+    };
+    let (_, bytes) = first.into_inner().map_err(store::unreadable)?;
+    Ok(codec::decode_change(&bytes)?.recorded.change.at < time)
 }
