@@ -112,11 +112,13 @@ pub enum Bug {
     GivenUpEarly,
     /// A callback that is given up does not become a dead letter.
     DeadLetterLost,
+    /// A late callback that was dealt with before a crash waits again, where nobody looks.
+    DealtWithWaits,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -171,6 +173,7 @@ impl Bug {
         Self::RefusalTaken,
         Self::GivenUpEarly,
         Self::DeadLetterLost,
+        Self::DealtWithWaits,
     ];
 }
 

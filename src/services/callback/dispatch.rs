@@ -125,7 +125,8 @@ impl Dispatch {
     /// that took the cursor back.
     pub(crate) fn take_late(&mut self, placed: &Placed, late: &LateUser) -> Option<OutboxStep> {
         self.looked_at(placed.position);
-        (placed.position > late.after).then_some(OutboxStep::Late(late.user, placed.position))
+        let waits = placed.position > late.after || planted(Bug::DealtWithWaits);
+        waits.then_some(OutboxStep::Late(late.user, placed.position))
     }
 
     /// How many attempts may begin now.
