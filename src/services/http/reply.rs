@@ -71,7 +71,7 @@ impl Statuses {
             out.push(b',');
         }
         out.extend_from_slice(br#"{"To_Account":"#);
-        quote(user.as_str(), out);
+        quote_user(user, out);
         put_name(br#","Status":""#, status.name(), out);
         put_name(br#"","State":""#, status.name(), out);
         out.push(b'"');
@@ -170,6 +170,16 @@ fn put_name(before: &[u8], name: &str, out: &mut Vec<u8>) {
 fn put_number(before: &[u8], number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(before);
     write!(out, "{number}").expect("a vector takes every byte");
+}
+
+/// Writes a UserID as a JSON string. It is printable ASCII already.
+fn quote_user(user: &UserId, out: &mut Vec<u8>) {
+    if user.contains(b'"') || user.contains(b'\\') {
+        return quote(user.as_str(), out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(user.as_bytes());
+    out.push(b'"');
 }
 
 /// Writes a JSON string.
