@@ -72,9 +72,7 @@ impl Statuses {
         }
         out.extend_from_slice(br#"{"To_Account":"#);
         quote_user(user, out);
-        put_name(br#","Status":""#, status.name(), out);
-        put_name(br#"","State":""#, status.name(), out);
-        out.push(b'"');
+        out.extend_from_slice(both_keys(status));
         if !devices.is_empty() {
             match self.detail {
                 Detail::None => {}
@@ -147,6 +145,15 @@ fn put_platforms(devices: &[DeviceStatus], out: &mut Vec<u8>) {
         separator = b",";
     }
     out.push(b']');
+}
+
+/// The status under its present and its older key.
+fn both_keys(status: Status) -> &'static [u8] {
+    match status {
+        Status::Online => br#","Status":"Online","State":"Online""#,
+        Status::PushOnline => br#","Status":"PushOnline","State":"PushOnline""#,
+        Status::Offline => br#","Status":"Offline","State":"Offline""#,
+    }
 }
 
 fn put_devices(devices: &[DeviceStatus], out: &mut Vec<u8>) {
