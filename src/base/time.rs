@@ -46,6 +46,25 @@ impl Now {
     }
 }
 
+/// Wall-clock time that no one sets: it was right at one moment, and goes on from there. For waits and ages that are
+/// counted in stored times.
+#[derive(Debug, Clone, Copy)]
+pub struct Steady(Now);
+
+impl Steady {
+    /// One that is right now.
+    #[must_use]
+    pub fn from(now: Now) -> Self {
+        Self(now)
+    }
+
+    /// The time at `now`.
+    #[must_use]
+    pub fn at(&self, now: Now) -> Timestamp {
+        Timestamp(self.0.wall.0 + millis(now.instant.since(self.0.instant)))
+    }
+}
+
 impl Instant {
     /// This moment plus `duration`, to the millisecond.
     #[must_use]

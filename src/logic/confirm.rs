@@ -20,7 +20,8 @@ impl ShardState {
     pub(super) fn confirm(&mut self, now: Now, user: u32, committing: &Committing, out: &mut Vec<Effect>) {
         let Committing { commit, event, .. } = committing;
         if let Some(kicked_at_s) = commit.kicked_at_s {
-            self.kicked_at_s.insert(user, kicked_at_s);
+            let latest = self.kicked_at_s.entry(user).or_default();
+            *latest = kicked_at_s.max(*latest);
         }
         for change in &commit.changes {
             self.counters.changes += 1;

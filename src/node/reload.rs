@@ -13,6 +13,7 @@ use crate::logic::letter::ToShard;
 use crate::logic::policy::{self, Candidate, Verdict};
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
+use crate::services::callback::check_ca_file;
 use crate::services::http::{self, ReloadError, ReloadMode, Reloaded, Serving, Touched};
 use crate::services::registry::archive::Archive;
 
@@ -167,6 +168,18 @@ impl Steward {
     }
 }
 
+/// What a configuration names must be usable before it is taken.
+fn check_files(config: &Config) -> Result<(), Problem> {
+    let Some(path) = &config.callback.ca_file else {
+        return Ok(());
+    };
+    check_ca_file(path).map_err(|error| Problem {
+        key: "callback.ca_file".to_owned(),
+        found: error.to_string(),
+        remedy: "name a file of PEM certificates, or leave it empty for the system's".to_owned(),
+    })
+}
+
 /// Devices of a user that are Online and would have to go if the newest login came again.
 fn leaving(settings: &Settings, record: &UserRecord) -> u64 {
     let Some(newest) = record.devices.iter().max_by_key(|known| known.fresh) else {
@@ -199,6 +212,7 @@ impl http::Steward for Steward {
             problems.push("this is so as long as other changed settings wait for a restart".to_owned());
             ReloadError::Problems(problems)
         })?;
+        check_files(&next).map_err(|problem| ReloadError::Problems(told(vec![problem])))?;
         let changes = running.config.differences(&wanted);
         let touched = match mode {
             ReloadMode::Take => {

@@ -72,6 +72,8 @@ pub(crate) struct Dispatch {
     /// Late users of whom something is sent.
     late: BTreeSet<UserId>,
     in_flight: usize,
+    /// The last attempt was a late user's.
+    late_had_turn: bool,
     target: Target,
     random: fastrand::Rng,
 }
@@ -88,6 +90,7 @@ impl Dispatch {
             ready: VecDeque::new(),
             late: BTreeSet::new(),
             in_flight: 0,
+            late_had_turn: false,
             target: Target::Up { failures: 0 },
             random: fastrand::Rng::with_seed(seed),
         }
@@ -98,10 +101,15 @@ impl Dispatch {
         self.give_up_ms = millis(give_up);
     }
 
-    /// From where the stream is to be read, and how many callbacks there is room for.
+    /// From where the stream is to be read, and how many callbacks there is room for. Of a target that is down one is
+    /// enough, to try it with.
     pub(crate) fn wants(&self) -> Option<(Position, usize)> {
-        let room = WINDOW_MAX - self.open.len();
-        (matches!(self.target, Target::Up { .. }) && room > 0).then_some((self.read_to, room))
+        let window = match self.target {
+            Target::Up { .. } => WINDOW_MAX,
+            Target::Down { .. } => 1,
+        };
+        let room = window.saturating_sub(self.open.len());
+        (room > 0).then_some((self.read_to, room))
     }
 
     /// The stream was read up to here.
@@ -137,12 +145,32 @@ impl Dispatch {
         }
     }
 
+    /// How many of them may be replays: half of the room is left to what was not given up.
+    pub(crate) fn room_for_replays(&self, now: Timestamp) -> usize {
+        match self.target {
+            Target::Up { .. } => self.room(now).saturating_sub(self.parallel / 2),
+            Target::Down { .. } if self.ready.is_empty() => self.room(now),
+            Target::Down { .. } => 0,
+        }
+    }
+
+    /// How many of them may be of late users. A target that is down is tried with the stream's, too, in turn: what is
+    /// wrong may be with the late ones alone.
+    pub(crate) fn room_for_late(&self, now: Timestamp) -> usize {
+        let is_their_turn = match self.target {
+            Target::Up { .. } => true,
+            Target::Down { .. } => self.ready.is_empty() || !self.late_had_turn,
+        };
+        if is_their_turn { self.room(now) } else { 0 }
+    }
+
     /// The next attempt of the stream's callbacks.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<Attempt> {
         if self.room(now) == 0 {
             return None;
         }
         let user = self.ready.pop_front()?;
+        self.late_had_turn = false;
         let placed = self.queues[&user]
             .front()
             .expect("a ready user has a callback")
@@ -172,6 +200,7 @@ impl Dispatch {
     /// An attempt of a late user's oldest callback.
     pub(crate) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
         self.late.insert(user.user);
+        self.late_had_turn = true;
         self.in_flight += 1;
         Attempt {
             placed,

@@ -27,6 +27,7 @@ use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::OutboxStep;
 use dispatch::Attempt;
 use post::Poster;
+pub use post::check_ca_file;
 pub use pump::Source;
 use pump::{Pump, Wake};
 pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, check_url};
@@ -157,8 +158,9 @@ impl Handle {
     /// Other settings, from the next attempt on.
     pub fn update(&self, settings: Settings) {
         let settings = Arc::new(settings);
-        let _ = self.wakes.send(Wake::Settings(Arc::clone(&settings)));
-        self.settings.send_replace(settings);
+        // Who posts knows them before who has something to post.
+        self.settings.send_replace(Arc::clone(&settings));
+        let _ = self.wakes.send(Wake::Settings(settings));
     }
 
     /// Has these dead letters sent again, marked as replayed. Each stays a dead letter until it is delivered.
@@ -283,6 +285,8 @@ impl Office {
         let mut poster = self.poster()?;
         loop {
             tokio::select! {
+                biased;
+                Ok(()) = self.settings.changed() => poster = self.replacement().unwrap_or(poster),
                 attempt = due.recv() => match attempt {
                     Some(attempt) => self.post(&poster, attempt),
                     None => return Ok(()),
@@ -290,7 +294,6 @@ impl Office {
                 Ok(()) = news.changed() => {
                     let _ = self.wakes.send(Wake::News);
                 }
-                Ok(()) = self.settings.changed() => poster = self.replacement().unwrap_or(poster),
             }
         }
     }

@@ -121,6 +121,14 @@ fn reason(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
+/// Whether the certificates of a file can be trusted instead of the system's.
+///
+/// # Errors
+/// Says what is wrong with the file.
+pub fn check_ca_file(path: &Path) -> io::Result<()> {
+    tls(Some(path)).map(|_| ())
+}
+
 /// Trusts the certificates of `ca_file`, or else those that the system trusts.
 fn tls(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();

@@ -13,7 +13,7 @@ use super::dispatch::{Attempt, Dispatch};
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
-use crate::base::time::{Clock, Timestamp};
+use crate::base::time::{Clock, Steady, Timestamp};
 use crate::services::registry::archive::{Archive, Position, ReadError};
 use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
 
@@ -88,10 +88,15 @@ impl Pump {
 
     pub(crate) fn run(mut self, mut clock: Clock) {
         let mut stop_by = None;
+        let steady = Steady::from(clock.now());
         loop {
             let now = clock.now();
-            if stop_by.is_none() && !self.paused {
-                let worked = self.work(now.wall);
+            if stop_by.is_none() {
+                let worked = if self.paused {
+                    self.pass_by()
+                } else {
+                    self.work(steady.at(now))
+                };
                 self.note(worked);
             }
             self.count();
@@ -101,7 +106,7 @@ impl Pump {
             match self.wakes.recv_timeout(LOOK) {
                 Ok(wake) => {
                     stop_by = self
-                        .take(clock.now().wall, wake)
+                        .take(steady.at(clock.now()), wake)
                         .map(|within| now.instant.after(within))
                         .or(stop_by)
                 }
@@ -110,7 +115,7 @@ impl Pump {
             }
             while let Ok(wake) = self.wakes.try_recv() {
                 stop_by = self
-                    .take(clock.now().wall, wake)
+                    .take(steady.at(clock.now()), wake)
                     .map(|within| now.instant.after(within))
                     .or(stop_by);
             }
@@ -149,6 +154,22 @@ impl Pump {
         self.work_off_late(now)?;
         while let Some(attempt) = self.dispatch.next(now) {
             self.send(attempt);
+        }
+        Ok(())
+    }
+
+    /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
+    fn pass_by(&mut self) -> Result<(), ReadError> {
+        while let Some((after, _)) = self.dispatch.wants() {
+            let (due, looked_at) = self.source.due(after, 1)?;
+            let passed = due
+                .first()
+                .map_or(looked_at, |first| Position(first.position.0 - 1));
+            if passed == after {
+                break;
+            }
+            self.dispatch.looked_at(passed);
+            self.keep()?;
         }
         Ok(())
     }
@@ -200,7 +221,7 @@ impl Pump {
     }
 
     fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        while self.dispatch.room(now) > 0
+        while self.dispatch.room_for_replays(now) > 0
             && let Some(place) = self.replays.pop_front()
         {
             let dead = self.source.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
@@ -213,7 +234,7 @@ impl Pump {
     }
 
     fn work_off_late(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let mut room = self.dispatch.room(now);
+        let mut room = self.dispatch.room_for_late(now);
         if room == 0 {
             return Ok(());
         }

@@ -178,6 +178,66 @@ fn what_is_too_old_is_given_up_and_can_be_sent_again_or_dropped() {
 }
 
 #[test]
+fn a_receiver_that_was_down_until_all_was_given_up_is_found_again() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(100);
+    let given_up = Settings {
+        give_up: Duration::ZERO,
+        timeout: Duration::from_millis(50),
+        ..settings(receiver.url())
+    };
+    let service = start(&store, given_up);
+    let users = u64::from(dispatch::FAILURES_MAX) + 8;
+    record(&mut store, users as usize, 1..=1);
+    let reading = store.reading();
+    while reading.dead_count() < u64::from(dispatch::FAILURES_MAX) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    receiver.set_trouble(0);
+    record(&mut store, 1, 2..=2);
+    receiver.wait_for(|told| told.iter().any(|told| told.change == 2));
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+#[test]
+fn a_user_that_fails_for_ever_does_not_keep_the_others_from_a_receiver_that_seems_down() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    record(&mut store, 2, 1..=1);
+    let [bad, good] = &store.reading().due(Position(0), 2).unwrap().0[..] else {
+        panic!("two changes")
+    };
+    let (mut now, mut steps) = (Timestamp(1), Vec::new());
+    let mut dispatch = dispatch::Dispatch::new(Position(0), 8, FOR_EVER, 1);
+    dispatch.take(bad.clone());
+    let attempt = dispatch.next(now).unwrap();
+    dispatch.ended(now, &attempt, Err("no".to_owned()), &mut steps);
+    let late = |steps: &[OutboxStep]| match steps.last() {
+        Some(OutboxStep::Schedule(late)) => late.clone(),
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..=dispatch::FAILURES_MAX {
+        now.0 += 1_000_000;
+        assert_eq!(
+            dispatch.room_for_late(now),
+            if dispatch.is_down() { 1 } else { 8 }
+        );
+        let attempt = dispatch.begin_late(&late(&steps), bad.clone());
+        dispatch.ended(now, &attempt, Err("no".to_owned()), &mut steps);
+    }
+    assert!(dispatch.is_down());
+    assert_eq!(dispatch.wants().map(|(_, room)| room), Some(1));
+    dispatch.take(good.clone());
+    now.0 += 1_000_000;
+    assert_eq!(dispatch.room_for_late(now), 0, "the late one had its turn");
+    let attempt = dispatch.next(now).unwrap();
+    assert_eq!(attempt.placed, *good);
+    dispatch.ended(now, &attempt, Ok(()), &mut steps);
+    assert!(!dispatch.is_down());
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was_and_repeats_rather_than_forgets() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());

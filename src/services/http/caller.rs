@@ -1,6 +1,8 @@
 //! Who calls the REST interface: the app, an administrator of it, and the UserSig that proves it. A kick of an
 //! administrator ends the UserSigs that were made so far here as at a login.
 
+use std::time::Duration;
+
 use super::codes::{self, Failure};
 use super::openim::no_answer;
 use super::{Desk, Settings, url};
@@ -51,11 +53,17 @@ fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &
     claims.map(|claims| claims.signed_at_s).map_err(refusal)
 }
 
-/// The Unix second of the administrator's last kick, 0 if there was none. Its home is asked once; later kicks come from
-/// here.
+/// How long a home's word is good. A kick may take effect long after its request was given up.
+const KICK_KNOWN: Duration = Duration::from_secs(1);
+
+/// The Unix second of the administrator's last kick, 0 if there was none.
 async fn kicked_at_s(desk: &Desk, caller: &UserId) -> Result<u64, Failure> {
-    if let Some(known) = desk.kicks.borrow().get(caller) {
-        return Ok(*known);
+    let before = desk.kicks.borrow().get(caller).copied();
+    let now = desk.now().instant;
+    if let Some((known, asked_at)) = before
+        && now.since(asked_at) < KICK_KNOWN
+    {
+        return Ok(known);
     }
     let home = caller.home(desk.gate.shards);
     let letter = |request| vec![(home, ToShard::Inspect(request, *caller))];
@@ -63,21 +71,20 @@ async fn kicked_at_s(desk: &Desk, caller: &UserId) -> Result<u64, Failure> {
     let known = match answer {
         Some(ToFront::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
         // Status queries go on while the registry cannot be read.
-        Some(ToFront::Inspected(_, Err(_))) => return Ok(0),
+        Some(ToFront::Inspected(_, Err(_))) => return Ok(before.map_or(0, |(known, _)| known)),
         Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None => {
             unreachable!("an inspection is answered by what is known")
         }
     };
-    let mut kicks = desk.kicks.borrow_mut();
-    let latest = kicks.entry(*caller).or_default();
-    *latest = known.max(*latest);
-    Ok(*latest)
+    desk.kicks.borrow_mut().insert(*caller, (known, now));
+    Ok(known)
 }
 
-/// This user was kicked. Of administrators it is remembered.
+/// This user was kicked. Of administrators it is noted until their home is asked again.
 pub(super) fn kicked(desk: &Desk, user: &UserId) {
     if desk.settings().administrators.contains(user) {
-        let now_s = desk.now().signing.seconds();
-        desk.kicks.borrow_mut().insert(*user, now_s);
+        let now = desk.now();
+        let kicked = (now.signing.seconds(), now.instant);
+        desk.kicks.borrow_mut().insert(*user, kicked);
     }
 }

@@ -44,7 +44,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::HTTP_IN_FLIGHT_MAX;
-use crate::base::time::{Clock, Now};
+use crate::base::time::{Clock, Instant, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::callback;
@@ -320,8 +320,8 @@ struct Desk {
     reloads: Arc<Semaphore>,
     clock: RefCell<Clock>,
     verifier: RefCell<Verifier>,
-    /// Of administrators the Unix second of the last kick, as far as it was asked for.
-    kicks: RefCell<HashMap<UserId, u64>>,
+    /// Of administrators the Unix second of the last kick, and when that was asked.
+    kicks: RefCell<HashMap<UserId, (u64, Instant)>>,
     serving: Serving,
     stopped: watch::Receiver<bool>,
 }

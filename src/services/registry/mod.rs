@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::base::ids::ShardId;
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
-use crate::base::time::{Clock, Timestamp};
+use crate::base::time::{Clock, Steady, Timestamp};
 use crate::logic::letter::{RegistryError, Standing, ToFront, ToRegistry, ToShard};
 
 /// Letters worked off before their answers go out. Large enough that one durable write serves many changes, small
@@ -25,6 +25,7 @@ pub const BATCH_LETTERS_MAX: usize = 1_024;
 
 /// How often a store may do what nobody asks for.
 pub const REST_MS: u64 = 100;
+const REST: Duration = Duration::from_millis(REST_MS);
 
 /// How long the end of a user's session stays on record: as long as a device may stay PushOnline, 7 days
 /// (presence-rules, "Login and resume").
@@ -55,7 +56,7 @@ pub enum Answer {
 
 /// Something that keeps records.
 pub trait Store: Send {
-    /// Works off a batch at `now`, and appends one answer for each letter, in their order. What was recorded is
+    /// Works off a batch at `now`, a time that nobody sets back or forth, and appends one answer for each letter, in their order. What was recorded is
     /// durable, as far as the store promises, when this returns.
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>);
 
@@ -136,7 +137,11 @@ impl Vitals {
     /// Says whether this is news.
     fn fail(&self, now: Timestamp) -> bool {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
-        self.0.failing_since.fetch_max(now.0.max(1), Ordering::Relaxed) == 0
+        let first = (0, now.0.max(1));
+        let since = &self.0.failing_since;
+        since
+            .compare_exchange(first.0, first.1, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn recover(&self) {
@@ -225,17 +230,19 @@ struct Desk<S> {
 impl<S: Store> Desk<S> {
     fn run(mut self, inbox: &Receiver<ToRegistry>) {
         let (mut batch, mut answers) = (Vec::new(), Vec::new());
+        let steady = Steady::from(self.clock.now());
         let mut rested_at = self.clock.now().instant;
         loop {
-            match self.next(inbox) {
+            let rests_in = REST.saturating_sub(self.clock.now().instant.since(rested_at));
+            match self.next(inbox, rests_in) {
                 Ok(first) => batch.push(first),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.store.close(self.clock.now().wall),
+                Err(RecvTimeoutError::Disconnected) => return self.store.close(steady.at(self.clock.now())),
             }
             let now = self.clock.now();
-            if self.store.rests() && now.instant.since(rested_at) >= Duration::from_millis(REST_MS) {
+            if self.store.rests() && now.instant.since(rested_at) >= REST {
                 rested_at = now.instant;
-                self.store.rest(now.wall);
+                self.store.rest(steady.at(now));
             }
             if batch.is_empty() {
                 continue;
@@ -243,16 +250,16 @@ impl<S: Store> Desk<S> {
             batch.extend(inbox.try_iter().take(BATCH_LETTERS_MAX - 1));
             self.trouble.meddle(&mut batch, &mut answers);
             self.store
-                .work_off(self.clock.now().wall, &mut batch, &mut answers);
+                .work_off(steady.at(self.clock.now()), &mut batch, &mut answers);
             for answer in answers.drain(..) {
                 self.deliver(answer);
             }
         }
     }
 
-    fn next(&self, inbox: &Receiver<ToRegistry>) -> Result<ToRegistry, RecvTimeoutError> {
+    fn next(&self, inbox: &Receiver<ToRegistry>, rests_in: Duration) -> Result<ToRegistry, RecvTimeoutError> {
         if self.store.rests() {
-            inbox.recv_timeout(Duration::from_millis(REST_MS))
+            inbox.recv_timeout(rests_in)
         } else {
             inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         }

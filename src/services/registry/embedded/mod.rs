@@ -22,6 +22,7 @@ mod tests;
 mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fjall::{OwnedWriteBatch, PersistMode};
 use hashbrown::HashMap;
@@ -308,12 +309,19 @@ impl Store for Embedded {
     }
 
     fn close(&mut self, now: Timestamp) {
+        if let Some(unsure) = &mut self.unsure {
+            // There is no later time to wait for.
+            unsure.failed_at = Timestamp(0);
+        }
         if self.recover(now) {
             self.sync(now);
         }
     }
 
     fn rest(&mut self, now: Timestamp) {
+        if self.reading.failed.swap(false, Ordering::AcqRel) {
+            self.suspect(now, &store::unreadable("a write of the callbacks' state failed"));
+        }
         if !self.recover(now) {
             return;
         }
@@ -321,7 +329,7 @@ impl Store for Embedded {
             self.sync(now);
         }
         if let Err(error) = self.prune(now) {
-            self.fail(now, &error);
+            self.suspect(now, &error);
         }
     }
 }

@@ -258,13 +258,15 @@ impl Outbox for Reading {
     }
 
     fn take(&self, steps: &[OutboxStep]) -> Result<(), ReadError> {
+        let _alone = self.taking.lock().expect("nobody panics while taking");
         self.with(|files| {
             let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
             let mut draft = Draft::default();
             steps
                 .iter()
                 .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;
-            batch.commit().map_err(unreadable)?;
+            let committed = batch.commit().map_err(unreadable);
+            committed.inspect_err(|_| self.failed.store(true, Ordering::Release))?;
             self.count(&draft);
             let earliest = draft.scheduled.unwrap_or(Timestamp(u64::MAX));
             self.schedule_from.fetch_min(earliest.0, Ordering::AcqRel);
@@ -316,7 +318,7 @@ impl Outbox for Reading {
         self.with(|files| {
             let range = files
                 .outbox
-                .range(dead_key(Position(after.0 + 1))..=dead_key(Position(u64::MAX)));
+                .range(dead_key(Position(after.0.saturating_add(1)))..=dead_key(Position(u64::MAX)));
             let dead = |guard: fjall::Guard| {
                 let (place, bytes) = guard.into_inner().map_err(unreadable)?;
                 let stored = StoredDead::decode(&bytes[..]).map_err(unreadable)?;

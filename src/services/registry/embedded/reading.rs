@@ -1,16 +1,17 @@
 //! The reading side of an embedded store: shared by all threads that may block. Shows only what is durable, and stays
 //! usable, as far as the disk allows, while the store is closed and opened again.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock};
 
 use tokio::sync::watch;
 
 use super::codec::{self, Known};
 use super::store::{CURSOR_KEY, Files, Place, key, position, unreadable};
 use crate::base::ids::{ChangeNumber, UserId};
-use crate::logic::record::{Callbacks, UserRecord};
+use crate::logic::record::UserRecord;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 
 /// The files of a store, with what everyone asks of them.
@@ -26,6 +27,10 @@ pub struct Reading {
     /// database for a while, and reading past them all each time would cost more the more there were. Only the
     /// callback service's own thread schedules and looks, so nothing comes in between.
     pub(super) schedule_from: AtomicU64,
+    /// A write beside the registry's own failed: the database takes no more until it is opened again.
+    pub(super) failed: AtomicBool,
+    /// Steps of the outbox are taken one after the other, so that each counts what it found.
+    pub(super) taking: Mutex<()>,
 }
 
 impl fmt::Debug for Reading {
@@ -47,6 +52,8 @@ impl Reading {
             late_count: AtomicU64::new(late),
             dead_count: AtomicU64::new(dead),
             schedule_from: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            taking: Mutex::new(()),
         })
     }
 
@@ -59,11 +66,16 @@ impl Reading {
         work(files)
     }
 
-    /// Closes the files, and opens them again. If that fails they stay closed until the next time.
-    pub(super) fn reopen(&self) -> Result<(), ReadError> {
+    /// Closes the files, opens them again, and has them put in order before anyone sees them. If that fails they stay
+    /// closed until the next time.
+    pub(super) fn reopen(
+        &self,
+        put_in_order: impl FnOnce(&Files) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
         let mut files = self.files.write().expect("nobody panics with the files in hand");
         drop(files.take());
         let opened = Files::open(&self.place).map_err(unreadable)?;
+        put_in_order(&opened)?;
         let (late, dead) = super::outbox::counts(&opened)?;
         self.late_count.store(late, Ordering::Release);
         self.dead_count.store(dead, Ordering::Release);
@@ -93,17 +105,10 @@ impl Reading {
         self.with(|files| Ok(files.memory_bytes())).unwrap_or(0)
     }
 
-    /// Up to where nobody needs the changes any more but for their age.
-    pub(super) fn prunable(&self, callbacks: Callbacks) -> Result<Position, ReadError> {
-        let cursor = match callbacks {
-            Callbacks::None => self.last(),
-            Callbacks::Documented | Callbacks::All => {
-                self.with(|files| Ok(Position(files.number(CURSOR_KEY)?.unwrap_or(0))))?
-            }
-        };
-        if self.late_count.load(Ordering::Acquire) == 0 {
-            return Ok(cursor);
-        }
+    /// Up to where nobody needs the changes any more but for their age. A late callback is written before the cursor that
+    /// leaves it behind, and read after it here.
+    pub(super) fn prunable(&self) -> Result<Position, ReadError> {
+        let cursor = self.with(|files| Ok(Position(files.number(CURSOR_KEY)?.unwrap_or(0))))?;
         let first_late = self.with(super::outbox::first_late)?;
         Ok(first_late.map_or(cursor, |late| cursor.min(Position(late.0 - 1))))
     }
@@ -129,7 +134,12 @@ impl Archive for Reading {
                 return Ok(Vec::new());
             }
             let range = files.changes.range(key(Position(after.0 + 1))..=key(last));
-            range.take(count_max).map(placed).collect()
+            let changes = range.take(count_max).map(placed).collect();
+            // What was pruned while this was read is missing in it. It was noted before it went.
+            match files.pruned()? {
+                pruned if after < pruned => Err(ReadError::Pruned(pruned)),
+                _ => changes,
+            }
         })
     }
 
@@ -142,20 +152,21 @@ impl Archive for Reading {
         self.with(|files| {
             let mut place = files.user(user)?.map_or(Position(0), |known| known.last);
             let pruned = files.pruned()?;
-            let mut newest_first = Vec::new();
+            // Of a long history only as much is kept as is asked for.
+            let mut page = VecDeque::new();
             while place > pruned {
                 let Some(link) = files.change(place)? else { break };
                 if link.recorded.change.number <= after {
                     break;
                 }
                 let before = link.before;
-                newest_first.push(link.placed(place));
+                if place <= self.last() {
+                    page.push_front(link.placed(place));
+                    page.truncate(count_max);
+                }
                 place = before;
             }
-            newest_first.reverse();
-            newest_first.retain(|placed| placed.position <= self.last());
-            newest_first.truncate(count_max);
-            Ok(newest_first)
+            Ok(page.into())
         })
     }
 

@@ -44,7 +44,8 @@ impl Embedded {
             return false;
         }
         unsure.failed_at = now;
-        match self.reading.reopen().and_then(|()| self.put_back()) {
+        let unsure = &*unsure;
+        match self.reading.reopen(|files| put_back(files, unsure)) {
             Ok(()) => {
                 self.unsure = None;
                 self.vitals.recover();
@@ -56,23 +57,6 @@ impl Embedded {
                 false
             }
         }
-    }
-
-    fn put_back(&self) -> Result<(), ReadError> {
-        let unsure = self.unsure.as_ref().expect("a batch was refused");
-        self.reading.with(|files| {
-            let mut batch = files.database.batch().durability(Some(PersistMode::SyncData));
-            for (user, known) in &unsure.before {
-                match known {
-                    Some(known) => batch.insert(&files.users, user.as_str(), codec::encode_user(known)),
-                    None => batch.remove(&files.users, user.as_str()),
-                }
-            }
-            for place in unsure.last.0 + 1..=unsure.end.0 {
-                batch.remove(&files.changes, key(Position(place)));
-            }
-            batch.commit().map_err(store::unreadable)
-        })
     }
 
     /// Makes durable what was answered before it was.
@@ -88,18 +72,21 @@ impl Embedded {
                 self.unsynced = false;
                 self.reading.publish(self.last);
             }
-            Err(error) => {
-                self.fail(now, &error);
-                let (last, before) = (self.last, HashMap::new());
-                let nothing = Unsure {
-                    failed_at: now,
-                    last,
-                    end: last,
-                    before,
-                };
-                self.unsure.get_or_insert(nothing);
-            }
+            Err(error) => self.suspect(now, &error),
         }
+    }
+
+    /// A write failed that no answer waits for: the files must be opened again all the same.
+    pub(super) fn suspect(&mut self, now: Timestamp, error: &ReadError) {
+        self.fail(now, error);
+        let (last, before) = (self.last, HashMap::new());
+        let nothing = Unsure {
+            failed_at: now,
+            last,
+            end: last,
+            before,
+        };
+        self.unsure.get_or_insert(nothing);
     }
 
     /// Removes some changes that need not be kept any more.
@@ -109,15 +96,14 @@ impl Embedded {
         if !self.reading.with(|files| begins_before(files, oldest))? {
             return Ok(());
         }
-        let callbacks = *self.rules.callbacks.borrow();
         let bound = self
             .reading
-            .prunable(callbacks)?
+            .prunable()?
             .min(Position(self.last.0.saturating_sub(1)));
         self.reading.with(|files| {
             let pruned = files.pruned()?;
-            let mut batch = files.database.batch();
             let mut end = pruned;
+            let mut places = Vec::new();
             for guard in files
                 .changes
                 .range(key(Position(pruned.0 + 1))..=key(bound))
@@ -129,12 +115,17 @@ impl Embedded {
                     break;
                 }
                 end = store::position(&place)?;
-                batch.remove(&files.changes, place);
+                places.push(place);
             }
             if end == pruned {
                 return Ok(());
             }
+            let mut batch = files.database.batch();
+            // First of all, so that nobody finds a hole that is not noted.
             files.put_number(&mut batch, PRUNED_KEY, end.0);
+            for place in places {
+                batch.remove(&files.changes, place);
+            }
             batch.commit().map_err(store::unreadable)
         })
     }
@@ -148,4 +139,22 @@ fn begins_before(files: &Files, time: Timestamp) -> Result<bool, ReadError> {
     };
     let (_, bytes) = first.into_inner().map_err(store::unreadable)?;
     Ok(codec::decode_change(&bytes)?.recorded.change.at < time)
+}
+
+/// Undoes what a refused batch may have left. The sync proves that the disk takes writes again, also when there is nothing
+/// to undo.
+fn put_back(files: &Files, unsure: &Unsure) -> Result<(), ReadError> {
+    let mut batch = files.database.batch();
+    for (user, known) in &unsure.before {
+        match known {
+            Some(known) => batch.insert(&files.users, user.as_str(), codec::encode_user(known)),
+            None => batch.remove(&files.users, user.as_str()),
+        }
+    }
+    for place in unsure.last.0 + 1..=unsure.end.0 {
+        batch.remove(&files.changes, key(Position(place)));
+    }
+    batch.commit().map_err(store::unreadable)?;
+    let synced = files.database.persist(PersistMode::SyncData);
+    synced.map_err(store::unreadable)
 }
