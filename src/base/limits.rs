@@ -23,6 +23,28 @@ pub const VERSIONS_MAX: usize = 4_096;
 /// Logins that wait for one user while a change of it is with the registry.
 pub const LOGINS_WAITING_MAX: usize = 16;
 
+/// The longest that a terminal is told to stay away when the gateway is full. Longer waits save nothing: a minute spreads
+/// what a shard refuses to as many commits as its registry takes in that minute.
+pub const RETRY_WINDOW_MS_MAX: u64 = 60_000;
+
+/// How many seconds ahead a shard knows who is to come back: half of the longest `terminals.retry_after_ms`, and the longest
+/// window behind it. 512 B a shard.
+pub const RETURN_SECONDS: usize = 128;
+
+const _: () = assert!(RETURN_SECONDS as u64 * 1_000 > RETRY_WINDOW_MS_MAX + 30_000);
+
+/// Addresses, as far as their prefixes tell them apart, that one shard counts connections and failed logins of. At 33 B each
+/// it bounds what strangers can make a shard remember to 4 MiB. An address that finds no room is not limited: a full table
+/// must not lock out those who did nothing.
+pub const ADDRESSES_MAX: usize = 65_536;
+
+/// How often a full table of addresses is looked through for those that do not matter any more: it takes about a
+/// millisecond.
+pub const ADDRESSES_SWEEP_MS: u64 = 1_000;
+
+/// Failed logins of an address are counted for a minute from the first one on, as the setting says.
+pub const FAILED_LOGINS_WINDOW_MS: u64 = 60_000;
+
 /// Kicks that wait for one user.
 pub const KICKS_WAITING_MAX: usize = 16;
 
@@ -131,3 +153,8 @@ pub const ARRIVALS_PART: u32 = 8;
 
 const _: () = assert!(RECEIVE_BUFFER_BYTES * DISCARDED_BUFFERS_MAX as usize <= OUTBOUND_BYTES_MAX);
 const _: () = assert!(COMPLETIONS_PER_ROUND_MAX * 8 < RING_COMPLETIONS as usize);
+
+/// Kernel memory of one idle connection as it was measured (`cargo bench --bench idle`, bench-results/2026-11-23-idle, Linux
+/// 6.18): its socket as a direct descriptor, and the armed poll. The slab's own table is readable by root alone, and knows no
+/// process.
+pub const IDLE_CONNECTION_KERNEL_BYTES: u64 = 4_358;

@@ -6,6 +6,7 @@ pub mod time;
 
 pub mod arena;
 pub mod counters;
+pub mod histogram;
 pub mod wheel;
 
 pub mod planted;

@@ -92,6 +92,12 @@ pub enum Bug {
     AlarmsTakeAllRoom,
     /// Accounts are made by a login although only an import may.
     AnybodyRegisters,
+    /// Connections that come from another shard are not limited by their address.
+    ArrivalsUnlimited,
+    /// A connection that is gone counts on for its address.
+    AddressKept,
+    /// A login that failed does not count for its address.
+    FailedLoginForgotten,
     /// PushOnline counts from the registry's answer.
     PushOnlineCountsLate,
     /// The address of a lost connection is not recorded.
@@ -118,7 +124,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 58] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -163,6 +169,9 @@ impl Bug {
         Self::DeviceKickEndsSigs,
         Self::AlarmsTakeAllRoom,
         Self::AnybodyRegisters,
+        Self::ArrivalsUnlimited,
+        Self::AddressKept,
+        Self::FailedLoginForgotten,
         Self::PushOnlineCountsLate,
         Self::AddressLost,
         Self::PreviousForgotten,

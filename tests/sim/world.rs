@@ -2,7 +2,6 @@
 //! things happen, carries out what shards ask for, and compares everything that shows with the model.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
@@ -17,7 +16,7 @@ use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
 use crate::sim::registry::Registry;
-use crate::sim::shown::Link;
+use crate::sim::shown::{Group, Link};
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
 
@@ -247,7 +246,7 @@ impl World {
 
 pub(crate) fn peer(link: Link) -> Peer {
     Peer {
-        address: Ipv6Addr::from(u128::from(link.0)),
+        address: Group::of(link).address(link),
         transport: Transport::Tcp,
     }
 }
