@@ -153,8 +153,3 @@ pub const ARRIVALS_PART: u32 = 8;
 
 const _: () = assert!(RECEIVE_BUFFER_BYTES * DISCARDED_BUFFERS_MAX as usize <= OUTBOUND_BYTES_MAX);
 const _: () = assert!(COMPLETIONS_PER_ROUND_MAX * 8 < RING_COMPLETIONS as usize);
-
-/// Kernel memory of one idle connection as it was measured (`cargo bench --bench idle`, bench-results/2026-11-23-idle, Linux
-/// 6.18): its socket as a direct descriptor, and the armed poll. The slab's own table is readable by root alone, and knows no
-/// process.
-pub const IDLE_CONNECTION_KERNEL_BYTES: u64 = 4_358;

@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod limits;
+pub mod measured;
 pub mod time;
 
 pub mod arena;

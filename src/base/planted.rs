@@ -98,6 +98,8 @@ pub enum Bug {
     AddressKept,
     /// A login that failed does not count for its address.
     FailedLoginForgotten,
+    /// Who is sent away comes back soon, however many they are.
+    CrowdComesBackAtOnce,
     /// PushOnline counts from the registry's answer.
     PushOnlineCountsLate,
     /// The address of a lost connection is not recorded.
@@ -124,7 +126,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -172,6 +174,7 @@ impl Bug {
         Self::ArrivalsUnlimited,
         Self::AddressKept,
         Self::FailedLoginForgotten,
+        Self::CrowdComesBackAtOnce,
         Self::PushOnlineCountsLate,
         Self::AddressLost,
         Self::PreviousForgotten,

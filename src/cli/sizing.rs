@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::base::limits::{
-    ARRIVALS_PART, IDLE_CONNECTION_KERNEL_BYTES, LISTEN_BACKLOG_CONNECTIONS, MOVES_IN_FLIGHT_MAX,
-    RING_COMPLETIONS, RING_SUBMISSIONS,
+    ARRIVALS_PART, LISTEN_BACKLOG_CONNECTIONS, MOVES_IN_FLIGHT_MAX, RING_COMPLETIONS, RING_SUBMISSIONS,
 };
+use crate::base::measured;
 use crate::engine::token::SLOTS_MAX;
 use crate::node::shards::RECEIVE_BYTES_MAX;
 
@@ -37,15 +37,20 @@ macro_rules! whole {
 
 whole!(
     KERNEL_BYTES_PER_CONNECTION,
-    IDLE_CONNECTION_KERNEL_BYTES,
+    measured::IDLE_CONNECTION_KERNEL_BYTES,
     "B",
     IDLE
 );
-whole!(USER_BYTES_PER_CONNECTION, 194, "B", IDLE);
+whole!(
+    USER_BYTES_PER_CONNECTION,
+    measured::IDLE_CONNECTION_USER_BYTES,
+    "B",
+    IDLE
+);
 whole!(TLS_BYTES_PER_CONNECTION, 0, "B", "TLS is not spoken");
 whole!(
     PROCESS_BYTES,
-    9_728_000,
+    measured::PROCESS_BYTES,
     "B",
     "measured: resident with 1,500 connections on 2 shards, bench-results/2026-11-23-idle"
 );
@@ -82,13 +87,13 @@ whole!(
 
 pub(super) const HEARTBEAT_CPU_US: Constant = Constant {
     name: "HEARTBEAT_CPU_US",
-    value: 20.69,
+    value: measured::HEARTBEAT_CPU_US,
     unit: "µs",
     source: COST,
 };
 pub(super) const LOGIN_CPU_US: Constant = Constant {
     name: "LOGIN_CPU_US",
-    value: 56.11,
+    value: measured::LOGIN_CPU_US,
     unit: "µs",
     source: COST,
 };

@@ -141,8 +141,9 @@ impl ShardState {
         let Some((prefix, reached)) = self.look_up_address(now, key, &limits) else {
             return true;
         };
-        if reached.is_some() {
-            return self.count_refusal(reached);
+        if let Some(reached) = reached {
+            self.count_refusal(reached);
+            return false;
         }
         if limits.connections_max > 0 {
             let at_address = self.addresses.enter(now.instant, prefix);
@@ -164,7 +165,10 @@ impl ShardState {
         }
         let reached = self.look_up_address(now, key, &limits);
         match reached.and_then(|(_, reached)| reached) {
-            Some(Reached::FailedLogins) => self.count_refusal(Some(Reached::FailedLogins)),
+            Some(Reached::FailedLogins) => {
+                self.count_refusal(Reached::FailedLogins);
+                false
+            }
             Some(Reached::Connections) | None => true,
         }
     }
@@ -211,13 +215,11 @@ impl ShardState {
         Some((prefix, self.addresses.reached(now.instant, prefix, limits)))
     }
 
-    /// Says no.
-    fn count_refusal(&mut self, reached: Option<Reached>) -> bool {
+    fn count_refusal(&mut self, reached: Reached) {
         match reached {
-            Some(Reached::FailedLogins) => self.counters.address_refusals_failed += 1,
-            Some(Reached::Connections) | None => self.counters.address_refusals += 1,
+            Reached::FailedLogins => self.counters.address_refusals_failed += 1,
+            Reached::Connections => self.counters.address_refusals += 1,
         }
-        false
     }
 }
 

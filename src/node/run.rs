@@ -168,7 +168,7 @@ impl<R: Running> Node<R> {
             registry: asking(registry.door()),
             counters: shards.counters(),
             vitals,
-            registry_load: Some(registry.load()),
+            registry_workload: Some(registry.workload()),
             archive: archived,
             callback_numbers: handle.as_ref().map(Handle::numbers),
             callbacks: handle.map(|handle| Arc::new(Letters(handle)) as Arc<dyn DeadLetters>),

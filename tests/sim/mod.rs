@@ -9,6 +9,7 @@
 mod backend;
 mod callbacks;
 mod checks;
+mod crowd;
 mod effects;
 mod model;
 mod planted;
@@ -35,6 +36,7 @@ use crate::logic::settings::{
 use crate::logic::usersig::Key;
 use callbacks::Post;
 use checks::Failure;
+use crowd::Crowd;
 use model::Model;
 use registry::Registry;
 use shelf::Shelf;
@@ -178,6 +180,7 @@ impl World {
             lanes: BTreeMap::new(),
             lane_room: random.choice([1, 2, 64]).expect("there are some"),
             slots: vec![vec![None; SLOTS]; usize::from(shards)],
+            crowds: (0..shards).map(|_| Crowd::default()).collect(),
             links: 0,
             requests: 0,
             mood: Mood::Slow,

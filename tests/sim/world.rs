@@ -13,6 +13,7 @@ use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
+use crate::sim::crowd::Crowd;
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
 use crate::sim::registry::Registry;
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) lanes: BTreeMap<(ShardId, ShardId), Lane>,
     pub(crate) lane_room: usize,
     pub(crate) slots: Vec<Vec<Option<(ConnKey, Link)>>>,
+    /// Who was sent away, by shard.
+    pub(crate) crowds: Vec<Crowd>,
     pub(crate) links: u32,
     pub(crate) requests: u64,
     pub(crate) mood: Mood,

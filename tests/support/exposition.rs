@@ -204,7 +204,7 @@ fn check_family(name: &str, family: &Family) -> Result<(), String> {
 
 fn check_histogram(name: &str, family: &Family) -> Result<(), String> {
     let mut sets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
-    let mut single = |end: &str| {
+    let single = |end: &str| {
         let of_end = family
             .samples
             .iter()

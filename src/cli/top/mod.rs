@@ -2,6 +2,8 @@
 //! piped, with `--once`, and in builds without the feature `top`. Counts nothing itself.
 
 mod figures;
+#[cfg(test)]
+mod sample;
 #[cfg(feature = "top")]
 mod view;
 

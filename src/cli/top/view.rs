@@ -151,7 +151,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::figures::tests::reading;
+    use super::super::sample::reading;
     use super::*;
 
     fn drawn(state: &State) -> String {

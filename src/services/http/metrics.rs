@@ -5,7 +5,7 @@ use super::exposition::{Exposition, Kind, seconds};
 use super::process::{cpu_seconds, resident_bytes};
 use super::{CountersView, Desk};
 use crate::base::histogram::Counted;
-use crate::base::limits::IDLE_CONNECTION_KERNEL_BYTES;
+use crate::base::measured::IDLE_CONNECTION_KERNEL_BYTES;
 use crate::base::time::Timestamp;
 
 /// The text of `GET /metrics`.
@@ -132,7 +132,7 @@ fn put_front(desk: &Desk, out: &mut Exposition) {
 
 fn put_registry(desk: &Desk, out: &mut Exposition) {
     let [commits, batches, failures] = desk.vitals.counts();
-    let load = desk.registry_load.as_ref();
+    let workload = desk.registry_workload.as_ref();
     let numbers = [
         (
             "registry_bytes_now",
@@ -154,11 +154,11 @@ fn put_registry(desk: &Desk, out: &mut Exposition) {
         (
             "registry_letters_waiting_now",
             "Letters that the registry has not taken yet.",
-            load.map_or(0, |load| load.waiting_now() as u64),
+            workload.map_or(0, |workload| workload.waiting_now() as u64),
         ),
     ];
     numbers.into_iter().for_each(|number| put(out, number));
-    let times = load.map_or_else(Counted::default, super::Load::commit_times);
+    let times = workload.map_or_else(Counted::default, super::Workload::commit_times);
     let help = "How long a commit took, recorded or refused: from when the first letter of its batch was taken until the batch was answered.";
     out.histograms("holdfast_registry_commit_seconds", help, [("", times)]);
 }

@@ -51,7 +51,7 @@ use crate::base::time::{Clock, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::callback;
-use crate::services::registry::{Load, Vitals};
+use crate::services::registry::{Vitals, Workload};
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
 use gate::{Gate, Ways};
 pub use library::Archived;
@@ -148,7 +148,7 @@ pub struct Doors {
     /// How the registry is.
     pub vitals: Vitals,
     /// How the registry keeps up; `None` if it is only played.
-    pub registry_load: Option<Load>,
+    pub registry_workload: Option<Workload>,
     /// What can be read beside the letters; `None` if the registry keeps no changes.
     pub archive: Option<Archived>,
     /// How callbacks go; `None` if there is nobody who sends any.
@@ -276,7 +276,7 @@ impl Front {
                     gate: Gate::new(shards, limits, ways),
                     counters: doors.counters,
                     vitals: doors.vitals,
-                    registry_load: doors.registry_load,
+                    registry_workload: doors.registry_workload,
                     query_times: RefCell::default(),
                     process: Process::new(),
                     library: Library::new(doors.archive),
@@ -323,7 +323,7 @@ struct Desk {
     gate: Gate,
     counters: CountersView,
     vitals: Vitals,
-    registry_load: Option<Load>,
+    registry_workload: Option<Workload>,
     query_times: RefCell<Histogram>,
     process: Process,
     library: Library,

@@ -103,7 +103,7 @@ impl World {
                 existing.send(registry(letter));
             }),
             vitals: Vitals::default(),
-            registry_load: None,
+            registry_workload: None,
             archive: others.archive,
             callback_numbers: None,
             callbacks: others.callbacks,

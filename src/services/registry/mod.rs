@@ -156,19 +156,19 @@ pub struct Trouble {
 
 /// How the registry's thread keeps up, for everyone.
 #[derive(Clone)]
-pub struct Load {
+pub struct Workload {
     commit_times: HistogramView,
     /// A door like any other: the registry goes on until it is gone.
     door: Sender<ToRegistry>,
 }
 
-impl std::fmt::Debug for Load {
+impl std::fmt::Debug for Workload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Load")
+        f.write_str("Workload")
     }
 }
 
-impl Load {
+impl Workload {
     /// How long commits took: from when the first letter of their batch was taken until the batch was answered.
     #[must_use]
     pub fn commit_times(&self) -> Counted {
@@ -232,8 +232,8 @@ impl Registry {
 
     /// How it keeps up.
     #[must_use]
-    pub fn load(&self) -> Load {
-        Load {
+    pub fn workload(&self) -> Workload {
+        Workload {
             commit_times: self.commit_times.clone(),
             door: self.door(),
         }
