@@ -163,7 +163,13 @@ impl ShardState {
 
     /// Refuses a login that may be tried again soon.
     pub(super) fn refuse_for_now(&mut self, now: Now, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
-        let verdict = proto::Verdict::of(code).after_ms(self.return_after_ms(now));
+        // Who has gone is told nothing, and is not waited for.
+        let wait_ms = if self.sessions.get(key).is_some() {
+            self.return_after_ms(now)
+        } else {
+            0
+        };
+        let verdict = proto::Verdict::of(code).after_ms(wait_ms);
         self.refuse_login(
             key,
             proto::LoginAnswer {
