@@ -43,6 +43,9 @@ fn of_shard(name: &str, shard: usize) -> String {
     format!("holdfast_shard_{name}{{shard=\"{shard}\"}}")
 }
 
+/// With fewer connections the growth of resident memory says nothing of what one of them takes.
+const CONNECTIONS_THAT_TELL: f64 = 10_000.0;
+
 /// The columns of [`Figures::rows`].
 pub(super) const COLUMNS: [&str; 11] = [
     "shard",
@@ -262,8 +265,12 @@ impl<'a> Figures<'a> {
             count_text(self.now.value(&series))
         };
         format!(
-            "a connection: user {} B, kernel {} B (as measured before), TLS {} B; resident {}, registry {}; CPU {:.0} %",
-            part("user"),
+            "a connection: user {}, kernel {} B (as measured before), TLS {} B; resident {}, registry {}; CPU {:.0} %",
+            if self.now.value("holdfast_connections_now") < CONNECTIONS_THAT_TELL {
+                "- (too few to tell)".to_owned()
+            } else {
+                format!("{} B", part("user"))
+            },
             part("kernel"),
             part("tls"),
             bytes(whole(self.now.value("process_resident_memory_bytes"))),
