@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::numbers::{bytes, grouped};
 use super::plan::{tcp_mem, tcp_pages};
-use super::sizing::{Need, shards_for, slots_for};
+use super::sizing::{DESCRIPTORS_MIN, Need, shards_for, slots_for};
 use crate::node::config::shards::{ShardPlan, ShardsWanted};
 
 /// What was found. `None`: this kernel does not say.
@@ -70,9 +70,10 @@ impl Host {
 
     /// Everything that `connections` depend on, compared with what they need.
     pub(super) fn compare(&self, connections: u64, need: &Need, shards: ShardsWanted) -> Vec<Finding> {
+        let descriptors = self.descriptors_needed(connections, need, shards);
         let mut findings = vec![
-            self.descriptors(need),
-            at_least("fs.nr_open", self.nr_open, need.descriptors),
+            self.descriptors(descriptors),
+            at_least("fs.nr_open", self.nr_open, descriptors),
             at_least("fs.file-max", self.file_max, need.files),
             at_least("net.core.somaxconn", self.somaxconn, need.backlog),
             at_least("net.ipv4.tcp_max_syn_backlog", self.syn_backlog, need.backlog),
@@ -91,20 +92,28 @@ impl Host {
     }
 
     /// A ring's table has at most as many slots as the process may have descriptors.
-    fn descriptors(&self, need: &Need) -> Finding {
+    fn descriptors(&self, wanted: u64) -> Finding {
         let (soft, hard) = self.nofile;
-        let wanted = need.descriptors;
         let found = format!(
-            "found {} (hard {}; the gateway raises its soft limit to it), needed {} for {} shards",
+            "found {} (hard {}; the gateway raises its soft limit to it), needed {} for a shard's table",
             shown(soft),
             shown(hard),
-            grouped(wanted),
-            need.shards
+            grouped(wanted)
         );
         let remedy = format!(
             "set LimitNOFILE={wanted} in the systemd unit, or, as root, ulimit -n {wanted}; or use more shards, see below"
         );
         judge("RLIMIT_NOFILE", hard >= wanted, found, &remedy)
+    }
+
+    /// What the process needs: with the shards that there will be, if they do; else with those of the plan.
+    fn descriptors_needed(&self, connections: u64, need: &Need, shards: ShardsWanted) -> u64 {
+        let plan = shards.plan(self.cores, self.nofile.1).ok();
+        let slots = plan.map(|plan| (slots_for(connections, u64::from(plan.count)), plan));
+        match slots {
+            Some((slots, plan)) if u64::from(plan.connections_max) >= slots => slots.max(DESCRIPTORS_MIN),
+            Some(_) | None => need.descriptors,
+        }
     }
 
     fn tcp_memory(&self, need: &Need) -> Finding {
@@ -360,6 +369,19 @@ mod tests {
             |host| (host.nr_open, host.ports, host.io_uring_disabled) = (None, None, None),
             &[],
         );
+    }
+
+    #[test]
+    fn more_shards_do_with_fewer_descriptors() {
+        let mut host = large();
+        (host.nofile.1, host.nr_open) = (20_000, Some(20_000));
+        let wanted = ShardsWanted {
+            count: 600,
+            connections_max: 0,
+        };
+        let findings = host.compare(10_000_000, &need_of(10_000_000), wanted);
+        let bad = findings.iter().find(|finding| finding.outcome.is_err());
+        assert_eq!(bad, None);
     }
 
     #[test]

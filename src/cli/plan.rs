@@ -112,9 +112,9 @@ fn in_words(wanted: &Wanted, need: &Need) -> String {
         "  descriptors  LimitNOFILE={} in the systemd unit, or ulimit -n {}",
         need.descriptors, need.descriptors
     ));
-    for (number, (name, value)) in sysctls(need).into_iter().enumerate() {
-        let title = if number == 0 { "sysctls" } else { "" };
-        line(format!("  {title:<12} {name} = {value}"));
+    line("  sysctls      where the kernel has less:".to_owned());
+    for (name, value) in sysctls(need) {
+        line(format!("               {name} = {value}"));
     }
     line("\nIt is made of:\n".to_owned());
     for Constant {
