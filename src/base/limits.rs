@@ -23,6 +23,28 @@ pub const VERSIONS_MAX: usize = 4_096;
 /// Logins that wait for one user while a change of it is with the registry.
 pub const LOGINS_WAITING_MAX: usize = 16;
 
+/// The longest that a terminal is told to stay away when the gateway is full. Longer waits save nothing: a minute spreads
+/// what a shard refuses to as many commits as its registry takes in that minute.
+pub const RETRY_WINDOW_MS_MAX: u64 = 60_000;
+
+/// How many seconds ahead a shard knows who is to come back: half of the longest `terminals.retry_after_ms`, and the longest
+/// window behind it. 512 B a shard.
+pub const RETURN_SECONDS: usize = 128;
+
+const _: () = assert!(RETURN_SECONDS as u64 * 1_000 > RETRY_WINDOW_MS_MAX + 30_000);
+
+/// Addresses, as far as their prefixes tell them apart, that one shard counts connections and failed logins of. At 33 B each
+/// it bounds what strangers can make a shard remember to 4 MiB. An address that finds no room is not limited: a full table
+/// must not lock out those who did nothing.
+pub const ADDRESSES_MAX: usize = 65_536;
+
+/// How often a full table of addresses is looked through for those that do not matter any more: it takes about a
+/// millisecond.
+pub const ADDRESSES_SWEEP_MS: u64 = 1_000;
+
+/// Failed logins of an address are counted for a minute from the first one on, as the setting says.
+pub const FAILED_LOGINS_WINDOW_MS: u64 = 60_000;
+
 /// Kicks that wait for one user.
 pub const KICKS_WAITING_MAX: usize = 16;
 

@@ -2,10 +2,12 @@
 
 pub mod ids;
 pub mod limits;
+pub mod measured;
 pub mod time;
 
 pub mod arena;
 pub mod counters;
+pub mod histogram;
 pub mod wheel;
 
 pub mod planted;

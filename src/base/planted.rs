@@ -92,6 +92,14 @@ pub enum Bug {
     AlarmsTakeAllRoom,
     /// Accounts are made by a login although only an import may.
     AnybodyRegisters,
+    /// Connections that come from another shard are not limited by their address.
+    ArrivalsUnlimited,
+    /// A connection that is gone counts on for its address.
+    AddressKept,
+    /// A login that failed does not count for its address.
+    FailedLoginForgotten,
+    /// Who is sent away comes back soon, however many they are.
+    CrowdComesBackAtOnce,
     /// PushOnline counts from the registry's answer.
     PushOnlineCountsLate,
     /// The address of a lost connection is not recorded.
@@ -118,7 +126,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 59] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -163,6 +171,10 @@ impl Bug {
         Self::DeviceKickEndsSigs,
         Self::AlarmsTakeAllRoom,
         Self::AnybodyRegisters,
+        Self::ArrivalsUnlimited,
+        Self::AddressKept,
+        Self::FailedLoginForgotten,
+        Self::CrowdComesBackAtOnce,
         Self::PushOnlineCountsLate,
         Self::AddressLost,
         Self::PreviousForgotten,

@@ -98,6 +98,8 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Clock {
     started_ms: u64,
     wall_latest: Timestamp,
+    /// What the steady clock said at the last reading.
+    read_ns: u64,
 }
 
 impl Clock {
@@ -105,9 +107,11 @@ impl Clock {
     /// agree.
     #[must_use]
     pub fn start() -> Self {
+        let read_ns = boot_ns();
         Self {
-            started_ms: boot_ms(),
+            started_ms: read_ns / NANOS_A_MS,
             wall_latest: Timestamp::default(),
+            read_ns,
         }
     }
 
@@ -124,17 +128,26 @@ impl Clock {
     pub fn now(&mut self) -> Now {
         let signing = wall();
         self.wall_latest = self.wall_latest.max(signing);
+        self.read_ns = boot_ns();
         Now {
-            instant: Instant(BEFORE_START_MS + boot_ms() - self.started_ms),
+            instant: Instant(BEFORE_START_MS + self.read_ns / NANOS_A_MS - self.started_ms),
             wall: self.wall_latest,
             signing,
         }
     }
+
+    /// How long ago [`Clock::now`] was called last, to the nanosecond: for measuring, never for deciding.
+    #[must_use]
+    pub fn since_now(&self) -> Duration {
+        Duration::from_nanos(boot_ns().saturating_sub(self.read_ns))
+    }
 }
 
-fn boot_ms() -> u64 {
+const NANOS_A_MS: u64 = 1_000_000;
+
+fn boot_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]

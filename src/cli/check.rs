@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use rustix::fs::Access;
 
+use super::host::Host;
 use super::print;
+use super::sizing::{self, Wanted};
 use crate::engine::probe;
 use crate::node::config::{Config, StoreKind};
 use crate::node::{addresses, descriptors};
@@ -17,7 +19,7 @@ use crate::services::http::runtime;
 type Outcome = Result<String, String>;
 
 /// Probes everything, and prints each outcome.
-pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result<ExitCode> {
     let mut probes = vec![
         ("configuration", Ok("no problem".to_owned())),
         ("io_uring", probe_ring()),
@@ -41,6 +43,9 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
             "the development secret: good for loopback only; set usersig.keys and app.sdk_app_id for more";
         probes.push(("keys", Ok(text.to_owned())));
     }
+    if let Some(connections) = connections {
+        probes.extend(compare_host(config, connections));
+    }
     let good = probes.iter().all(|(_, outcome)| outcome.is_ok());
     let lines = probes.iter().map(|(name, outcome)| match outcome {
         Ok(text) => format!("ok       {name}: {text}\n"),
@@ -52,6 +57,20 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What so many connections need, and whether this host has it.
+fn compare_host(config: &Config, connections: u64) -> Vec<(&'static str, Outcome)> {
+    let wanted = Wanted {
+        connections,
+        heartbeat: config.logic.heartbeat_interval,
+        registry_bytes: config.registry.memory_bytes_max,
+    };
+    let findings = Host::read(Path::new("/")).compare(connections, &sizing::need(&wanted), config.shards);
+    findings
+        .into_iter()
+        .map(|finding| (finding.name, finding.outcome))
+        .collect()
 }
 
 fn probe_ring() -> Outcome {

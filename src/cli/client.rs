@@ -72,6 +72,17 @@ pub(super) async fn lines(config: &Config, path: &str) -> anyhow::Result<Vec<Val
     lines.map(json).collect()
 }
 
+/// Asks the admin listener for its metrics.
+pub(super) async fn metrics(config: &Config) -> anyhow::Result<String> {
+    let request = authorized(config, Request::get("/metrics")).body(Full::default())?;
+    let (status, body) = ask_admin(config, request, PATIENCE).await?;
+    let text = String::from_utf8_lossy(&body);
+    if status != 200 {
+        bail!("the admin listener says {status}: {text}");
+    }
+    Ok(text.into_owned())
+}
+
 /// Posts a command to the admin listener. Gives the HTTP status and the answer's JSON.
 pub(super) async fn command(
     config: &Config,

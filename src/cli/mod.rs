@@ -6,8 +6,13 @@ mod check;
 mod client;
 mod connect;
 mod greeting;
+mod host;
+mod numbers;
+mod plan;
 mod reload;
+mod sizing;
 mod status;
+mod top;
 mod words;
 
 use std::io::{self, Write};
@@ -80,7 +85,15 @@ enum Command {
     #[command(subcommand)]
     Callbacks(callbacks::Command),
     /// Looks whether the gateway could run here, and says what to do if not.
-    Check,
+    Check {
+        /// And whether this host holds so many connections: 250000, 250k, 10M.
+        #[arg(long, value_parser = numbers::count)]
+        connections: Option<u64>,
+    },
+    /// Says what a host for so many connections needs.
+    Plan(plan::Arguments),
+    /// Shows what the gateway does at this moment: live on a terminal, else as lines.
+    Top(top::Arguments),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -182,7 +195,9 @@ fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
             on_a_runtime(reload::reload(config, how))
         }
         Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
-        Command::Check => check::check(config),
+        Command::Check { connections } => check::check(config, connections),
+        Command::Plan(arguments) => plan::plan(config, &arguments),
+        Command::Top(arguments) => on_a_runtime(top::top(config, &arguments)),
     }
 }
 

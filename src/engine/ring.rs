@@ -40,6 +40,8 @@ pub struct Ring {
     using_memory: u32,
     /// What the submission queue had no room for.
     unsubmitted: VecDeque<Entry>,
+    /// How often more completions were there than the ring holds.
+    overflows: u64,
     event: OwnedFd,
     pub(super) listeners: Vec<OwnedFd>,
     /// Kept as long as a move may name one.
@@ -76,6 +78,7 @@ impl Ring {
             memory: ManuallyDrop::new(memory),
             using_memory: 0,
             unsubmitted: VecDeque::new(),
+            overflows: 0,
             event,
             listeners,
             others,
@@ -99,11 +102,12 @@ impl Ring {
     /// Hands all operations to the kernel, and lets it finish what it put off, without waiting.
     pub fn submit(&mut self) {
         loop {
-            let (empty, work) = {
+            let (empty, taskrun, overflow) = {
                 let queue = self.ring.submission();
-                (queue.is_empty(), queue.taskrun() || queue.cq_overflow())
+                (queue.is_empty(), queue.taskrun(), queue.cq_overflow())
             };
-            if !empty || work {
+            self.overflows += u64::from(overflow);
+            if !empty || taskrun || overflow {
                 check_enter(self.ring.submit());
             }
             if self.unsubmitted.is_empty() {
@@ -158,6 +162,12 @@ impl Ring {
     #[must_use]
     pub fn has_completions(&mut self) -> bool {
         !self.ring.completion().is_empty()
+    }
+
+    /// How often completions did not fit into the ring, and how many operations the kernel has not taken.
+    #[must_use]
+    pub fn pressure(&self) -> (u64, u64) {
+        (self.overflows, self.unsubmitted.len() as u64)
     }
 
     /// Puts an operation that uses nothing of our memory, or only what lives for ever, into the queue.

@@ -24,7 +24,7 @@ impl ShardState {
             *latest = kicked_at_s.max(*latest);
         }
         for change in &commit.changes {
-            self.counters.changes += 1;
+            self.count_change(&change.kind);
             self.users.users[user].change = change.number;
             self.confirm_change(now, user, change, committing, out);
         }
@@ -125,6 +125,8 @@ impl ShardState {
         forced_off: Vec<Platform>,
         out: &mut Vec<Effect>,
     ) {
+        self.count_login(Code::Ok);
+        self.count_live(knock.key, knock.login.device.platform.class());
         self.set_standing(device, Standing::Linked);
         let known = &mut self.users.devices[device];
         known.link = knock.key;
@@ -248,27 +250,22 @@ impl ShardState {
     }
 
     pub(super) fn set_standing(&mut self, device: u32, standing: Standing) {
-        let known = &mut self.users.devices[device];
-        let before = std::mem::replace(&mut known.standing, standing);
-        self.count_status(before.status(), standing.status());
-    }
-
-    fn count_status(&mut self, before: Status, after: Status) {
-        match before {
-            Status::Online => self.counters.devices_online_now -= 1,
-            Status::PushOnline => self.counters.devices_push_online_now -= 1,
-            Status::Offline => {}
-        }
-        match after {
-            Status::Online => self.counters.devices_online_now += 1,
-            Status::PushOnline => self.counters.devices_push_online_now += 1,
-            Status::Offline => {}
-        }
+        let user = self.users.devices[device].user;
+        let user_before = self.user_status(user);
+        let before = std::mem::replace(&mut self.users.devices[device].standing, standing);
+        let user_after = self.user_status(user);
+        self.count_status((before.status(), standing.status()), (user_before, user_after));
     }
 
     fn remove_device(&mut self, device: u32) {
         self.wheel.cancel(device);
+        let user = self.users.devices[device].user;
+        let user_before = self.user_status(user);
         let gone = self.users.remove_device(device);
-        self.count_status(gone.standing.status(), Status::Offline);
+        let user_after = self.user_status(user);
+        self.count_status(
+            (gone.standing.status(), Status::Offline),
+            (user_before, user_after),
+        );
     }
 }

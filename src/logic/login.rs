@@ -5,6 +5,7 @@ use crate::base::ids::{ConnKey, DeviceId, InstanceId, Platform, SessionId, UserI
 use crate::base::limits::VERSION_BYTES_MAX;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
+use crate::logic::addresses::AtAddress;
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
 use crate::logic::usersig::Fault;
@@ -30,15 +31,18 @@ impl ShardState {
         behind: &[u8],
         out: &mut Vec<Effect>,
     ) {
+        if !self.address_may_log_in(now, key) {
+            return self.refuse_address(key, out);
+        }
         let login = match self.check_login(now, login) {
             Ok(login) => login,
-            Err(refusal) => return self.refuse_stranger(key, refusal, out),
+            Err(refusal) => return self.refuse_stranger(now, key, refusal, out),
         };
-        let peer = self
+        let session = self
             .sessions
-            .get(key)
-            .expect("the connection that sent the login")
-            .peer;
+            .get_mut(key)
+            .expect("the connection that sent the login");
+        let peer = session.peer;
         let home = login.user.home(self.place.shards);
         let leftover = if home == self.place.shard || planted(Bug::LeftoverLost) {
             Vec::new()
@@ -53,6 +57,8 @@ impl ShardState {
         if home == self.place.shard {
             return self.knock(now, key, arrival, out);
         }
+        let at_address = std::mem::replace(&mut session.at_address, AtAddress::No);
+        self.leave_address(peer.address, at_address);
         self.counters.connections_moved += 1;
         self.counters.connections_now -= 1;
         self.set_phase(key, Phase::Moving);
@@ -103,7 +109,7 @@ impl ShardState {
         })
     }
 
-    fn refuse_stranger(&mut self, key: ConnKey, refusal: Refusal, out: &mut Vec<Effect>) {
+    fn refuse_stranger(&mut self, now: Now, key: ConnKey, refusal: Refusal, out: &mut Vec<Effect>) {
         let answer = match refusal {
             Refusal::Protocol => {
                 self.counters.protocols_unsupported += 1;
@@ -125,6 +131,7 @@ impl ShardState {
             }
             Refusal::UserSig(fault) => {
                 self.counters.usersigs_refused += 1;
+                self.count_failed_login(now, key);
                 refusal_of(code_of(fault))
             }
         };
@@ -134,6 +141,13 @@ impl ShardState {
     /// Answers a login that is not let in, and closes.
     pub(super) fn refuse_login(&mut self, key: ConnKey, answer: proto::LoginAnswer, out: &mut Vec<Effect>) {
         self.counters.logins_refused += 1;
+        self.count_login(
+            answer
+                .verdict
+                .as_ref()
+                .expect("every answer has a verdict")
+                .code(),
+        );
         if self.sessions.get(key).is_some() {
             send(key, response::Packet::LoginAnswer(answer), out);
             self.close(key, out);
@@ -144,12 +158,18 @@ impl ShardState {
     pub(super) fn refuse_busy(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
         self.counters.logins_busy += 1;
         self.grace.wait(now.instant);
-        self.refuse_for_now(key, Code::Busy, out);
+        self.refuse_for_now(now, key, Code::Busy, out);
     }
 
     /// Refuses a login that may be tried again soon.
-    pub(super) fn refuse_for_now(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
-        let verdict = proto::Verdict::of(code).after_ms(self.retry_after_ms());
+    pub(super) fn refuse_for_now(&mut self, now: Now, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
+        // Who has gone is told nothing, and is not waited for.
+        let wait_ms = if self.sessions.get(key).is_some() {
+            self.return_after_ms(now)
+        } else {
+            0
+        };
+        let verdict = proto::Verdict::of(code).after_ms(wait_ms);
         self.refuse_login(
             key,
             proto::LoginAnswer {

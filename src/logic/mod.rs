@@ -9,6 +9,8 @@ pub mod state;
 mod terminal;
 mod session;
 mod login;
+mod addresses;
+mod returns;
 
 mod queue;
 mod decide;
@@ -19,6 +21,7 @@ mod confirm;
 mod answer;
 mod users;
 mod versions;
+mod tally;
 #[cfg(test)]
 mod open;
 

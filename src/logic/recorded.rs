@@ -17,6 +17,7 @@ use crate::logic::wire::proto::Code;
 impl ShardState {
     pub(super) fn loaded(
         &mut self,
+        now: Now,
         user: u32,
         answer: Result<Option<Box<UserRecord>>, RegistryError>,
         out: &mut Vec<Effect>,
@@ -29,7 +30,7 @@ impl ShardState {
         self.waiting[place].hold = Hold::Free;
         match answer {
             Ok(record) => self.know(user, record),
-            Err(RegistryError) => self.give_up_first(user, out),
+            Err(RegistryError) => self.give_up_first(now, user, out),
         }
         self.in_flight -= 1;
         self.ready.push_back(user);
@@ -65,14 +66,14 @@ impl ShardState {
     }
 
     /// The record could not be read: the event that needed it is refused.
-    fn give_up_first(&mut self, user: u32, out: &mut Vec<Effect>) {
+    fn give_up_first(&mut self, now: Now, user: u32, out: &mut Vec<Effect>) {
         let place = self.waiting_of(user);
         let event = self.waiting[place]
             .events
             .pop_front()
             .expect("an event asked for the record");
         match &event {
-            Event::Login(knock) => self.refuse_for_now(knock.key, Code::NotRecorded, out),
+            Event::Login(knock) => self.refuse_for_now(now, knock.key, Code::NotRecorded, out),
             Event::Kick(request, _) => {
                 out.push(Effect::Reply(ToFront::Kicked(*request, Err(KickError::Busy))));
             }
@@ -120,7 +121,7 @@ impl ShardState {
         self.counters.commits_failed += 1;
         let place = self.waiting_of(user);
         if let Event::Login(knock) = &event {
-            self.refuse_for_now(knock.key, Code::NotRecorded, out);
+            self.refuse_for_now(now, knock.key, Code::NotRecorded, out);
             return self.finish(user, &event);
         }
         let wait_ms = COMMIT_RETRY_MS_MIN << self.waiting[place].retries.min(16);

@@ -10,8 +10,9 @@
 //! Waiting is both loading (the user is not resident) and confirming (the registry has the change): the user's own
 //! queue knows which.
 
-use crate::base::ids::ConnKey;
+use crate::base::ids::{Class, ConnKey};
 use crate::logic::Peer;
+use crate::logic::addresses::AtAddress;
 use crate::logic::versions::VersionId;
 use crate::logic::wire::packet::Incoming;
 
@@ -41,6 +42,9 @@ pub(super) struct Session {
     pub(super) sdk_version: VersionId,
     pub(super) app_version: VersionId,
     pub(super) pieces: Pieces,
+    /// The class that it counts as logged in by.
+    pub(super) live: Option<Class>,
+    pub(super) at_address: AtAddress,
 }
 
 /// Whether bytes of this connection are kept: the first part of a frame, or what came behind a login.
@@ -51,7 +55,7 @@ pub(super) enum Pieces {
 }
 
 // The budget of an idle connection.
-const _: () = assert!(size_of::<Session>() <= 36);
+const _: () = assert!(size_of::<Option<Session>>() == 36);
 
 /// What a packet means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

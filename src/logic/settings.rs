@@ -36,8 +36,43 @@ pub struct Settings {
     pub login_deadline: Duration,
     /// What is told to a terminal that meets a full or failing gateway: the middle of a random spread.
     pub retry_after: Duration,
+    /// What one address may do.
+    pub addresses: AddressLimits,
     /// Room in the channels.
     pub rooms: Rooms,
+}
+
+/// What one address may do at one shard. 0: as much as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressLimits {
+    /// Connections at the same time.
+    pub connections_max: u32,
+    /// Logins in a minute that are refused for their UserSig.
+    pub failed_logins_max: u32,
+    /// So many bits of an IPv4 address say which one it is: 0 to 32.
+    pub ipv4_prefix_bits: u8,
+    /// So many bits of an IPv6 address say which one it is: 0 to 128.
+    pub ipv6_prefix_bits: u8,
+}
+
+impl AddressLimits {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn are_off(&self) -> bool {
+        self.connections_max == 0 && self.failed_logins_max == 0
+    }
+}
+
+impl Default for AddressLimits {
+    /// No limits. A provider gives a customer one IPv4 address, and of IPv6 at least a /64.
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            failed_logins_max: 0,
+            ipv4_prefix_bits: 32,
+            ipv6_prefix_bits: 64,
+        }
+    }
 }
 
 /// Silence after which a link counts as lost, for each class.
@@ -140,6 +175,7 @@ impl Default for Settings {
             registration: Registration::AtLogin,
             login_deadline: Duration::from_secs(10),
             retry_after: Duration::from_secs(2),
+            addresses: AddressLimits::default(),
             rooms: Rooms {
                 registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
                 logins_waiting: limits::LOGINS_WAITING_MAX,

@@ -12,9 +12,11 @@ use crate::base::limits::ALARMS_PER_TURN_MAX;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::base::wheel::Wheel;
+use crate::logic::addresses::Addresses;
 use crate::logic::letter::ToShard;
 use crate::logic::queue::{Waiting, Whom};
 use crate::logic::restart::Grace;
+use crate::logic::returns::Returns;
 use crate::logic::session::{Phase, Sessions};
 use crate::logic::settings::Settings;
 use crate::logic::users::Users;
@@ -64,6 +66,8 @@ pub struct ShardState {
     pub(super) looks_waiting: usize,
     pub(super) grace: Grace,
     pub(super) versions: Versions,
+    pub(super) addresses: Addresses,
+    pub(super) returns: Returns,
     pub(super) verifier: Verifier,
     pub(super) random: fastrand::Rng,
     pub(super) counters: Counters,
@@ -100,6 +104,8 @@ impl ShardState {
             looks_waiting: 0,
             grace: Grace::default(),
             versions: Versions::default(),
+            addresses: Addresses::default(),
+            returns: Returns::default(),
             verifier: Verifier::default(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
@@ -114,7 +120,7 @@ impl ShardState {
             Input::Arrived(key, arrival) => self.arrived(now, key, *arrival, out),
             Input::Received(key, bytes) => self.received(now, key, bytes, out),
             Input::Closed(key, loss) => self.closed(key, loss),
-            Input::Stayed(key) => self.stayed(key, out),
+            Input::Stayed(key) => self.stayed(now, key, out),
             Input::Letter(letter) => self.letter(now, letter, out),
         }
         self.go_on(now, out);
@@ -193,7 +199,7 @@ impl ShardState {
 
     fn letter(&mut self, now: Now, letter: ToShard, out: &mut Vec<Effect>) {
         match letter {
-            ToShard::Loaded(user, answer) => self.loaded(user.0, answer, out),
+            ToShard::Loaded(user, answer) => self.loaded(now, user.0, answer, out),
             ToShard::Committed(user, answer) => self.committed(now, user.0, answer, out),
             ToShard::Query(request, users) => self.query(request, users, out),
             ToShard::Kick(request, user) => self.kick(request, user, Whom::Everyone, out),
@@ -206,23 +212,23 @@ impl ShardState {
             ToShard::Open => self.open(now),
             ToShard::TurnedAway => self.grace.wait(now.instant),
             ToShard::Settings(settings) => self.settings = settings,
-            ToShard::Stop => self.stop(out),
+            ToShard::Stop => self.stop(now, out),
         }
     }
 
     /// Says goodbye to everyone. Nothing is recorded: the devices stay what they are.
-    fn stop(&mut self, out: &mut Vec<Effect>) {
+    fn stop(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.running = Running::Stopping;
         for key in self.sessions.keys() {
             if self.sessions.phase(key) != Phase::Moving {
-                self.say_goodbye(key, out);
+                self.say_goodbye(now, key, out);
             }
         }
     }
 
     /// Tells a terminal that the gateway stops, and closes.
-    pub(super) fn say_goodbye(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
-        let verdict = proto::Verdict::of(Code::Stopping).after_ms(self.retry_after_ms());
+    pub(super) fn say_goodbye(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
+        let verdict = proto::Verdict::of(Code::Stopping).after_ms(self.return_after_ms(now));
         let go_away = proto::GoAway {
             verdict: Some(verdict),
             reason: proto::go_away::Reason::Stop.into(),
@@ -246,11 +252,26 @@ impl ShardState {
         if session.pieces == super::session::Pieces::Kept {
             self.pieces.remove(&key.slot);
         }
+        if let Some(class) = session.live {
+            self.count_gone(class, session.peer.transport);
+        }
+        self.leave_address(session.peer.address, session.at_address);
         self.counters.connections_now -= 1;
         true
     }
 
-    /// A random wait around the setting, so that a refused crowd does not come back as one.
+    /// How long one that is sent away because something is full, or ends, is to wait: the longer the more there are.
+    pub(super) fn return_after_ms(&mut self, now: Now) -> u32 {
+        let Self {
+            returns,
+            settings,
+            random,
+            ..
+        } = self;
+        u32::try_from(returns.send_away(now.instant, settings, random)).unwrap_or(u32::MAX)
+    }
+
+    /// A random wait around the setting, for one that met a limit of its own.
     pub(super) fn retry_after_ms(&mut self) -> u32 {
         let middle = millis(self.settings.retry_after);
         u32::try_from(self.random.u64(middle / 2..=middle + middle / 2)).unwrap_or(u32::MAX)

@@ -7,6 +7,7 @@ use crate::base::ids::{ConnKey, DeviceId};
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
+use crate::logic::addresses::AtAddress;
 use crate::logic::queue::Event;
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, meaning};
 use crate::logic::state::{Running, ShardState};
@@ -21,7 +22,10 @@ impl ShardState {
         self.counters.connections_opened += 1;
         self.take_in(key, peer, Phase::Greeting);
         if self.running == Running::Stopping {
-            return self.say_goodbye(key, out);
+            return self.say_goodbye(now, key, out);
+        }
+        if !self.enter_address(now, key) {
+            return self.refuse(key, Code::AddressLimit, out);
         }
         self.login_deadlines
             .push_back((now.instant.after(self.settings.login_deadline), key));
@@ -31,7 +35,10 @@ impl ShardState {
         self.counters.connections_arrived += 1;
         self.take_in(key, arrival.peer, Phase::Greeting);
         if self.running == Running::Stopping {
-            return self.say_goodbye(key, out);
+            return self.say_goodbye(now, key, out);
+        }
+        if !self.enter_address(now, key) && !planted(Bug::ArrivalsUnlimited) {
+            return self.refuse_address(key, out);
         }
         self.knock(now, key, arrival, out);
     }
@@ -46,17 +53,19 @@ impl ShardState {
             sdk_version: version,
             app_version: version,
             pieces: Pieces::None,
+            live: None,
+            at_address: AtAddress::No,
         };
         self.sessions.put(key, session);
     }
 
     /// The connection could not be handed to its home.
-    pub(super) fn stayed(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+    pub(super) fn stayed(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
         if self.sessions.phase(key) == Phase::Moving && !planted(Bug::StayedForgotten) {
             self.counters.connections_now += 1;
             self.counters.moves_refused += 1;
             self.counters.logins_busy += 1;
-            self.refuse_for_now(key, Code::Busy, out);
+            self.refuse_for_now(now, key, Code::Busy, out);
         }
     }
 

@@ -168,6 +168,7 @@ impl<R: Running> Node<R> {
             registry: asking(registry.door()),
             counters: shards.counters(),
             vitals,
+            registry_workload: Some(registry.workload()),
             archive: archived,
             callback_numbers: handle.as_ref().map(Handle::numbers),
             callbacks: handle.map(|handle| Arc::new(Letters(handle)) as Arc<dyn DeadLetters>),
@@ -351,6 +352,7 @@ mod tests {
             CountersView {
                 names: Vec::new(),
                 values: Box::new(Vec::new),
+                turn_times: Box::new(Vec::new),
             }
         }
 

@@ -22,7 +22,7 @@ use crate::shard::view;
 use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
-const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Receive buffers of one shard. A turn reaps fewer receives than this at once, so more would never be in use.
 const RECEIVE_BUFFERS_MAX: usize = 1_024;
@@ -150,6 +150,7 @@ fn services(registry: Sender<ToRegistry>, front: http::Door) -> Services {
 impl Running for RunningShards {
     fn counters(&self) -> CountersView {
         let views: Vec<_> = self.0.iter().map(|shard| shard.counters.clone()).collect();
+        let timed = views.clone();
         let values = move || {
             views
                 .iter()
@@ -159,6 +160,7 @@ impl Running for RunningShards {
         CountersView {
             names: [Counters::NAMES, &view::CountersView::OWN_NAMES[..]].concat(),
             values: Box::new(values),
+            turn_times: Box::new(move || timed.iter().map(view::CountersView::turn_times).collect()),
         }
     }
 

@@ -104,7 +104,10 @@ impl Shard {
             moves: Moves::new(config.place.shard, config.settings.login_deadline),
             pace: Pace::new(config.heartbeat_delay_max, now.instant),
             now,
-            own: Own::default(),
+            own: Own {
+                slots_now: u64::from(slots),
+                ..Own::default()
+            },
             starved: Vec::new(),
             draining: VecDeque::new(),
             echoes: VecDeque::new(),
@@ -154,8 +157,17 @@ impl Shard {
         self.hand_over();
         self.ring.hand_in();
         self.look_for_the_end();
+        self.count_turn();
+    }
+
+    fn count_turn(&mut self) {
         self.own.slots_taken_now = u64::from(self.table.open_count());
+        (
+            self.own.completions_overflowed,
+            self.own.operations_unsubmitted_now,
+        ) = self.ring.pressure();
         self.publisher.publish(self.logic.counters(), &self.own);
+        self.publisher.turn_took(self.clock.since_now());
     }
 
     fn take_letters(&mut self) {

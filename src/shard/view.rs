@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::base::counters::Counters;
+use crate::base::histogram::{Counted, Histogram, HistogramView};
 
 const LOGIC: usize = Counters::NAMES.len();
 const OWN: usize = CountersView::OWN_NAMES.len();
@@ -21,16 +23,22 @@ pub(super) struct Own {
     pub(super) accepts_failed: u64,
     pub(super) buffer_shortages: u64,
     pub(super) turns: u64,
+    pub(super) completions_overflowed: u64,
+    pub(super) operations_unsubmitted_now: u64,
+    pub(super) slots_now: u64,
     pub(super) slots_taken_now: u64,
 }
 
 /// One shard's counters, for everyone. The numbers of one reading may be of two neighbouring turns.
 #[derive(Debug, Clone)]
-pub struct CountersView(Arc<Shared>);
+pub struct CountersView {
+    shared: Arc<Shared>,
+    turn_times: HistogramView,
+}
 
 impl CountersView {
     /// Name and meaning of what a shard counts beside its logic, in the order of [`CountersView::own_values`].
-    pub const OWN_NAMES: [(&'static str, &'static str); 5] = [
+    pub const OWN_NAMES: [(&'static str, &'static str); 8] = [
         (
             "accept_pauses",
             "Times that accepting stopped because the table was nearly full.",
@@ -45,6 +53,15 @@ impl CountersView {
         ),
         ("turns", "Turns of the shard."),
         (
+            "completions_overflowed",
+            "Times that the ring was found with more completions than it holds; the kernel kept the others.",
+        ),
+        (
+            "operations_unsubmitted_now",
+            "Operations that the kernel did not take with the last turn.",
+        ),
+        ("slots_now", "Sockets that the shard's table can hold."),
+        (
             "slots_taken_now",
             "Sockets in the shard's table, those that are being closed among them.",
         ),
@@ -53,13 +70,13 @@ impl CountersView {
     /// The numbers of the logic, in the order of [`Counters::NAMES`].
     #[must_use]
     pub fn values(&self) -> [u64; LOGIC] {
-        std::array::from_fn(|place| self.0.logic[place].load(Ordering::Relaxed))
+        std::array::from_fn(|place| self.shared.logic[place].load(Ordering::Relaxed))
     }
 
     /// The other numbers, in the order of [`CountersView::OWN_NAMES`].
     #[must_use]
     pub fn own_values(&self) -> [u64; OWN] {
-        std::array::from_fn(|place| self.0.own[place].load(Ordering::Relaxed))
+        std::array::from_fn(|place| self.shared.own[place].load(Ordering::Relaxed))
     }
 
     /// How many slots of the table are taken.
@@ -68,6 +85,12 @@ impl CountersView {
         let [.., slots_taken_now] = self.own_values();
         slots_taken_now
     }
+
+    /// How long turns took.
+    #[must_use]
+    pub fn turn_times(&self) -> Counted {
+        self.turn_times.read()
+    }
 }
 
 /// The writer's side; remembers what it wrote, so that an idle turn writes nothing.
@@ -75,6 +98,7 @@ impl CountersView {
 pub(super) struct Publisher {
     view: CountersView,
     logic: Counters,
+    turn_times: Histogram,
 }
 
 impl Publisher {
@@ -83,9 +107,14 @@ impl Publisher {
             logic: [const { AtomicU64::new(0) }; LOGIC],
             own: [const { AtomicU64::new(0) }; OWN],
         };
+        let turn_times = Histogram::default();
         Self {
-            view: CountersView(Arc::new(shared)),
+            view: CountersView {
+                shared: Arc::new(shared),
+                turn_times: turn_times.view(),
+            },
             logic: Counters::default(),
+            turn_times,
         }
     }
 
@@ -93,10 +122,15 @@ impl Publisher {
         self.view.clone()
     }
 
+    /// A turn took this long.
+    pub(super) fn turn_took(&mut self, took: Duration) {
+        self.turn_times.record(took, 1);
+    }
+
     pub(super) fn publish(&mut self, logic: &Counters, own: &Own) {
         if *logic != self.logic {
             self.logic = *logic;
-            for (shared, value) in self.view.0.logic.iter().zip(logic.values()) {
+            for (shared, value) in self.view.shared.logic.iter().zip(logic.values()) {
                 shared.store(value, Ordering::Relaxed);
             }
         }
@@ -105,9 +139,12 @@ impl Publisher {
             own.accepts_failed,
             own.buffer_shortages,
             own.turns,
+            own.completions_overflowed,
+            own.operations_unsubmitted_now,
+            own.slots_now,
             own.slots_taken_now,
         ];
-        for (shared, value) in self.view.0.own.iter().zip(own) {
+        for (shared, value) in self.view.shared.own.iter().zip(own) {
             shared.store(value, Ordering::Relaxed);
         }
     }
@@ -130,7 +167,12 @@ mod tests {
             ..Own::default()
         };
         publisher.publish(&logic, &own);
+        publisher.turn_took(Duration::from_micros(7));
         assert_eq!(view.values(), logic.values());
-        assert_eq!(view.own_values(), [0, 0, 0, 9, 0]);
+        assert_eq!(view.own_values(), [0, 0, 0, 9, 0, 0, 0, 0]);
+        assert_eq!(
+            (view.turn_times().counts[1], view.turn_times().sum_ns),
+            (1, 7_000)
+        );
     }
 }

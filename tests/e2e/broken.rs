@@ -278,7 +278,10 @@ fn a_full_table_pauses_accepting_and_harms_nobody() {
         .map(|_| TcpStream::connect(gateway.terminals).unwrap())
         .collect();
     bystander.beat();
+    await_metric(&gateway, &http, "slots_taken_now", 256);
     assert!(metric(&gateway, &http, "connections_now") <= 256);
+    assert!(metric(&gateway, &http, "accept_pauses_total") >= 1);
+    bystander.beat();
     drop(crowd);
     still_serves(&gateway, "bob");
     bystander.beat();

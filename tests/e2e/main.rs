@@ -15,6 +15,8 @@ mod support;
 mod accounts;
 mod broken;
 mod killed;
+mod metrics;
+mod overload;
 mod reload;
 mod restarted;
 mod secrets;

@@ -4,6 +4,7 @@ use crate::base::ids::{ConnKey, ShardId};
 use crate::logic::letter::{ToFront, ToRegistry};
 use crate::logic::{Arrival, Effect};
 use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::crowd;
 use crate::sim::registry::Ask;
 use crate::sim::shown::{self, Link, Said, Shown};
 use crate::sim::terminal::Place;
@@ -50,6 +51,10 @@ impl World {
                     text,
                 };
                 let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
+                if let Some(wait) = crowd::told_to_wait(&packet) {
+                    let crowd = &mut self.crowds[usize::from(shard.0)];
+                    crowd.sent_away(shard, self.now.instant, wait, &self.settings)?;
+                }
                 self.hear(link, &said)?;
                 seen.push(Shown::Said(link, said));
             }

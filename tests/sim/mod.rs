@@ -9,6 +9,7 @@
 mod backend;
 mod callbacks;
 mod checks;
+mod crowd;
 mod effects;
 mod model;
 mod planted;
@@ -29,10 +30,13 @@ use std::time::Duration;
 use crate::base::counters::Counters;
 use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
-use crate::logic::settings::{Conflict, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose};
+use crate::logic::settings::{
+    AddressLimits, Conflict, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose,
+};
 use crate::logic::usersig::Key;
 use callbacks::Post;
 use checks::Failure;
+use crowd::Crowd;
 use model::Model;
 use registry::Registry;
 use shelf::Shelf;
@@ -52,8 +56,14 @@ fn add(one: Counts, other: Counts) -> Counts {
     std::array::from_fn(|place| one[place] + other[place])
 }
 
-/// Counters that the world leaves alone: it has no slow readers, and rarely as many kicks as are too many.
-const NOT_REACHED: &[&str] = &["slow_readers", "letters_refused"];
+/// Counters that the world leaves alone: it has no slow readers, always a key, few addresses, and rarely as many kicks as
+/// are too many.
+const NOT_REACHED: &[&str] = &[
+    "slow_readers",
+    "letters_refused",
+    "logins{code=\"USERSIG_NO_KEY\"}",
+    "addresses_full",
+];
 
 /// Where a seed failed.
 #[derive(Debug, Clone)]
@@ -106,6 +116,15 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             Registration::ByImport
         } else {
             Registration::AtLogin
+        },
+        addresses: if random.u8(..4) == 0 {
+            AddressLimits {
+                connections_max: random.choice([0, 1, 2, 4]).expect("there are some"),
+                failed_logins_max: random.choice([0, 1, 2]).expect("there are some"),
+                ..AddressLimits::default()
+            }
+        } else {
+            AddressLimits::default()
         },
         rooms: Rooms {
             registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),
@@ -161,6 +180,7 @@ impl World {
             lanes: BTreeMap::new(),
             lane_room: random.choice([1, 2, 64]).expect("there are some"),
             slots: vec![vec![None; SLOTS]; usize::from(shards)],
+            crowds: (0..shards).map(|_| Crowd::default()).collect(),
             links: 0,
             requests: 0,
             mood: Mood::Slow,

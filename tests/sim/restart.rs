@@ -7,6 +7,7 @@ use crate::logic::letter::ToShard;
 use crate::logic::record::UserRecord;
 use crate::sim::add;
 use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::crowd::Crowd;
 use crate::sim::world::{SLOTS, World};
 
 impl World {
@@ -19,6 +20,7 @@ impl World {
         self.post.crash(&mut self.random)?;
         self.terminals.clear();
         self.lanes.clear();
+        self.crowds = (0..shards).map(|_| Crowd::default()).collect();
         self.slots = vec![vec![None; SLOTS]; usize::from(shards)];
         self.shards = Self::shards(self.now, self.random.u64(..), shards, &self.settings);
         self.model.crashed(self.now, shards, &recorded);

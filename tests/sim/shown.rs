@@ -15,6 +15,24 @@ use crate::logic::wire::proto::{Code, LoginAnswer, Verdict, WhatNext, response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Link(pub(crate) u32);
 
+/// The terminals of one customer: no two have the same address, but all have the same /64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group(u32);
+
+/// Few, so that limits of an address are reached.
+const GROUPS: u32 = 5;
+
+impl Group {
+    pub(crate) fn of(link: Link) -> Self {
+        Self(link.0 % GROUPS)
+    }
+
+    pub(crate) fn address(self, link: Link) -> Ipv6Addr {
+        let customer = 0x2001_0db8_0000_0000 + u128::from(self.0);
+        Ipv6Addr::from(customer << 64 | u128::from(link.0))
+    }
+}
+
 /// What a terminal is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
@@ -199,7 +217,14 @@ fn verdict(verdict: Option<&Verdict>, settings: &Settings) -> Result<Code, Strin
     })?;
     let waits = code != Code::Ok && verdict.what_next() == WhatNext::Retry;
     let (middle, wait) = (millis(settings.retry_after), u64::from(verdict.retry_after_ms));
-    let in_bounds = (middle / 2..=middle + middle / 2).contains(&wait);
+    // Those who are sent away together are spread the wider the more they are.
+    let crowded = [Code::Busy, Code::NotRecorded, Code::Stopping].contains(&code);
+    let widest = if crowded {
+        (millis(settings.restart_grace) / 2).min(60_000)
+    } else {
+        0
+    };
+    let in_bounds = (middle / 2..=widest.max(middle + middle / 2)).contains(&wait);
     ensure(if waits { in_bounds } else { wait == 0 || in_bounds }, || {
         format!("retry: {verdict:?}")
     })?;
@@ -208,7 +233,13 @@ fn verdict(verdict: Option<&Verdict>, settings: &Settings) -> Result<Code, Strin
 
 /// What the rules say that a terminal is to do; `None` where they leave it open.
 fn what_next(code: Code) -> Option<WhatNext> {
-    let retry = [Code::Busy, Code::NotRecorded, Code::Silent, Code::Stopping];
+    let retry = [
+        Code::Busy,
+        Code::NotRecorded,
+        Code::Silent,
+        Code::Stopping,
+        Code::AddressLimit,
+    ];
     if retry.contains(&code) {
         return Some(WhatNext::Retry);
     }

@@ -90,6 +90,10 @@ impl World {
         self.terminals
             .insert(link, Terminal::new(Place::At(shard, key), user, device));
         self.happen(shard, Event::Opened(link))?;
+        if !self.terminals.contains_key(&link) {
+            // Its address may have no more.
+            return Ok(());
+        }
         match self.random.u8(..100) {
             0..4 => return Ok(()),
             4..7 => {

@@ -2,7 +2,6 @@
 //! things happen, carries out what shards ask for, and compares everything that shows with the model.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
@@ -14,10 +13,11 @@ use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
+use crate::sim::crowd::Crowd;
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, Orders, RegistrySays};
 use crate::sim::registry::Registry;
-use crate::sim::shown::Link;
+use crate::sim::shown::{Group, Link};
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
 
@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) lanes: BTreeMap<(ShardId, ShardId), Lane>,
     pub(crate) lane_room: usize,
     pub(crate) slots: Vec<Vec<Option<(ConnKey, Link)>>>,
+    /// Who was sent away, by shard.
+    pub(crate) crowds: Vec<Crowd>,
     pub(crate) links: u32,
     pub(crate) requests: u64,
     pub(crate) mood: Mood,
@@ -247,7 +249,7 @@ impl World {
 
 pub(crate) fn peer(link: Link) -> Peer {
     Peer {
-        address: Ipv6Addr::from(u128::from(link.0)),
+        address: Group::of(link).address(link),
         transport: Transport::Tcp,
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod exposition;
 pub mod gateway;
 pub mod http;
 pub mod receiver;

@@ -65,6 +65,10 @@ fn meaning(code: Code) -> (&'static str, WhatNext) {
         Code::TooEager => ("too many bytes came before the login was answered", Retry),
         Code::Busy => ("the gateway is busy", Retry),
         Code::NotRecorded => ("the login could not be recorded", Retry),
+        Code::AddressLimit => (
+            "too many connections, or failed logins, come from this address",
+            Retry,
+        ),
         Code::Stopping => ("the gateway is stopping", Retry),
         Code::Silent => ("no frame came for the heartbeat time-out", Retry),
         Code::SessionUnknown => ("the session is not known", LogInAfresh),

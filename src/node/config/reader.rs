@@ -10,7 +10,9 @@ use super::layers::Values;
 use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
 use crate::base::ids::{Platform, UserId};
 use crate::logic::record::Callbacks;
-use crate::logic::settings::{Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose};
+use crate::logic::settings::{
+    AddressLimits, Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose,
+};
 use crate::logic::usersig::Key;
 use crate::services::http::Token;
 use crate::services::registry::embedded::Durability;
@@ -116,6 +118,12 @@ impl<'a> Reader<'a> {
             },
             push_online: Duration::from_secs(self.number("presence.push_online_days") * 86_400),
             login_deadline: self.seconds("terminals.login_deadline_s"),
+            addresses: AddressLimits {
+                connections_max: self.small("limits.connections_per_address_max"),
+                failed_logins_max: self.small("limits.failed_logins_per_address_max"),
+                ipv4_prefix_bits: self.small("limits.ipv4_prefix_bits"),
+                ipv6_prefix_bits: self.small("limits.ipv6_prefix_bits"),
+            },
             retry_after: Duration::from_millis(self.number("terminals.retry_after_ms")),
             restart_grace: self.seconds("presence.restart_grace_s"),
             registration: if self.switch("accounts.register_at_login") {

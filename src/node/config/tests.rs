@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::ids::Platform;
-use crate::logic::settings::{Conflict, Policy, Registration, WebClose};
+use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, WebClose};
 
 fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
     let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -43,6 +43,37 @@ fn nothing_at_all_is_the_specification_on_loopback() {
             .all(|address| address.ip().is_loopback())
     );
     assert_eq!(config.trouble, Trouble::default());
+}
+
+#[test]
+fn an_address_is_limited_by_its_settings() {
+    let limits = read(&[]).unwrap().logic.addresses;
+    assert!(limits.are_off());
+    assert_eq!((limits.ipv4_prefix_bits, limits.ipv6_prefix_bits), (32, 64));
+    let config = read(&[
+        "limits.connections_per_address_max=5",
+        "limits.failed_logins_per_address_max=6",
+        "limits.ipv4_prefix_bits=24",
+        "limits.ipv6_prefix_bits=48",
+    ])
+    .unwrap();
+    let expected = AddressLimits {
+        connections_max: 5,
+        failed_logins_max: 6,
+        ipv4_prefix_bits: 24,
+        ipv6_prefix_bits: 48,
+    };
+    assert_eq!(config.logic.addresses, expected);
+    let problems = read(&["limits.ipv4_prefix_bits=33"]).unwrap_err();
+    assert!(
+        problems[0].contains("a whole number from 0 to 32"),
+        "{problems:?}"
+    );
+    let shown = config.print();
+    assert!(
+        shown.contains("[limits]") && shown.contains("ipv6_prefix_bits = 48"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub struct Numbers {
 impl Numbers {
     /// Name, meaning and value of each; those named `…_now` are present amounts.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 9] {
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 7] {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         [
             (
@@ -77,11 +77,6 @@ impl Numbers {
                 load(&self.delivered),
             ),
             ("callbacks_failed", "Attempts that failed.", load(&self.failed)),
-            (
-                "callbacks_us",
-                "Microseconds that all attempts took.",
-                load(&self.took_us),
-            ),
             (
                 "callbacks_in_flight_now",
                 "Attempts under way.",
@@ -107,12 +102,20 @@ impl Numbers {
                 "1 while the receiver counts as down.",
                 load(&self.down),
             ),
-            (
-                "callbacks_oldest_ms_now",
-                "When the oldest callback under way was due, Unix ms; 0: none.",
-                load(&self.oldest_ms),
-            ),
         ]
+    }
+
+    /// How long all attempts took together.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        Duration::from_micros(self.took_us.load(Ordering::Relaxed))
+    }
+
+    /// Of the changes whose callbacks are under way, when the oldest was recorded; `None` if there are none.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.oldest_ms.load(Ordering::Relaxed);
+        (oldest != 0).then_some(Timestamp(oldest))
     }
 
     fn ended(&self, delivered: bool, took: Duration) {

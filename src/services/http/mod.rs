@@ -18,8 +18,10 @@ mod history;
 mod inspect;
 mod library;
 mod lines;
+mod exposition;
 mod metrics;
 mod openim;
+mod process;
 mod query;
 mod reply;
 mod server;
@@ -42,17 +44,19 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::base::histogram::{Counted, Histogram};
 use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Instant, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::callback;
-use crate::services::registry::Vitals;
+use crate::services::registry::{Vitals, Workload};
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
 use gate::{Gate, Ways};
 pub use library::Archived;
 use library::Library;
+use process::Process;
 pub use steward::{ReloadError, ReloadMode, Reloaded, Steward, Touched};
 
 /// The front's limits; tests make them small.
@@ -143,6 +147,8 @@ pub struct Doors {
     pub counters: CountersView,
     /// How the registry is.
     pub vitals: Vitals,
+    /// How the registry keeps up; `None` if it is only played.
+    pub registry_workload: Option<Workload>,
     /// What can be read beside the letters; `None` if the registry keeps no changes.
     pub archive: Option<Archived>,
     /// How callbacks go; `None` if there is nobody who sends any.
@@ -165,6 +171,8 @@ pub struct CountersView {
     pub names: Vec<(&'static str, &'static str)>,
     /// The numbers of each shard, in the order of the names.
     pub values: Box<dyn Fn() -> Vec<Vec<u64>> + Send>,
+    /// How long the turns of each shard took.
+    pub turn_times: Box<dyn Fn() -> Vec<Counted> + Send>,
 }
 
 impl CountersView {
@@ -268,6 +276,9 @@ impl Front {
                     gate: Gate::new(shards, limits, ways),
                     counters: doors.counters,
                     vitals: doors.vitals,
+                    registry_workload: doors.registry_workload,
+                    query_times: RefCell::default(),
+                    process: Process::new(),
                     library: Library::new(doors.archive),
                     callback_numbers: doors.callback_numbers,
                     callbacks: doors.callbacks,
@@ -312,6 +323,9 @@ struct Desk {
     gate: Gate,
     counters: CountersView,
     vitals: Vitals,
+    registry_workload: Option<Workload>,
+    query_times: RefCell<Histogram>,
+    process: Process,
     library: Library,
     callback_numbers: Option<Arc<callback::Numbers>>,
     callbacks: Option<Arc<dyn DeadLetters>>,

@@ -104,7 +104,13 @@ async fn carry_out(
         BodyFault::Broken => Failure::new(codes::TIMED_OUT, "the body is not what its headers say"),
     })?;
     match command {
-        Command::Query => answer_query(desk, &query::read(&body)?).await,
+        Command::Query => {
+            let mut watch = desk.clock.borrow().clone();
+            watch.now();
+            let answer = answer_query(desk, &query::read(&body)?).await;
+            desk.query_times.borrow_mut().record(watch.since_now(), 1);
+            answer
+        }
         Command::Kick => kick(desk, accounts::read_user(&accounts::read_body(&body)?)?).await,
         Command::Import => accounts::import(desk, &body).await,
         Command::ImportMany => accounts::import_many(desk, &body).await,

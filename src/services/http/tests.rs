@@ -103,6 +103,7 @@ impl World {
                 existing.send(registry(letter));
             }),
             vitals: Vitals::default(),
+            registry_workload: None,
             archive: others.archive,
             callback_numbers: None,
             callbacks: others.callbacks,
@@ -171,6 +172,7 @@ fn counters_view(counted: Arc<Mutex<Vec<Counters>>>) -> CountersView {
             let counted = counted.lock().unwrap();
             counted.iter().map(|shard| shard.values().to_vec()).collect()
         }),
+        turn_times: Box::new(|| vec![Counted::default(); usize::from(SHARDS)]),
     }
 }
 

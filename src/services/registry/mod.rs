@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::base::histogram::{Counted, Histogram, HistogramView};
 use crate::base::ids::ShardId;
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
 use crate::base::time::{Clock, Steady, Timestamp};
@@ -158,10 +159,39 @@ pub struct Trouble {
     pub fail_every: u64,
 }
 
+/// How the registry's thread keeps up, for everyone.
+#[derive(Clone)]
+pub struct Workload {
+    commit_times: HistogramView,
+    /// A door like any other: the registry goes on until it is gone.
+    door: Sender<ToRegistry>,
+}
+
+impl std::fmt::Debug for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Workload")
+    }
+}
+
+impl Workload {
+    /// How long commits took: from when the first letter of their batch was taken until the batch was answered.
+    #[must_use]
+    pub fn commit_times(&self) -> Counted {
+        self.commit_times.read()
+    }
+
+    /// Letters that were not taken yet.
+    #[must_use]
+    pub fn waiting_now(&self) -> usize {
+        self.door.len()
+    }
+}
+
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
     door: Sender<ToRegistry>,
+    commit_times: HistogramView,
     thread: JoinHandle<()>,
 }
 
@@ -178,6 +208,8 @@ impl Registry {
         clock: Clock,
     ) -> io::Result<Self> {
         let (door, inbox) = bounded(room(shards));
+        let commit_times = Histogram::default();
+        let view = commit_times.view();
         let thread = std::thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
@@ -186,16 +218,30 @@ impl Registry {
                     trouble: Troublemaker { trouble, letters: 0 },
                     doors,
                     clock,
+                    commit_times,
                 };
                 desk.run(&inbox);
             })?;
-        Ok(Self { door, thread })
+        Ok(Self {
+            door,
+            commit_times: view,
+            thread,
+        })
     }
 
     /// The way in. It has room for all that the shards may have in flight at once.
     #[must_use]
     pub fn door(&self) -> Sender<ToRegistry> {
         self.door.clone()
+    }
+
+    /// How it keeps up.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        Workload {
+            commit_times: self.commit_times.clone(),
+            door: self.door(),
+        }
     }
 
     /// Whether its thread has ended on its own.
@@ -225,6 +271,7 @@ struct Desk<S> {
     trouble: Troublemaker,
     doors: Doors,
     clock: Clock,
+    commit_times: Histogram,
 }
 
 impl<S: Store> Desk<S> {
@@ -248,11 +295,17 @@ impl<S: Store> Desk<S> {
                 continue;
             }
             batch.extend(inbox.try_iter().take(BATCH_LETTERS_MAX - 1));
+            let commits = batch.iter().filter(|letter| is_commit(letter)).count();
+            let mut watch = self.clock.clone();
+            watch.now();
             self.trouble.meddle(&mut batch, &mut answers);
             self.store
                 .work_off(steady.at(self.clock.now()), &mut batch, &mut answers);
             for answer in answers.drain(..) {
                 self.deliver(answer);
+            }
+            if commits > 0 {
+                self.commit_times.record(watch.since_now(), commits as u64);
             }
         }
     }
@@ -271,6 +324,10 @@ impl<S: Store> Desk<S> {
             Answer::Front(letter) => (self.doors.front)(letter),
         }
     }
+}
+
+fn is_commit(letter: &ToRegistry) -> bool {
+    matches!(letter, ToRegistry::Commit(..))
 }
 
 /// Makes the trouble that was asked for.

@@ -56,6 +56,9 @@ impl Model {
             opened: self.now.instant,
         };
         self.links.insert(link, conn);
+        if !self.may_enter(shard, link) {
+            self.fail(link, Code::AddressLimit);
+        }
     }
 
     /// The terminal put something on its way; nothing of it has arrived.
@@ -78,7 +81,11 @@ impl Model {
 
     pub(crate) fn arrived(&mut self, link: Link, login: Login) {
         let user = login.user;
-        self.conn(link).shard = user.home(self.shards);
+        let home = user.home(self.shards);
+        self.conn(link).shard = home;
+        if !self.may_enter(home, link) {
+            return self.turn_down(link, Code::AddressLimit, None);
+        }
         self.join(link, login);
         self.read(link);
         self.go_on_with(user);
@@ -236,7 +243,12 @@ impl Model {
 
     /// The first packet of a connection is a login.
     fn greet(&mut self, link: Link, login: Login) {
+        let shard = self.links[&link].shard;
+        if self.has_failed_too_often(shard, link) {
+            return self.refuse(link, Code::AddressLimit, None);
+        }
         if let Some(code) = login.fault {
+            self.note_failed(shard, link, code);
             self.refuse(link, code, None);
             return;
         }

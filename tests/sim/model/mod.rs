@@ -5,6 +5,7 @@
 //! counts first, and the order of devices within one commit. There the model follows the order it was shown
 //! ([`Hint`]), and still demands that everything in it is right.
 
+pub(crate) mod address;
 pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod policy;
@@ -21,7 +22,8 @@ use crate::base::limits;
 use crate::base::time::Now;
 use crate::logic::letter::KickError;
 use crate::logic::settings::Settings;
-use crate::sim::shown::{Link, Shown};
+use crate::sim::shown::{Group, Link, Shown};
+use address::Failed;
 use link::Conn;
 use user::{Busy, Event, Grace, User, Whom};
 
@@ -69,6 +71,8 @@ pub(crate) struct Model {
     /// Users that wait for room, by shard, each with the moment since when: of one moment any may be first.
     pub(super) starved: Vec<Vec<(u64, UserId)>>,
     pub(super) moment: u64,
+    /// Logins that failed, by shard and address.
+    pub(super) failed: BTreeMap<(ShardId, Group), Failed>,
     /// By shard.
     pub(super) graces: Vec<Grace>,
     /// Whether the alarms that rang are those that had to, as far as that can be said.
@@ -90,6 +94,7 @@ impl Model {
             room_used: vec![0; usize::from(shards)],
             starved: vec![Vec::new(); usize::from(shards)],
             moment: 0,
+            failed: BTreeMap::new(),
             graces: vec![Grace::default(); usize::from(shards)],
             alarms_agree: true,
             orders: Orders::default(),

@@ -1,0 +1,106 @@
+//! `holdfast top`: what the gateway does at this moment, from two readings of its metrics. Live on a terminal; as lines when
+//! piped, with `--once`, and in builds without the feature `top`. Counts nothing itself.
+
+mod figures;
+#[cfg(test)]
+mod sample;
+#[cfg(feature = "top")]
+mod view;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{client, print};
+use crate::base::time::Clock;
+use crate::node::config::Config;
+use figures::{Figures, Reading};
+
+/// How it is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Arguments {
+    /// Shows one interval as lines, and ends.
+    #[arg(long)]
+    once: bool,
+    /// How long each interval is, as 1s or 500ms.
+    #[arg(long, default_value = "1s", value_parser = interval)]
+    interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let fault = "take a time from 100ms to 1m, such as 1s or 500ms";
+    let parsed = humantime::parse_duration(text).map_err(|_| fault.to_owned())?;
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(60);
+    if bounds.contains(&parsed) {
+        Ok(parsed)
+    } else {
+        Err(fault.to_owned())
+    }
+}
+
+/// Shows until it is told to end, or the gateway is gone.
+pub(super) async fn top(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut scraper = Scraper {
+        config,
+        clock: Clock::start(),
+    };
+    let first = scraper.read().await?;
+    if !arguments.once && std::io::stdout().is_terminal() && live(&mut scraper, &first, arguments).await? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    lines(&mut scraper, first, arguments).await
+}
+
+#[cfg(feature = "top")]
+async fn live(scraper: &mut Scraper<'_>, first: &Reading, arguments: &Arguments) -> anyhow::Result<bool> {
+    view::live(scraper, first, arguments.interval).await?;
+    Ok(true)
+}
+
+/// This build has no live view.
+#[cfg(not(feature = "top"))]
+async fn live(_: &mut Scraper<'_>, _: &Reading, _: &Arguments) -> anyhow::Result<bool> {
+    Ok(false)
+}
+
+async fn lines(
+    scraper: &mut Scraper<'_>,
+    mut before: Reading,
+    arguments: &Arguments,
+) -> anyhow::Result<ExitCode> {
+    loop {
+        tokio::time::sleep(arguments.interval).await;
+        let now = scraper.read().await?;
+        print(&Figures::between(&before, &now).text())?;
+        if arguments.once {
+            return Ok(ExitCode::SUCCESS);
+        }
+        before = now;
+    }
+}
+
+/// Reads the metrics again and again.
+struct Scraper<'a> {
+    config: &'a Config,
+    clock: Clock,
+}
+
+impl Scraper<'_> {
+    async fn read(&mut self) -> anyhow::Result<Reading> {
+        let text = client::metrics(self.config).await?;
+        Ok(Reading::new(self.clock.now().instant, &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_have_bounds() {
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+        for bad in ["0s", "99ms", "2m", "1", ""] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+}

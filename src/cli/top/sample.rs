@@ -1,0 +1,29 @@
+//! A reading of metrics for tests. Nothing else uses it.
+
+use super::figures::Reading;
+use crate::base::time::Instant;
+
+pub(super) fn reading(at: u64, heartbeats: u64, buckets: [u64; 3]) -> Reading {
+    let [first, second, all] = buckets;
+    let text = format!(
+        "\
+# TYPE holdfast_heartbeats_total counter
+holdfast_connections_now 12
+holdfast_connections_live_now{{class=\"mobile\",transport=\"tcp\"}} 7
+holdfast_slots_taken_now 12
+holdfast_slots_now 2000
+holdfast_heartbeats_total {heartbeats}
+holdfast_shard_turns_total{{shard=\"0\"}} 5
+holdfast_shard_turns_total{{shard=\"1\"}} 5
+holdfast_shard_heartbeats_total{{shard=\"1\"}} {heartbeats}
+holdfast_logins_total{{code=\"OK\"}} {heartbeats}
+holdfast_logins_total{{code=\"BUSY\"}} 3
+holdfast_shard_logins_total{{shard=\"0\",code=\"OK\"}} {heartbeats}
+holdfast_turn_seconds_bucket{{le=\"0.000004\"}} {first}
+holdfast_turn_seconds_bucket{{le=\"0.000008\"}} {second}
+holdfast_turn_seconds_bucket{{le=\"+Inf\"}} {all}
+not a sample
+"
+    );
+    Reading::new(Instant(at), &text)
+}

@@ -1,0 +1,328 @@
+//! Limits of one address: connections, and logins that fail. Counted by each shard for itself, and only while a limit is
+//! set; an address is what its prefix says. Knows no user.
+
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
+
+use crate::base::ids::ConnKey;
+use crate::base::limits::{ADDRESSES_MAX, ADDRESSES_SWEEP_MS, FAILED_LOGINS_WINDOW_MS};
+use crate::base::planted::{Bug, planted};
+use crate::base::time::{Instant, Now};
+use crate::logic::Effect;
+use crate::logic::settings::AddressLimits;
+use crate::logic::state::ShardState;
+use crate::logic::wire::proto::{self, Code};
+
+/// The part of an address that the limits look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Prefix(u128);
+
+impl Prefix {
+    fn of(address: Ipv6Addr, limits: &AddressLimits) -> Self {
+        let bits = match address.to_ipv4_mapped() {
+            Some(_) => 96 + u32::from(limits.ipv4_prefix_bits),
+            None => u32::from(limits.ipv6_prefix_bits),
+        };
+        let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        Self(address.to_bits() & mask)
+    }
+}
+
+/// What is counted of one prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Counted {
+    connections: u32,
+    /// Since [`Counted::since`].
+    failed: u32,
+    since: Instant,
+}
+
+impl Counted {
+    fn failed(&self, now: Instant) -> u32 {
+        let passed = now.0.saturating_sub(self.since.0) >= FAILED_LOGINS_WINDOW_MS;
+        if passed { 0 } else { self.failed }
+    }
+
+    fn matters(&self, now: Instant) -> bool {
+        self.connections > 0 || self.failed(now) > 0
+    }
+}
+
+/// Whether a connection was counted for its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtAddress {
+    No,
+    Counted,
+}
+
+/// Which limit an address has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Connections,
+    FailedLogins,
+}
+
+/// The prefixes that something is counted of, at most [`ADDRESSES_MAX`].
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    counted: HashMap<Prefix, Counted>,
+    /// When those that do not matter any more were thrown out last.
+    swept_at: Instant,
+}
+
+impl Addresses {
+    /// The entry of a prefix; `None` if as many as may be are counted.
+    fn entry(&mut self, now: Instant, prefix: Prefix) -> Option<&mut Counted> {
+        let full = self.counted.len() >= ADDRESSES_MAX && !self.counted.contains_key(&prefix);
+        if full && !self.sweep(now) {
+            return None;
+        }
+        Some(self.counted.entry(prefix).or_default())
+    }
+
+    /// Throws out what does not matter any more, at most once in a while. Says whether there is room then.
+    fn sweep(&mut self, now: Instant) -> bool {
+        if now.0 >= self.swept_at.0 + ADDRESSES_SWEEP_MS {
+            self.swept_at = now;
+            self.counted.retain(|_, counted| counted.matters(now));
+        }
+        self.counted.len() < ADDRESSES_MAX
+    }
+
+    fn reached(&self, now: Instant, prefix: Prefix, limits: &AddressLimits) -> Option<Reached> {
+        let counted = self.counted.get(&prefix)?;
+        let at = |limit: u32, count: u32| limit > 0 && count >= limit;
+        if at(limits.failed_logins_max, counted.failed(now)) {
+            Some(Reached::FailedLogins)
+        } else if at(limits.connections_max, counted.connections) {
+            Some(Reached::Connections)
+        } else {
+            None
+        }
+    }
+
+    /// One connection more. Says whether it was counted.
+    fn enter(&mut self, now: Instant, prefix: Prefix) -> AtAddress {
+        match self.entry(now, prefix) {
+            Some(counted) => {
+                counted.connections += 1;
+                AtAddress::Counted
+            }
+            None => AtAddress::No,
+        }
+    }
+
+    fn leave(&mut self, prefix: Prefix) {
+        let counted = self.counted.get_mut(&prefix);
+        let counted = counted.expect("a counted connection is counted until it leaves");
+        counted.connections -= 1;
+        if counted.connections == 0 && counted.failed == 0 {
+            self.counted.remove(&prefix);
+        }
+    }
+
+    fn fail(&mut self, now: Instant, prefix: Prefix) {
+        if let Some(counted) = self.entry(now, prefix) {
+            if counted.failed(now) == 0 {
+                (counted.failed, counted.since) = (0, now);
+            }
+            counted.failed = counted.failed.saturating_add(1);
+        }
+    }
+}
+
+impl ShardState {
+    /// Counts a connection that came, from outside or from another shard. Says whether it may stay.
+    pub(super) fn enter_address(&mut self, now: Now, key: ConnKey) -> bool {
+        let limits = self.settings.addresses;
+        if limits.are_off() {
+            return true;
+        }
+        let Some((prefix, reached)) = self.look_up_address(now, key, &limits) else {
+            return true;
+        };
+        if let Some(reached) = reached {
+            self.count_refusal(reached);
+            return false;
+        }
+        if limits.connections_max > 0 {
+            let at_address = self.addresses.enter(now.instant, prefix);
+            if at_address == AtAddress::No {
+                self.counters.addresses_full += 1;
+            }
+            let session = self.sessions.get_mut(key).expect("it was looked up");
+            session.at_address = at_address;
+            self.counters.addresses_now = self.addresses.counted.len() as u64;
+        }
+        true
+    }
+
+    /// Whether logins of this connection's address are looked at. One connection may not try again and again.
+    pub(super) fn address_may_log_in(&mut self, now: Now, key: ConnKey) -> bool {
+        let limits = self.settings.addresses;
+        if limits.failed_logins_max == 0 {
+            return true;
+        }
+        let reached = self.look_up_address(now, key, &limits);
+        match reached.and_then(|(_, reached)| reached) {
+            Some(Reached::FailedLogins) => {
+                self.count_refusal(Reached::FailedLogins);
+                false
+            }
+            Some(Reached::Connections) | None => true,
+        }
+    }
+
+    /// A login of this connection was refused for its UserSig.
+    pub(super) fn count_failed_login(&mut self, now: Now, key: ConnKey) {
+        let limits = self.settings.addresses;
+        if limits.failed_logins_max > 0
+            && !planted(Bug::FailedLoginForgotten)
+            && let Some((prefix, _)) = self.look_up_address(now, key, &limits)
+        {
+            self.addresses.fail(now.instant, prefix);
+            self.counters.addresses_now = self.addresses.counted.len() as u64;
+        }
+    }
+
+    /// A connection is gone, or on its way to another shard.
+    pub(super) fn leave_address(&mut self, address: Ipv6Addr, at_address: AtAddress) {
+        if at_address == AtAddress::Counted && !planted(Bug::AddressKept) {
+            // The prefixes' lengths are those of the start.
+            self.addresses
+                .leave(Prefix::of(address, &self.settings.addresses));
+            self.counters.addresses_now = self.addresses.counted.len() as u64;
+        }
+    }
+
+    /// The answer to a login that came over a limit of its address.
+    pub(super) fn refuse_address(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+        let verdict = proto::Verdict::of(Code::AddressLimit).after_ms(self.retry_after_ms());
+        let answer = proto::LoginAnswer {
+            verdict: Some(verdict),
+            ..Default::default()
+        };
+        self.refuse_login(key, answer, out);
+    }
+
+    fn look_up_address(
+        &self,
+        now: Now,
+        key: ConnKey,
+        limits: &AddressLimits,
+    ) -> Option<(Prefix, Option<Reached>)> {
+        let prefix = Prefix::of(self.sessions.get(key)?.peer.address, limits);
+        Some((prefix, self.addresses.reached(now.instant, prefix, limits)))
+    }
+
+    fn count_refusal(&mut self, reached: Reached) {
+        match reached {
+            Reached::FailedLogins => self.counters.address_refusals_failed += 1,
+            Reached::Connections => self.counters.address_refusals += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: AddressLimits = AddressLimits {
+        connections_max: 2,
+        failed_logins_max: 3,
+        ipv4_prefix_bits: 32,
+        ipv6_prefix_bits: 64,
+    };
+
+    fn prefix(text: &str, limits: &AddressLimits) -> Prefix {
+        let address: std::net::IpAddr = text.parse().unwrap();
+        let address = match address {
+            std::net::IpAddr::V4(address) => address.to_ipv6_mapped(),
+            std::net::IpAddr::V6(address) => address,
+        };
+        Prefix::of(address, limits)
+    }
+
+    fn check(one: &str, other: &str, (ipv4, ipv6): (u8, u8), same: bool) {
+        let limits = AddressLimits {
+            ipv4_prefix_bits: ipv4,
+            ipv6_prefix_bits: ipv6,
+            ..LIMITS
+        };
+        assert_eq!(
+            prefix(one, &limits) == prefix(other, &limits),
+            same,
+            "{one} {other}"
+        );
+    }
+
+    #[test]
+    fn an_address_is_its_prefix() {
+        check("192.0.2.1", "192.0.2.2", (32, 64), false);
+        check("192.0.2.1", "192.0.2.2", (30, 64), true);
+        check("192.0.2.1", "198.51.100.1", (0, 0), true);
+        check("2001:db8::1", "2001:db8::ffff:1", (32, 64), true);
+        check("2001:db8::1", "2001:db8:0:1::1", (32, 64), false);
+        check("2001:db8::1", "2001:db8::2", (32, 128), false);
+        // No prefix of IPv4 reaches an address of IPv6.
+        check("192.0.2.1", "2001:db8::1", (0, 1), false);
+    }
+
+    #[test]
+    fn connections_are_limited_and_forgotten() {
+        let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &LIMITS));
+        for _ in 0..2 {
+            assert_eq!(addresses.reached(Instant(0), here, &LIMITS), None);
+            assert_eq!(addresses.enter(Instant(0), here), AtAddress::Counted);
+        }
+        assert_eq!(
+            addresses.reached(Instant(0), here, &LIMITS),
+            Some(Reached::Connections)
+        );
+        addresses.leave(here);
+        assert_eq!(addresses.reached(Instant(0), here, &LIMITS), None);
+        addresses.leave(here);
+        assert!(addresses.counted.is_empty());
+    }
+
+    #[test]
+    fn failed_logins_are_limited_for_a_minute() {
+        let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &LIMITS));
+        (0..3).for_each(|second| addresses.fail(Instant(second * 1_000), here));
+        assert_eq!(
+            addresses.reached(Instant(59_999), here, &LIMITS),
+            Some(Reached::FailedLogins)
+        );
+        assert_eq!(addresses.reached(Instant(60_000), here, &LIMITS), None);
+        addresses.fail(Instant(70_000), here);
+        assert_eq!(addresses.counted[&here].failed, 1);
+    }
+
+    #[test]
+    fn a_full_table_counts_no_more_until_something_does_not_matter() {
+        let mut addresses = Addresses::default();
+        let place = |number: usize| Prefix((number as u128) << 64);
+        let now = Instant(1_000_000);
+        (0..ADDRESSES_MAX - 1).for_each(|number| addresses.fail(now, place(number)));
+        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX)), AtAddress::Counted);
+        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX + 1)), AtAddress::No);
+        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX)), AtAddress::Counted);
+        addresses.fail(now, place(ADDRESSES_MAX + 1));
+        assert_eq!(addresses.counted.len(), ADDRESSES_MAX);
+        let later = Instant(now.0 + FAILED_LOGINS_WINDOW_MS);
+        assert_eq!(
+            addresses.enter(later, place(ADDRESSES_MAX + 1)),
+            AtAddress::Counted
+        );
+        assert_eq!(addresses.counted.len(), 2);
+    }
+
+    #[test]
+    fn nothing_is_limited_unless_it_is_set() {
+        let off = AddressLimits::default();
+        assert!(off.are_off());
+        let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &off));
+        (0..100).for_each(|_| addresses.fail(Instant(0), here));
+        assert_eq!(addresses.reached(Instant(0), here, &off), None);
+    }
+}
