@@ -48,6 +48,21 @@ const MULTI: &str = "[presence]\npolicy = \"multi\"\nheartbeat_interval_s = 60\n
 const BAD: &str = "[presence]\npolicy = \"multi\"\nconflict = \"nobody-wins\"\n";
 
 #[test]
+fn a_file_that_cannot_be_used_is_a_problem_and_nothing_is_taken() {
+    let world = World::new("");
+    let http = Http::default();
+    world.write("[presence]\npolicy = \"multi\"\n[callback]\nca_file = \"/nobody.pem\"\n");
+    let (status, answer) = http.post(world.gateway.admin, "/v1/reload", &json!({}));
+    let problem = answer["problems"][0].as_str().unwrap();
+    assert!(
+        status == 422 && problem.starts_with("callback.ca_file: found /nobody.pem"),
+        "{answer}"
+    );
+    assert!(!world.both_may_be_online("user-1"));
+    assert!(world.gateway.stop());
+}
+
+#[test]
 fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
     let world = World::new("");
     let http = Http::default();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::codes::{self, Failure};
+use super::gate::Purpose;
 use super::openim::no_answer;
 use super::{Desk, Settings, url};
 use crate::base::ids::UserId;
@@ -67,7 +68,12 @@ async fn kicked_at_s(desk: &Desk, caller: &UserId) -> Result<u64, Failure> {
     }
     let home = caller.home(desk.gate.shards);
     let letter = |request| vec![(home, ToShard::Inspect(request, *caller))];
-    let answer = desk.gate.ask(letter).await.map_err(no_answer)?.pop();
+    let answer = desk
+        .gate
+        .ask(Purpose::Look, letter)
+        .await
+        .map_err(no_answer)?
+        .pop();
     let known = match answer {
         Some(ToFront::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
         // Status queries go on while the registry cannot be read.

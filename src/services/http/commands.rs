@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::admin::{Answer, Refusal, json_response, no_answer};
+use super::gate::Purpose;
 use super::steward::{ReloadError, ReloadMode, Reloaded, Touched};
 use super::{Desk, library};
 use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
@@ -18,7 +19,9 @@ pub(super) async fn kick(desk: &Desk, body: &Value) -> Answer {
     let home = user.home(desk.gate.shards);
     let answers = desk
         .gate
-        .ask(|request| vec![(home, ToShard::KickDevice(request, user, device))])
+        .ask(Purpose::Change, |request| {
+            vec![(home, ToShard::KickDevice(request, user, device))]
+        })
         .await;
     match answers.map_err(no_answer)?.pop() {
         Some(ToFront::Kicked(_, Ok(()))) => Ok(json_response(&json!({ "ended": true }))),

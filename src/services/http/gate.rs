@@ -19,6 +19,18 @@ pub(super) enum NoAnswer {
     Late,
 }
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It looks at what is, and is answered soon.
+    Look,
+    /// It waits for a change to be recorded, which may take as long as the disk is full.
+    Change,
+}
+
+/// One part in this many of the places is for changes, so that looking goes on while nothing can be recorded.
+const CHANGES_PART: usize = 2;
+
 /// The ways out.
 pub(super) struct Ways {
     pub(super) shard: Box<dyn Fn(ShardId, ToShard)>,
@@ -29,6 +41,7 @@ pub(super) struct Ways {
 type Answers = oneshot::Receiver<Vec<ToFront>>;
 
 struct Open {
+    purpose: Purpose,
     missing: usize,
     answers: Vec<ToFront>,
     waiter: oneshot::Sender<Vec<ToFront>>,
@@ -52,6 +65,8 @@ pub(super) struct Gate {
     ways: Ways,
     latest: Cell<u64>,
     open: RefCell<HashMap<RequestId, Open>>,
+    /// Those of them that wait for changes.
+    changes_open: Cell<usize>,
 }
 
 impl Gate {
@@ -63,6 +78,7 @@ impl Gate {
             counts: Counts::default(),
             latest: Cell::new(0),
             open: RefCell::default(),
+            changes_open: Cell::new(0),
         }
     }
 
@@ -74,10 +90,11 @@ impl Gate {
     /// Sends the letters of one request, at least one and at most one to a shard, and waits for an answer to each.
     pub(super) async fn ask(
         &self,
+        purpose: Purpose,
         letters: impl FnOnce(RequestId) -> Vec<(ShardId, ToShard)>,
     ) -> Result<Vec<ToFront>, NoAnswer> {
-        self.check_room(1)?;
-        let answers = self.open(|request| {
+        self.check_room(purpose, 1)?;
+        let answers = self.open(purpose, |request| {
             let letters = letters(request);
             let count = letters.len();
             for (shard, letter) in letters {
@@ -88,16 +105,16 @@ impl Gate {
         self.wait(vec![answers]).await
     }
 
-    /// Sends one letter to the home of each user, each a request of its own, and waits for all answers. They come in the
+    /// Sends one letter, of a change, to the home of each user, each a request of its own, and waits for all answers. They come in the
     /// order of the users. There is room for all of them or none is sent.
     pub(super) async fn ask_each(
         &self,
         users: &[UserId],
         letter: fn(RequestId, UserId) -> ToShard,
     ) -> Result<Vec<ToFront>, NoAnswer> {
-        self.check_room(users.len())?;
+        self.check_room(Purpose::Change, users.len())?;
         let ask = |user: &UserId| {
-            self.open(|request| {
+            self.open(Purpose::Change, |request| {
                 (self.ways.shard)(user.home(self.shards), letter(request, *user));
                 1
             })
@@ -110,8 +127,8 @@ impl Gate {
         &self,
         letter: impl FnOnce(RequestId) -> ToRegistry,
     ) -> Result<ToFront, NoAnswer> {
-        self.check_room(1)?;
-        let answers = self.open(|request| {
+        self.check_room(Purpose::Look, 1)?;
+        let answers = self.open(Purpose::Look, |request| {
             (self.ways.registry)(letter(request));
             1
         });
@@ -119,8 +136,13 @@ impl Gate {
         Ok(answers.pop().expect("one letter has one answer"))
     }
 
-    fn check_room(&self, wanted: usize) -> Result<(), NoAnswer> {
-        if self.open_now() + wanted > self.limits.in_flight_max {
+    fn check_room(&self, purpose: Purpose, wanted: usize) -> Result<(), NoAnswer> {
+        let in_flight_max = self.limits.in_flight_max;
+        let full = match purpose {
+            Purpose::Look => false,
+            Purpose::Change => self.changes_open.get() + wanted > in_flight_max.div_ceil(CHANGES_PART),
+        };
+        if full || self.open_now() + wanted > in_flight_max {
             add_one(&self.counts.full);
             return Err(NoAnswer::Full);
         }
@@ -128,17 +150,21 @@ impl Gate {
     }
 
     /// Begins a request. `send` sends its letters and gives their number; no answer is taken in before this returns.
-    fn open(&self, send: impl FnOnce(RequestId) -> usize) -> Answers {
+    fn open(&self, purpose: Purpose, send: impl FnOnce(RequestId) -> usize) -> Answers {
         self.latest.set(self.latest.get() + 1);
         let request = RequestId(self.latest.get());
         let missing = send(request);
         let (waiter, answers) = oneshot::channel();
         let open = Open {
+            purpose,
             missing,
             answers: Vec::with_capacity(missing),
             waiter,
         };
         self.open.borrow_mut().insert(request, open);
+        if purpose == Purpose::Change {
+            self.changes_open.set(self.changes_open.get() + 1);
+        }
         add_one(&self.counts.asked);
         answers
     }
@@ -171,6 +197,9 @@ impl Gate {
             return;
         }
         let open = all.remove(&request).expect("it was here a moment ago");
+        if open.purpose == Purpose::Change {
+            self.changes_open.set(self.changes_open.get() - 1);
+        }
         // A client that gave up needs no answer.
         let _ = open.waiter.send(open.answers);
     }

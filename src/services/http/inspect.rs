@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::admin::{Answer, Refusal, json_response, no_answer};
+use super::gate::Purpose;
 use super::{Desk, url};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
@@ -18,7 +19,9 @@ pub(super) async fn inspect(desk: &Desk, name: &str) -> Answer {
     let home = user.home(desk.gate.shards);
     let answers = desk
         .gate
-        .ask(|request| vec![(home, ToShard::Inspect(request, user))])
+        .ask(Purpose::Look, |request| {
+            vec![(home, ToShard::Inspect(request, user))]
+        })
         .await;
     match answers.map_err(no_answer)?.pop() {
         Some(ToFront::Inspected(_, Ok(Some(known)))) => Ok(json_response(&user_json(&known))),

@@ -12,7 +12,7 @@ use super::accounts;
 use super::body::{self, BodyFault};
 use super::caller;
 use super::codes::{self, Failure};
-use super::gate::NoAnswer;
+use super::gate::{NoAnswer, Purpose};
 use super::query::{self, Query};
 use super::reply::{self, Statuses};
 use super::url;
@@ -133,7 +133,9 @@ async fn put_users(desk: &Desk, query: &Query, statuses: &mut Statuses) -> Resul
     let homes: Vec<ShardId> = query.users.iter().map(|user| user.home(shards)).collect();
     let answers = desk
         .gate
-        .ask(|request| share_out(request, &query.users, &homes, shards))
+        .ask(Purpose::Look, |request| {
+            share_out(request, &query.users, &homes, shards)
+        })
         .await;
     let mut shares = gather(answers.map_err(no_answer)?, shards);
     for (user, home) in query.users.iter().zip(&homes) {
@@ -191,7 +193,9 @@ async fn kick(desk: &Desk, user: UserId) -> Result<Vec<u8>, Failure> {
     let home = user.home(desk.gate.shards);
     let answers = desk
         .gate
-        .ask(|request| vec![(home, ToShard::Kick(request, user))])
+        .ask(Purpose::Change, |request| {
+            vec![(home, ToShard::Kick(request, user))]
+        })
         .await;
     match answers.map_err(no_answer)?.pop() {
         Some(ToFront::Kicked(_, Ok(()))) => {

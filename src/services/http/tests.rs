@@ -634,6 +634,20 @@ fn an_open_request_keeps_its_place_until_it_is_answered() {
 }
 
 #[test]
+fn kicks_that_cannot_be_recorded_leave_places_for_queries() {
+    let mut settings = settings();
+    settings.limits.in_flight_max = 4;
+    settings.limits.answer_within = Duration::from_millis(20);
+    let world = World::new(settings, |shard, letter| match letter {
+        ToShard::Kick(..) => None,
+        other => shards(shard, other),
+    });
+    let kick = || world.ask(KICK, r#"{"UserID":"online1"}"#)["ErrorCode"].as_u64();
+    assert_eq!([kick(), kick(), kick()], [60_008, 60_008, 60_018].map(Some));
+    assert_eq!(world.ask(QUERY, r#"{"To_Account":["off1"]}"#)["ErrorCode"], 0);
+}
+
+#[test]
 fn an_open_request_is_answered_at_the_stop() {
     let (asked, was_asked) = std::sync::mpsc::channel();
     let mut world = World::new(settings(), move |_, letter| {
