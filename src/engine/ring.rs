@@ -22,6 +22,7 @@ use io_uring::{IoUring, cqueue, opcode, types};
 use super::accept::Accepts;
 use super::buffers::{Buffer, Buffers};
 use super::completion::{Completion, Incoming, Refusal, SendEnd};
+use super::connect::Ends;
 use super::token::{MoveToken, Token};
 use crate::base::ids::ConnKey;
 use crate::base::limits::RECEIVE_BUFFER_BYTES;
@@ -52,6 +53,7 @@ pub(super) struct Memory {
     pub(super) buffers: Buffers,
     pub(super) sends: HashMap<ConnKey, Vec<u8>>,
     pub(super) accepts: Accepts,
+    pub(super) connects: HashMap<ConnKey, Box<Ends>>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -171,6 +173,19 @@ impl Ring {
         address
     }
 
+    /// Whether `count` operations can be pushed so that they go to the kernel together; makes room if need be.
+    pub(super) fn has_room(&mut self, count: usize) -> bool {
+        let room = |ring: &mut Self| {
+            let queue = ring.ring.submission();
+            ring.unsubmitted.is_empty() && queue.capacity() - queue.len() >= count
+        };
+        if room(self) {
+            return true;
+        }
+        self.submit();
+        room(self)
+    }
+
     fn refill(&mut self) -> bool {
         let mut queue = self.ring.submission();
         let before = self.unsubmitted.len();
@@ -234,6 +249,11 @@ impl Ring {
             Token::Close(key) => Some(Completion::Closed(key)),
             Token::Move(key) => Some(Completion::Left(key, count_of(result).map(|_| ()))),
             Token::Moved(token) => Some(arrived(token, result)),
+            Token::Connect(key) => {
+                self.using_memory -= 1;
+                self.memory.connects.remove(&key);
+                Some(Completion::Connected(key, count_of(result).map(|_| ())))
+            }
             Token::Wake => {
                 if !cqueue::more(flags) {
                     self.arm_wake();
