@@ -15,6 +15,7 @@ mod support;
 mod accounts;
 mod broken;
 mod killed;
+mod load;
 mod reload;
 mod restarted;
 mod secrets;

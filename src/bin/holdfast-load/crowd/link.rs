@@ -1,22 +1,15 @@
-//! What happens on a terminal's link, step by step, and what the gateway says on it. Every packet that should not be
-//! there is a fault. It begins nothing by itself.
-
-use std::ops::RangeInclusive;
+//! What happens on a terminal's link, step by step. What the gateway says on it is read in `packets`. It begins nothing by
+//! itself.
 
 use holdfast::base::ids::ConnKey;
 use holdfast::engine::completion::{Completion, Incoming, Refusal, SendEnd};
 use holdfast::engine::operations::{Cancel, Patience};
-use holdfast::logic::wire::frame::{self, Next};
-use holdfast::logic::wire::packet::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
-use holdfast::logic::wire::proto::{self, Code, WhatNext, request, response};
-use prost::Message;
+use holdfast::logic::wire::packet::{HEARTBEAT, encode};
+use holdfast::logic::wire::proto::{self, request};
 
 use super::orders::{Links, Op, Shown, Status};
 use super::ring::CrowdRing;
 use super::terminal::{InFlight, NO_DRIVE, Phase, Terminal};
-
-/// No packet of the gateway is larger.
-const PACKET_BYTES_MAX: usize = 4_096;
 
 impl CrowdRing {
     pub(super) fn complete(&mut self, completion: Completion) {
@@ -141,141 +134,9 @@ impl CrowdRing {
         }
     }
 
-    fn read(&mut self, key: ConnKey, bytes: &[u8]) {
-        let mut rest = bytes;
-        while self.terminals[key.slot as usize].phase.has_link() {
-            if let Some(behind) = rest.strip_prefix(HEARTBEAT_ANSWER) {
-                self.beat_answered(key.slot);
-                rest = behind;
-                continue;
-            }
-            match frame::next(rest, PACKET_BYTES_MAX) {
-                Next::Packet(packet, behind) => {
-                    match proto::Response::decode(packet) {
-                        Ok(response) => self.said(key.slot, response.packet),
-                        Err(error) => self.wrong(key.slot, &format!("a packet cannot be read: {error}")),
-                    }
-                    rest = behind;
-                }
-                Next::Incomplete if rest.is_empty() => return,
-                Next::Incomplete => {
-                    self.partial.insert(key.slot, rest.to_vec());
-                    return;
-                }
-                Next::TooLarge | Next::Malformed => return self.wrong(key.slot, "the bytes are no frame"),
-            }
-        }
-    }
-
-    fn said(&mut self, slot: u32, packet: Option<response::Packet>) {
-        use response::Packet;
-        let phase = self.terminals[slot as usize].phase;
-        match (phase, packet) {
-            (Phase::Greeting, Some(Packet::LoginAnswer(answer))) => self.login_answered(slot, &answer),
-            (Phase::Greeting, Some(Packet::Error(error))) => {
-                self.refused(slot, &error.verdict.unwrap_or_default());
-            }
-            (Phase::Leaving, Some(Packet::LogoutAnswer(_))) => {
-                let terminal = &mut self.terminals[slot as usize];
-                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
-            }
-            (Phase::Losing, Some(Packet::ForceOffline(_))) => {
-                let terminal = &mut self.terminals[slot as usize];
-                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
-                self.seat.board.forced_off();
-            }
-            (Phase::Live, Some(Packet::Error(error))) if self.terminals[slot as usize].silent => {
-                let code = error.verdict.unwrap_or_default().code();
-                if code != Code::Silent {
-                    return self.wrong(slot, &format!("a silent terminal was told {code:?}"));
-                }
-                let after = self.seat.identities.after_link_end(self.seat.first + slot);
-                self.terminals[slot as usize].shown = Shown::Soon(after);
-            }
-            (_, Some(Packet::GoAway(_))) if self.links == Links::MayEnd => {}
-            (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
-        }
-    }
-
-    fn login_answered(&mut self, slot: u32, answer: &proto::LoginAnswer) {
-        let verdict = answer.verdict.clone().unwrap_or_default();
-        if verdict.code() != Code::Ok {
-            return self.refused(slot, &verdict);
-        }
-        let expected_names = self.online_beside(slot);
-        let terminal = &mut self.terminals[slot as usize];
-        let kept = terminal.op == Op::Resume && terminal.session == answer.session;
-        let op = terminal.op;
-        terminal.session = answer.session;
-        terminal.phase = Phase::Live;
-        terminal.shown = Shown::Now(Status::Online);
-        self.seat.board.came();
-        if kept {
-            self.kept(slot);
-        } else if let Some(other) = self.other(slot) {
-            // The policy lets one device of a platform be there, so whatever the other was is over.
-            let other = &mut self.terminals[other as usize];
-            other.session = 0;
-            if other.shown != Shown::Never {
-                other.shown = Shown::Now(Status::Offline);
-            }
-            other.steps += 1;
-        }
-        if !expected_names.contains(&answer.forced_off.len()) {
-            self.fault(&format!(
-                "a login ({op:?}) forced off {:?}, where {expected_names:?} were online",
-                answer.forced_off
-            ));
-        }
-        match op {
-            Op::Visit => self.log_out(slot),
-            Op::LogIn
-            | Op::Resume
-            | Op::ForceOff
-            | Op::Beat
-            | Op::LogOut
-            | Op::CutFin
-            | Op::CutRst
-            | Op::FallSilent => self.ended(slot, true),
-        }
-    }
-
-    /// How many other devices of the user the gateway may take for Online: it has perhaps not seen yet that a link ended.
-    fn online_beside(&self, slot: u32) -> RangeInclusive<usize> {
-        let other = self.other(slot).map(|other| &self.terminals[other as usize]);
-        match other.map(|other| (other.phase, other.shown)) {
-            Some((Phase::Losing, _)) => 1..=1,
-            Some((_, Shown::Soon(_))) => 0..=1,
-            Some(_) | None if self.terminals[slot as usize].op == Op::ForceOff => 1..=1,
-            Some(_) | None => 0..=0,
-        }
-    }
-
-    /// A login was not taken. The gateway closes; if it said so, the terminal comes back later.
-    fn refused(&mut self, slot: u32, verdict: &proto::Verdict) {
-        if verdict.what_next() == WhatNext::Retry {
-            self.terminals[slot as usize].retry_after_ms = Some(verdict.retry_after_ms);
-            self.seat.board.retried();
-            return;
-        }
-        self.wrong(
-            slot,
-            &format!("a login was refused: {:?}, {}", verdict.code(), verdict.text),
-        );
-    }
-
     pub(super) fn beat(&mut self, slot: u32) {
         self.ring
             .send_constant(self.terminals[slot as usize].key(slot), HEARTBEAT);
-    }
-
-    fn beat_answered(&mut self, slot: u32) {
-        let terminal = &self.terminals[slot as usize];
-        if terminal.drive != NO_DRIVE && terminal.op == Op::Beat {
-            self.ended(slot, true);
-        } else {
-            self.wrong(slot, "an answer to no heartbeat");
-        }
     }
 
     pub(super) fn log_out(&mut self, slot: u32) {
@@ -327,7 +188,7 @@ impl CrowdRing {
     }
 
     /// Something is not as it should be: the link ends, and what was asked of the terminal has failed.
-    fn wrong(&mut self, slot: u32, what: &str) {
+    pub(super) fn wrong(&mut self, slot: u32, what: &str) {
         self.fault(what);
         let failed = self.terminals[slot as usize].drive != NO_DRIVE;
         if failed {
@@ -337,7 +198,7 @@ impl CrowdRing {
         self.end_link(slot);
     }
 
-    fn fault(&self, what: &str) {
+    pub(super) fn fault(&self, what: &str) {
         self.seat.board.fault(what);
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod terminal;
 
 mod drive;
 mod link;
+mod packets;
 mod ring;
 
 use std::net::SocketAddrV4;

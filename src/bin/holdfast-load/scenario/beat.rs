@@ -1,43 +1,37 @@
 //! Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each, and how long an answer takes.
 
-use holdfast::base::time::Stopwatch;
-
 use crate::arguments::{Common, Rounds};
 use crate::crowd::Plan;
 use crate::crowd::orders::{Op, Pick};
 use crate::crowd::terminal::Kinship;
 use crate::report::Report;
 
+use super::series::Series;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 
 /// Users that are compared at the end.
 const COMPARED: usize = 1_000;
 
-/// One kind of beating.
-struct Kind {
-    name: String,
-    pick: Pick,
-    window: u32,
-    per_second: Option<f64>,
-    cpu_us: Vec<f64>,
-    rates: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
+/// As fast as answers come, with `window` under way.
+pub(super) fn saturated(connections: u32, window: u32) -> Plan {
+    Plan {
+        op: Op::Beat,
+        pick: Pick::Round,
+        range: (0, connections),
+        window,
+        per_second: None,
+    }
 }
 
-impl Kind {
-    fn new(name: String, pick: Pick, window: u32, per_second: Option<f64>) -> Self {
-        Self {
-            name,
-            pick,
-            window,
-            per_second,
-            cpu_us: Vec::new(),
-            rates: Vec::new(),
-            p50_ms: Vec::new(),
-            p99_ms: Vec::new(),
-        }
+/// At this rate, evenly spread: each by itself, as terminals that know nothing of one another send.
+pub(super) fn paced(connections: u32, per_second: f64) -> Plan {
+    Plan {
+        op: Op::Beat,
+        pick: Pick::Times,
+        range: (0, connections),
+        window: connections,
+        per_second: Some(per_second),
     }
 }
 
@@ -54,79 +48,32 @@ pub(super) fn run(
     stage
         .report
         .check_equal("logins answered well", connections.into(), logins.done);
-    let mut beats = stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?.done;
-    let mut kinds = [
-        Kind::new(
-            format!("heartbeat, saturated ({window} at once)"),
-            Pick::Round,
-            window,
-            None,
-        ),
-        Kind::new(
-            format!("heartbeat, paced at {rate}/s"),
-            Pick::Times,
-            connections,
-            Some(rate.into()),
-        ),
-    ];
-    let (mut unanswered, mut passed) = (0, 0);
+    let first = stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {
-        for kind in &mut kinds {
-            let (before_s, watch) = (stage.cpu_s()?, Stopwatch::start());
-            let id = stage.crowd.begin(Plan {
-                op: Op::Beat,
-                pick: kind.pick,
-                range: all,
-                window: kind.window,
-                per_second: kind.per_second,
-            });
-            let recorder = &mut stage.recorder;
-            stage
-                .crowd
-                .pass(rounds.duration, &mut |board| recorder.look(board))?;
-            let outcome = stage.crowd.end(id, &mut |board| recorder.look(board))?;
-            let done = outcome.done.max(1) as f64;
-            kind.cpu_us.push((stage.cpu_s()? - before_s) * 1e6 / done);
-            kind.rates.push(done / watch.elapsed().as_secs_f64());
-            kind.p50_ms.push(outcome.percentile_ms(50.0));
-            kind.p99_ms.push(outcome.percentile_ms(99.0));
-            beats += outcome.done;
-            unanswered += outcome.failed;
-            passed += outcome.passed;
-        }
+        fast.add(&stage.measure(saturated(connections, window), rounds.duration)?);
+        even.add(&stage.measure(paced(connections, rate.into()), rounds.duration)?);
     }
-    for kind in kinds {
-        stage.report.rounds(
-            &format!("CPU of the gateway for a {}", kind.name),
-            "µs",
-            kind.cpu_us,
-        );
-        stage
-            .report
-            .rounds(&format!("{}, rate", kind.name), "1/s", kind.rates);
-        stage
-            .report
-            .rounds(&format!("{}, p50", kind.name), "ms", kind.p50_ms);
-        stage
-            .report
-            .rounds(&format!("{}, p99", kind.name), "ms", kind.p99_ms);
-    }
+    let beats = first.done + fast.total.done + even.total.done;
+    let failed = first.failed + fast.total.failed + even.total.failed;
     stage
         .report
-        .check_equal("heartbeats without an answer", 0, unanswered);
+        .check_equal("heartbeats without an answer", 0, failed);
+    let passed = even.total.passed as f64;
     stage
         .report
-        .figure("times that found the terminal still waiting", "", passed as f64);
+        .figure("times that found the terminal still waiting", "", passed);
+    fast.report(
+        &mut stage.report,
+        &format!("heartbeat, saturated ({window} at once)"),
+    );
+    even.report(&mut stage.report, &format!("heartbeat, paced at {rate}/s"));
     let mut compared = Compared::default();
     stage.compare_at_rest(COMPARED, &mut compared)?;
     stage.report_compared(&compared);
-    let metrics = stage.http.metrics(stage.gateway.admin)?;
-    for (what, metric, seen) in [
+    stage.check_books(&[
         ("heartbeats, by the gateway", "heartbeats_total", beats),
         ("changes recorded", "changes_total", connections.into()),
-    ] {
-        let grown = stage.grown(&metrics, metric);
-        stage.report.check_equal(what, seen, grown);
-    }
+    ])?;
     stage.finish(common)
 }

@@ -11,6 +11,7 @@ use crate::crowd::terminal::Kinship;
 use crate::progress::Progress;
 use crate::report::Report;
 
+use super::beat::paced;
 use super::statuses::Compared;
 use super::{LOGINS_AT_ONCE, Stage, troubles};
 
@@ -50,47 +51,23 @@ pub(super) fn run(
     ];
     let mut stage = Stage::new(common, report, (connections, Kinship::Pairs), &settings, &[])?;
     let range = (0, connections);
-    let begins = |op, pick, per_second| Plan {
-        op,
-        pick,
-        range,
-        window: connections,
-        per_second: Some(per_second),
-    };
     // One device of each pair, so that the other can force it off.
     let first = stage.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
-    let beat = stage.crowd.begin(begins(
-        Op::Beat,
-        Pick::Times,
-        f64::from(connections) / f64::from(INTERVAL_S),
-    ));
+    let beats_a_second = f64::from(connections) / f64::from(INTERVAL_S);
+    let beat = stage.crowd.begin(paced(connections, beats_a_second));
     let before_s = stage.cpu_s()?;
     let drives = PARTS.map(|(op, _, share)| {
-        stage
-            .crowd
-            .begin(begins(op, Pick::Random, f64::from(rate) * share))
+        stage.crowd.begin(Plan {
+            op,
+            pick: Pick::Random,
+            range,
+            window: connections,
+            per_second: Some(f64::from(rate) * share),
+        })
     });
     let mut compared = Compared::default();
     let watch = Stopwatch::start();
-    let mut progress = Progress::begin("coming and going", hold.as_secs());
-    while watch.elapsed() < hold {
-        let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
-        let recorder = &mut stage.recorder;
-        stage.crowd.pass(left, &mut |board| recorder.look(board))?;
-        stage.compare(COMPARED, &mut compared)?;
-        let board = &stage.crowd.board;
-        progress.at(
-            watch.elapsed().as_secs(),
-            &format!(
-                "{} live, {} compared, {} wrong{}",
-                board.live(),
-                compared.users,
-                compared.wrong,
-                troubles(board)
-            ),
-        );
-    }
-    progress.end(&format!("{} compared, {} wrong", compared.users, compared.wrong));
+    go_on(&mut stage, hold, &mut compared)?;
     let mut outcomes = Vec::new();
     for id in drives {
         let recorder = &mut stage.recorder;
@@ -121,16 +98,40 @@ pub(super) fn run(
     stage.finish(common)
 }
 
+/// Compares statuses while things go on by themselves.
+fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::Result<()> {
+    let watch = Stopwatch::start();
+    let mut progress = Progress::begin("coming and going", hold.as_secs());
+    while watch.elapsed() < hold {
+        let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
+        let recorder = &mut stage.recorder;
+        stage.crowd.pass(left, &mut |board| recorder.look(board))?;
+        stage.compare(COMPARED, compared)?;
+        let board = &stage.crowd.board;
+        progress.at(
+            watch.elapsed().as_secs(),
+            &format!(
+                "{} live, {} compared, {} wrong{}",
+                board.live(),
+                compared.users,
+                compared.wrong,
+                troubles(board)
+            ),
+        );
+    }
+    progress.end(&format!("{} compared, {} wrong", compared.users, compared.wrong));
+    Ok(())
+}
+
 /// What the gateway counted is what the terminals did.
 fn books(stage: &mut Stage, first: &Outcome, outcomes: &[Outcome]) -> anyhow::Result<()> {
-    let metrics = stage.http.metrics(stage.gateway.admin)?;
     let done = |op: Op| {
         let parts = PARTS.iter().zip(outcomes).filter(|((part, _, _), _)| *part == op);
         parts.map(|(_, outcome)| outcome.done).sum::<u64>()
     };
     let kept: u64 = outcomes.iter().map(|outcome| outcome.kept).sum();
     let logins = first.done + done(Op::LogIn) + done(Op::ForceOff) + done(Op::Resume) - kept;
-    for (what, metric, seen) in [
+    stage.check_books(&[
         ("new sessions, by the gateway", "logins_accepted_total", logins),
         ("sessions kept, by the gateway", "sessions_kept_total", kept),
         ("logouts, by the gateway", "logouts_total", done(Op::LogOut)),
@@ -139,10 +140,7 @@ fn books(stage: &mut Stage, first: &Outcome, outcomes: &[Outcome]) -> anyhow::Re
             "time_outs_total",
             done(Op::FallSilent),
         ),
-    ] {
-        let grown = stage.grown(&metrics, metric);
-        stage.report.check_equal(what, seen, grown);
-    }
+    ])?;
     let told = stage.crowd.board.forced_off_seen();
     stage.report.check_equal(
         "devices that were told that they were forced off",

@@ -8,6 +8,7 @@ mod idle;
 mod login;
 mod query;
 mod recorder;
+mod series;
 mod statuses;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use holdfast::base::time::{Clock, Stopwatch};
 use crate::arguments::{Arguments, Common, Scenario};
 use crate::crowd::Crowd;
 use crate::crowd::board::Board;
-use crate::crowd::orders::{Op, Outcome};
+use crate::crowd::orders::{Links, Op, Outcome};
 use crate::crowd::terminal::Kinship;
 use crate::gateway::{Gateway, shards_for};
 use crate::http::Http;
@@ -157,6 +158,16 @@ impl Stage {
         metrics.get(&name).copied().unwrap_or(0).saturating_sub(before)
     }
 
+    /// Checks counts of the gateway: what is checked, the metric, and what it has to have grown by.
+    fn check_books(&mut self, books: &[(&str, &str, u64)]) -> anyhow::Result<()> {
+        let metrics = self.http.metrics(self.gateway.admin)?;
+        for (what, metric, expected) in books {
+            let grown = self.grown(&metrics, metric);
+            self.report.check_equal(what, *expected, grown);
+        }
+        Ok(())
+    }
+
     /// The gateway's CPU time so far, in seconds.
     fn cpu_s(&self) -> anyhow::Result<f64> {
         Ok(process::cpu_ns(self.gateway.process)? as f64 / 1e9)
@@ -176,6 +187,7 @@ impl Stage {
             .courses()
             .into_iter()
             .for_each(|course| report.course(course));
+        self.crowd.links(Links::MayEnd);
         let stopped = self.gateway.stop()?;
         report.check("the gateway stops well", stopped, stopped);
         // Its links are gone with the gateway, which was what was to be seen.

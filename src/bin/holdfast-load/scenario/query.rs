@@ -11,12 +11,12 @@ use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::{Common, Rounds};
-use crate::crowd::Plan;
-use crate::crowd::orders::{DriveId, Op, Pick, Status, latencies};
+use crate::crowd::orders::{DriveId, Op, Status, latencies};
 use crate::crowd::terminal::{Identities, Kinship};
 use crate::http::Http;
 use crate::report::Report;
 
+use super::beat::paced;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 
 /// What one client saw in a round.
@@ -43,60 +43,29 @@ pub(super) fn run(
         .report
         .check_equal("logins answered well", connections.into(), logins.done);
     stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
-    let beat: Option<DriveId> = (rate > 0).then(|| {
-        stage.crowd.begin(Plan {
-            op: Op::Beat,
-            pick: Pick::Times,
-            range: all,
-            window: connections,
-            per_second: Some(rate.into()),
-        })
-    });
+    let beat: Option<DriveId> = (rate > 0).then(|| stage.crowd.begin(paced(connections, rate.into())));
     let identities = common.identities(Kinship::Alone);
-    let (mut cpu_us, mut rates, mut users, mut wrong) = (Vec::new(), Vec::new(), 0, 0);
-    let mut latency_us = latencies();
+    let (mut cpu_us, mut rates, mut all) = (Vec::new(), Vec::new(), Seen::new());
     for _ in 0..rounds.rounds {
         let without = cores(&mut stage, rounds)?;
         let (before_s, watch) = (stage.cpu_s()?, Stopwatch::start());
-        let stop = Arc::new(AtomicBool::new(false));
-        let asking: Vec<JoinHandle<anyhow::Result<Seen>>> = (0..clients)
-            .map(|_| {
-                let (http, caller) = (stage.gateway.http, stage.caller.clone());
-                let (identities, stop) = (identities.clone(), Arc::clone(&stop));
-                std::thread::spawn(move || ask((http, &caller), &identities, connections, &stop))
-            })
-            .collect();
-        let recorder = &mut stage.recorder;
-        stage
-            .crowd
-            .pass(rounds.duration, &mut |board| recorder.look(board))?;
-        stop.store(true, Ordering::Relaxed);
-        let mut asked = 0;
-        for client in asking {
-            let seen = client
-                .join()
-                .map_err(|_| anyhow!("a client of the queries has panicked"))??;
-            asked += seen.users;
-            wrong += seen.wrong;
-            latency_us.add(&seen.latency_us)?;
-        }
+        let seen = round(&mut stage, (&identities, connections), clients, rounds)?;
         let took_s = watch.elapsed().as_secs_f64();
-        cpu_us.push((stage.cpu_s()? - before_s - without * took_s) * 1e6 / asked.max(1) as f64);
-        rates.push(asked as f64 / took_s);
-        users += asked;
+        let cpu_s = stage.cpu_s()? - before_s - without * took_s;
+        cpu_us.push(cpu_s * 1e6 / seen.users.max(1) as f64);
+        rates.push(seen.users as f64 / took_s);
+        all.add(&seen)?;
     }
     stage
         .report
         .rounds("CPU of the gateway for a user's status", "µs", cpu_us);
     stage.report.rounds("users' statuses, rate", "1/s", rates);
     for percent in [50.0, 99.0] {
-        let latency_ms = latency_us.value_at_percentile(percent) as f64 / 1_000.0;
-        stage.report.figure(
-            &format!("query of {QUERY_USERS_MAX} users, p{percent:.0}"),
-            "ms",
-            latency_ms,
-        );
+        let latency_ms = all.latency_us.value_at_percentile(percent) as f64 / 1_000.0;
+        let name = format!("query of {QUERY_USERS_MAX} users, p{percent:.0}");
+        stage.report.figure(&name, "ms", latency_ms);
     }
+    let (wrong, users) = (all.wrong, all.users);
     let seen = format!("{wrong} of {users} were not Online");
     stage
         .report
@@ -111,6 +80,50 @@ pub(super) fn run(
             .check_equal("heartbeats without an answer", 0, outcome.failed);
     }
     stage.finish(common)
+}
+
+/// All clients ask for a while.
+fn round(
+    stage: &mut Stage,
+    (identities, connections): (&Identities, u32),
+    clients: u32,
+    rounds: Rounds,
+) -> anyhow::Result<Seen> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking: Vec<JoinHandle<anyhow::Result<Seen>>> = (0..clients)
+        .map(|_| {
+            let (http, caller) = (stage.gateway.http, stage.caller.clone());
+            let (identities, stop) = (identities.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || ask((http, &caller), &identities, connections, &stop))
+        })
+        .collect();
+    let recorder = &mut stage.recorder;
+    stage
+        .crowd
+        .pass(rounds.duration, &mut |board| recorder.look(board))?;
+    stop.store(true, Ordering::Relaxed);
+    let mut all = Seen::new();
+    for client in asking {
+        let seen = client.join();
+        all.add(&seen.map_err(|_| anyhow!("a client of the queries has panicked"))??)?;
+    }
+    Ok(all)
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self {
+            users: 0,
+            wrong: 0,
+            latency_us: latencies(),
+        }
+    }
+
+    fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.users += other.users;
+        self.wrong += other.wrong;
+        Ok(self.latency_us.add(&other.latency_us)?)
+    }
 }
 
 /// Cores that the gateway uses while nobody asks.
@@ -132,11 +145,7 @@ fn ask(
 ) -> anyhow::Result<Seen> {
     let client = Http::new()?;
     let mut random = fastrand::Rng::new();
-    let mut seen = Seen {
-        users: 0,
-        wrong: 0,
-        latency_us: latencies(),
-    };
+    let mut seen = Seen::new();
     while !stop.load(Ordering::Relaxed) {
         // Users that follow one another from anywhere on: none is asked for twice, and their homes are spread.
         let first = random.u32(0..connections);
