@@ -66,17 +66,35 @@ impl UserId {
         if bytes.len() > USER_ID_BYTES_MAX {
             return Err(UserIdError::TooLong);
         }
-        if !bytes.iter().all(|byte| (0x20..=0x7e).contains(byte)) {
-            return Err(UserIdError::NotPrintable);
-        }
         let mut padded = [0; USER_ID_BYTES_MAX];
         padded[..bytes.len()].copy_from_slice(bytes);
+        // All 32 bytes are counted, with no way out in between: that is a few instructions of a vector unit. The zeros
+        // behind the name do not count.
+        let printable: u8 = padded
+            .iter()
+            .map(|byte| u8::from((0x20..=0x7e).contains(byte)))
+            .sum();
+        if usize::from(printable) != bytes.len() {
+            return Err(UserIdError::NotPrintable);
+        }
         Ok(Self(padded))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("a UserId is ASCII by construction")
+    }
+
+    /// Whether the name has this byte, which is not 0.
+    #[must_use]
+    pub fn contains(&self, byte: u8) -> bool {
+        self.0.iter().fold(false, |found, own| found | (*own == byte))
+    }
+
+    /// The name's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         let (low, high) = self.0.split_at(USER_ID_BYTES_MAX / 2);
         // What follows the name is zeros: the highest byte that is not ends it.
         let bytes_of = |half: &[u8]| {
@@ -87,7 +105,7 @@ impl UserId {
             0 => bytes_of(low),
             more => low.len() + more,
         };
-        std::str::from_utf8(&self.0[..length]).expect("a UserId is ASCII by construction")
+        &self.0[..length]
     }
 
     /// The shard that owns this user, of `shards` in all. The same for every thread of a process.

@@ -118,6 +118,21 @@ impl Ring {
         }
     }
 
+    /// Hands all operations to the kernel, and leaves put off what it put off: for the rounds of a turn, in which a straggler
+    /// would cost as much as all that came before it. What ends at once is there to be reaped all the same.
+    pub fn hand_in(&mut self) {
+        let count = self.ring.submission().len();
+        if count > 0 {
+            let count = u32::try_from(count).expect("a queue has fewer than 2^32 entries");
+            // SAFETY: it gets no argument that the kernel could read. What the entries use lives until their ends: see
+            // `push_using_memory`.
+            check_enter(unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, 0, None) });
+        }
+        if !self.unsubmitted.is_empty() && self.refill() {
+            self.submit();
+        }
+    }
+
     /// As [`Ring::submit`], but waits until there is a completion, or `timeout` has passed.
     pub fn submit_and_wait(&mut self, timeout: Option<Duration>) {
         if !self.unsubmitted.is_empty() {

@@ -3,48 +3,44 @@
 use crate::base::ids::{RequestId, UserId};
 use crate::base::time::Now;
 use crate::logic::Effect;
-use crate::logic::letter::{DeviceStatuses, Standing, ToFront, ToRegistry, UserStatus};
+use crate::logic::letter::{DeviceStatuses, Standing, ToFront, ToRegistry, UserStatuses};
 use crate::logic::queue::{Event, Known};
 use crate::logic::state::ShardState;
-use crate::logic::users::{Found, FoundDevices};
+use crate::logic::users::{Link, User};
 
 impl ShardState {
     /// The statuses of some users of this shard. Those it does not hold are the registry's to answer.
     pub(super) fn query(&mut self, request: RequestId, users: Vec<UserId>, out: &mut Vec<Effect>) {
         self.counters.queries += 1;
-        let found = self.users.find_all(&users);
-        let statuses = users.into_iter().zip(found);
-        let statuses: Vec<UserStatus> = statuses
-            .map(|(user, found)| UserStatus {
-                user,
-                standing: self.standing_of(found),
-            })
-            .collect();
-        let unresolved = statuses
-            .iter()
-            .any(|status| status.standing == Standing::Unresolved);
-        out.push(if unresolved {
-            Effect::Ask(ToRegistry::Complete(request, statuses))
-        } else {
+        let mut resolved = true;
+        let found = self.users.find_all(&users).into_iter();
+        let standings = found.map(|found| {
+            let found = found.filter(|(key, _)| self.is_resident(*key));
+            resolved &= found.is_some();
+            found.map_or(Standing::Unresolved, |(_, user)| self.standing_of(user))
+        });
+        let standings = standings.collect();
+        let statuses = UserStatuses { users, standings };
+        out.push(if resolved {
             Effect::Reply(ToFront::Statuses(request, statuses))
+        } else {
+            Effect::Ask(ToRegistry::Complete(request, statuses))
         });
     }
 
-    fn standing_of(&self, found: Option<Found>) -> Standing {
-        let Some(found) = found.filter(|found| self.is_resident(found.user)) else {
-            return Standing::Unresolved;
-        };
-        let devices = match found.devices {
-            FoundDevices::None => DeviceStatuses::None,
-            FoundDevices::One(device) => DeviceStatuses::One(device),
-            FoundDevices::Many => self
-                .users
-                .devices_of(found.user)
-                .map(|(_, device)| device.status())
-                .collect(),
+    /// Nearly every user has at most one device.
+    fn standing_of(&self, user: &User) -> Standing {
+        let first = user.devices.get().map(|device| &self.users.devices[device]);
+        let devices = match first {
+            None => DeviceStatuses::None,
+            Some(only) if only.next == Link::NONE => DeviceStatuses::One(only.status()),
+            Some(_) => {
+                let devices = self.users.devices_from(user.devices);
+                devices.map(|(_, device)| device.status()).collect()
+            }
         };
         Standing::Known {
-            change: found.change,
+            change: user.change,
             devices,
         }
     }

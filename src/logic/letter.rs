@@ -51,7 +51,7 @@ pub enum ToRegistry {
     /// Record these changes, durably.
     Commit(ShardId, UserKey, Box<Commit>),
     /// Fill in those users that are still [`Standing::Unresolved`], and pass it on to the front.
-    Complete(RequestId, Vec<UserStatus>),
+    Complete(RequestId, UserStatuses),
     /// From the front: look at accounts, or register them. Answered by [`ToFront::Accounts`].
     Accounts(RequestId, AccountsAsk, Vec<UserId>),
 }
@@ -69,7 +69,7 @@ pub enum AccountsAsk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToFront {
     /// One shard's answer to a query: its share of the users.
-    Statuses(RequestId, Vec<UserStatus>),
+    Statuses(RequestId, UserStatuses),
     /// The answer to a kick.
     Kicked(RequestId, Result<(), KickError>),
     /// The answer to an inspection; `None` if there is no such account.
@@ -94,13 +94,27 @@ pub enum KickError {
     Busy,
 }
 
-/// One user in the answer to a query.
+/// The answer to a query. The list of users is the one that was asked: a query between two cores costs what its letters
+/// weigh, so nothing is in them twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserStatus {
-    /// Who.
-    pub user: UserId,
-    /// What is known.
-    pub standing: Standing,
+pub struct UserStatuses {
+    /// Who was asked for.
+    pub users: Vec<UserId>,
+    /// What is known of each, in their order.
+    pub standings: Vec<Standing>,
+}
+
+impl UserStatuses {
+    /// Each user with what is known.
+    pub fn iter(&self) -> impl Iterator<Item = (&UserId, &Standing)> {
+        self.users.iter().zip(&self.standings)
+    }
+
+    /// Those that the shard did not hold.
+    pub fn unresolved(&mut self) -> impl Iterator<Item = (&UserId, &mut Standing)> {
+        let all = self.users.iter().zip(&mut self.standings);
+        all.filter(|(_, standing)| **standing == Standing::Unresolved)
+    }
 }
 
 /// What a query learns of a user.
@@ -120,6 +134,11 @@ pub enum Standing {
     /// The registry could not be asked.
     Unavailable,
 }
+
+const _: () = assert!(
+    size_of::<Standing>() == 32,
+    "a letter for 500 users crosses between two cores"
+);
 
 impl Standing {
     /// What a record says.

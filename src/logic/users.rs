@@ -108,20 +108,6 @@ impl Device {
     }
 }
 
-/// A user as a query finds it.
-pub(super) struct Found {
-    pub(super) user: u32,
-    pub(super) change: ChangeNumber,
-    pub(super) devices: FoundDevices,
-}
-
-/// The devices of a user as a query finds it: nearly every user has at most one.
-pub(super) enum FoundDevices {
-    None,
-    One(DeviceStatus),
-    Many,
-}
-
 /// The users and devices of one shard.
 #[derive(Debug)]
 pub(super) struct Users {
@@ -149,38 +135,18 @@ impl Users {
 
     /// Several users, in their order. Works in passes whose cache misses do not depend on one another, so that they
     /// overlap: a query over a million users is made of little else.
-    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<Found>> {
+    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<(u32, &User)>> {
         let hashes: Vec<u64> = ids.iter().map(|id| self.hasher.hash_one(id)).collect();
-        let likely: Vec<Option<u32>> = hashes
-            .iter()
-            .map(|hash| self.index.iter_hash(*hash).next().copied())
-            .collect();
-        let checked = ids.iter().zip(hashes).zip(likely);
-        let users: Vec<Option<(u32, &User)>> = checked
+        let likely = hashes.iter().map(|hash| self.index.iter_hash(*hash).next());
+        let likely: Vec<Option<u32>> = likely.map(Option::<&u32>::copied).collect();
+        let looked_up = ids.iter().zip(hashes).zip(likely);
+        looked_up
             .map(|((id, hash), likely)| {
                 let key = likely.filter(|key| self.users[*key].id == *id);
                 let key = key.or_else(|| self.index.find(hash, |key| self.users[*key].id == *id).copied())?;
                 Some((key, &self.users[key]))
             })
-            .collect();
-        users
-            .into_iter()
-            .map(|user| user.map(|(key, user)| self.found(key, user)))
             .collect()
-    }
-
-    fn found(&self, key: u32, user: &User) -> Found {
-        let first = user.devices.get().map(|device| &self.devices[device]);
-        let devices = match first {
-            None => FoundDevices::None,
-            Some(device) if device.next == Link::NONE => FoundDevices::One(device.status()),
-            Some(_) => FoundDevices::Many,
-        };
-        Found {
-            user: key,
-            change: user.change,
-            devices,
-        }
     }
 
     /// Puts a user without devices into the table.
@@ -210,7 +176,12 @@ impl Users {
 
     /// The user's devices with their keys.
     pub(super) fn devices_of(&self, user: u32) -> impl Iterator<Item = (u32, &Device)> {
-        let mut link = self.users[user].devices;
+        self.devices_from(self.users[user].devices)
+    }
+
+    /// The devices of a user from this one on, with their keys.
+    pub(super) fn devices_from(&self, first: Link) -> impl Iterator<Item = (u32, &Device)> {
+        let mut link = first;
         std::iter::from_fn(move || {
             let key = link.get()?;
             let device = &self.devices[key];

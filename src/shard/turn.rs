@@ -152,7 +152,7 @@ impl Shard {
         self.pass_time();
         self.accept();
         self.hand_over();
-        self.ring.submit();
+        self.ring.hand_in();
         self.look_for_the_end();
         self.own.slots_taken_now = u64::from(self.table.open_count());
         self.publisher.publish(self.logic.counters(), &self.own);
@@ -190,7 +190,7 @@ impl Shard {
             if done {
                 return;
             }
-            self.ring.submit();
+            self.ring.hand_in();
         }
     }
 

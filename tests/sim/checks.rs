@@ -3,7 +3,7 @@
 use crate::base::counters::Counters;
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::base::time::Now;
-use crate::logic::letter::{Inspection, Standing, UserStatus};
+use crate::logic::letter::{Inspection, Standing};
 use crate::logic::record::{Status, UserRecord};
 use crate::sim::model::Model;
 use crate::sim::shown::Shown;
@@ -44,10 +44,10 @@ pub(crate) fn compare(mut seen: Vec<Shown>, mut must: Vec<Shown>) -> Result<(), 
 }
 
 /// What a query answered of one user.
-pub(crate) fn compare_status(status: &UserStatus, model: &Model) -> Result<(), Failure> {
-    let (account, change, mut must) = model.standing(status.user);
+pub(crate) fn compare_status(user: UserId, standing: &Standing, model: &Model) -> Result<(), Failure> {
+    let (account, change, mut must) = model.standing(user);
     must.sort_unstable();
-    let holds = match &status.standing {
+    let holds = match standing {
         Standing::Unresolved => must.is_empty(),
         Standing::UnknownAccount => !account,
         Standing::Unavailable => false,
@@ -65,7 +65,7 @@ pub(crate) fn compare_status(status: &UserStatus, model: &Model) -> Result<(), F
         }
     };
     ensure("query", holds, || {
-        format!("{status:?}, by the rules {account} {change} {must:?}")
+        format!("{user} {standing:?}, by the rules {account} {change} {must:?}")
     })
 }
 

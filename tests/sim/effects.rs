@@ -108,7 +108,7 @@ impl World {
             ToRegistry::Complete(_, statuses) => {
                 return statuses
                     .iter()
-                    .try_for_each(|status| checks::compare_status(status, &self.model));
+                    .try_for_each(|(user, standing)| checks::compare_status(*user, standing, &self.model));
             }
         };
         ensure("home", ask.shard == from, || {
@@ -121,7 +121,7 @@ impl World {
         match reply {
             ToFront::Statuses(_, statuses) => statuses
                 .iter()
-                .try_for_each(|status| checks::compare_status(status, &self.model)),
+                .try_for_each(|(user, standing)| checks::compare_status(*user, standing, &self.model)),
             ToFront::Kicked(request, answer) => {
                 seen.push(Shown::Kicked(request, answer));
                 Ok(())

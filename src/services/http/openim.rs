@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use super::reply::{self, Statuses};
 use super::url;
 use crate::base::ids::{RequestId, ShardId, UserId};
-use crate::logic::letter::{KickError, ToFront, ToShard, UserStatus};
+use crate::logic::letter::{KickError, Standing, ToFront, ToShard};
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,14 +132,10 @@ async fn put_users(desk: &Desk, query: &Query, statuses: &mut Statuses) -> Resul
     let mut shares = gather(answers.map_err(no_answer)?, shards);
     for (user, home) in query.users.iter().zip(&homes) {
         let share = &mut shares[usize::from(home.0)];
-        let known = share
+        let standing = share
             .next()
-            .expect("a shard answers each user that it was asked for");
-        assert_eq!(
-            known.user, *user,
-            "a shard answers in the order in which it was asked"
-        );
-        statuses.put(user, &known.standing);
+            .expect("a shard answers each user that it was asked for, in the order in which it was asked");
+        statuses.put(user, &standing);
     }
     Ok(())
 }
@@ -169,17 +165,13 @@ fn share_out(
 }
 
 /// Each shard's share of the answers.
-fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<std::vec::IntoIter<UserStatus>> {
+fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<std::vec::IntoIter<Standing>> {
     let mut shares: Vec<_> = (0..shards).map(|_| Vec::new().into_iter()).collect();
     for answer in answers {
         match answer {
             ToFront::Statuses(_, share) => {
-                let home = share
-                    .first()
-                    .expect("no shard is asked for nobody")
-                    .user
-                    .home(shards);
-                shares[usize::from(home.0)] = share.into_iter();
+                let first = share.users.first().expect("no shard is asked for nobody");
+                shares[usize::from(first.home(shards).0)] = share.standings.into_iter();
             }
             ToFront::Kicked(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {
                 unreachable!("a query is answered by statuses")

@@ -170,6 +170,7 @@ impl<'de> Deserialize<'de> for Accounts {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Accounts, A::Error> {
                 let mut accounts = Accounts {
                     present: true,
+                    users: Vec::with_capacity(QUERY_USERS_MAX),
                     ..Accounts::default()
                 };
                 while let Some(account) = list.next_element()? {

@@ -71,10 +71,8 @@ impl Statuses {
             out.push(b',');
         }
         out.extend_from_slice(br#"{"To_Account":"#);
-        quote(user.as_str(), out);
-        put_name(br#","Status":""#, status.name(), out);
-        put_name(br#"","State":""#, status.name(), out);
-        out.push(b'"');
+        quote_user(user, out);
+        out.extend_from_slice(both_keys(status));
         if !devices.is_empty() {
             match self.detail {
                 Detail::None => {}
@@ -149,6 +147,15 @@ fn put_platforms(devices: &[DeviceStatus], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
+/// The status under its present and its older key.
+fn both_keys(status: Status) -> &'static [u8] {
+    match status {
+        Status::Online => br#","Status":"Online","State":"Online""#,
+        Status::PushOnline => br#","Status":"PushOnline","State":"PushOnline""#,
+        Status::Offline => br#","Status":"Offline","State":"Offline""#,
+    }
+}
+
 fn put_devices(devices: &[DeviceStatus], out: &mut Vec<u8>) {
     let mut separator: &[u8] = br#","Detail":["#;
     for known in devices {
@@ -170,6 +177,16 @@ fn put_name(before: &[u8], name: &str, out: &mut Vec<u8>) {
 fn put_number(before: &[u8], number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(before);
     write!(out, "{number}").expect("a vector takes every byte");
+}
+
+/// Writes a UserID as a JSON string. It is printable ASCII already.
+fn quote_user(user: &UserId, out: &mut Vec<u8>) {
+    if user.contains(b'"') || user.contains(b'\\') {
+        return quote(user.as_str(), out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(user.as_bytes());
+    out.push(b'"');
 }
 
 /// Writes a JSON string.

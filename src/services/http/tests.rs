@@ -22,7 +22,7 @@ use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::letter::{
     DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, RegistryError,
-    Standing, UserStatus,
+    Standing, UserStatuses,
 };
 use crate::logic::record::Status;
 use crate::logic::usersig;
@@ -267,11 +267,8 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
                 users.iter().all(|user| user.home(SHARDS) == shard),
                 "a letter went to a wrong shard"
             );
-            let statuses = users.into_iter().map(|user| UserStatus {
-                user,
-                standing: standing(&user),
-            });
-            Some(ToFront::Statuses(request, statuses.collect()))
+            let standings = users.iter().map(standing).collect();
+            Some(ToFront::Statuses(request, UserStatuses { users, standings }))
         }
         ToShard::Kick(request, user) => {
             let outcome = match user.as_str() {

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::{Answer, ENDED_KEPT, Store, Vitals};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, Standing, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::letter::{AccountsAsk, Standing, ToFront, ToRegistry, ToShard};
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
 
 /// The records of all accounts since the start.
@@ -46,7 +46,9 @@ impl Memory {
                 Answer::Front(ToFront::Accounts(request, Ok(existed)))
             }
             ToRegistry::Complete(request, mut users) => {
-                users.iter_mut().for_each(|user| self.complete(user));
+                for (user, standing) in users.unresolved() {
+                    *standing = self.standing(user);
+                }
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
@@ -87,17 +89,11 @@ impl Memory {
         self.lists_bytes = self.lists_bytes + lists_bytes(record) - before;
     }
 
-    /// Fills in a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
+    /// What is on record of a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
     /// what is told is the record as it is, with the number of its last change.
-    fn complete(&self, user: &mut UserStatus) {
-        if user.standing != Standing::Unresolved {
-            return;
-        }
-        let record = self.records.get(&user.user).filter(|record| record.registered);
-        user.standing = match record {
-            None => Standing::UnknownAccount,
-            Some(record) => Standing::of_record(record),
-        };
+    fn standing(&self, user: &UserId) -> Standing {
+        let record = self.records.get(user).filter(|record| record.registered);
+        record.map_or(Standing::UnknownAccount, Standing::of_record)
     }
 }
 
@@ -118,7 +114,7 @@ fn lists_bytes(record: &UserRecord) -> usize {
 mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
-    use crate::logic::letter::{DeviceStatus, DeviceStatuses, UserKey};
+    use crate::logic::letter::{DeviceStatus, DeviceStatuses, UserKey, UserStatuses};
     use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 
     const DAY_MS: u64 = 86_400_000;
@@ -174,12 +170,12 @@ mod tests {
     }
 
     fn complete(memory: &mut Memory) -> Standing {
-        let users = vec![UserStatus {
-            user: user(),
-            standing: Standing::Unresolved,
-        }];
+        let users = UserStatuses {
+            users: vec![user()],
+            standings: vec![Standing::Unresolved],
+        };
         match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
-            Answer::Front(ToFront::Statuses(RequestId(1), mut users)) => users.remove(0).standing,
+            Answer::Front(ToFront::Statuses(RequestId(1), mut users)) => users.standings.remove(0),
             other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
         }
     }

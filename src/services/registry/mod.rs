@@ -301,10 +301,8 @@ pub fn refusal(letter: ToRegistry) -> Answer {
         }
         ToRegistry::Accounts(request, ..) => Answer::Front(ToFront::Accounts(request, Err(RegistryError))),
         ToRegistry::Complete(request, mut users) => {
-            for user in &mut users {
-                if user.standing == Standing::Unresolved {
-                    user.standing = Standing::Unavailable;
-                }
+            for (_, standing) in users.unresolved() {
+                *standing = Standing::Unavailable;
             }
             Answer::Front(ToFront::Statuses(request, users))
         }

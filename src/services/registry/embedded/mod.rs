@@ -31,7 +31,7 @@ use super::archive::{Position, ReadError};
 use super::{Answer, ENDED_KEPT, REST_MS, Store, Vitals, refusal};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegistry, ToShard};
 use crate::logic::record::{Callbacks, Commit, UserRecord};
 use codec::{Known, Link};
 pub use reading::Reading;
@@ -187,7 +187,9 @@ impl Embedded {
                 Answer::Front(ToFront::Accounts(request, exist))
             }
             ToRegistry::Complete(request, mut users) => {
-                users.iter_mut().for_each(|user| self.complete(now, user));
+                for (user, standing) in users.unresolved() {
+                    *standing = self.standing(now, user);
+                }
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
@@ -215,16 +217,13 @@ impl Embedded {
         Ok(known.map(|known| known.record).filter(|record| record.registered))
     }
 
-    /// Fills in a user that its shard does not hold.
-    fn complete(&self, now: Timestamp, user: &mut UserStatus) {
-        if user.standing != Standing::Unresolved {
-            return;
-        }
-        user.standing = match self.noted(now, self.account(&user.user)) {
+    /// What is on record of a user that its shard does not hold.
+    fn standing(&self, now: Timestamp, user: &UserId) -> Standing {
+        match self.noted(now, self.account(user)) {
             Ok(None) => Standing::UnknownAccount,
             Ok(Some(record)) => Standing::of_record(&record),
             Err(RegistryError) => Standing::Unavailable,
-        };
+        }
     }
 
     /// Writes a batch, and makes it durable as the rules say.

@@ -139,6 +139,8 @@ impl Reading {
                 if let Some(old) = draft.turn_before(files, &late.user, Some(late))? {
                     batch.remove(outbox, schedule_key(old.next_at, &late.user));
                 }
+                let earliest = draft.scheduled.get_or_insert(late.next_at);
+                *earliest = late.next_at.min(*earliest);
                 let turn = StoredTurn {
                     attempts: late.attempts,
                     next_at: late.next_at.0,
@@ -181,17 +183,6 @@ impl Reading {
         Ok(())
     }
 
-    /// The schedule may begin earlier now.
-    fn scheduled(&self, steps: &[OutboxStep]) {
-        let times = steps.iter().filter_map(|step| match step {
-            OutboxStep::Schedule(late) => Some(late.next_at.0),
-            _ => None,
-        });
-        if let Some(earliest) = times.min() {
-            self.schedule_from.fetch_min(earliest, Ordering::AcqRel);
-        }
-    }
-
     fn count(&self, draft: &Draft) {
         // A sum that wraps around takes away.
         let [late, dead] = [b'p', b'd'].map(|letter| draft.grown_by(letter).cast_unsigned());
@@ -206,6 +197,8 @@ struct Draft {
     turns: HashMap<UserId, Option<LateUser>>,
     /// Of keys that are counted: whether they were there, and whether they are.
     there: HashMap<Vec<u8>, (bool, bool)>,
+    /// The earliest turn that was scheduled.
+    scheduled: Option<Timestamp>,
 }
 
 impl Draft {
@@ -273,7 +266,8 @@ impl Outbox for Reading {
                 .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;
             batch.commit().map_err(unreadable)?;
             self.count(&draft);
-            self.scheduled(steps);
+            let earliest = draft.scheduled.unwrap_or(Timestamp(u64::MAX));
+            self.schedule_from.fetch_min(earliest.0, Ordering::AcqRel);
             Ok(())
         })
     }
