@@ -126,6 +126,22 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
+    /// The gateway and a plain server on tokio in turn, with the same crowd: what each needs of CPU and memory.
+    ///
+    /// Build that server first: `cargo build --release --features peers`.
+    Versus {
+        /// At most as many as one process may have descriptors.
+        #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+        connections: u32,
+        /// Heartbeats, and logins, under way at once while it is as fast as it can be.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// Heartbeats a second in the paced part.
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
     /// The gateway is killed and started again, and everyone comes back: nobody may be told anything of it.
     Return {
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
@@ -167,6 +183,7 @@ impl Scenario {
             Self::Beat { .. } => "beat",
             Self::Churn { .. } => "churn",
             Self::Query { .. } => "query",
+            Self::Versus { .. } => "versus-tokio",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
         }
@@ -210,19 +227,30 @@ impl Common {
 
     /// The gateway's program.
     pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
-        let beside = || -> anyhow::Result<PathBuf> {
-            let own = std::env::current_exe().context("this program does not know where it is")?;
-            Ok(own.with_file_name("holdfast"))
-        };
-        let program = self.holdfast.clone().map_or_else(beside, Ok)?;
-        if !program.is_file() {
-            bail!(
-                "{} is not there: build it (`cargo build --release`), or name it with --holdfast",
-                program.display()
-            );
-        }
-        Ok(program)
+        let remedy = "build it (`cargo build --release`), or name it with --holdfast";
+        let program = self.holdfast.clone().map_or_else(|| beside("holdfast"), Ok)?;
+        there(program, remedy)
     }
+
+    /// The program of the server on tokio, and the app and secret that it is started with.
+    pub(crate) fn peer(&self) -> anyhow::Result<(PathBuf, [String; 2])> {
+        let remedy = "build it (`cargo build --release --features peers`)";
+        let app = [self.sdk_app_id.to_string(), self.secret.clone()];
+        Ok((there(beside("holdfast-peer-tokio")?, remedy)?, app))
+    }
+}
+
+/// A program that lies where this one does.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program does not know where it is")?;
+    Ok(own.with_file_name(name))
+}
+
+fn there(program: PathBuf, remedy: &str) -> anyhow::Result<PathBuf> {
+    if !program.is_file() {
+        bail!("{} is not there: {remedy}", program.display());
+    }
+    Ok(program)
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

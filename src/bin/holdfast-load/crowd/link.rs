@@ -97,8 +97,8 @@ impl CrowdRing {
         for key in std::mem::take(&mut self.starved) {
             match self.terminals[key.slot as usize].phase {
                 Phase::Ending => self.join(key.slot),
-                phase if phase.has_link() => self.receive(key),
-                _ => {}
+                Phase::Greeting | Phase::Live | Phase::Leaving | Phase::Losing => self.receive(key),
+                Phase::Away | Phase::Connecting | Phase::Closing => {}
             }
         }
     }

@@ -44,15 +44,23 @@ pub(super) fn run(
     let report = Report::new(name, "Heartbeats");
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
     let all = (0, connections);
-    let logins = stage.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
+    let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
     stage
         .report
         .check_equal("logins answered well", connections.into(), logins.done);
-    let first = stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let first = stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {
-        fast.add(&stage.measure(saturated(connections, window), rounds.duration)?);
-        even.add(&stage.measure(paced(connections, rate.into()), rounds.duration)?);
+        fast.add(
+            &stage
+                .side
+                .measure(saturated(connections, window), rounds.duration)?,
+        );
+        even.add(
+            &stage
+                .side
+                .measure(paced(connections, rate.into()), rounds.duration)?,
+        );
     }
     let beats = first.done + fast.total.done + even.total.done;
     let failed = first.failed + fast.total.failed + even.total.failed;

@@ -12,8 +12,9 @@ use crate::progress::Progress;
 use crate::report::Report;
 
 use super::beat::paced;
+use super::side::troubles;
 use super::statuses::Compared;
-use super::{LOGINS_AT_ONCE, Stage, troubles};
+use super::{LOGINS_AT_ONCE, Stage};
 
 /// How often a terminal beats, and how long its silence may be: short, so that a run sees time-outs.
 const INTERVAL_S: u32 = 2;
@@ -52,12 +53,12 @@ pub(super) fn run(
     let mut stage = Stage::new(common, report, (connections, Kinship::Pairs), &settings, &[])?;
     let range = (0, connections);
     // One device of each pair, so that the other can force it off.
-    let first = stage.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
+    let first = stage.side.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
     let beats_a_second = f64::from(connections) / f64::from(INTERVAL_S);
-    let beat = stage.crowd.begin(paced(connections, beats_a_second));
-    let before_s = stage.cpu_s()?;
+    let beat = stage.side.crowd.begin(paced(connections, beats_a_second));
+    let before_s = stage.side.cpu_s()?;
     let drives = PARTS.map(|(op, _, share)| {
-        stage.crowd.begin(Plan {
+        stage.side.crowd.begin(Plan {
             op,
             pick: Pick::Random,
             range,
@@ -70,12 +71,12 @@ pub(super) fn run(
     go_on(&mut stage, hold, &mut compared)?;
     let mut outcomes = Vec::new();
     for id in drives {
-        let recorder = &mut stage.recorder;
-        outcomes.push(stage.crowd.end(id, &mut |board| recorder.look(board))?);
+        let recorder = &mut stage.side.recorder;
+        outcomes.push(stage.side.crowd.end(id, &mut |board| recorder.look(board))?);
     }
-    let used_s = stage.cpu_s()? - before_s;
+    let used_s = stage.side.cpu_s()? - before_s;
     let took_s = watch.elapsed().as_secs_f64();
-    let beats = stage.crowd.end(beat, &mut |_| {})?;
+    let beats = stage.side.crowd.end(beat, &mut |_| {})?;
     stage
         .report
         .figure("CPU of the gateway", "cores", used_s / took_s);
@@ -104,10 +105,10 @@ fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::
     let mut progress = Progress::begin("coming and going", hold.as_secs());
     while watch.elapsed() < hold {
         let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
-        let recorder = &mut stage.recorder;
-        stage.crowd.pass(left, &mut |board| recorder.look(board))?;
+        let recorder = &mut stage.side.recorder;
+        stage.side.crowd.pass(left, &mut |board| recorder.look(board))?;
         stage.compare(COMPARED, compared)?;
-        let board = &stage.crowd.board;
+        let board = &stage.side.crowd.board;
         progress.at(
             watch.elapsed().as_secs(),
             &format!(
@@ -141,7 +142,7 @@ fn books(stage: &mut Stage, first: &Outcome, outcomes: &[Outcome]) -> anyhow::Re
             done(Op::FallSilent),
         ),
     ])?;
-    let told = stage.crowd.board.forced_off_seen();
+    let told = stage.side.crowd.board.forced_off_seen();
     stage.report.check_equal(
         "devices that were told that they were forced off",
         done(Op::ForceOff),

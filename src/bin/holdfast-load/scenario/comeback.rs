@@ -48,11 +48,11 @@ pub(super) fn run(
     let report = Report::new(name, title);
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
     let all = (0, connections);
-    let logins = stage.each("logins", Op::LogIn, all, window)?;
+    let logins = stage.side.each("logins", Op::LogIn, all, window)?;
     stage
         .report
         .check_equal("logins answered well", connections.into(), logins.done);
-    stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
     let told = if common.running()?.is_none() {
         wait(
             &mut stage,
@@ -73,10 +73,10 @@ pub(super) fn run(
             .report
             .check_equal("callbacks after the restart", told, receiver.count());
     }
-    stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
     stage.compare_at_rest(COMPARED, &mut compared)?;
     stage.report_compared(&compared);
-    let live = stage.crowd.board.live();
+    let live = stage.side.crowd.board.live();
     stage.report.check_equal(
         "terminals that are logged in at the end",
         connections.into(),
@@ -86,26 +86,29 @@ pub(super) fn run(
 }
 
 fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.crowd.count);
-    stage.crowd.links(Links::MayEnd);
+    let connections = u64::from(stage.side.crowd.count);
+    stage.side.crowd.links(Links::MayEnd);
     // The order is with all rings before the first link ends.
-    stage.crowd.look_at(&[0])?;
+    stage.side.crowd.look_at(&[0])?;
     let watch = Stopwatch::start();
     stage.gateway.kill()?;
     wait(
         stage,
         "links that ended with the gateway",
         connections,
-        &|stage| Ok(stage.crowd.board.links_lost()),
+        &|stage| Ok(stage.side.crowd.board.links_lost()),
     )?;
     let ended_s = watch.elapsed().as_secs_f64();
     stage.gateway.start_again()?;
-    stage.recorder.follow(stage.gateway.process);
+    stage.side.process = stage.gateway.process;
+    stage.side.recorder.follow(stage.gateway.process);
     // Connections to the one that was killed are no use.
     stage.http = Http::new()?;
     let ready_s = watch.elapsed().as_secs_f64();
-    stage.crowd.links(Links::Hold);
-    let resumes = stage.each("resumes", Op::Resume, (0, stage.crowd.count), window)?;
+    stage.side.crowd.links(Links::Hold);
+    let resumes = stage
+        .side
+        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
     let back_s = watch.elapsed().as_secs_f64();
     // The metrics count from the new start.
     stage.began_with.clear();
@@ -145,16 +148,20 @@ fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Res
 }
 
 fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.crowd.count);
+    let connections = u64::from(stage.side.crowd.count);
     let watch = Stopwatch::start();
-    let cuts = stage.each("links reset", Op::CutRst, (0, stage.crowd.count), window)?;
+    let cuts = stage
+        .side
+        .each("links reset", Op::CutRst, (0, stage.side.crowd.count), window)?;
     stage.report.check_equal("links reset", connections, cuts.done);
     wait(stage, "link ends recorded", connections, &|stage| {
         let metrics = stage.http.metrics(stage.gateway.admin)?;
         Ok(stage.grown(&metrics, "link_ends_total"))
     })?;
     let ended_s = watch.elapsed().as_secs_f64();
-    let resumes = stage.each("resumes", Op::Resume, (0, stage.crowd.count), window)?;
+    let resumes = stage
+        .side
+        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
     stage
         .report
         .figure("until all link ends are recorded", "s", ended_s);
@@ -221,8 +228,9 @@ fn wait(
             bail!("{what}: {seen} of {expected} after {PATIENCE_S} s; look at the gateway's log");
         }
         progress.at(seen, "");
-        let recorder = &mut stage.recorder;
+        let recorder = &mut stage.side.recorder;
         stage
+            .side
             .crowd
             .pass(std::time::Duration::from_millis(50), &mut |board| {
                 recorder.look(board)

@@ -15,6 +15,7 @@ use crate::report::Report;
 use crate::slab::{self, PortBytes};
 
 use super::beat::paced;
+use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
 
@@ -23,7 +24,8 @@ const COMPARED: usize = 2_000;
 
 /// Huge pages would hide a slope in steps of 2 MiB, and memory that the registry's map left behind when it grew would be
 /// counted beside what it has.
-const ENVIRONMENT: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+pub(super) const ENVIRONMENT: [(&str, &str); 2] =
+    [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
 
 /// What is resident with some terminals, and what of it is the registry's.
 #[derive(Clone, Copy)]
@@ -99,8 +101,12 @@ pub(super) fn run(
 
 /// Logs in those of `range`, and lets each beat once. Gives what is resident then.
 fn ramp(stage: &mut Stage, title: &str, range: (u32, u32), window: u32) -> anyhow::Result<(Outcome, Memory)> {
-    let logins = stage.each(&format!("{title}: logins"), Op::LogIn, range, window)?;
-    stage.each(&format!("{title}: a beat each"), Op::Beat, range, BEATS_AT_ONCE)?;
+    let logins = stage
+        .side
+        .each(&format!("{title}: logins"), Op::LogIn, range, window)?;
+    stage
+        .side
+        .each(&format!("{title}: a beat each"), Op::Beat, range, BEATS_AT_ONCE)?;
     let metrics = stage.http.metrics(stage.gateway.admin)?;
     let memory = Memory {
         rss: rss_bytes(stage.gateway.process)?,
@@ -134,27 +140,23 @@ fn kernel_bytes(report: &mut Report, port: PortBytes, grown: f64, connections: f
 
 /// Everyone beats, evenly spread, and nothing else happens.
 fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Result<()> {
-    let connections = stage.crowd.count;
+    let connections = stage.side.crowd.count;
     let rate = f64::from(connections) / interval.as_secs_f64();
     let mut progress = Progress::begin("holding", hold.as_secs());
-    let (before_s, beats) = (stage.cpu_s()?, stage.crowd.board.beats());
-    let id = stage.crowd.begin(paced(connections, rate));
+    let (before_s, beats) = (stage.side.cpu_s()?, stage.side.crowd.board.beats());
+    let id = stage.side.crowd.begin(paced(connections, rate));
     let watch = Stopwatch::start();
-    let recorder = &mut stage.recorder;
-    stage.crowd.pass(hold, &mut |board: &Board| {
+    let recorder = &mut stage.side.recorder;
+    stage.side.crowd.pass(hold, &mut |board: &Board| {
         recorder.look(board);
         let rate = board.beats().saturating_sub(beats) as f64 / watch.elapsed().as_secs_f64();
         progress.at(
             watch.elapsed().as_secs(),
-            &format!(
-                "{} live, {rate:.0} beats/s{}",
-                board.live(),
-                super::troubles(board)
-            ),
+            &format!("{} live, {rate:.0} beats/s{}", board.live(), troubles(board)),
         );
     })?;
-    let used_s = stage.cpu_s()? - before_s;
-    let outcome = stage.crowd.end(id, &mut |_| {})?;
+    let used_s = stage.side.cpu_s()? - before_s;
+    let outcome = stage.side.crowd.end(id, &mut |_| {})?;
     progress.end(&format!("{} heartbeats answered", outcome.done));
     stage.report.figure(
         "heartbeats a second while holding",
@@ -187,8 +189,8 @@ fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Re
 
 /// All are still there, and the gateway recorded their logins and nothing else.
 fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
-    let connections = u64::from(stage.crowd.count);
-    let live = stage.crowd.board.live();
+    let connections = u64::from(stage.side.crowd.count);
+    let live = stage.side.crowd.board.live();
     stage
         .report
         .check_equal("terminals that are still logged in", connections, live);

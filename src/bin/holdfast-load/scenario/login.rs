@@ -40,11 +40,19 @@ pub(super) fn run(
             format!("round {round}: logins"),
             format!("round {round}: logouts"),
         );
-        logins.add(&stage.measured(|stage| stage.each(&login, Op::LogIn, range, window))?);
+        logins.add(
+            &stage
+                .side
+                .measured(|side| side.each(&login, Op::LogIn, range, window))?,
+        );
         stage.compare_at_rest(COMPARED, &mut compared)?;
-        logouts.add(&stage.measured(|stage| stage.each(&logout, Op::LogOut, range, window))?);
+        logouts.add(
+            &stage
+                .side
+                .measured(|side| side.each(&logout, Op::LogOut, range, window))?,
+        );
         stage.compare_at_rest(COMPARED, &mut compared)?;
-        visits.add(&stage.measure(visit, rounds.duration)?);
+        visits.add(&stage.side.measure(visit, rounds.duration)?);
     }
     let all = u64::from(connections) * u64::from(rounds.rounds);
     let visited = visits.total.done;

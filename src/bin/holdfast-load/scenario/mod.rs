@@ -9,23 +9,22 @@ mod login;
 mod query;
 mod recorder;
 mod series;
+mod side;
 mod statuses;
+mod versus;
 
 use std::collections::HashMap;
 
-use holdfast::base::time::{Clock, Stopwatch};
+use holdfast::base::time::Clock;
 
 use crate::arguments::{Arguments, Common, Scenario};
 use crate::crowd::Crowd;
-use crate::crowd::board::Board;
-use crate::crowd::orders::{Links, Op, Outcome};
+use crate::crowd::orders::Links;
 use crate::crowd::terminal::Kinship;
 use crate::gateway::{Gateway, shards_for};
 use crate::http::Http;
-use crate::process;
-use crate::progress::Progress;
 use crate::report::Report;
-use recorder::Recorder;
+use side::Side;
 
 /// Runs what was asked for. Says whether every check held.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -60,6 +59,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             rate,
             rounds,
         } => query::run(common, name, (connections, clients, rate), rounds),
+        Scenario::Versus {
+            connections,
+            window,
+            rate,
+            rounds,
+        } => versus::run(common, name, (connections, window, rate), rounds),
         Scenario::Return {
             connections,
             links,
@@ -76,10 +81,9 @@ const BEATS_AT_ONCE: u32 = 1_024;
 /// Everything that a run needs.
 struct Stage {
     gateway: Gateway,
-    crowd: Crowd,
     http: Http,
     report: Report,
-    recorder: Recorder,
+    side: Side,
     /// The parameters that make a query the administrator's.
     caller: String,
     /// The gateway's metrics when the run began.
@@ -108,47 +112,25 @@ impl Stage {
             identities.sdk_app_id
         );
         let mut report = report;
-        let settings: Vec<String> = all.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        report.condition(format!(
-            "{connections} terminals; settings of the gateway: `{}`{}",
-            settings.join(" "),
-            common
-                .set
-                .iter()
-                .map(|set| format!(" `{set}`"))
-                .collect::<String>()
-        ));
+        report.condition(match common.running()? {
+            Some(_) => format!("{connections} terminals; the gateway ran before, with settings of its own."),
+            None => {
+                let settings = all.iter().map(|(key, value)| format!("{key}={value}"));
+                let settings: Vec<String> = settings.chain(common.set.iter().cloned()).collect();
+                format!(
+                    "{connections} terminals; settings of the gateway: `{}`",
+                    settings.join(" ")
+                )
+            }
+        });
         Ok(Self {
-            recorder: Recorder::new(gateway.process),
+            side: Side::new(crowd, gateway.process),
             gateway,
-            crowd,
             http,
             report,
             caller,
             began_with,
         })
-    }
-
-    /// Lets each terminal of `range` that can do `op` do it once, and shows how it goes.
-    fn each(&mut self, title: &str, op: Op, range: (u32, u32), window: u32) -> anyhow::Result<Outcome> {
-        let mut progress = Progress::begin(title, u64::from(range.1 - range.0));
-        let before = self.crowd.board.answers();
-        let watch = Stopwatch::start();
-        let recorder = &mut self.recorder;
-        let outcome = self.crowd.each(op, range, window, &mut |board: &Board| {
-            recorder.look(board);
-            let done = board.answers().saturating_sub(before);
-            let rate = done as f64 / watch.elapsed().as_secs_f64();
-            progress.at(done, &format!("{rate:.0}/s{}", troubles(board)));
-        })?;
-        progress.end(&format!(
-            "{} in {:.1} s, p99 {:.1} ms{}",
-            outcome.done,
-            watch.elapsed().as_secs_f64(),
-            outcome.percentile_ms(99.0),
-            troubles(&self.crowd.board)
-        ));
-        Ok(outcome)
     }
 
     /// How much a metric of the gateway has grown since the run began.
@@ -168,14 +150,9 @@ impl Stage {
         Ok(())
     }
 
-    /// The gateway's CPU time so far, in seconds.
-    fn cpu_s(&self) -> anyhow::Result<f64> {
-        Ok(process::cpu_ns(self.gateway.process)? as f64 / 1e9)
-    }
-
     /// Ends the run: no fault may have been seen, and the gateway has to stop well.
     fn finish(self, common: &Common) -> anyhow::Result<bool> {
-        let (faults, told) = self.crowd.board.faults();
+        let (faults, told) = self.side.crowd.board.faults();
         let mut report = self.report;
         let seen = if faults == 0 {
             "none".to_owned()
@@ -183,30 +160,19 @@ impl Stage {
             format!("{faults}: {}", told.join("; "))
         };
         report.check("faults seen by the terminals", faults == 0, seen);
-        self.recorder
+        self.side
+            .recorder
             .courses()
             .into_iter()
             .for_each(|course| report.course(course));
-        self.crowd.links(Links::MayEnd);
+        self.side.crowd.links(Links::MayEnd);
         let stopped = self.gateway.stop()?;
         report.check("the gateway stops well", stopped, stopped);
         // Its links are gone with the gateway, which was what was to be seen.
-        self.crowd.quit()?;
+        self.side.crowd.quit()?;
         report.finish(&common.results)
     }
 }
 
 /// The caller of the REST interface, as the gateway has it by default.
 const ADMINISTRATOR: &str = "administrator";
-
-fn troubles(board: &Board) -> String {
-    let (faults, retries) = (board.faults().0, board.retries());
-    let mut text = String::new();
-    if retries > 0 {
-        text += &format!(", {retries} told to come back later");
-    }
-    if faults > 0 {
-        text += &format!(", {faults} FAULTS");
-    }
-    text
-}

@@ -38,20 +38,20 @@ pub(super) fn run(
         "{clients} queries under way at once, {QUERY_USERS_MAX} users each, drawn by chance; {rate} heartbeats a second meanwhile. The CPU of those alone, measured right before each round, is taken off."
     ));
     let all = (0, connections);
-    let logins = stage.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
+    let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
     stage
         .report
         .check_equal("logins answered well", connections.into(), logins.done);
-    stage.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
-    let beat: Option<DriveId> = (rate > 0).then(|| stage.crowd.begin(paced(connections, rate.into())));
+    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let beat: Option<DriveId> = (rate > 0).then(|| stage.side.crowd.begin(paced(connections, rate.into())));
     let identities = common.identities(Kinship::Alone);
     let (mut cpu_us, mut rates, mut all) = (Vec::new(), Vec::new(), Seen::new());
     for _ in 0..rounds.rounds {
         let without = cores(&mut stage, rounds)?;
-        let (before_s, watch) = (stage.cpu_s()?, Stopwatch::start());
+        let (before_s, watch) = (stage.side.cpu_s()?, Stopwatch::start());
         let seen = round(&mut stage, (&identities, connections), clients, rounds)?;
         let took_s = watch.elapsed().as_secs_f64();
-        let cpu_s = stage.cpu_s()? - before_s - without * took_s;
+        let cpu_s = stage.side.cpu_s()? - before_s - without * took_s;
         cpu_us.push(cpu_s * 1e6 / seen.users.max(1) as f64);
         rates.push(seen.users as f64 / took_s);
         all.add(&seen)?;
@@ -71,7 +71,7 @@ pub(super) fn run(
         .report
         .check("statuses by query: all are Online", wrong == 0 && users > 0, seen);
     if let Some(id) = beat {
-        let outcome = stage.crowd.end(id, &mut |_| {})?;
+        let outcome = stage.side.crowd.end(id, &mut |_| {})?;
         stage
             .report
             .figure("heartbeat meanwhile, p99", "ms", outcome.percentile_ms(99.0));
@@ -97,8 +97,9 @@ fn round(
             std::thread::spawn(move || ask((http, &caller), &identities, connections, &stop))
         })
         .collect();
-    let recorder = &mut stage.recorder;
+    let recorder = &mut stage.side.recorder;
     stage
+        .side
         .crowd
         .pass(rounds.duration, &mut |board| recorder.look(board))?;
     stop.store(true, Ordering::Relaxed);
@@ -128,12 +129,13 @@ impl Seen {
 
 /// Cores that the gateway uses while nobody asks.
 fn cores(stage: &mut Stage, rounds: Rounds) -> anyhow::Result<f64> {
-    let (before_s, watch) = (stage.cpu_s()?, Stopwatch::start());
-    let recorder = &mut stage.recorder;
+    let (before_s, watch) = (stage.side.cpu_s()?, Stopwatch::start());
+    let recorder = &mut stage.side.recorder;
     stage
+        .side
         .crowd
         .pass(rounds.duration, &mut |board| recorder.look(board))?;
-    Ok((stage.cpu_s()? - before_s) / watch.elapsed().as_secs_f64())
+    Ok((stage.side.cpu_s()? - before_s) / watch.elapsed().as_secs_f64())
 }
 
 /// One client: asks until it is to stop, and looks at every answer.

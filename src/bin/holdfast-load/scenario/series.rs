@@ -8,7 +8,7 @@ use crate::crowd::Plan;
 use crate::crowd::orders::Outcome;
 use crate::report::Report;
 
-use super::Stage;
+use super::side::Side;
 
 /// What came of one round.
 pub(super) struct Measured {
@@ -47,14 +47,14 @@ impl Series {
     }
 }
 
-impl Stage {
+impl Side {
     /// Lets a drive go on for a while, and measures until all that it began has ended.
     pub(super) fn measure(&mut self, plan: Plan, duration: Duration) -> anyhow::Result<Measured> {
-        self.measured(|stage| {
-            let id = stage.crowd.begin(plan);
-            let recorder = &mut stage.recorder;
-            stage.crowd.pass(duration, &mut |board| recorder.look(board))?;
-            stage.crowd.end(id, &mut |board| recorder.look(board))
+        self.measured(|side| {
+            let id = side.crowd.begin(plan);
+            let recorder = &mut side.recorder;
+            side.crowd.pass(duration, &mut |board| recorder.look(board))?;
+            side.crowd.end(id, &mut |board| recorder.look(board))
         })
     }
 

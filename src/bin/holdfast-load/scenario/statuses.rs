@@ -89,7 +89,7 @@ impl Stage {
             if pending.is_empty() {
                 return Ok(());
             }
-            self.crowd.pass(Duration::from_millis(100), &mut |_| {})?;
+            self.side.crowd.pass(Duration::from_millis(100), &mut |_| {})?;
         }
     }
 
@@ -113,15 +113,15 @@ impl Stage {
     /// Numbers of different terminals.
     fn draw(&self, count: usize) -> Vec<u32> {
         let mut random = fastrand::Rng::new();
-        let count = count.min(self.crowd.count as usize);
-        let mut numbers: Vec<u32> = (0..count).map(|_| random.u32(..self.crowd.count)).collect();
+        let count = count.min(self.side.crowd.count as usize);
+        let mut numbers: Vec<u32> = (0..count).map(|_| random.u32(..self.side.crowd.count)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
     }
 
     fn known(&mut self, numbers: &[u32]) -> anyhow::Result<HashMap<String, Known>> {
-        let known = self.crowd.look_at(numbers)?;
+        let known = self.side.crowd.look_at(numbers)?;
         Ok(known
             .into_iter()
             .map(|known| (known.user.clone(), known))
