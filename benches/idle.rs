@@ -92,7 +92,7 @@ fn main() {
 /// Slab memory of the client's end of a plain connection. Both ends are the same but for the port that only the
 /// client's takes: half of a pair without its port, and the port.
 fn bytes_of_a_client_end() -> f64 {
-    let port = slab::port_bytes().expect("free ports").first;
+    let port = slab::port_bytes().expect("/sys/kernel/slab").first;
     (bytes_of_a_bare_pair() - port) / 2.0 + port
 }
 

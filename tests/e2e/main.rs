@@ -15,6 +15,7 @@ mod support;
 mod accounts;
 mod broken;
 mod killed;
+#[cfg(feature = "load")]
 mod load;
 mod reload;
 mod restarted;

@@ -1,11 +1,6 @@
-//! What the kernel's caches hold for connections, by its own books: slab pages. It opens sockets only to see what they
-//! take.
+//! What the kernel's caches hold for connections, by its own books: slab pages. It opens nothing.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// The kernel's caches that a connection can take from: sockets, files, io_uring's requests, and the general ones. The
 /// caches of file systems are left out, since everything else on the machine changes them.
@@ -57,37 +52,28 @@ pub(crate) struct PortBytes {
     pub(crate) again: f64,
 }
 
-/// Sockets that are bound to find out.
-const BOUND: usize = 4_000;
-
-/// Slab memory of a taken port: what sockets grow by when they are bound.
+/// Slab memory of a taken port, by the sizes of the two caches that it takes an object from. They share pages with other
+/// caches, so that what they grow by cannot be seen on its own.
 ///
 /// # Errors
-/// If sockets cannot be made or bound.
+/// If `/sys/kernel/slab` does not tell.
 pub(crate) fn port_bytes() -> io::Result<PortBytes> {
-    let make = || (0..BOUND).map(|_| socket(AddressFamily::INET, SocketType::STREAM, None));
-    let one = make().collect::<Result<Vec<OwnedFd>, _>>()?;
-    let other = make().collect::<Result<Vec<OwnedFd>, _>>()?;
-    let mut ports = Vec::with_capacity(BOUND);
-    let before = bytes()?;
-    for socket in &one {
-        bind(socket, &SocketAddr::from((Ipv4Addr::new(127, 0, 3, 1), 0)))?;
-        let bound = SocketAddr::try_from(getsockname(socket)?);
-        ports.push(
-            bound
-                .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?
-                .port(),
-        );
-    }
-    let first = bytes()?;
-    for (socket, port) in other.iter().zip(ports) {
-        bind(socket, &SocketAddr::from((Ipv4Addr::new(127, 0, 3, 2), port)))?;
-    }
-    let again = bytes()?;
+    let again = object_bytes("tcp_bind2_bucket")?;
     Ok(PortBytes {
-        first: (first - before) / BOUND as f64,
-        again: (again - first) / BOUND as f64,
+        first: object_bytes("tcp_bind_bucket")? + again,
+        again,
     })
+}
+
+/// What one object of a cache takes of its pages.
+fn object_bytes(cache: &str) -> io::Result<f64> {
+    let number = |name: &str| {
+        let text = std::fs::read_to_string(format!("/sys/kernel/slab/{cache}/{name}"))?;
+        let number = text.trim().parse::<u32>();
+        number.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+    };
+    let pages = f64::from(1_u32 << number("order")?.min(20));
+    Ok(pages * rustix::param::page_size() as f64 / f64::from(number("objs_per_slab")?.max(1)))
 }
 
 /// Ports that a system without settings of its own takes for connections.
