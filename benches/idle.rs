@@ -14,14 +14,12 @@ mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
-use common::{metric, rss_bytes};
+use common::{metric, rss_bytes, slab};
 use holdfast::node::config::DEVELOPMENT_SECRET;
-use rustix::net::{AddressFamily, SocketType};
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
 
@@ -53,14 +51,15 @@ fn main() {
 
     // One connection first, so that what the first one brings up is not counted.
     Crowd::log_in(gateway.terminals, &[signer.login("warm")]).leave();
-    let slab_before = slab_bytes();
+    let slab_before = slab::bytes().expect("/proc/slabinfo, which root may read");
     let mut first = Crowd::log_in(gateway.terminals, &logins[..FIRST]);
     first.beat_all();
     let (rss_first, registry_first) = (rss_bytes(gateway.id()), metric(&gateway, REGISTRY_BYTES));
     let mut rest = Crowd::log_in(gateway.terminals, &logins[FIRST..]);
     rest.beat_all();
     let (rss_all, registry_all) = (rss_bytes(gateway.id()), metric(&gateway, REGISTRY_BYTES));
-    let pair = (slab_bytes() - slab_before) / CONNECTIONS as f64;
+    let pair =
+        (slab::bytes().expect("/proc/slabinfo, which root may read") - slab_before) / CONNECTIONS as f64;
 
     let each = |first: u64, all: u64| all.saturating_sub(first) as f64 / (CONNECTIONS - FIRST) as f64;
     let (all_bytes, record_bytes) = (each(rss_first, rss_all), each(registry_first, registry_all));
@@ -93,71 +92,21 @@ fn main() {
 /// Slab memory of the client's end of a plain connection. Both ends are the same but for the port that only the
 /// client's takes: half of a pair without its port, and the port.
 fn bytes_of_a_client_end() -> f64 {
-    let port = bytes_of_a_port();
+    let port = slab::port_bytes().expect("/sys/kernel/slab").first;
     (bytes_of_a_bare_pair() - port) / 2.0 + port
-}
-
-/// Slab memory of one taken port: what sockets grow by when they are bound.
-fn bytes_of_a_port() -> f64 {
-    let sockets: Vec<OwnedFd> = (0..BARE)
-        .map(|_| rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket"))
-        .collect();
-    let before = slab_bytes();
-    for socket in &sockets {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        rustix::net::bind(socket, &any).expect("a free port");
-    }
-    (slab_bytes() - before) / BARE as f64
 }
 
 fn bytes_of_a_bare_pair() -> f64 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("a bound address");
-    let before = slab_bytes();
+    let before = slab::bytes().expect("/proc/slabinfo, which root may read");
     let pairs: Vec<(TcpStream, TcpStream)> = (0..BARE)
         .map(|_| {
             let near = TcpStream::connect(address).expect("connected");
             (near, listener.accept().expect("accepted").0)
         })
         .collect();
-    let after = slab_bytes();
+    let after = slab::bytes().expect("/proc/slabinfo, which root may read");
     drop(pairs);
     (after - before) / BARE as f64
-}
-
-/// The kernel's caches that a connection can take from: sockets, files, io_uring's requests, and the general ones. The
-/// caches of file systems are left out, since everything else on the machine changes them.
-const CACHES: [&str; 9] = [
-    "TCP",
-    "tcp_",
-    "sock_inode_cache",
-    "dentry",
-    "filp",
-    "lsm_",
-    "io_",
-    "eventpoll_",
-    "kmalloc-",
-];
-
-/// Bytes of those caches: their pages, after free ones were given back.
-fn slab_bytes() -> f64 {
-    // Without the right to do so the figure has some slack, no more.
-    for cache in std::fs::read_dir("/sys/kernel/slab")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let _ = std::fs::write(cache.path().join("shrink"), "1");
-    }
-    let table = std::fs::read_to_string("/proc/slabinfo").expect("/proc/slabinfo, which root may read");
-    let rows = table
-        .lines()
-        .skip(2)
-        .map(|row| row.split_whitespace().collect::<Vec<_>>());
-    let ours = rows.filter(|row| CACHES.iter().any(|cache| row[0].starts_with(cache)));
-    let number = |text: &str| text.parse::<f64>().expect("a number");
-    let page_bytes = rustix::param::page_size() as f64;
-    // Columns by name: pagesperslab is the 6th, num_slabs the 15th.
-    ours.map(|row| number(row[5]) * number(row[14]) * page_bytes)
-        .sum()
 }

@@ -118,7 +118,7 @@ const FLOORS: &[Floor] = &[
     },
     Floor {
         place: "src/bin/",
-        may_import: &["base", "logic::wire", "engine"],
+        may_import: &["base", "logic::wire", "logic::usersig", "engine"],
         never: &[],
     },
     Floor {

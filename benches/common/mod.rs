@@ -5,6 +5,14 @@
 pub mod crowd;
 pub mod report;
 
+// What `holdfast-load` measures in the same way.
+#[path = "../../src/bin/holdfast-load/machine.rs"]
+mod machine;
+#[path = "../../src/bin/holdfast-load/process.rs"]
+mod process;
+#[path = "../../src/bin/holdfast-load/slab.rs"]
+pub mod slab;
+
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -13,18 +21,9 @@ use std::time::Duration;
 use crate::support::gateway::Gateway;
 use crate::support::http::Http;
 
-/// CPU time of all threads of a process so far, in nanoseconds (`/proc/…/schedstat`, user and system together).
+/// CPU time of all threads of a process so far, in nanoseconds.
 pub fn cpu_ns(process: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
-    let threads = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
-    let first = |text: String| {
-        text.split(' ')
-            .next()
-            .and_then(|number| number.parse::<u64>().ok())
-    };
-    threads
-        .map(|text| first(text).expect("schedstat begins with a number"))
-        .sum()
+    process::cpu_ns(process).expect("the process runs")
 }
 
 /// Keeps this thread, and all processes and threads that it starts from here on, on one core.
@@ -36,27 +35,12 @@ pub fn run_on(core: usize) {
 
 /// Resident memory of a process, bytes.
 pub fn rss_bytes(process: u32) -> u64 {
-    memory_bytes(process, "VmRSS:")
+    process::rss_bytes(process).expect("the process runs")
 }
 
 /// The most that it ever was.
 pub fn peak_rss_bytes(process: u32) -> u64 {
-    memory_bytes(process, "VmHWM:")
-}
-
-fn memory_bytes(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(name))
-        .expect("a line of that name");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .expect("a number");
-    kib * 1_024
+    process::peak_rss_bytes(process).expect("the process runs")
 }
 
 /// One number of `GET /metrics`.

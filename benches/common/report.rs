@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
+
+use super::machine;
 
 /// One report in the making.
 pub struct Report {
@@ -60,12 +61,12 @@ impl Report {
         let folder: PathBuf = [
             env!("CARGO_MANIFEST_DIR"),
             "bench-results",
-            &format!("{}-{}", today(), self.name),
+            &format!("{}-{}", machine::today(), self.name),
         ]
         .iter()
         .collect();
         std::fs::create_dir_all(&folder).expect("a folder for the results");
-        let machine = machine();
+        let machine = machine::facts();
         let mut text = format!("# {}\n\n", self.title);
         for (key, value) in machine.as_object().expect("an object") {
             writeln!(text, "- {key}: {}", value.as_str().unwrap_or_default()).expect("text grows");
@@ -80,40 +81,6 @@ impl Report {
         let data = json!({ "machine": machine, "data": self.data });
         let data = serde_json::to_string_pretty(&data).expect("JSON");
         std::fs::write(folder.join("data.json"), data + "\n").expect("the data");
-        println!("written: bench-results/{}-{}", today(), self.name);
+        println!("written: bench-results/{}-{}", machine::today(), self.name);
     }
-}
-
-fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default()
-}
-
-fn today() -> String {
-    output("date", &["-u", "+%F"])
-}
-
-fn machine() -> Value {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
-    let memory = read("/proc/meminfo");
-    let dirty = !output(
-        "git",
-        &["status", "--porcelain", "--", "src", "benches", "Cargo.toml"],
-    )
-    .is_empty();
-    json!({
-        "date": today(),
-        "commit": output("git", &["rev-parse", "--short", "HEAD"]) + if dirty { " with changes" } else { "" },
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "processor": model.trim_start_matches([' ', '\t', ':']),
-        "cores": std::thread::available_parallelism().map_or(0, usize::from).to_string(),
-        "memory": memory.lines().next().unwrap_or_default().replace("MemTotal:", "").trim(),
-    })
 }

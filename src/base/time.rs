@@ -1,4 +1,5 @@
-//! Time as plain numbers. [`Clock::now`] is the only place of the gateway that asks the operating system.
+//! Time as plain numbers. [`Clock::now`] is the only place of the gateway that asks the operating system;
+//! [`Stopwatch`] is for those who measure it.
 
 use std::time::Duration;
 
@@ -141,6 +142,29 @@ impl Clock {
     pub fn since_now(&self) -> Duration {
         Duration::from_nanos(boot_ns().saturating_sub(self.read_ns))
     }
+}
+
+/// Measures how long something takes. Nothing that the gateway decides looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Duration);
+
+impl Stopwatch {
+    /// One that begins now. Copies of it agree.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(monotonic())
+    }
+
+    /// How long ago it began.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        monotonic().saturating_sub(self.0)
+    }
+}
+
+fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 const NANOS_A_MS: u64 = 1_000_000;

@@ -37,6 +37,8 @@ pub enum Completion {
     Left(ConnKey, Result<(), Refusal>),
     /// Another ring's connection was put into this slot of the table.
     Arrived(MoveToken, u32),
+    /// A connect ended. Whatever came of it, its slot is to be closed.
+    Connected(ConnKey, Result<(), Refusal>),
 }
 
 /// How a receive ended.

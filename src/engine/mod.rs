@@ -10,6 +10,7 @@ pub mod operations;
 pub mod token;
 
 mod accept;
+pub mod connect;
 pub mod buffers;
 pub mod probe;
 pub mod socket;

@@ -22,9 +22,10 @@ use io_uring::{IoUring, cqueue, opcode, types};
 use super::accept::Accepts;
 use super::buffers::{Buffer, Buffers};
 use super::completion::{Completion, Incoming, Refusal, SendEnd};
+use super::connect::Ends;
 use super::token::{MoveToken, Token};
 use crate::base::ids::ConnKey;
-use crate::base::limits::RECEIVE_BUFFER_BYTES;
+use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, RECEIVE_BUFFER_BYTES};
 
 /// Where other rings send sockets to. Holding one keeps the ring's descriptor from meaning another file.
 #[derive(Debug, Clone)]
@@ -54,6 +55,7 @@ pub(super) struct Memory {
     pub(super) buffers: Buffers,
     pub(super) sends: HashMap<ConnKey, Vec<u8>>,
     pub(super) accepts: Accepts,
+    pub(super) connects: HashMap<ConnKey, Box<Ends>>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -99,7 +101,8 @@ impl Ring {
         self.memory.buffers.recycle(buffer);
     }
 
-    /// Hands all operations to the kernel, and lets it finish what it put off, without waiting.
+    /// Hands all operations to the kernel, and lets it finish what it put off, without waiting. Each time that it is entered
+    /// the kernel finishes some 20 of those: it is entered until none is left, or there is enough for a round.
     pub fn submit(&mut self) {
         loop {
             let (empty, taskrun, overflow) = {
@@ -107,8 +110,14 @@ impl Ring {
                 (queue.is_empty(), queue.taskrun(), queue.cq_overflow())
             };
             self.overflows += u64::from(overflow);
+            let before = self.ring.completion().len();
             if !empty || taskrun || overflow {
                 check_enter(self.ring.submit());
+            }
+            let after = self.ring.completion().len();
+            // The flag may stay up when nothing is left.
+            if taskrun && before < after && after < COMPLETIONS_PER_ROUND_MAX {
+                continue;
             }
             if self.unsubmitted.is_empty() {
                 return;
@@ -196,6 +205,19 @@ impl Ring {
         address
     }
 
+    /// Whether `count` operations can be pushed so that they go to the kernel together; makes room if need be.
+    pub(super) fn has_room(&mut self, count: usize) -> bool {
+        let room = |ring: &mut Self| {
+            let queue = ring.ring.submission();
+            ring.unsubmitted.is_empty() && queue.capacity() - queue.len() >= count
+        };
+        if room(self) {
+            return true;
+        }
+        self.submit();
+        room(self)
+    }
+
     fn refill(&mut self) -> bool {
         let mut queue = self.ring.submission();
         let before = self.unsubmitted.len();
@@ -259,6 +281,11 @@ impl Ring {
             Token::Close(key) => Some(Completion::Closed(key)),
             Token::Move(key) => Some(Completion::Left(key, count_of(result).map(|_| ()))),
             Token::Moved(token) => Some(arrived(token, result)),
+            Token::Connect(key) => {
+                self.using_memory -= 1;
+                self.memory.connects.remove(&key);
+                Some(Completion::Connected(key, count_of(result).map(|_| ())))
+            }
             Token::Wake => {
                 if !cqueue::more(flags) {
                     self.arm_wake();

@@ -91,6 +91,7 @@ impl PreparedRing {
             buffers: Buffers::new(size.buffers),
             sends: HashMap::new(),
             accepts: Accepts::new(listeners.len(), size.accepts),
+            connects: HashMap::new(),
         };
         // SAFETY: the buffers live until the ring is closed, or for ever: here they stand behind the ring, so they are
         // dropped after it; `Ring` takes both over and says why below.

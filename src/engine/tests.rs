@@ -403,3 +403,70 @@ fn a_thread_that_ends_in_the_middle_of_everything_leaves_no_connection_behind() 
     .unwrap();
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
 }
+
+/// The ways that a connect can go, each with one completion alone.
+#[test]
+fn a_connect_has_the_source_and_the_slot_that_it_was_given() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(target) = listener.local_addr().unwrap() else {
+        panic!("an IPv4 address");
+    };
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    let source = |ip: [u8; 4]| std::net::SocketAddrV4::new(ip.into(), 0);
+    let key = ConnKey {
+        slot: 5,
+        generation: 9,
+    };
+    assert!(bench.ring.connect(key, source([127, 9, 8, 7]), target));
+    assert!(matches!(bench.next(), Completion::Connected(connected, Ok(())) if connected == key));
+    let (mut far_end, peer) = listener.accept().unwrap();
+    assert_eq!(peer.ip(), std::net::IpAddr::from([127, 9, 8, 7]));
+    bench.ring.send_constant(key, b"hello");
+    bench.ring.submit();
+    assert_eq!(read(&mut far_end, 5), b"hello");
+    bench.ring.close(key);
+    assert!(matches!(bench.next(), Completion::Closed(closed) if closed == key));
+    assert_eq!(far_end.read(&mut [0; 1]).unwrap(), 0);
+
+    drop(listener);
+    for (ip, errno) in [
+        ([127, 0, 0, 1], libc::ECONNREFUSED),
+        ([192, 0, 2, 1], libc::EADDRNOTAVAIL),
+    ] {
+        assert!(bench.ring.connect(key, source(ip), target));
+        let completion = bench.next();
+        assert!(
+            matches!(completion, Completion::Connected(_, Err(Refusal(seen))) if seen == errno),
+            "{completion:?}"
+        );
+        assert!(bench.rest().is_empty(), "one completion tells all");
+        bench.ring.close(key);
+        assert!(matches!(bench.next(), Completion::Closed(_)));
+    }
+}
+
+#[test]
+fn more_connects_than_the_queue_holds_are_all_made_whole() {
+    let mut bench = Bench::new("127.0.0.1:0", Size { slots: 1_000, ..SIZE });
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(target) = listener.local_addr().unwrap() else {
+        panic!("an IPv4 address");
+    };
+    let source = std::net::SocketAddrV4::new([127, 9, 8, 6].into(), 0);
+    for slot in 0..100 {
+        // With all the room in the queue taken by others, a chain must not be cut in two.
+        (0..37).for_each(|_| {
+            bench.ring.abort(ConnKey {
+                slot: 999,
+                generation: 0,
+            })
+        });
+        let key = ConnKey { slot, generation: 0 };
+        assert!(bench.ring.connect(key, source, target));
+    }
+    let mut connected = 0;
+    while connected < 100 {
+        assert!(matches!(bench.next(), Completion::Connected(_, Ok(()))));
+        connected += 1;
+    }
+}

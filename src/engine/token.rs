@@ -40,6 +40,8 @@ pub enum Token {
     Moved(MoveToken),
     /// The poll of the eventfd that wakes the ring.
     Wake,
+    /// The steps of a connect to somewhere else.
+    Connect(ConnKey),
 }
 
 /// Names a move on both sides: the shard and the connection that it began as. Of the generation only 24 bits
@@ -68,6 +70,7 @@ const CLOSE: u64 = 7;
 const MOVE: u64 = 8;
 const MOVED: u64 = 9;
 const WAKE: u64 = 10;
+const CONNECT: u64 = 11;
 
 impl Token {
     /// The token as the kernel keeps it.
@@ -84,6 +87,7 @@ impl Token {
             Self::Move(key) => of_connection(MOVE, key),
             Self::Moved(MoveToken(token)) => MOVED << KIND_SHIFT | token,
             Self::Wake => WAKE << KIND_SHIFT,
+            Self::Connect(key) => of_connection(CONNECT, key),
         }
     }
 
@@ -109,6 +113,7 @@ impl Token {
             MOVE => Self::Move(key),
             MOVED => Self::Moved(MoveToken(bits & ((1 << KIND_SHIFT) - 1))),
             WAKE => Self::Wake,
+            CONNECT => Self::Connect(key),
             kind => panic!("no operation has kind {kind}"),
         }
     }
@@ -138,6 +143,7 @@ mod tests {
                 check(Token::Send(key));
                 check(Token::Close(key));
                 check(Token::Move(key));
+                check(Token::Connect(key));
                 for shard in [0, 1, u16::MAX] {
                     check(Token::Moved(MoveToken::new(ShardId(shard), key)));
                 }

@@ -18,6 +18,9 @@ use crate::base::ids::UserId;
 use crate::base::limits::USERSIG_INFLATED_BYTES_MAX;
 use crate::base::time::Timestamp;
 
+/// Known to everyone who reads this: good for nothing but a gateway on loopback.
+pub const DEVELOPMENT_SECRET: &str = "holdfast-development-secret-for-loopback-only-never-in-production";
+
 /// A secret key: its text as the console shows it. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {

@@ -221,6 +221,7 @@ impl Shard {
             Completion::Closed(key) => self.table.free(key),
             Completion::Left(key, result) => self.left(key, result),
             Completion::Arrived(token, slot) => self.arrived(token, slot),
+            Completion::Connected(..) => unreachable!("a shard connects to nobody"),
         }
     }
 

@@ -15,6 +15,8 @@ mod support;
 mod accounts;
 mod broken;
 mod killed;
+#[cfg(feature = "load")]
+mod load;
 mod metrics;
 mod overload;
 mod reload;

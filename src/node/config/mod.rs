@@ -26,8 +26,7 @@ use reader::Reader;
 use shards::ShardsWanted;
 pub use table::Effect;
 
-/// Known to everyone who reads this: good for nothing but a gateway on loopback.
-pub const DEVELOPMENT_SECRET: &str = "holdfast-development-secret-for-loopback-only-never-in-production";
+pub use crate::logic::usersig::DEVELOPMENT_SECRET;
 
 /// Everything that a node goes by. Shown, as for debugging, without its secrets.
 #[derive(Clone, PartialEq)]

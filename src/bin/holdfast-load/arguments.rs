@@ -1,0 +1,314 @@
+//! What was typed, as it was typed, and what it means as a whole. It starts nothing.
+
+use std::net::{SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+use crate::crowd::terminal::{Identities, Kinship};
+
+/// A crowd of terminals that measures a gateway, and checks every answer.
+///
+/// It starts a gateway of its own, with a store in a temporary folder, unless --gateway, --http, --admin and --pid name
+/// one that runs. Each run leaves a folder with its figures. The exit code is 0 only if every check held.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-load", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) scenario: Scenario,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What every scenario takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Common {
+    /// Where a running gateway takes terminals.
+    #[arg(long, global = true, requires_all = ["http", "admin", "pid"])]
+    gateway: Option<SocketAddr>,
+    /// Where it answers the backend.
+    #[arg(long, global = true)]
+    http: Option<SocketAddr>,
+    /// Where it answers the operator.
+    #[arg(long, global = true)]
+    admin: Option<SocketAddr>,
+    /// Its process, whose CPU and memory are measured.
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// The gateway's program, if it is not beside this one.
+    #[arg(long, global = true, value_name = "FILE")]
+    holdfast: Option<PathBuf>,
+    /// A setting for the gateway that is started, as in `--set 'registry.store="memory"'`.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Where the folder with the figures is put.
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "bench-results")]
+    pub(crate) results: PathBuf,
+    /// UserIDs are this and a number; take another one for each run against the same store.
+    #[arg(long, global = true, default_value = "user", value_parser = prefix)]
+    users: String,
+    /// The app.
+    #[arg(long, global = true, default_value_t = 1_400_000_001)]
+    sdk_app_id: u64,
+    /// Its secret, which UserSigs are made with. The default is the development secret, which everyone knows.
+    #[arg(
+        long, global = true, env = "HOLDFAST_LOAD_SECRET", hide_env_values = true,
+        default_value = holdfast::logic::usersig::DEVELOPMENT_SECRET, hide_default_value = true
+    )]
+    secret: String,
+}
+
+/// The scenarios.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Scenario {
+    /// Connections that only beat: what each costs, and whether any is lost.
+    Idle {
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+        connections: u32,
+        /// How long they are held after all have logged in.
+        #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
+        hold: Duration,
+        /// How often each beats.
+        #[arg(long, default_value = "120s", value_parser = interval)]
+        interval: Duration,
+        /// Logins under way at once.
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+    },
+    /// Logins and logouts as fast as answers come: the gateway's CPU for each.
+    Login {
+        /// Terminals that take turns.
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        connections: u32,
+        /// Visits under way at once.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each.
+    Beat {
+        #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        connections: u32,
+        /// Heartbeats under way at once while it is as fast as it can be.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// Heartbeats a second in the paced part.
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// People come and go in every way: logins, resumes, logouts, lost links, silence, and devices forced off.
+    Churn {
+        /// Terminals, two of each user.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        connections: u32,
+        /// How long.
+        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        hold: Duration,
+        /// Logins a second; everything else has its share of it.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+    },
+    /// Status queries of 500 users each while terminals stay and beat: CPU for each user, and how long an answer takes.
+    Query {
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
+        connections: u32,
+        /// Queries under way at once.
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+        clients: u32,
+        /// Heartbeats a second meanwhile; 0: none.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// The gateway and a plain server on tokio in turn, with the same crowd: what each needs of CPU and memory.
+    ///
+    /// Build that server first: `cargo build --release --features peers`.
+    Versus {
+        /// At most as many as one process may have descriptors.
+        #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+        connections: u32,
+        /// Heartbeats, and logins, under way at once while it is as fast as it can be.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// Heartbeats a second in the paced part.
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// The gateway is killed and started again, and everyone comes back: nobody may be told anything of it.
+    Return {
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+        connections: u32,
+        /// Cuts all links instead: each device has one link end and one login, in this order.
+        #[arg(long)]
+        links: bool,
+        /// Logins and resumes under way at once.
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+    },
+}
+
+/// How often and how long something is measured.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Rounds {
+    /// Rounds; a figure is their median.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// How long a round is.
+    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+}
+
+/// A gateway that runs already.
+pub(crate) struct Running {
+    pub(crate) terminals: SocketAddrV4,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) process: u32,
+}
+
+impl Scenario {
+    /// The word that names it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Idle { .. } => "idle",
+            Self::Login { .. } => "login",
+            Self::Beat { .. } => "beat",
+            Self::Churn { .. } => "churn",
+            Self::Query { .. } => "query",
+            Self::Versus { .. } => "versus-tokio",
+            Self::Return { links: false, .. } => "return",
+            Self::Return { links: true, .. } => "return-links",
+        }
+    }
+}
+
+impl Common {
+    /// Who the terminals are.
+    pub(crate) fn identities(&self, kinship: Kinship) -> Identities {
+        Identities {
+            sdk_app_id: self.sdk_app_id,
+            secret: self.secret.clone(),
+            prefix: self.users.clone(),
+            kinship,
+        }
+    }
+
+    /// The running gateway that the arguments name, if they do.
+    pub(crate) fn running(&self) -> anyhow::Result<Option<Running>> {
+        let (Some(gateway), Some(http), Some(admin), Some(process)) =
+            (self.gateway, self.http, self.admin, self.pid)
+        else {
+            return Ok(None);
+        };
+        if !self.set.is_empty() {
+            bail!("--set is for a gateway that is started here: leave it or --gateway away");
+        }
+        let SocketAddr::V4(terminals) = gateway else {
+            bail!("--gateway has to be an IPv4 address: the crowd has sources in 127.0.0.0/8");
+        };
+        if !terminals.ip().is_loopback() {
+            bail!("--gateway has to be in 127.0.0.0/8: the crowd goes nowhere else");
+        }
+        Ok(Some(Running {
+            terminals,
+            http,
+            admin,
+            process,
+        }))
+    }
+
+    /// The gateway's program.
+    pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
+        let remedy = "build it (`cargo build --release`), or name it with --holdfast";
+        let program = self.holdfast.clone().map_or_else(|| beside("holdfast"), Ok)?;
+        there(program, remedy)
+    }
+
+    /// The program of the server on tokio, and the app and secret that it is started with.
+    pub(crate) fn peer(&self) -> anyhow::Result<(PathBuf, [String; 2])> {
+        let remedy = "build it (`cargo build --release --features peers`)";
+        let app = [self.sdk_app_id.to_string(), self.secret.clone()];
+        Ok((there(beside("holdfast-peer-tokio")?, remedy)?, app))
+    }
+}
+
+/// A program that lies where this one does.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program does not know where it is")?;
+    Ok(own.with_file_name(name))
+}
+
+fn there(program: PathBuf, remedy: &str) -> anyhow::Result<PathBuf> {
+    if !program.is_file() {
+        bail!("{} is not there: {remedy}", program.display());
+    }
+    Ok(program)
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval.is_zero() {
+        return Err("an interval is longer than nothing".to_owned());
+    }
+    Ok(interval)
+}
+
+/// A UserID has at most 32 bytes, and eight of them are for the number.
+fn prefix(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.len() <= 20;
+    let good = good
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 20 letters, digits and dashes".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_running_gateway_is_named_as_a_whole_and_is_on_loopback() {
+        let parse = |words: &str| Arguments::try_parse_from(words.split(' '));
+        parse("holdfast-load idle --gateway 127.0.0.1:1").unwrap_err();
+        let whole = "holdfast-load idle --http 127.0.0.1:2 --admin 127.0.0.1:3 --pid 4 --gateway";
+        let near = parse(&format!("{whole} 127.0.0.1:1")).unwrap();
+        assert!(near.common.running().unwrap().is_some());
+        let far = parse(&format!("{whole} 192.0.2.1:1")).unwrap();
+        assert!(far.common.running().is_err());
+        assert!(
+            parse("holdfast-load idle")
+                .unwrap()
+                .common
+                .running()
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn user_ids_have_room_for_their_number() {
+        assert!(prefix("run-7").is_ok());
+        assert!(prefix("").is_err());
+        assert!(prefix("a b").is_err());
+        assert!(prefix(&"x".repeat(21)).is_err());
+    }
+}

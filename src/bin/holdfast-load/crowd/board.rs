@@ -1,0 +1,98 @@
+//! What all rings of a crowd count together, for the director to look at while they work. It decides nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use super::orders::Op;
+
+/// Faults that are told in words; all are counted.
+const FAULTS_TOLD: usize = 12;
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    came: AtomicU64,
+    went: AtomicU64,
+    answers: AtomicU64,
+    beats: AtomicU64,
+    retried: AtomicU64,
+    lost: AtomicU64,
+    forced_off: AtomicU64,
+    faults: AtomicU64,
+    told: Mutex<Vec<String>>,
+}
+
+impl Board {
+    /// A login was answered well.
+    pub(super) fn came(&self) {
+        self.came.fetch_add(1, Relaxed);
+    }
+
+    /// A logged-in terminal's link is over.
+    pub(super) fn went(&self) {
+        self.went.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn done(&self, op: Op) {
+        self.answers.fetch_add(1, Relaxed);
+        if op == Op::Beat {
+            self.beats.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The gateway was full, and said when to come back.
+    pub(super) fn retried(&self) {
+        self.retried.fetch_add(1, Relaxed);
+    }
+
+    /// A link ended by itself that may.
+    pub(super) fn lost(&self) {
+        self.lost.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn forced_off(&self) {
+        self.forced_off.fetch_add(1, Relaxed);
+    }
+
+    /// Something that must not be.
+    pub(crate) fn fault(&self, what: &str) {
+        self.faults.fetch_add(1, Relaxed);
+        // A ring that ended in the middle of it left whole texts behind.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < FAULTS_TOLD && !told.iter().any(|one| one == what) {
+            told.push(what.to_owned());
+        }
+    }
+
+    /// Terminals that are logged in.
+    pub(crate) fn live(&self) -> u64 {
+        let went = self.went.load(Relaxed);
+        self.came.load(Relaxed).saturating_sub(went)
+    }
+
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Relaxed)
+    }
+
+    pub(crate) fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.retried.load(Relaxed)
+    }
+
+    pub(crate) fn links_lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    pub(crate) fn forced_off_seen(&self) -> u64 {
+        self.forced_off.load(Relaxed)
+    }
+
+    /// How many faults there were, and the first ones in words.
+    pub(crate) fn faults(&self) -> (u64, Vec<String>) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.faults.load(Relaxed), told.clone())
+    }
+}

@@ -1,0 +1,262 @@
+//! What happens on a terminal's link, step by step. What the gateway says on it is read in `packets`. It begins nothing by
+//! itself.
+
+use holdfast::base::ids::ConnKey;
+use holdfast::engine::completion::{Completion, Incoming, Refusal, SendEnd};
+use holdfast::engine::operations::{Cancel, Patience};
+use holdfast::logic::wire::packet::{HEARTBEAT, encode};
+use holdfast::logic::wire::proto::{self, request};
+
+use super::orders::{Links, Op, Shown, Status};
+use super::ring::CrowdRing;
+use super::terminal::{InFlight, NO_DRIVE, Phase, Terminal};
+
+impl CrowdRing {
+    pub(super) fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Connected(key, result) => self.connected(key, result),
+            Completion::Polled { key, armed } => self.polled(key, armed),
+            Completion::Received(key, incoming) => self.received(key, incoming),
+            Completion::Sent(key, end) => self.sent(key, &end),
+            Completion::ConstantNotSent(key, refusal) => self.not_sent(key, refusal),
+            Completion::Closed(key) => self.closed(key),
+            Completion::Accepted { .. }
+            | Completion::NotAccepted(_)
+            | Completion::Left(..)
+            | Completion::Arrived(..) => {
+                unreachable!("terminals accept nobody, and stay in their ring")
+            }
+        }
+    }
+
+    /// The terminal that a completion is about, unless that link is gone.
+    fn of(&mut self, key: ConnKey) -> Option<&mut Terminal> {
+        let terminal = &mut self.terminals[key.slot as usize];
+        (terminal.generation == key.generation).then_some(terminal)
+    }
+
+    /// Begins a new link. `false`: the kernel takes nothing more now.
+    pub(super) fn connect(&mut self, slot: u32) -> bool {
+        let (source, target) = (self.source(slot), self.seat.target);
+        let terminal = &mut self.terminals[slot as usize];
+        let key = ConnKey {
+            slot,
+            generation: terminal.generation.wrapping_add(1),
+        };
+        if !self.ring.connect(key, source, target) {
+            return false;
+        }
+        terminal.generation = key.generation;
+        terminal.phase = Phase::Connecting;
+        terminal.silent = false;
+        true
+    }
+
+    fn connected(&mut self, key: ConnKey, result: Result<(), Refusal>) {
+        if let Err(Refusal(errno)) = result {
+            let error = std::io::Error::from_raw_os_error(errno);
+            self.fault(&format!("cannot connect: {error}"));
+            return self.end_link(key.slot);
+        }
+        let now = self.clock.now().signing;
+        let number = self.seat.first + key.slot;
+        let Some(terminal) = self.of(key) else { return };
+        terminal.phase = Phase::Greeting;
+        terminal.in_flight.add(InFlight::SEND);
+        terminal.in_flight.add(InFlight::POLL);
+        let session = terminal.session;
+        let login = self.seat.identities.login(now, number, session);
+        self.ring.poll(key);
+        self.ring.send(key, login, 0);
+    }
+
+    fn polled(&mut self, key: ConnKey, armed: bool) {
+        let Some(terminal) = self.of(key) else { return };
+        if !armed {
+            terminal.in_flight.remove(InFlight::POLL);
+        }
+        if terminal.phase == Phase::Ending {
+            return self.join(key.slot);
+        }
+        if !armed {
+            terminal.in_flight.add(InFlight::POLL);
+            self.ring.poll(key);
+        }
+        self.receive(key);
+    }
+
+    fn receive(&mut self, key: ConnKey) {
+        let Some(terminal) = self.of(key) else { return };
+        if !terminal.in_flight.has(InFlight::RECEIVE) {
+            terminal.in_flight.add(InFlight::RECEIVE);
+            self.ring.receive(key, Patience::AtOnce);
+        }
+    }
+
+    pub(super) fn feed_starved(&mut self) {
+        for key in std::mem::take(&mut self.starved) {
+            match self.terminals[key.slot as usize].phase {
+                Phase::Ending => self.join(key.slot),
+                Phase::Greeting | Phase::Live | Phase::Leaving | Phase::Losing => self.receive(key),
+                Phase::Away | Phase::Connecting | Phase::Closing => {}
+            }
+        }
+    }
+
+    fn received(&mut self, key: ConnKey, incoming: Incoming) {
+        if let Some(terminal) = self.of(key) {
+            terminal.in_flight.remove(InFlight::RECEIVE);
+        }
+        match incoming {
+            Incoming::Bytes { buffer, more } => {
+                let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
+                bytes.extend_from_slice(self.ring.bytes(&buffer));
+                self.ring.recycle(buffer);
+                self.read(key, &bytes);
+                let phase = self.terminals[key.slot as usize].phase;
+                if phase == Phase::Ending {
+                    self.join(key.slot);
+                } else if more && phase.has_link() {
+                    self.receive(key);
+                }
+            }
+            Incoming::EndWith(buffer) => {
+                self.ring.recycle(buffer);
+                self.link_ended(key);
+            }
+            Incoming::End => self.link_ended(key),
+            Incoming::NoBuffer => self.starved.push(key),
+            Incoming::Nothing | Incoming::Cancelled => {
+                if self.terminals[key.slot as usize].phase == Phase::Ending {
+                    self.join(key.slot);
+                }
+            }
+        }
+    }
+
+    pub(super) fn beat(&mut self, slot: u32) {
+        self.ring
+            .send_constant(self.terminals[slot as usize].key(slot), HEARTBEAT);
+    }
+
+    pub(super) fn log_out(&mut self, slot: u32) {
+        let terminal = &mut self.terminals[slot as usize];
+        terminal.phase = Phase::Leaving;
+        terminal.in_flight.add(InFlight::SEND);
+        let key = terminal.key(slot);
+        let logout = request::Packet::Logout(proto::Logout {});
+        self.ring
+            .send(key, encode(&proto::Request { packet: Some(logout) }), 0);
+    }
+
+    fn sent(&mut self, key: ConnKey, end: &SendEnd) {
+        let Some(terminal) = self.of(key) else { return };
+        terminal.in_flight.remove(InFlight::SEND);
+        match (terminal.phase, end.sent) {
+            (Phase::Ending, _) => self.join(key.slot),
+            (_, Ok(count)) if count == end.bytes.len() => {}
+            // The receive tells of the link's end.
+            (_, Ok(_) | Err(_)) => self.receive(key),
+        }
+    }
+
+    fn not_sent(&mut self, key: ConnKey, refusal: Refusal) {
+        if self.of(key).is_some() && refusal == Refusal::FULL {
+            self.wrong(key.slot, "the gateway reads no heartbeats");
+        }
+    }
+
+    /// The gateway closed, or reset, the link.
+    fn link_ended(&mut self, key: ConnKey) {
+        let links = self.links;
+        let Some(terminal) = self.of(key) else { return };
+        let is_due = match terminal.phase {
+            Phase::Ending => return self.join(key.slot),
+            Phase::Away | Phase::Connecting | Phase::Closing => return,
+            Phase::Leaving => terminal.shown == Shown::Now(Status::Offline),
+            Phase::Losing => terminal.session == 0,
+            Phase::Greeting => terminal.retry_after_ms.is_some(),
+            Phase::Live => terminal.silent && matches!(terminal.shown, Shown::Soon(_)),
+        };
+        if links == Links::MayEnd {
+            self.seat.board.lost();
+        } else if !is_due {
+            let phase = terminal.phase;
+            return self.wrong(key.slot, &format!("the gateway closed a link that was {phase:?}"));
+        }
+        self.end_link(key.slot);
+    }
+
+    /// Something is not as it should be: the link ends, and what was asked of the terminal has failed.
+    pub(super) fn wrong(&mut self, slot: u32, what: &str) {
+        self.fault(what);
+        let failed = self.terminals[slot as usize].drive != NO_DRIVE;
+        if failed {
+            self.ended(slot, false);
+        }
+        self.terminals[slot as usize].shown = Shown::Unclear;
+        self.end_link(slot);
+    }
+
+    pub(super) fn fault(&self, what: &str) {
+        self.seat.board.fault(what);
+    }
+
+    /// The link is over for the terminal: it joins what is in the kernel's hands, and closes.
+    pub(super) fn end_link(&mut self, slot: u32) {
+        let number = self.seat.first + slot;
+        let after = self.seat.identities.after_link_end(number);
+        let terminal = &mut self.terminals[slot as usize];
+        if terminal.phase == Phase::Ending || terminal.phase == Phase::Closing {
+            return;
+        }
+        if matches!(terminal.phase, Phase::Live | Phase::Leaving | Phase::Losing) {
+            self.seat.board.went();
+        }
+        if matches!(terminal.op, Op::CutFin | Op::CutRst) && terminal.drive != NO_DRIVE {
+            terminal.shown = Shown::Soon(after);
+        }
+        terminal.phase = Phase::Ending;
+        let (key, in_flight) = (terminal.key(slot), terminal.in_flight);
+        self.partial.remove(&slot);
+        if in_flight.has(InFlight::POLL) {
+            self.ring.cancel(key, Cancel::Poll);
+        }
+        if in_flight.has(InFlight::SEND) {
+            self.ring.cancel(key, Cancel::Send);
+        }
+        self.join(slot);
+    }
+
+    fn join(&mut self, slot: u32) {
+        let terminal = &mut self.terminals[slot as usize];
+        if terminal.in_flight.is_empty() {
+            terminal.phase = Phase::Closing;
+            let key = terminal.key(slot);
+            self.ring.close(key);
+        }
+    }
+
+    fn closed(&mut self, key: ConnKey) {
+        let now_us = self.now_us;
+        let Some(terminal) = self.of(key) else { return };
+        terminal.phase = Phase::Away;
+        if let Some(after_ms) = terminal.retry_after_ms.take() {
+            self.retries
+                .insert((now_us + u64::from(after_ms) * 1_000, key.slot));
+            return;
+        }
+        terminal.silent = false;
+        terminal.steps += 1;
+        if terminal.drive == NO_DRIVE {
+            return;
+        }
+        let well = match terminal.op {
+            Op::LogOut | Op::CutFin | Op::CutRst | Op::FallSilent | Op::Visit => true,
+            Op::LogIn | Op::Resume | Op::ForceOff | Op::Beat => false,
+        };
+        // What was cut short by an end that may be, failed all the same.
+        let told = terminal.shown != Shown::Unclear && terminal.shown != Shown::Now(Status::Online);
+        self.ended(key.slot, well && told);
+    }
+}

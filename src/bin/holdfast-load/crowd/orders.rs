@@ -1,0 +1,177 @@
+//! What the crowd's director and its rings say to one another. Plain values that do nothing.
+
+use hdrhistogram::Histogram;
+
+/// One thing that a terminal can be made to do. It ends when the terminal has seen all that must come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Connects and logs in afresh. Ends with the answer.
+    LogIn,
+    /// Connects and resumes its session. Ends with the answer.
+    Resume,
+    /// Logs in where the other device of the user is online. Ends with the answer, which must name the other.
+    ForceOff,
+    /// Sends a heartbeat. Ends with the answer.
+    Beat,
+    /// Logs out. Ends when the gateway has answered and closed.
+    LogOut,
+    /// Closes its link as a program that ends does.
+    CutFin,
+    /// Resets its link.
+    CutRst,
+    /// Says nothing from now on. Ends when the gateway has told it so and closed.
+    FallSilent,
+    /// Logs in and out again.
+    Visit,
+}
+
+/// Which terminals of its range a drive takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// Each that can, once, in turn. Then the drive ends.
+    Once,
+    /// Whichever can, in turn, round and round.
+    Round,
+    /// Each has its time, round and round, and lets it pass if it cannot.
+    Times,
+    /// Any that can.
+    Random,
+}
+
+/// What some terminals are to do: one ring's part of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) op: Op,
+    pub(crate) pick: Pick,
+    /// Slots of the ring, from the first up to, not including, the second.
+    pub(crate) range: (u32, u32),
+    /// How many may be under way at once.
+    pub(crate) window: u32,
+    /// How many begin in a second; `None`: as many as the window lets.
+    pub(crate) per_second: Option<f64>,
+}
+
+/// Names a drive in all rings.
+pub(crate) type DriveId = u32;
+
+/// From the director to a ring.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Start(DriveId, Spec),
+    /// Begins nothing more, and says `Ended` when what is under way has ended.
+    Stop(DriveId),
+    /// Whether links may end without a word: the gateway is about to be killed.
+    Links(Links),
+    /// Tells what the terminals of these slots know of their users.
+    Look(Vec<u32>),
+    Quit,
+}
+
+/// What the end of a link that nobody asked for means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// A fault of the gateway.
+    Hold,
+    /// Nothing.
+    MayEnd,
+}
+
+/// From a ring to the director.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Ended(DriveId, Box<Outcome>),
+    Looked(Vec<Known>),
+}
+
+/// What came of a drive.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// Resumes that kept their session.
+    pub(crate) kept: u64,
+    /// Times that came when the terminal, or any, could not.
+    pub(crate) passed: u64,
+    /// From the beginning to the end of each, in microseconds.
+    pub(crate) latency_us: Histogram<u64>,
+}
+
+/// Two digits are enough for a percentile, and keep a histogram small; nothing is waited for longer than two minutes.
+const DIGITS: u8 = 2;
+const LATENCY_US_MAX: u64 = 120_000_000;
+
+/// For latencies in microseconds. Longer ones count as the longest.
+pub(crate) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("the bounds are in order")
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            done: 0,
+            failed: 0,
+            kept: 0,
+            passed: 0,
+            latency_us: latencies(),
+        }
+    }
+}
+
+impl Outcome {
+    /// Takes another ring's part in.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.done += other.done;
+        self.failed += other.failed;
+        self.kept += other.kept;
+        self.passed += other.passed;
+        self.latency_us
+            .add(&other.latency_us)
+            .expect("both have the same bounds");
+    }
+
+    /// A percentile of the latencies, in milliseconds.
+    pub(crate) fn percentile_ms(&self, percent: f64) -> f64 {
+        self.latency_us.value_at_percentile(percent) as f64 / 1_000.0
+    }
+}
+
+/// A status as queries show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Status {
+    Offline,
+    PushOnline,
+    Online,
+}
+
+impl Status {
+    /// The word of the REST interface.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Offline => "Offline",
+            Self::PushOnline => "PushOnline",
+            Self::Online => "Online",
+        }
+    }
+}
+
+/// What queries have to say of a device, or of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// It never logged in.
+    Never,
+    /// Something is under way.
+    Unclear,
+    /// This, at once.
+    Now(Status),
+    /// This as soon as the gateway has seen that the link ended. Until then it is Online.
+    Soon(Status),
+}
+
+/// What a terminal knows of its user.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) user: String,
+    /// Grows with everything that happens to the user's terminals.
+    pub(crate) steps: u64,
+    pub(crate) shown: Shown,
+}

@@ -1,0 +1,150 @@
+//! What the gateway says to a terminal. Every packet that should not be there is a fault.
+
+use std::ops::RangeInclusive;
+
+use holdfast::base::ids::ConnKey;
+use holdfast::logic::wire::frame::{self, Next};
+use holdfast::logic::wire::packet::HEARTBEAT_ANSWER;
+use holdfast::logic::wire::proto::{self, Code, WhatNext, response};
+use prost::Message;
+
+use super::orders::{Links, Op, Shown, Status};
+use super::ring::CrowdRing;
+use super::terminal::{NO_DRIVE, Phase};
+
+/// No packet of the gateway is larger.
+const PACKET_BYTES_MAX: usize = 4_096;
+
+impl CrowdRing {
+    pub(super) fn read(&mut self, key: ConnKey, bytes: &[u8]) {
+        let mut rest = bytes;
+        while self.terminals[key.slot as usize].phase.has_link() {
+            if let Some(behind) = rest.strip_prefix(HEARTBEAT_ANSWER) {
+                self.beat_answered(key.slot);
+                rest = behind;
+                continue;
+            }
+            match frame::next(rest, PACKET_BYTES_MAX) {
+                Next::Packet(packet, behind) => {
+                    match proto::Response::decode(packet) {
+                        Ok(response) => self.said(key.slot, response.packet),
+                        Err(error) => self.wrong(key.slot, &format!("a packet cannot be read: {error}")),
+                    }
+                    rest = behind;
+                }
+                Next::Incomplete if rest.is_empty() => return,
+                Next::Incomplete => {
+                    self.partial.insert(key.slot, rest.to_vec());
+                    return;
+                }
+                Next::TooLarge | Next::Malformed => return self.wrong(key.slot, "the bytes are no frame"),
+            }
+        }
+    }
+
+    fn said(&mut self, slot: u32, packet: Option<response::Packet>) {
+        use response::Packet;
+        let phase = self.terminals[slot as usize].phase;
+        match (phase, packet) {
+            (Phase::Greeting, Some(Packet::LoginAnswer(answer))) => self.login_answered(slot, &answer),
+            (Phase::Greeting, Some(Packet::Error(error))) => {
+                self.refused(slot, &error.verdict.unwrap_or_default());
+            }
+            (Phase::Leaving, Some(Packet::LogoutAnswer(_))) => {
+                let terminal = &mut self.terminals[slot as usize];
+                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
+            }
+            (Phase::Losing, Some(Packet::ForceOffline(_))) => {
+                let terminal = &mut self.terminals[slot as usize];
+                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
+                self.seat.board.forced_off();
+            }
+            (Phase::Live, Some(Packet::Error(error))) if self.terminals[slot as usize].silent => {
+                let code = error.verdict.unwrap_or_default().code();
+                if code != Code::Silent {
+                    return self.wrong(slot, &format!("a silent terminal was told {code:?}"));
+                }
+                let after = self.seat.identities.after_link_end(self.seat.first + slot);
+                self.terminals[slot as usize].shown = Shown::Soon(after);
+            }
+            (_, Some(Packet::GoAway(_))) if self.links == Links::MayEnd => {}
+            (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
+        }
+    }
+
+    fn login_answered(&mut self, slot: u32, answer: &proto::LoginAnswer) {
+        let verdict = answer.verdict.clone().unwrap_or_default();
+        if verdict.code() != Code::Ok {
+            return self.refused(slot, &verdict);
+        }
+        let expected_names = self.online_beside(slot);
+        let terminal = &mut self.terminals[slot as usize];
+        let kept = terminal.op == Op::Resume && terminal.session == answer.session;
+        let op = terminal.op;
+        terminal.session = answer.session;
+        terminal.phase = Phase::Live;
+        terminal.shown = Shown::Now(Status::Online);
+        self.seat.board.came();
+        if kept {
+            self.kept(slot);
+        } else if let Some(other) = self.other(slot) {
+            // The policy lets one device of a platform be there, so whatever the other was is over.
+            let other = &mut self.terminals[other as usize];
+            other.session = 0;
+            if other.shown != Shown::Never {
+                other.shown = Shown::Now(Status::Offline);
+            }
+            other.steps += 1;
+        }
+        if !expected_names.contains(&answer.forced_off.len()) {
+            self.fault(&format!(
+                "a login ({op:?}) forced off {:?}, where {expected_names:?} were online",
+                answer.forced_off
+            ));
+        }
+        match op {
+            Op::Visit => self.log_out(slot),
+            Op::LogIn
+            | Op::Resume
+            | Op::ForceOff
+            | Op::Beat
+            | Op::LogOut
+            | Op::CutFin
+            | Op::CutRst
+            | Op::FallSilent => self.ended(slot, true),
+        }
+    }
+
+    /// How many other devices of the user the gateway may take for Online: it has perhaps not seen yet that a link ended.
+    fn online_beside(&self, slot: u32) -> RangeInclusive<usize> {
+        let other = self.other(slot).map(|other| &self.terminals[other as usize]);
+        match other.map(|other| (other.phase, other.shown)) {
+            Some((Phase::Losing, _)) => 1..=1,
+            Some((_, Shown::Soon(_))) => 0..=1,
+            Some(_) | None if self.terminals[slot as usize].op == Op::ForceOff => 1..=1,
+            Some(_) | None => 0..=0,
+        }
+    }
+
+    /// A login was not taken. The gateway closes; if it said so, the terminal comes back later.
+    fn refused(&mut self, slot: u32, verdict: &proto::Verdict) {
+        if verdict.what_next() == WhatNext::Retry {
+            self.terminals[slot as usize].retry_after_ms = Some(verdict.retry_after_ms);
+            self.seat.board.retried();
+            return;
+        }
+        self.wrong(
+            slot,
+            &format!("a login was refused: {:?}, {}", verdict.code(), verdict.text),
+        );
+    }
+
+    fn beat_answered(&mut self, slot: u32) {
+        let terminal = &self.terminals[slot as usize];
+        if terminal.drive != NO_DRIVE && terminal.op == Op::Beat {
+            self.ended(slot, true);
+        } else {
+            self.wrong(slot, "an answer to no heartbeat");
+        }
+    }
+}

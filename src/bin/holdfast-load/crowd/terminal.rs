@@ -1,0 +1,227 @@
+//! One simulated terminal: who it is, how far it is, and what the world should see of it. It touches no socket.
+
+use holdfast::base::ids::{ConnKey, UserId};
+use holdfast::base::time::Timestamp;
+use holdfast::logic::usersig;
+use holdfast::logic::wire::packet::encode;
+use holdfast::logic::wire::proto::{self, Platform, request};
+
+use super::orders::{Op, Shown, Status};
+
+/// Good for longer than any run.
+const USERSIG_LIFETIME_S: u64 = 7 * 86_400;
+
+/// Those whose link's end shows at once. A web page stays Online until its time-out: nothing could be said of it here.
+const PLATFORMS: [Platform; 6] = [
+    Platform::Android,
+    Platform::Iphone,
+    Platform::Ipad,
+    Platform::Windows,
+    Platform::Mac,
+    Platform::Linux,
+];
+
+/// Who the terminals are: the app, its secret, and how numbers become names.
+#[derive(Debug, Clone)]
+pub(crate) struct Identities {
+    pub(crate) sdk_app_id: u64,
+    pub(crate) secret: String,
+    pub(crate) prefix: String,
+    pub(crate) kinship: Kinship,
+}
+
+/// Whose devices the terminals are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kinship {
+    /// Each its own user's only one.
+    Alone,
+    /// Two of a platform, with neighbouring numbers, are one user's: one forces the other off.
+    Pairs,
+}
+
+impl Identities {
+    /// The UserID of a terminal's user.
+    pub(crate) fn user(&self, number: u32) -> String {
+        let user = match self.kinship {
+            Kinship::Alone => number,
+            Kinship::Pairs => number / 2,
+        };
+        format!("{}-{user:07}", self.prefix)
+    }
+
+    pub(super) fn platform(&self, number: u32) -> Platform {
+        let user = match self.kinship {
+            Kinship::Alone => number,
+            Kinship::Pairs => number / 2,
+        };
+        PLATFORMS[user as usize % PLATFORMS.len()]
+    }
+
+    /// A device that is the only one of its platform has instance 1, the other of a pair 2.
+    fn instance(&self, number: u32) -> u64 {
+        match self.kinship {
+            Kinship::Alone => 1,
+            Kinship::Pairs => 1 + u64::from(number % 2),
+        }
+    }
+
+    /// What is shown of a device whose link has ended.
+    pub(super) fn after_link_end(&self, number: u32) -> Status {
+        match self.platform(number) {
+            Platform::Android | Platform::Iphone | Platform::Ipad => Status::PushOnline,
+            Platform::Windows | Platform::Mac | Platform::Linux | Platform::Web | Platform::Unspecified => {
+                Status::Offline
+            }
+        }
+    }
+
+    /// A UserSig for anybody.
+    pub(crate) fn sign(&self, now: Timestamp, user: &str) -> String {
+        let id = UserId::new(user.as_bytes()).expect("the prefix was checked with the arguments");
+        usersig::sign(now, self.sdk_app_id, &self.secret, &id, USERSIG_LIFETIME_S)
+    }
+
+    /// The frame that logs a terminal in, or resumes `session` if it is not 0.
+    pub(super) fn login(&self, now: Timestamp, number: u32, session: u64) -> Vec<u8> {
+        let user_id = self.user(number);
+        let login = proto::Login {
+            protocol: 1,
+            user_sig: self.sign(now, &user_id),
+            user_id,
+            platform: self.platform(number).into(),
+            instance: self.instance(number),
+            session,
+            sdk_version: "load/1".to_owned(),
+            app_version: "1.0".to_owned(),
+            ..Default::default()
+        };
+        encode(&proto::Request {
+            packet: Some(request::Packet::Login(login)),
+        })
+    }
+}
+
+/// How far a terminal is.
+///
+/// ```text
+/// Away -> Connecting -> Greeting -> Live -> Leaving -> Ending -> Closing -> Away
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has no link.
+    Away,
+    Connecting,
+    /// Its login is sent, or it was refused and the gateway is about to close.
+    Greeting,
+    Live,
+    /// Its logout is sent.
+    Leaving,
+    /// The other device of the user logs in: it waits to be told.
+    Losing,
+    /// Its link is over; operations that use it are joined.
+    Ending,
+    Closing,
+}
+
+impl Phase {
+    /// Whether the gateway may say something.
+    pub(super) fn has_link(self) -> bool {
+        matches!(self, Self::Greeting | Self::Live | Self::Leaving | Self::Losing)
+    }
+}
+
+/// No drive waits for it.
+pub(super) const NO_DRIVE: u32 = u32::MAX;
+
+/// Operations in the kernel's hands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct InFlight(u8);
+
+impl InFlight {
+    pub(super) const POLL: Self = Self(1);
+    pub(super) const RECEIVE: Self = Self(2);
+    pub(super) const SEND: Self = Self(4);
+
+    pub(super) fn add(&mut self, what: Self) {
+        self.0 |= what.0;
+    }
+
+    pub(super) fn remove(&mut self, what: Self) {
+        self.0 &= !what.0;
+    }
+
+    pub(super) fn has(self, what: Self) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// One terminal.
+#[derive(Debug, Clone)]
+pub(super) struct Terminal {
+    /// Of the last login's answer; 0 when a fresh login has to follow.
+    pub(super) session: u64,
+    pub(super) began_us: u64,
+    pub(super) generation: u32,
+    pub(super) steps: u32,
+    /// Who waits for the end of `op`.
+    pub(super) drive: u32,
+    pub(super) op: Op,
+    pub(super) phase: Phase,
+    pub(super) in_flight: InFlight,
+    pub(super) shown: Shown,
+    /// It does not beat.
+    pub(super) silent: bool,
+    /// The gateway is full: when to come back, in milliseconds from the refusal.
+    pub(super) retry_after_ms: Option<u32>,
+}
+
+impl Terminal {
+    pub(super) fn new() -> Self {
+        Self {
+            session: 0,
+            began_us: 0,
+            generation: 0,
+            steps: 0,
+            drive: NO_DRIVE,
+            op: Op::Beat,
+            phase: Phase::Away,
+            in_flight: InFlight::default(),
+            shown: Shown::Never,
+            silent: false,
+            retry_after_ms: None,
+        }
+    }
+
+    pub(super) fn key(&self, slot: u32) -> ConnKey {
+        ConnKey {
+            slot,
+            generation: self.generation,
+        }
+    }
+
+    /// Nothing is asked of it, and nothing is on its way.
+    pub(super) fn rests(&self) -> bool {
+        self.drive == NO_DRIVE && matches!(self.phase, Phase::Away | Phase::Live)
+    }
+
+    /// Whether it can do this now. `other` is the other device of its user.
+    pub(super) fn can(&self, op: Op, other: Option<&Self>) -> bool {
+        let away = self.rests() && self.phase == Phase::Away;
+        let live = self.rests() && self.phase == Phase::Live;
+        let free = other.is_none_or(|other| other.rests() && other.phase == Phase::Away);
+        match op {
+            Op::LogIn | Op::Visit => away && free,
+            Op::Resume => away && free && self.session != 0,
+            Op::ForceOff => {
+                away && other
+                    .is_some_and(|other| other.rests() && other.phase == Phase::Live && !other.silent)
+            }
+            Op::Beat => live && !self.silent,
+            Op::LogOut | Op::CutFin | Op::CutRst | Op::FallSilent => live && !self.silent,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The gateway that the crowd goes to: a process of its own, started here with a store in a folder of its own, or one
+//! that runs already. It is told nothing but settings and signals.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::arguments::Common;
+
+/// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
+/// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
+const CONNECTIONS_PER_SHARD: u32 = 17_500;
+
+/// A gateway.
+pub(crate) struct Gateway {
+    pub(crate) terminals: SocketAddrV4,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) process: u32,
+    own: Option<Own>,
+}
+
+/// A gateway that was started here.
+struct Own {
+    child: Child,
+    folder: PathBuf,
+    command: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
+    program: PathBuf,
+}
+
+/// As many shards as `connections` need, and at least one a core.
+pub(crate) fn shards_for(connections: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+    connections.div_ceil(CONNECTIONS_PER_SHARD).max(cores)
+}
+
+impl Gateway {
+    /// The one that the arguments name, or else one with these settings. Those of the arguments come last, and count.
+    pub(crate) fn find(
+        common: &Common,
+        settings: &[(&str, String)],
+        environment: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<Self> {
+        if let Some(running) = common.running()? {
+            return Ok(Self {
+                terminals: running.terminals,
+                http: running.http,
+                admin: running.admin,
+                process: running.process,
+                own: None,
+            });
+        }
+        let folder = std::env::temp_dir().join(format!("holdfast-load-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("no folder for the gateway's store: {}", folder.display()))?;
+        let [terminals, http, admin] = free_addresses()?;
+        let mut command = vec![
+            format!("terminals.listen=[\"{terminals}\"]"),
+            format!("http.listen=[\"{http}\"]"),
+            format!("admin.listen=[\"{admin}\"]"),
+            format!("registry.path={:?}", folder.join("store")),
+        ];
+        command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
+        command.extend(common.set.iter().cloned());
+        let program = common.program()?;
+        let mut own = Own {
+            child: spawn(&program, &command, environment, &folder)?,
+            folder,
+            command,
+            environment: environment.to_vec(),
+            program,
+        };
+        own.wait_until_ready()?;
+        Ok(Self {
+            terminals,
+            http: http.into(),
+            admin: admin.into(),
+            process: own.child.id(),
+            own: Some(own),
+        })
+    }
+
+    /// Kills it, so that it has no time for anything.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        let own = self.own()?;
+        own.child.kill().context("killing the gateway")?;
+        own.child.wait().context("waiting for the killed gateway")?;
+        Ok(())
+    }
+
+    /// Starts it again after a kill, at the same addresses and with the same store.
+    pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
+        let own = self.own()?;
+        own.child = spawn(&own.program, &own.command, &own.environment, &own.folder)?;
+        own.wait_until_ready()?;
+        self.process = self.own()?.child.id();
+        Ok(())
+    }
+
+    /// Asks it to stop, and waits. Says whether it ended well. One that was not started here is left alone.
+    pub(crate) fn stop(mut self) -> anyhow::Result<bool> {
+        let Some(own) = &mut self.own else { return Ok(true) };
+        kill_process(Pid::from_child(&own.child), Signal::INT).context("stopping the gateway")?;
+        let status = own.child.wait().context("waiting for the gateway")?;
+        Ok(status.success())
+    }
+
+    fn own(&mut self) -> anyhow::Result<&mut Own> {
+        self.own
+            .as_mut()
+            .context("this scenario kills the gateway: leave --gateway away, so that it is one of its own")
+    }
+}
+
+impl Own {
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let out = self.child.stdout.take().context("its output is piped")?;
+        let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+        if lines.any(|line| line.contains("is ready")) {
+            // What it says more must not fill the pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok(());
+        }
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(5).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        bail!("the gateway ended before it was ready:\n{}", last.join("\n"));
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // It may have ended already, and nobody misses the folder.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn spawn(
+    program: &Path,
+    settings: &[String],
+    environment: &[(&'static str, &'static str)],
+    folder: &Path,
+) -> anyhow::Result<Child> {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .context("the gateway's log cannot be written")?;
+    let mut command = Command::new(program);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.envs(environment.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// Three addresses that nobody listens at now.
+fn free_addresses() -> anyhow::Result<[SocketAddrV4; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners = [bind()?, bind()?, bind()?];
+    let mut addresses = [SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0); 3];
+    for (address, listener) in addresses.iter_mut().zip(&listeners) {
+        address.set_port(listener.local_addr()?.port());
+    }
+    Ok(addresses)
+}

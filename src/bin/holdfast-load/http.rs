@@ -1,0 +1,122 @@
+//! A plain HTTP client that waits for its answers: the backend's queries, and the operator's pages. It keeps its
+//! connections, and takes nothing but good answers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+/// The stream's longest wait is 55 s; anything else is answered within a few.
+const PATIENCE: Duration = Duration::from_secs(70);
+
+/// One client.
+pub(crate) struct Http {
+    runtime: tokio::runtime::Runtime,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// One change of the stream, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) user: String,
+    pub(crate) number: u64,
+    pub(crate) kind: String,
+}
+
+impl Http {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("the system gives no descriptors for an HTTP client")?;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { runtime, client })
+    }
+
+    /// An answer's header `Holdfast-Next`, and its body.
+    fn ask(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(Option<String>, Bytes)> {
+        let uri = request.uri().path().to_owned();
+        let answer = self.runtime.block_on(async {
+            let exchange = async {
+                let answer = self.client.request(request).await?;
+                let status = answer.status();
+                let next = answer.headers().get("holdfast-next");
+                let next = next.and_then(|next| Some(next.to_str().ok()?.to_owned()));
+                let body = answer.into_body().collect().await?.to_bytes();
+                if !status.is_success() {
+                    bail!("{status}: {}", String::from_utf8_lossy(&body));
+                }
+                Ok((next, body))
+            };
+            tokio::time::timeout(PATIENCE, exchange)
+                .await
+                .context("no answer in time")?
+        });
+        answer.with_context(|| format!("asking the gateway for {uri}"))
+    }
+
+    fn get(&self, address: SocketAddr, path: &str) -> anyhow::Result<(Option<String>, Bytes)> {
+        self.ask(Request::get(format!("http://{address}{path}")).body(Full::default())?)
+    }
+
+    /// All metrics of the gateway that have no label.
+    pub(crate) fn metrics(&self, admin: SocketAddr) -> anyhow::Result<HashMap<String, u64>> {
+        let (_, text) = self.get(admin, "/metrics")?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Ok(lines.filter_map(pair).collect())
+    }
+
+    /// The changes behind a cursor (all that are kept, without one), and the cursor behind them. Waits for none.
+    pub(crate) fn changes(
+        &self,
+        admin: SocketAddr,
+        after: Option<&str>,
+    ) -> anyhow::Result<(Vec<Change>, Option<String>)> {
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let (next, body) = self.get(admin, &format!("/v1/changes?limit=1000&wait_s=0{after}"))?;
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let changes = lines.map(|line| {
+            let line: Value = serde_json::from_slice(line).context("a change is not JSON")?;
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            Ok(Change {
+                user: text("user"),
+                number: line["change"].as_u64().context("a change without a number")?,
+                kind: text("kind"),
+            })
+        });
+        Ok((changes.collect::<anyhow::Result<Vec<Change>>>()?, next))
+    }
+
+    /// The statuses of up to 500 users. Users without an account are not among them.
+    pub(crate) fn query(
+        &self,
+        (http, caller): (SocketAddr, &str),
+        users: &[String],
+    ) -> anyhow::Result<HashMap<String, String>> {
+        let body = json!({ "To_Account": users, "IsNeedDetail": 0 }).to_string();
+        let url = format!("http://{http}/v4/openim/query_online_status?{caller}&random=1&contenttype=json");
+        let (_, answer) = self.ask(Request::post(url).body(Full::from(body))?)?;
+        let answer: Value = serde_json::from_slice(&answer).context("the query's answer is not JSON")?;
+        let Some(results) = answer["QueryResult"].as_array() else {
+            bail!("the gateway refuses a query: {answer}");
+        };
+        let pair = |result: &Value| {
+            let user = result["To_Account"].as_str()?.to_owned();
+            Some((user, result["Status"].as_str()?.to_owned()))
+        };
+        Ok(results.iter().filter_map(pair).collect())
+    }
+}

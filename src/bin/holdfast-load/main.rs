@@ -1,0 +1,47 @@
+//! `holdfast-load`: a crowd of terminals on the same engine as the gateway. It measures a gateway from outside, by its
+//! process, its sockets and its answers, and checks each of them; it knows nothing of how the gateway decides, and
+//! connects to nothing but loopback.
+
+mod arguments;
+mod scenario;
+
+mod crowd;
+mod gateway;
+mod peer;
+mod http;
+mod receiver;
+
+mod process;
+mod slab;
+
+mod machine;
+mod plot;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A check failed: what was measured is not to be used.
+const EXIT_CHECK_FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match scenario::run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("holdfast-load: not every check held; the table says which");
+            ExitCode::from(EXIT_CHECK_FAILED)
+        }
+        Err(error) => {
+            eprintln!("holdfast-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

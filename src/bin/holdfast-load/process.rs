@@ -1,0 +1,45 @@
+//! What the system knows of a process: its CPU time and its memory. Reads `/proc`, and changes nothing.
+
+use std::io;
+
+/// CPU time of all threads of a process so far, in nanoseconds (`/proc/…/schedstat`, user and system together).
+///
+/// # Errors
+/// If there is no such process.
+pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end while it is looked for; its time is then lost.
+        if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {
+            sum += number(text.split(' ').next())?;
+        }
+    }
+    Ok(sum)
+}
+
+/// Resident memory of a process, bytes.
+///
+/// # Errors
+/// If there is no such process.
+pub(crate) fn rss_bytes(process: u32) -> io::Result<u64> {
+    memory_bytes(process, "VmRSS:")
+}
+
+/// The most that it ever was.
+///
+/// # Errors
+/// If there is no such process.
+pub(crate) fn peak_rss_bytes(process: u32) -> io::Result<u64> {
+    memory_bytes(process, "VmHWM:")
+}
+
+fn memory_bytes(process: u32, name: &str) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    Ok(number(line.and_then(|line| line.split_whitespace().next()))? * 1_024)
+}
+
+fn number(text: Option<&str>) -> io::Result<u64> {
+    let number = text.and_then(|text| text.trim().parse().ok());
+    number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}

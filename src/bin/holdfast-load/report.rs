@@ -1,0 +1,190 @@
+//! What came out of a run: figures, checks and courses over time; a table on standard output, and a folder with all of it.
+//! It invents no figure: each comes from a measurement that is given to it.
+
+use std::fmt::Write;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::{machine, plot};
+
+/// One report in the making.
+pub(crate) struct Report {
+    scenario: &'static str,
+    title: String,
+    conditions: Vec<String>,
+    figures: Vec<Figure>,
+    checks: Vec<Check>,
+    courses: Vec<Course>,
+}
+
+struct Figure {
+    name: String,
+    unit: &'static str,
+    rounds: Vec<f64>,
+}
+
+struct Check {
+    what: String,
+    holds: bool,
+    seen: String,
+}
+
+/// A value over the time of the run.
+pub(crate) struct Course {
+    /// Also the plot's file name.
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    /// Seconds since the beginning, and the value.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Report {
+    pub(crate) fn new(scenario: &'static str, title: &str) -> Self {
+        Self {
+            scenario,
+            title: title.to_owned(),
+            conditions: Vec::new(),
+            figures: Vec::new(),
+            checks: Vec::new(),
+            courses: Vec::new(),
+        }
+    }
+
+    /// Under which the run was made, or how a figure is to be read.
+    pub(crate) fn condition(&mut self, text: String) {
+        self.conditions.push(text);
+    }
+
+    pub(crate) fn figure(&mut self, name: &str, unit: &'static str, value: f64) {
+        self.rounds(name, unit, vec![value]);
+    }
+
+    /// A figure that was measured several times.
+    pub(crate) fn rounds(&mut self, name: &str, unit: &'static str, rounds: Vec<f64>) {
+        let name = name.to_owned();
+        self.figures.push(Figure { name, unit, rounds });
+    }
+
+    /// Something that has to hold, and what was seen.
+    pub(crate) fn check(&mut self, what: &str, holds: bool, seen: impl ToString) {
+        self.checks.push(Check {
+            what: what.to_owned(),
+            holds,
+            seen: seen.to_string(),
+        });
+    }
+
+    /// A count that has to be this.
+    pub(crate) fn check_equal(&mut self, what: &str, expected: u64, seen: u64) {
+        self.check(what, expected == seen, format!("{seen}, expected {expected}"));
+    }
+
+    pub(crate) fn course(&mut self, course: Course) {
+        self.courses.push(course);
+    }
+
+    /// Prints the table and writes the folder. Says whether every check holds.
+    pub(crate) fn finish(self, results: &Path) -> anyhow::Result<bool> {
+        let table = self.table();
+        let folder = results.join(format!("{}-load-{}", machine::today(), self.scenario));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("no folder for the results: {}", folder.display()))?;
+        let facts = machine::facts();
+        let mut readme = format!("# {}\n\n", self.title);
+        for (key, value) in facts.as_object().into_iter().flatten() {
+            writeln!(readme, "- {key}: {}", value.as_str().unwrap_or_default())?;
+        }
+        writeln!(readme, "- command: `{}`\n\n{table}", command())?;
+        for course in self.courses.iter().filter(|course| course.points.len() > 1) {
+            let file = format!("{}.svg", course.name.replace(' ', "-"));
+            plot::write(&folder.join(&file), course)?;
+            writeln!(readme, "![{}]({file})", course.name)?;
+        }
+        std::fs::write(folder.join("README.md"), readme).context("writing the results")?;
+        let data = serde_json::to_string_pretty(&self.data(&facts))?;
+        std::fs::write(folder.join("data.json"), data + "\n").context("writing the results")?;
+        let mut out = io::stdout().lock();
+        // A table that nobody reads is in the folder.
+        let _ = writeln!(out, "\n{table}\nwritten: {}", folder.display());
+        Ok(self.holds())
+    }
+
+    fn holds(&self) -> bool {
+        self.checks.iter().all(|check| check.holds)
+    }
+
+    fn table(&self) -> String {
+        let mut text = String::new();
+        for condition in &self.conditions {
+            text += &format!("{condition}\n\n");
+        }
+        text += "| figure | median | smallest | largest | unit |\n| --- | ---: | ---: | ---: | --- |\n";
+        for figure in &self.figures {
+            let mut sorted = figure.rounds.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+                continue;
+            };
+            let (median, first, last) = (shown(sorted[sorted.len() / 2]), shown(*first), shown(*last));
+            text += &format!(
+                "| {} | {median} | {first} | {last} | {} |\n",
+                figure.name, figure.unit
+            );
+        }
+        text += "\n";
+        for check in &self.checks {
+            let verdict = if check.holds { "holds" } else { "FAILED" };
+            text += &format!("- {}: {}: **{verdict}**\n", check.what, check.seen);
+        }
+        text
+    }
+
+    fn data(&self, facts: &Value) -> Value {
+        let figures = self
+            .figures
+            .iter()
+            .map(|figure| json!({ "name": figure.name, "unit": figure.unit, "rounds": figure.rounds }));
+        let checks = self
+            .checks
+            .iter()
+            .map(|check| json!({ "what": check.what, "seen": check.seen, "holds": check.holds }));
+        let courses = self
+            .courses
+            .iter()
+            .map(|course| json!({ "name": course.name, "unit": course.unit, "points": course.points }));
+        json!({
+            "scenario": self.scenario, "command": command(), "machine": facts, "conditions": self.conditions,
+            "figures": figures.collect::<Vec<_>>(), "checks": checks.collect::<Vec<_>>(),
+            "courses": courses.collect::<Vec<_>>(), "holds": self.holds(),
+        })
+    }
+}
+
+/// Enough digits to tell figures apart.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        1.0.. => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// As it was typed, without where the program lies. A secret never comes from there unseen: it is left out.
+fn command() -> String {
+    let mut words = vec!["holdfast-load".to_owned()];
+    let mut hides = false;
+    for word in std::env::args().skip(1) {
+        if hides {
+            hides = false;
+            continue;
+        }
+        hides = word == "--secret";
+        if !word.starts_with("--secret") {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}

@@ -1,0 +1,87 @@
+//! Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each, and how long an answer takes.
+
+use crate::arguments::{Common, Rounds};
+use crate::crowd::Plan;
+use crate::crowd::orders::{Op, Pick};
+use crate::crowd::terminal::Kinship;
+use crate::report::Report;
+
+use super::series::Series;
+use super::statuses::Compared;
+use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
+
+/// Users that are compared at the end.
+const COMPARED: usize = 1_000;
+
+/// As fast as answers come, with `window` under way.
+pub(super) fn saturated(connections: u32, window: u32) -> Plan {
+    Plan {
+        op: Op::Beat,
+        pick: Pick::Round,
+        range: (0, connections),
+        window,
+        per_second: None,
+    }
+}
+
+/// At this rate, evenly spread: each by itself, as terminals that know nothing of one another send.
+pub(super) fn paced(connections: u32, per_second: f64) -> Plan {
+    Plan {
+        op: Op::Beat,
+        pick: Pick::Times,
+        range: (0, connections),
+        window: connections,
+        per_second: Some(per_second),
+    }
+}
+
+pub(super) fn run(
+    common: &Common,
+    name: &'static str,
+    (connections, window, rate): (u32, u32, u32),
+    rounds: Rounds,
+) -> anyhow::Result<bool> {
+    let report = Report::new(name, "Heartbeats");
+    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
+    let all = (0, connections);
+    let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
+    stage
+        .report
+        .check_equal("logins answered well", connections.into(), logins.done);
+    let first = stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let (mut fast, mut even) = (Series::default(), Series::default());
+    for _ in 0..rounds.rounds {
+        fast.add(
+            &stage
+                .side
+                .measure(saturated(connections, window), rounds.duration)?,
+        );
+        even.add(
+            &stage
+                .side
+                .measure(paced(connections, rate.into()), rounds.duration)?,
+        );
+    }
+    let beats = first.done + fast.total.done + even.total.done;
+    let failed = first.failed + fast.total.failed + even.total.failed;
+    stage
+        .report
+        .check_equal("heartbeats without an answer", 0, failed);
+    let passed = even.total.passed as f64;
+    stage
+        .report
+        .figure("times that found the terminal still waiting", "", passed);
+    fast.report(
+        &mut stage.report,
+        &format!("heartbeat, saturated ({window} at once)"),
+    );
+    even.report(&mut stage.report, &format!("heartbeat, paced at {rate}/s"));
+    let mut compared = Compared::default();
+    stage.compare_at_rest(COMPARED, &mut compared)?;
+    stage.report_compared(&compared);
+    stage.check_books(&[
+        ("heartbeats, by the gateway", "heartbeats_total", beats),
+        ("changes recorded", "changes_total", connections.into()),
+    ])?;
+    stage.finish(common)
+}

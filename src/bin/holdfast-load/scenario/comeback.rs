@@ -1,0 +1,239 @@
+//! Everyone is cut off at once and comes back: by a gateway that was killed, of which nobody may be told anything; or by
+//! links that were reset, of which each device has one link end and one login to show.
+
+use std::collections::HashMap;
+
+use anyhow::bail;
+use holdfast::base::time::Stopwatch;
+
+use crate::arguments::Common;
+use crate::crowd::orders::{Links, Op};
+use crate::crowd::terminal::Kinship;
+use crate::http::{Change, Http};
+use crate::progress::Progress;
+use crate::receiver::Receiver;
+use crate::report::Report;
+
+use super::statuses::Compared;
+use super::{BEATS_AT_ONCE, Stage};
+
+/// Users that are compared.
+const COMPARED: usize = 2_000;
+
+/// Longer than any crowd takes to come back.
+const GRACE_S: u32 = 300;
+
+/// How long the gateway may take to see, or to tell, what has happened.
+const PATIENCE_S: f64 = 120.0;
+
+pub(super) fn run(
+    common: &Common,
+    name: &'static str,
+    (connections, window): (u32, u32),
+    links: bool,
+) -> anyhow::Result<bool> {
+    let title = if links {
+        "All links are reset, and everyone comes back"
+    } else {
+        "The gateway is killed, and everyone comes back"
+    };
+    let receiver = Receiver::start()?;
+    let settings = [
+        ("presence.restart_grace_s", GRACE_S.to_string()),
+        (
+            "callback.url",
+            format!("\"http://{}/callback\"", receiver.address),
+        ),
+    ];
+    let report = Report::new(name, title);
+    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
+    let all = (0, connections);
+    let logins = stage.side.each("logins", Op::LogIn, all, window)?;
+    stage
+        .report
+        .check_equal("logins answered well", connections.into(), logins.done);
+    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let told = if common.running()?.is_none() {
+        wait(
+            &mut stage,
+            "callbacks of the logins",
+            u64::from(connections),
+            &|_| Ok(receiver.count()),
+        )?
+    } else {
+        receiver.count()
+    };
+    let (_, cursor) = changes(&stage, None)?;
+    let mut compared = Compared::default();
+    if links {
+        links_cut(&mut stage, window, cursor)?;
+    } else {
+        killed(&mut stage, window, cursor)?;
+        stage
+            .report
+            .check_equal("callbacks after the restart", told, receiver.count());
+    }
+    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    stage.compare_at_rest(COMPARED, &mut compared)?;
+    stage.report_compared(&compared);
+    let live = stage.side.crowd.board.live();
+    stage.report.check_equal(
+        "terminals that are logged in at the end",
+        connections.into(),
+        live,
+    );
+    stage.finish(common)
+}
+
+fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
+    let connections = u64::from(stage.side.crowd.count);
+    stage.side.crowd.links(Links::MayEnd);
+    // The order is with all rings before the first link ends.
+    stage.side.crowd.look_at(&[0])?;
+    let watch = Stopwatch::start();
+    stage.gateway.kill()?;
+    wait(
+        stage,
+        "links that ended with the gateway",
+        connections,
+        &|stage| Ok(stage.side.crowd.board.links_lost()),
+    )?;
+    let ended_s = watch.elapsed().as_secs_f64();
+    stage.gateway.start_again()?;
+    stage.side.process = stage.gateway.process;
+    stage.side.recorder.follow(stage.gateway.process);
+    // Connections to the one that was killed are no use.
+    stage.http = Http::new()?;
+    let ready_s = watch.elapsed().as_secs_f64();
+    stage.side.crowd.links(Links::Hold);
+    let resumes = stage
+        .side
+        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
+    let back_s = watch.elapsed().as_secs_f64();
+    // The metrics count from the new start.
+    stage.began_with.clear();
+    stage
+        .report
+        .figure("from the kill to the last link's end", "s", ended_s);
+    stage.report.figure(
+        "from there until the gateway is ready again",
+        "s",
+        ready_s - ended_s,
+    );
+    stage
+        .report
+        .figure("from there until everyone is back", "s", back_s - ready_s);
+    stage
+        .report
+        .figure("resume, p50 at this window", "ms", resumes.percentile_ms(50.0));
+    stage
+        .report
+        .figure("resume, p99 at this window", "ms", resumes.percentile_ms(99.0));
+    stage
+        .report
+        .check_equal("resumes answered well", connections, resumes.done);
+    stage
+        .report
+        .check_equal("sessions that were kept", connections, resumes.kept);
+    let (changes, _) = changes(stage, cursor)?;
+    stage
+        .report
+        .check_equal("changes recorded since the kill", 0, changes.len() as u64);
+    let metrics = stage.http.metrics(stage.gateway.admin)?;
+    let online = stage.grown(&metrics, "devices_online_now");
+    stage
+        .report
+        .check_equal("devices Online, by the gateway", connections, online);
+    Ok(())
+}
+
+fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
+    let connections = u64::from(stage.side.crowd.count);
+    let watch = Stopwatch::start();
+    let cuts = stage
+        .side
+        .each("links reset", Op::CutRst, (0, stage.side.crowd.count), window)?;
+    stage.report.check_equal("links reset", connections, cuts.done);
+    wait(stage, "link ends recorded", connections, &|stage| {
+        let metrics = stage.http.metrics(stage.gateway.admin)?;
+        Ok(stage.grown(&metrics, "link_ends_total"))
+    })?;
+    let ended_s = watch.elapsed().as_secs_f64();
+    let resumes = stage
+        .side
+        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
+    stage
+        .report
+        .figure("until all link ends are recorded", "s", ended_s);
+    stage.report.figure(
+        "from there until everyone is back",
+        "s",
+        watch.elapsed().as_secs_f64() - ended_s,
+    );
+    stage
+        .report
+        .check_equal("resumes answered well", connections, resumes.done);
+    stage
+        .report
+        .check_equal("sessions that went on as if nothing had been", 0, resumes.kept);
+    let (changes, _) = changes(stage, cursor)?;
+    let mut by_user: HashMap<&str, Vec<&Change>> = HashMap::new();
+    for change in &changes {
+        by_user.entry(&change.user).or_default().push(change);
+    }
+    let right = by_user.values().filter(|changes| {
+        let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
+        kinds == ["link-end", "login"] && changes[0].number + 1 == changes[1].number
+    });
+    stage.report.check_equal(
+        "users with one link end and then one login",
+        connections,
+        right.count() as u64,
+    );
+    stage
+        .report
+        .check_equal("changes recorded since", 2 * connections, changes.len() as u64);
+    Ok(())
+}
+
+/// All changes behind a cursor, and the cursor behind them.
+fn changes(stage: &Stage, after: Option<String>) -> anyhow::Result<(Vec<Change>, Option<String>)> {
+    let (mut all, mut after) = (Vec::new(), after);
+    loop {
+        let (page, next) = stage.http.changes(stage.gateway.admin, after.as_deref())?;
+        after = next.or(after);
+        if page.is_empty() {
+            return Ok((all, after));
+        }
+        all.extend(page);
+    }
+}
+
+/// Waits until a count, which nobody announces, is what it has to be; gives it.
+fn wait(
+    stage: &mut Stage,
+    what: &str,
+    expected: u64,
+    count: &dyn Fn(&Stage) -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
+    let mut progress = Progress::begin(what, expected);
+    let watch = Stopwatch::start();
+    loop {
+        let seen = count(stage)?;
+        if seen >= expected {
+            progress.end(&format!("{seen}"));
+            return Ok(seen);
+        }
+        if watch.elapsed().as_secs_f64() > PATIENCE_S {
+            bail!("{what}: {seen} of {expected} after {PATIENCE_S} s; look at the gateway's log");
+        }
+        progress.at(seen, "");
+        let recorder = &mut stage.side.recorder;
+        stage
+            .side
+            .crowd
+            .pass(std::time::Duration::from_millis(50), &mut |board| {
+                recorder.look(board)
+            })?;
+    }
+}

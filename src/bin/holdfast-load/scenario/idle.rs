@@ -1,0 +1,207 @@
+//! Connections that only beat: what each costs in user space and in the kernel, the CPU of holding them, and that nothing
+//! happens that nobody did.
+
+use std::time::Duration;
+
+use holdfast::base::time::Stopwatch;
+
+use crate::arguments::Common;
+use crate::crowd::board::Board;
+use crate::crowd::orders::{Op, Outcome};
+use crate::crowd::terminal::Kinship;
+use crate::process::{peak_rss_bytes, rss_bytes};
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::slab::{self, PortBytes};
+
+use super::beat::paced;
+use super::side::troubles;
+use super::statuses::Compared;
+use super::{BEATS_AT_ONCE, Stage};
+
+/// Users that are compared at the end.
+const COMPARED: usize = 2_000;
+
+/// Huge pages would hide a slope in steps of 2 MiB, and memory that the registry's map left behind when it grew would be
+/// counted beside what it has.
+pub(super) const ENVIRONMENT: [(&str, &str); 2] =
+    [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+
+/// What is resident with some terminals, and what of it is the registry's.
+#[derive(Clone, Copy)]
+struct Memory {
+    rss: u64,
+    registry: u64,
+}
+
+pub(super) fn run(
+    common: &Common,
+    name: &'static str,
+    (connections, window): (u32, u32),
+    (hold, interval): (Duration, Duration),
+) -> anyhow::Result<bool> {
+    let port = slab::port_bytes();
+    let report = Report::new(name, &format!("{connections} idle connections"));
+    let settings = [(
+        "presence.heartbeat_interval_s",
+        interval.as_secs().max(1).to_string(),
+    )];
+    let mut stage = Stage::new(
+        common,
+        report,
+        (connections, Kinship::Alone),
+        &settings,
+        &ENVIRONMENT,
+    )?;
+    let slab_before = slab::bytes();
+    let first = connections / 10;
+    let (few, with_few) = ramp(&mut stage, "the first tenth", (0, first), window)?;
+    let (rest, with_all) = ramp(&mut stage, "all", (first, connections), window)?;
+    let slab_after = slab::bytes();
+    let mut logins = few;
+    logins.add(&rest);
+    stage
+        .report
+        .check_equal("logins answered well", connections.into(), logins.done);
+    stage
+        .report
+        .figure("login, p50 at this window", "ms", logins.percentile_ms(50.0));
+    stage
+        .report
+        .figure("login, p99 at this window", "ms", logins.percentile_ms(99.0));
+    stage.report.condition(format!(
+        "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; without huge pages, and with freed memory given back at once ({}).",
+        connections - first,
+        ENVIRONMENT.map(|(key, value)| format!("{key}={value}")).join(" ")
+    ));
+    user_bytes(
+        &mut stage.report,
+        (with_few, with_all),
+        f64::from(connections - first),
+    );
+    match (port, slab_before, slab_after) {
+        (Ok(port), Ok(before), Ok(after)) => {
+            kernel_bytes(&mut stage.report, port, after - before, f64::from(connections));
+        }
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+            stage.report.condition(format!(
+                "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
+            ));
+        }
+    }
+    held(&mut stage, (hold, interval))?;
+    let peak = peak_rss_bytes(stage.gateway.process)? as f64 / f64::from(1 << 20);
+    stage.report.figure("RSS of the gateway, peak", "MiB", peak);
+    let mut compared = Compared::default();
+    stage.compare_at_rest(COMPARED, &mut compared)?;
+    stage.report_compared(&compared);
+    nothing_happened(&mut stage)?;
+    stage.finish(common)
+}
+
+/// Logs in those of `range`, and lets each beat once. Gives what is resident then.
+fn ramp(stage: &mut Stage, title: &str, range: (u32, u32), window: u32) -> anyhow::Result<(Outcome, Memory)> {
+    let logins = stage
+        .side
+        .each(&format!("{title}: logins"), Op::LogIn, range, window)?;
+    stage
+        .side
+        .each(&format!("{title}: a beat each"), Op::Beat, range, BEATS_AT_ONCE)?;
+    let metrics = stage.http.metrics(stage.gateway.admin)?;
+    let memory = Memory {
+        rss: rss_bytes(stage.gateway.process)?,
+        registry: metrics.get("holdfast_registry_bytes_now").copied().unwrap_or(0),
+    };
+    Ok((logins, memory))
+}
+
+fn user_bytes(report: &mut Report, (few, all): (Memory, Memory), more: f64) {
+    let each = |few: u64, all: u64| (all as f64 - few as f64) / more;
+    let (rss, registry) = (each(few.rss, all.rss), each(few.registry, all.registry));
+    report.figure("user bytes of a connection", "B", rss - registry);
+    report.figure("RSS of a connection, the registry's part in it", "B", rss);
+    report.figure("of it the registry's", "B", registry);
+}
+
+/// Both ends are direct descriptors with an armed poll; only the crowd's ends have ports of their own.
+fn kernel_bytes(report: &mut Report, port: PortBytes, grown: f64, connections: f64) {
+    let ports = slab::ports_bytes(port, connections) / connections;
+    let pair = grown / connections;
+    report.condition(format!(
+        "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the crowd's ends ({ports:.0} B a connection), halved: both ends are direct descriptors with an armed poll."
+    ));
+    report.figure("kernel bytes of a connection, both ends and the port", "B", pair);
+    report.figure(
+        "kernel bytes of a connection, the gateway's end",
+        "B",
+        (pair - ports) / 2.0,
+    );
+}
+
+/// Everyone beats, evenly spread, and nothing else happens.
+fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Result<()> {
+    let connections = stage.side.crowd.count;
+    let rate = f64::from(connections) / interval.as_secs_f64();
+    let mut progress = Progress::begin("holding", hold.as_secs());
+    let (before_s, beats) = (stage.side.cpu_s()?, stage.side.crowd.board.beats());
+    let id = stage.side.crowd.begin(paced(connections, rate));
+    let watch = Stopwatch::start();
+    let recorder = &mut stage.side.recorder;
+    stage.side.crowd.pass(hold, &mut |board: &Board| {
+        recorder.look(board);
+        let rate = board.beats().saturating_sub(beats) as f64 / watch.elapsed().as_secs_f64();
+        progress.at(
+            watch.elapsed().as_secs(),
+            &format!("{} live, {rate:.0} beats/s{}", board.live(), troubles(board)),
+        );
+    })?;
+    let used_s = stage.side.cpu_s()? - before_s;
+    let outcome = stage.side.crowd.end(id, &mut |_| {})?;
+    progress.end(&format!("{} heartbeats answered", outcome.done));
+    stage.report.figure(
+        "heartbeats a second while holding",
+        "1/s",
+        outcome.done as f64 / hold.as_secs_f64().max(0.001),
+    );
+    stage.report.figure(
+        "CPU of the gateway while holding",
+        "cores",
+        used_s / hold.as_secs_f64().max(0.001),
+    );
+    if outcome.done > 0 {
+        stage
+            .report
+            .figure("heartbeat, p50", "ms", outcome.percentile_ms(50.0));
+        stage
+            .report
+            .figure("heartbeat, p99", "ms", outcome.percentile_ms(99.0));
+        stage.report.figure(
+            "CPU of the gateway for a heartbeat",
+            "µs",
+            used_s * 1e6 / outcome.done as f64,
+        );
+    }
+    stage
+        .report
+        .check_equal("heartbeats without an answer", 0, outcome.failed + outcome.passed);
+    Ok(())
+}
+
+/// All are still there, and the gateway recorded their logins and nothing else.
+fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
+    let connections = u64::from(stage.side.crowd.count);
+    let live = stage.side.crowd.board.live();
+    stage
+        .report
+        .check_equal("terminals that are still logged in", connections, live);
+    stage.check_books(&[
+        (
+            "devices Online, by the gateway",
+            "devices_online_now",
+            connections,
+        ),
+        ("changes recorded", "changes_total", connections),
+        ("link ends recorded", "link_ends_total", 0),
+        ("time-outs recorded", "time_outs_total", 0),
+    ])
+}

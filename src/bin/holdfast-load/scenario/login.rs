@@ -1,0 +1,76 @@
+//! Logins and logouts in a closed loop: the gateway's CPU for each, from the connect to the answer and from the logout to
+//! the close.
+
+use crate::arguments::{Common, Rounds};
+use crate::crowd::Plan;
+use crate::crowd::orders::{Op, Pick};
+use crate::crowd::terminal::Kinship;
+use crate::report::Report;
+
+use super::Stage;
+use super::series::Series;
+use super::statuses::Compared;
+
+/// Users that are compared after each round.
+const COMPARED: usize = 500;
+
+pub(super) fn run(
+    common: &Common,
+    name: &'static str,
+    (connections, window): (u32, u32),
+    rounds: Rounds,
+) -> anyhow::Result<bool> {
+    let report = Report::new(name, "Logins and logouts in a closed loop");
+    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
+    stage.report.condition(format!(
+        "{window} under way at once; each login has its own connection and a UserSig that is checked. A visit is a login and a logout."
+    ));
+    let range = (0, connections);
+    let visit = Plan {
+        op: Op::Visit,
+        pick: Pick::Round,
+        range,
+        window,
+        per_second: None,
+    };
+    let mut compared = Compared::default();
+    let (mut logins, mut logouts, mut visits) = (Series::default(), Series::default(), Series::default());
+    for round in 1..=rounds.rounds {
+        let (login, logout) = (
+            format!("round {round}: logins"),
+            format!("round {round}: logouts"),
+        );
+        logins.add(
+            &stage
+                .side
+                .measured(|side| side.each(&login, Op::LogIn, range, window))?,
+        );
+        stage.compare_at_rest(COMPARED, &mut compared)?;
+        logouts.add(
+            &stage
+                .side
+                .measured(|side| side.each(&logout, Op::LogOut, range, window))?,
+        );
+        stage.compare_at_rest(COMPARED, &mut compared)?;
+        visits.add(&stage.side.measure(visit, rounds.duration)?);
+    }
+    let all = u64::from(connections) * u64::from(rounds.rounds);
+    let visited = visits.total.done;
+    for (what, expected, seen) in [
+        ("logins answered well", all, logins.total.done),
+        ("logouts answered well", all, logouts.total.done),
+        ("visits that failed", 0, visits.total.failed),
+    ] {
+        stage.report.check_equal(what, expected, seen);
+    }
+    logins.report(&mut stage.report, "login");
+    logouts.report(&mut stage.report, "logout");
+    visits.report(&mut stage.report, "visit");
+    stage.report_compared(&compared);
+    stage.check_books(&[
+        ("logins, by the gateway", "logins_accepted_total", all + visited),
+        ("logouts, by the gateway", "logouts_total", all + visited),
+        ("link ends, by the gateway", "link_ends_total", 0),
+    ])?;
+    stage.finish(common)
+}

@@ -1,0 +1,191 @@
+//! The scenarios, and what they share: a gateway, a crowd, a report, and the comparison of what queries show with what the
+//! terminals know. A scenario gives orders and reads counts; it never touches a socket of the crowd.
+
+mod beat;
+mod churn;
+mod comeback;
+mod idle;
+mod login;
+mod query;
+mod recorder;
+mod series;
+mod side;
+mod statuses;
+mod versus;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use holdfast::base::time::{Clock, Stopwatch};
+
+use crate::arguments::{Arguments, Common, Scenario};
+use crate::crowd::Crowd;
+use crate::crowd::orders::Links;
+use crate::crowd::terminal::Kinship;
+use crate::gateway::{Gateway, shards_for};
+use crate::http::Http;
+use crate::report::Report;
+use side::Side;
+
+/// Runs what was asked for. Says whether every check held.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let common = &arguments.common;
+    let name = arguments.scenario.name();
+    match arguments.scenario {
+        Scenario::Idle {
+            connections,
+            hold,
+            interval,
+            window,
+        } => idle::run(common, name, (connections, window), (hold, interval)),
+        Scenario::Login {
+            connections,
+            window,
+            rounds,
+        } => login::run(common, name, (connections, window), rounds),
+        Scenario::Beat {
+            connections,
+            window,
+            rate,
+            rounds,
+        } => beat::run(common, name, (connections, window, rate), rounds),
+        Scenario::Churn {
+            connections,
+            hold,
+            rate,
+        } => churn::run(common, name, connections, (hold, rate)),
+        Scenario::Query {
+            connections,
+            clients,
+            rate,
+            rounds,
+        } => query::run(common, name, (connections, clients, rate), rounds),
+        Scenario::Versus {
+            connections,
+            window,
+            rate,
+            rounds,
+        } => versus::run(common, name, (connections, window, rate), rounds),
+        Scenario::Return {
+            connections,
+            links,
+            window,
+        } => comeback::run(common, name, (connections, window), links),
+    }
+}
+
+/// Logins under way at once where a scenario does not measure them.
+const LOGINS_AT_ONCE: u32 = 256;
+/// Heartbeats under way at once where they are only to have been.
+const BEATS_AT_ONCE: u32 = 1_024;
+
+/// How long the gateway's counts may lag behind its answers, and how often they are looked at meanwhile.
+const BOOKS_WAIT: Duration = Duration::from_secs(3);
+const BOOKS_AGAIN: Duration = Duration::from_millis(50);
+
+/// Everything that a run needs.
+struct Stage {
+    gateway: Gateway,
+    http: Http,
+    report: Report,
+    side: Side,
+    /// The parameters that make a query the administrator's.
+    caller: String,
+    /// The gateway's metrics when the run began.
+    began_with: HashMap<String, u64>,
+}
+
+impl Stage {
+    /// A gateway with room for `connections`, and as many terminals, all away.
+    fn new(
+        common: &Common,
+        report: Report,
+        (connections, kinship): (u32, Kinship),
+        settings: &[(&str, String)],
+        environment: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<Self> {
+        let mut all = vec![("shards.count", shards_for(connections).to_string())];
+        all.extend(settings.iter().cloned());
+        let gateway = Gateway::find(common, &all, environment)?;
+        let identities = common.identities(kinship);
+        let http = Http::new()?;
+        let began_with = http.metrics(gateway.admin)?;
+        let crowd = Crowd::start(connections, gateway.terminals, &identities)?;
+        let sig = identities.sign(Clock::start().now().signing, ADMINISTRATOR);
+        let caller = format!(
+            "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",
+            identities.sdk_app_id
+        );
+        let mut report = report;
+        report.condition(match common.running()? {
+            Some(_) => format!("{connections} terminals; the gateway ran before, with settings of its own."),
+            None => {
+                let settings = all.iter().map(|(key, value)| format!("{key}={value}"));
+                let settings: Vec<String> = settings.chain(common.set.iter().cloned()).collect();
+                format!(
+                    "{connections} terminals; settings of the gateway: `{}`",
+                    settings.join(" ")
+                )
+            }
+        });
+        Ok(Self {
+            side: Side::new(crowd, gateway.process),
+            gateway,
+            http,
+            report,
+            caller,
+            began_with,
+        })
+    }
+
+    /// How much a metric of the gateway has grown since the run began.
+    fn grown(&self, metrics: &HashMap<String, u64>, name: &str) -> u64 {
+        let name = format!("holdfast_{name}");
+        let before = self.began_with.get(&name).copied().unwrap_or(0);
+        metrics.get(&name).copied().unwrap_or(0).saturating_sub(before)
+    }
+
+    /// Checks counts of the gateway: what is checked, the metric, and what it has to have grown by.
+    fn check_books(&mut self, books: &[(&str, &str, u64)]) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
+        loop {
+            let metrics = self.http.metrics(self.gateway.admin)?;
+            let grown: Vec<u64> = books.iter().map(|book| self.grown(&metrics, book.1)).collect();
+            let right = books.iter().zip(&grown).all(|(book, grown)| book.2 == *grown);
+            // A shard publishes its counts after it has answered.
+            if right || watch.elapsed() > BOOKS_WAIT {
+                for ((what, _, expected), grown) in books.iter().zip(grown) {
+                    self.report.check_equal(what, *expected, grown);
+                }
+                return Ok(());
+            }
+            self.side.crowd.pass(BOOKS_AGAIN, &mut |_| {})?;
+        }
+    }
+
+    /// Ends the run: no fault may have been seen, and the gateway has to stop well.
+    fn finish(self, common: &Common) -> anyhow::Result<bool> {
+        let (faults, told) = self.side.crowd.board.faults();
+        let mut report = self.report;
+        let seen = if faults == 0 {
+            "none".to_owned()
+        } else {
+            format!("{faults}: {}", told.join("; "))
+        };
+        report.check("faults seen by the terminals", faults == 0, seen);
+        self.side
+            .recorder
+            .courses()
+            .into_iter()
+            .for_each(|course| report.course(course));
+        self.side.crowd.links(Links::MayEnd);
+        let stopped = self.gateway.stop()?;
+        report.check("the gateway stops well", stopped, stopped);
+        // Its links are gone with the gateway, which was what was to be seen.
+        self.side.crowd.quit()?;
+        report.finish(&common.results)
+    }
+}
+
+/// The caller of the REST interface, as the gateway has it by default.
+const ADMINISTRATOR: &str = "administrator";

@@ -1,0 +1,74 @@
+//! One operation measured round by round: the gateway's CPU for each, the rate, and how long one takes.
+
+use std::time::Duration;
+
+use holdfast::base::time::Stopwatch;
+
+use crate::crowd::Plan;
+use crate::crowd::orders::Outcome;
+use crate::report::Report;
+
+use super::side::Side;
+
+/// What came of one round.
+pub(super) struct Measured {
+    pub(super) outcome: Outcome,
+    pub(super) cpu_s: f64,
+    pub(super) took_s: f64,
+}
+
+/// The rounds of one operation.
+#[derive(Default)]
+pub(super) struct Series {
+    pub(super) cpu_us: Vec<f64>,
+    per_second: Vec<f64>,
+    p50_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+    /// All rounds together.
+    pub(super) total: Outcome,
+}
+
+impl Series {
+    pub(super) fn add(&mut self, measured: &Measured) {
+        let done = measured.outcome.done.max(1) as f64;
+        self.cpu_us.push(measured.cpu_s * 1e6 / done);
+        self.per_second.push(done / measured.took_s);
+        self.p50_ms.push(measured.outcome.percentile_ms(50.0));
+        self.p99_ms.push(measured.outcome.percentile_ms(99.0));
+        self.total.add(&measured.outcome);
+    }
+
+    /// `what` is one operation of whom, as in "heartbeat".
+    pub(super) fn report(self, report: &mut Report, what: &str) {
+        report.rounds(&format!("{what}: CPU of the server for one"), "µs", self.cpu_us);
+        report.rounds(&format!("{what}: rate"), "1/s", self.per_second);
+        report.rounds(&format!("{what}: p50"), "ms", self.p50_ms);
+        report.rounds(&format!("{what}: p99"), "ms", self.p99_ms);
+    }
+}
+
+impl Side {
+    /// Lets a drive go on for a while, and measures until all that it began has ended.
+    pub(super) fn measure(&mut self, plan: Plan, duration: Duration) -> anyhow::Result<Measured> {
+        self.measured(|side| {
+            let id = side.crowd.begin(plan);
+            let recorder = &mut side.recorder;
+            side.crowd.pass(duration, &mut |board| recorder.look(board))?;
+            side.crowd.end(id, &mut |board| recorder.look(board))
+        })
+    }
+
+    /// Measures what `work` does.
+    pub(super) fn measured(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<Outcome>,
+    ) -> anyhow::Result<Measured> {
+        let (before_s, watch) = (self.cpu_s()?, Stopwatch::start());
+        let outcome = work(self)?;
+        Ok(Measured {
+            outcome,
+            cpu_s: self.cpu_s()? - before_s,
+            took_s: watch.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Connecting out: a socket in a slot of the caller's choice, bound to a source address, connected. A gateway never
+//! does it; a crowd of terminals does nothing else. It chooses no slot and no address.
+
+use io_uring::opcode;
+use io_uring::squeue::Flags;
+use io_uring::types::{DestinationSlot, Fixed};
+
+use std::net::SocketAddrV4;
+
+use super::ring::Ring;
+use super::token::Token;
+use crate::base::ids::ConnKey;
+
+/// Operations of one connect: the socket, its option, its source address, and the connect itself.
+const CHAIN: usize = 4;
+
+/// The first kernel that can bind a direct descriptor.
+pub const KERNEL_OLDEST: &str = "6.11";
+
+/// What a connect reads while it is in the kernel's hands.
+pub(super) struct Ends {
+    source: libc::sockaddr_in,
+    target: libc::sockaddr_in,
+}
+
+/// `IP_BIND_ADDRESS_NO_PORT` is switched on by this: the port is chosen at the connect, when the target is known, so that
+/// sources do not run out of ports that other targets use.
+static ON: libc::c_int = 1;
+
+impl Ring {
+    /// Connects the socket that it makes in `key.slot`, which must be free, from `source` (port 0: the kernel chooses) to
+    /// `target`. Ends in `Connected`. Gives `false`, and does nothing, while the kernel takes no more operations: reap,
+    /// and try again.
+    ///
+    /// # Panics
+    /// If that connection is being made already.
+    #[must_use]
+    pub fn connect(&mut self, key: ConnKey, source: SocketAddrV4, target: SocketAddrV4) -> bool {
+        // The chain may not be cut in two by a full queue: what a link does not reach runs at once.
+        if !self.has_room(CHAIN) {
+            return false;
+        }
+        let ends = Box::new(Ends {
+            source: sockaddr(source),
+            target: sockaddr(target),
+        });
+        let (from, to) = (&raw const ends.source, &raw const ends.target);
+        let earlier = self.memory.connects.insert(key, ends);
+        assert!(earlier.is_none(), "a connection is made once");
+        let slot = DestinationSlot::try_from_slot_target(key.slot).expect("slots have 20 bits");
+        let length = u32::try_from(size_of::<libc::sockaddr_in>()).expect("16");
+        let (level, option) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
+        let on = u32::try_from(size_of_val(&ON)).expect("4");
+        let fixed = Fixed(key.slot);
+        let steps = [
+            opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0)
+                .file_index(Some(slot))
+                .build(),
+            opcode::SetSockOpt::new(
+                fixed,
+                level.unsigned_abs(),
+                option.unsigned_abs(),
+                (&raw const ON).cast(),
+                on,
+            )
+            .build(),
+            opcode::Bind::new(fixed, from.cast(), length).build(),
+        ];
+        // One completion a chain: that of the step that failed, or else that of the last.
+        for step in steps {
+            self.push(
+                step.flags(Flags::IO_LINK | Flags::SKIP_SUCCESS),
+                Token::Connect(key),
+            );
+        }
+        let connect = opcode::Connect::new(fixed, to.cast(), length).build();
+        self.push_using_memory(connect, Token::Connect(key));
+        true
+    }
+}
+
+fn sockaddr(address: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::sa_family_t::try_from(libc::AF_INET).expect("2"),
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(*address.ip()).to_be(),
+        },
+        sin_zero: [0; 8],
+    }
+}

@@ -1,0 +1,100 @@
+//! The crowd of terminals finds the gateway as it should be, says so by its exit code, and leaves its figures.
+
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::gateway;
+
+/// Runs a scenario with a gateway of its own. Gives the checks that were made.
+fn check(scenario: &str, words: &[&str]) -> Vec<String> {
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    command.args(words).arg("--results").arg(folder.path());
+    let output = command.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words:?}\n{out}\n{errors}");
+    let results: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    let [Ok(results)] = results.as_slice() else {
+        panic!("one folder: {results:?}");
+    };
+    assert!(results.file_name().to_string_lossy().ends_with(scenario));
+    let data = std::fs::read_to_string(results.path().join("data.json")).unwrap();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(data["scenario"], scenario);
+    assert_eq!(data["holds"], true);
+    assert!(data["machine"]["kernel"].is_string());
+    assert!(!data["figures"].as_array().unwrap().is_empty());
+    let readme = std::fs::read_to_string(results.path().join("README.md")).unwrap();
+    assert!(readme.contains("command: `holdfast-load"), "{readme}");
+    let checks = data["checks"].as_array().unwrap().iter();
+    checks
+        .map(|check| check["what"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn idle_connections_are_held_and_nothing_happens() {
+    let words = "idle --connections 500 --hold 2s --interval 1s";
+    let checks = check("idle", &words.split(' ').collect::<Vec<_>>());
+    assert!(checks.iter().any(|check| check == "heartbeats without an answer"));
+    assert!(checks.iter().any(|check| check == "time-outs recorded"));
+}
+
+#[test]
+fn who_comes_and_goes_in_every_way_is_shown_as_they_are() {
+    let words = "churn --connections 400 --hold 3s --rate 100";
+    let checks = check("churn", &words.split(' ').collect::<Vec<_>>());
+    assert!(
+        checks
+            .iter()
+            .any(|check| check.contains("compared with the terminals"))
+    );
+}
+
+#[test]
+fn everyone_comes_back_after_a_kill_and_after_a_cut() {
+    let checks = check("return", &["return", "--connections", "300"]);
+    assert!(
+        checks
+            .iter()
+            .any(|check| check == "changes recorded since the kill")
+    );
+    let checks = check("return-links", &["return", "--connections", "300", "--links"]);
+    assert!(checks.iter().any(|check| check.contains("one link end")));
+}
+
+#[test]
+fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
+    let rounds = ["--rounds", "1", "--duration", "300ms", "--connections", "600"];
+    for scenario in ["login", "beat", "query"] {
+        check(scenario, &[&[scenario], &rounds[..]].concat());
+    }
+}
+
+#[test]
+fn a_gateway_that_is_not_as_it_should_be_fails_the_run() {
+    // It ends silent links long before the crowd beats.
+    let gateway = gateway(&[
+        ("presence.heartbeat_interval_s", "1"),
+        ("presence.heartbeat_timeout_mobile_s", "2"),
+        ("presence.heartbeat_timeout_desktop_s", "2"),
+    ]);
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    command.args("idle --connections 20 --hold 4s --interval 3600s".split(' '));
+    command.arg("--gateway").arg(gateway.terminals.to_string());
+    command.arg("--http").arg(gateway.http.to_string());
+    command.arg("--admin").arg(gateway.admin.to_string());
+    command.arg("--pid").arg(gateway.id().to_string());
+    let output = command.arg("--results").arg(folder.path()).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{out}");
+    assert!(
+        out.contains("time-outs recorded: 20, expected 0: **FAILED**"),
+        "{out}"
+    );
+    assert!(gateway.stop(), "it was left alone");
+}
