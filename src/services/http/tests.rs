@@ -638,9 +638,9 @@ fn kicks_that_cannot_be_recorded_leave_places_for_queries() {
     let mut settings = settings();
     settings.limits.in_flight_max = 4;
     settings.limits.answer_within = Duration::from_millis(20);
-    let world = World::new(settings, |shard, letter| match letter {
-        ToShard::Kick(..) => None,
-        other => shards(shard, other),
+    let world = World::new(settings, |shard, letter| {
+        let is_kick = matches!(letter, ToShard::Kick(..));
+        if is_kick { None } else { shards(shard, letter) }
     });
     let kick = || world.ask(KICK, r#"{"UserID":"online1"}"#)["ErrorCode"].as_u64();
     assert_eq!([kick(), kick(), kick()], [60_008, 60_008, 60_018].map(Some));
