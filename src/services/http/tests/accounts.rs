@@ -156,7 +156,7 @@ fn accounts_are_deleted_each_at_its_home() {
 #[test]
 fn a_deletion_has_room_for_all_its_letters_or_sends_none() {
     let mut settings = settings();
-    settings.limits.in_flight_max = 2;
+    settings.limits.in_flight_max = 4;
     let world = World::new(settings, shards);
     let items = |count| json!({ "DeleteItem": vec![json!({"UserID": "a"}); count] });
     check(&world, DELETE, &items(2), 0);
