@@ -138,11 +138,9 @@ impl Vitals {
     /// Says whether this is news.
     fn fail(&self, now: Timestamp) -> bool {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
-        let first = (0, now.0.max(1));
         let since = &self.0.failing_since;
-        since
-            .compare_exchange(first.0, first.1, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        let first = since.compare_exchange(0, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed);
+        first.is_ok()
     }
 
     fn recover(&self) {
