@@ -140,13 +140,14 @@ pub const DISCARDED_BUFFERS_MAX: u8 = 128;
 pub const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// Heartbeats that a nap is made to gather. More would only add delay: the cost of a wake is spread thin enough.
-pub const HEARTBEATS_PER_NAP: u64 = 32;
+pub const HEARTBEATS_PER_NAP: u64 = 64;
 
 /// A nap that gathers fewer than this is not worth its delay.
 pub const HEARTBEATS_PER_NAP_MIN: u64 = 2;
 
-/// How long heartbeats are counted before the nap is set anew.
-pub const PACE_PERIOD_MS: u64 = 50;
+/// The nap is set by what came in this time; what came before counts half, and so on. Ten of the longest naps by default: a
+/// few that gathered little by chance do not end them.
+pub const PACE_WINDOW_MS: u64 = 200;
 
 /// One part in this many of a table is kept for connections that other shards hand over.
 pub const ARRIVALS_PART: u32 = 8;

@@ -128,8 +128,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "shards.heartbeat_delay_max_ms",
         Effect::Restart,
         Kind::Number(0, 1_000),
-        "5",
-        "How long a heartbeat may wait for others, so that they are answered together. More saves CPU, most with many shards on few cores.",
+        "20",
+        "How long a heartbeat may wait for others, so that they are answered together; a newcomer may wait as long for its shard to look up. More saves CPU, most with many shards on few cores.",
     ),
     setting(
         "shards.pin",
