@@ -67,7 +67,7 @@ impl UserId {
             return Err(UserIdError::TooLong);
         }
         let mut padded = [0; USER_ID_BYTES_MAX];
-        padded[..bytes.len()].copy_from_slice(bytes);
+        pad(bytes, &mut padded);
         // All 32 bytes are counted, with no way out in between: that is a few instructions of a vector unit. The zeros
         // behind the name do not count.
         let printable: u8 = padded
@@ -114,6 +114,26 @@ impl UserId {
         use std::hash::BuildHasher;
         let hash = foldhash::quality::FixedState::with_seed(HOME_SEED).hash_one(self);
         ShardId(u16::try_from(hash % u64::from(shards)).expect("a remainder of a u16 is a u16"))
+    }
+}
+
+/// Copies at most 32 bytes in pieces of a fixed size, which may overlap: each is one instruction, where a copy of any length is
+/// a call.
+fn pad(bytes: &[u8], padded: &mut [u8; USER_ID_BYTES_MAX]) {
+    fn both_ends<const N: usize>(bytes: &[u8], padded: &mut [u8; USER_ID_BYTES_MAX]) -> bool {
+        let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
+            return false;
+        };
+        padded[..N].copy_from_slice(first);
+        padded[bytes.len() - N..bytes.len()].copy_from_slice(last);
+        true
+    }
+    let copied = both_ends::<16>(bytes, padded)
+        || both_ends::<8>(bytes, padded)
+        || both_ends::<4>(bytes, padded)
+        || both_ends::<2>(bytes, padded);
+    if !copied && let [only] = bytes {
+        padded[0] = *only;
     }
 }
 
@@ -262,6 +282,15 @@ mod tests {
         check(b"a\0b", Err(UserIdError::NotPrintable));
         check("é".as_bytes(), Err(UserIdError::NotPrintable));
         check(b"a b~", Ok("a b~"));
+    }
+
+    #[test]
+    fn names_of_every_length_are_kept_whole() {
+        let name: Vec<u8> = (0x21..=0x7e).collect();
+        for length in 1..=USER_ID_BYTES_MAX {
+            let user = UserId::new(&name[..length]).unwrap();
+            assert_eq!(user.as_bytes(), &name[..length]);
+        }
     }
 
     #[test]

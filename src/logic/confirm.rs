@@ -251,18 +251,18 @@ impl ShardState {
 
     pub(super) fn set_standing(&mut self, device: u32, standing: Standing) {
         let user = self.users.devices[device].user;
-        let user_before = self.user_status(user);
-        let before = std::mem::replace(&mut self.users.devices[device].standing, standing);
-        let user_after = self.user_status(user);
+        let user_before = self.users.users[user].devices.status();
+        let before = self.users.set_standing(device, standing);
+        let user_after = self.users.users[user].devices.status();
         self.count_status((before.status(), standing.status()), (user_before, user_after));
     }
 
     fn remove_device(&mut self, device: u32) {
         self.wheel.cancel(device);
         let user = self.users.devices[device].user;
-        let user_before = self.user_status(user);
+        let user_before = self.users.users[user].devices.status();
         let gone = self.users.remove_device(device);
-        let user_after = self.user_status(user);
+        let user_after = self.users.users[user].devices.status();
         self.count_status(
             (gone.standing.status(), Status::Offline),
             (user_before, user_after),

@@ -82,7 +82,7 @@ impl ShardState {
             Step::LinkEnd,
         );
         if let Next::Quiet(standing) = next {
-            device.standing = standing;
+            self.users.set_standing(key, standing);
         }
         let address = Some(address).filter(|_| !planted(Bug::AddressLost));
         self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), address)

@@ -22,7 +22,7 @@ pub enum ToShard {
     /// From the registry: the answer to [`ToRegistry::Commit`].
     Committed(UserKey, Result<(), RegistryError>),
     /// From the front: the statuses of some users of this shard, at most 500. Answered by [`ToFront::Statuses`].
-    Query(RequestId, Vec<UserId>),
+    Query(RequestId, Depth, Vec<UserId>),
     /// From the front: end all sessions of a user of this shard. Answered by [`ToFront::Kicked`].
     Kick(RequestId, UserId),
     /// From the front: all that is known of a user of this shard. Answered by [`ToFront::Inspected`].
@@ -43,6 +43,15 @@ pub enum ToShard {
     Stop,
 }
 
+/// How much a query asks of each user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The user's status alone.
+    Status,
+    /// Every device that is not Offline.
+    Devices,
+}
+
 /// To the registry. Each is answered by one letter, to the shard it came from or (`Complete`) to the front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToRegistry {
@@ -50,7 +59,7 @@ pub enum ToRegistry {
     Load(ShardId, UserKey, UserId),
     /// Record these changes, durably.
     Commit(ShardId, UserKey, Box<Commit>),
-    /// Fill in those users that are still [`Standing::Unresolved`], and pass it on to the front.
+    /// Fill in those users that are still unresolved, and pass it on to the front.
     Complete(RequestId, UserStatuses),
     /// From the front: look at accounts, or register them. Answered by [`ToFront::Accounts`].
     Accounts(RequestId, AccountsAsk, Vec<UserId>),
@@ -101,19 +110,44 @@ pub struct UserStatuses {
     /// Who was asked for.
     pub users: Vec<UserId>,
     /// What is known of each, in their order.
-    pub standings: Vec<Standing>,
+    pub standings: Standings,
+}
+
+/// What is known of some users, as deep as was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standings {
+    /// To [`Depth::Status`].
+    Status(Vec<Brief>),
+    /// To [`Depth::Devices`].
+    Devices(Vec<Standing>),
 }
 
 impl UserStatuses {
-    /// Each user with what is known.
-    pub fn iter(&self) -> impl Iterator<Item = (&UserId, &Standing)> {
-        self.users.iter().zip(&self.standings)
+    /// Whether nothing is left for the registry.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        match &self.standings {
+            Standings::Status(all) => !all.contains(&Brief::Unresolved),
+            Standings::Devices(all) => !all.contains(&Standing::Unresolved),
+        }
     }
 
-    /// Those that the shard did not hold.
-    pub fn unresolved(&mut self) -> impl Iterator<Item = (&UserId, &mut Standing)> {
-        let all = self.users.iter().zip(&mut self.standings);
-        all.filter(|(_, standing)| **standing == Standing::Unresolved)
+    /// Fills in those that the shard did not hold.
+    pub fn resolve(&mut self, mut look_up: impl FnMut(&UserId) -> Standing) {
+        match &mut self.standings {
+            Standings::Status(all) => {
+                let all = self.users.iter().zip(all);
+                for (user, brief) in all.filter(|(_, brief)| **brief == Brief::Unresolved) {
+                    *brief = look_up(user).brief();
+                }
+            }
+            Standings::Devices(all) => {
+                let all = self.users.iter().zip(all);
+                for (user, standing) in all.filter(|(_, standing)| **standing == Standing::Unresolved) {
+                    *standing = look_up(user);
+                }
+            }
+        }
     }
 }
 
@@ -135,12 +169,35 @@ pub enum Standing {
     Unavailable,
 }
 
-const _: () = assert!(
-    size_of::<Standing>() == 32,
-    "a letter for 500 users crosses between two cores"
-);
+/// A [`Standing`] without its devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brief {
+    /// See [`Standing::Unresolved`].
+    Unresolved,
+    /// The user's status.
+    Known(Status),
+    /// See [`Standing::UnknownAccount`].
+    UnknownAccount,
+    /// See [`Standing::Unavailable`].
+    Unavailable,
+}
+
+// A letter for 500 users crosses between two cores.
+const _: () = assert!(size_of::<Standing>() == 32);
+const _: () = assert!(size_of::<Brief>() == 1);
 
 impl Standing {
+    /// The same without the devices.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        match self {
+            Self::Unresolved => Brief::Unresolved,
+            Self::Known { devices, .. } => Brief::Known(devices.status()),
+            Self::UnknownAccount => Brief::UnknownAccount,
+            Self::Unavailable => Brief::Unavailable,
+        }
+    }
+
     /// What a record says.
     #[must_use]
     pub fn of_record(record: &UserRecord) -> Self {

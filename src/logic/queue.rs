@@ -281,7 +281,7 @@ impl ShardState {
         let waiting = self.waiting_of(user);
         self.waiting.remove(waiting);
         self.users.users[user].waiting = Link::NONE;
-        if self.users.users[user].devices == Link::NONE {
+        if self.users.users[user].devices.first() == Link::NONE {
             self.users.remove(user);
             self.kicked_at_s.remove(&user);
             self.counters.users_now -= 1;

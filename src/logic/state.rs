@@ -201,7 +201,7 @@ impl ShardState {
         match letter {
             ToShard::Loaded(user, answer) => self.loaded(now, user.0, answer, out),
             ToShard::Committed(user, answer) => self.committed(now, user.0, answer, out),
-            ToShard::Query(request, users) => self.query(request, users, out),
+            ToShard::Query(request, depth, users) => self.query(request, depth, users, out),
             ToShard::Kick(request, user) => self.kick(request, user, Whom::Everyone, out),
             ToShard::KickDevice(request, user, device) => {
                 self.kick(request, user, Whom::Device(device), out);

@@ -43,13 +43,6 @@ impl ShardState {
         *live_counter(&mut self.counters, class, transport) -= 1;
     }
 
-    /// The highest status of a user's devices.
-    pub(super) fn user_status(&self, user: u32) -> Status {
-        let devices = self.users.devices_of(user);
-        let statuses = devices.map(|(_, device)| device.standing.status());
-        statuses.max().unwrap_or(Status::Offline)
-    }
-
     /// A device, and with it perhaps its user, has another status.
     pub(super) fn count_status(&mut self, device: (Status, Status), user: (Status, Status)) {
         let counters = &mut self.counters;

@@ -13,6 +13,7 @@ use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, InstanceId, Platform, Se
 use crate::base::time::{Instant, Timestamp};
 use crate::logic::letter::DeviceStatus;
 use crate::logic::presence::Standing;
+use crate::logic::record::Status;
 
 /// A key of an [`Arena`], or none, in 4 bytes; never 0, so that what holds it has a spare value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +31,53 @@ impl Link {
     }
 }
 
+/// The first device of a user, and the user's status, in 4 bytes: a status query reads no more than the user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Devices(u32);
+
+/// Of [`Devices`]: the bits of the link. Above them is the status.
+const LINK_BITS: u32 = 30;
+const LINK_MASK: u32 = (1 << LINK_BITS) - 1;
+
+impl Devices {
+    const NONE: Self = Self(0);
+
+    /// The first one.
+    pub(super) fn first(self) -> Link {
+        (self.0 & LINK_MASK).checked_sub(1).map_or(Link::NONE, Link::to)
+    }
+
+    /// The highest status of all.
+    pub(super) fn status(self) -> Status {
+        match self.0 >> LINK_BITS {
+            0 => Status::Offline,
+            1 => Status::PushOnline,
+            _ => Status::Online,
+        }
+    }
+
+    fn set_first(&mut self, first: Link) {
+        let link = first.get().map_or(0, |key| key + 1);
+        assert!(link <= LINK_MASK, "a shard has fewer than 2^30 devices");
+        self.0 = self.0 & !LINK_MASK | link;
+    }
+
+    fn set_status(&mut self, status: Status) {
+        let status = match status {
+            Status::Offline => 0,
+            Status::PushOnline => 1,
+            Status::Online => 2,
+        };
+        self.0 = self.0 & LINK_MASK | status << LINK_BITS;
+    }
+}
+
 /// A user with a device that is not Offline, or with something waiting.
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) id: UserId,
     pub(super) change: ChangeNumber,
-    /// The first of its devices.
-    pub(super) devices: Link,
+    pub(super) devices: Devices,
     /// What waits for this user, in the shard's table of such.
     pub(super) waiting: Link,
 }
@@ -135,7 +176,7 @@ impl Users {
 
     /// Several users, in their order. Works in passes whose cache misses do not depend on one another, so that they
     /// overlap: a query over a million users is made of little else.
-    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<(u32, &User)>> {
+    pub(super) fn find_all(&self, ids: &[UserId]) -> Vec<Option<&User>> {
         let hashes: Vec<u64> = ids.iter().map(|id| self.hasher.hash_one(id)).collect();
         let likely = hashes.iter().map(|hash| self.index.iter_hash(*hash).next());
         let likely: Vec<Option<u32>> = likely.map(Option::<&u32>::copied).collect();
@@ -144,7 +185,7 @@ impl Users {
             .map(|((id, hash), likely)| {
                 let key = likely.filter(|key| self.users[*key].id == *id);
                 let key = key.or_else(|| self.index.find(hash, |key| self.users[*key].id == *id).copied())?;
-                Some((key, &self.users[key]))
+                Some(&self.users[key])
             })
             .collect()
     }
@@ -154,7 +195,7 @@ impl Users {
         let user = User {
             id,
             change: ChangeNumber(0),
-            devices: Link::NONE,
+            devices: Devices::NONE,
             waiting: Link::NONE,
         };
         let key = self.users.insert(user);
@@ -167,7 +208,7 @@ impl Users {
     /// Forgets a user that has no devices.
     pub(super) fn remove(&mut self, key: u32) {
         let user = self.users.remove(key);
-        assert!(user.devices == Link::NONE, "a user with devices is kept");
+        assert!(user.devices.first() == Link::NONE, "a user with devices is kept");
         let found = self
             .index
             .find_entry(self.hasher.hash_one(user.id), |known| *known == key);
@@ -176,7 +217,7 @@ impl Users {
 
     /// The user's devices with their keys.
     pub(super) fn devices_of(&self, user: u32) -> impl Iterator<Item = (u32, &Device)> {
-        self.devices_from(self.users[user].devices)
+        self.devices_from(self.users[user].devices.first())
     }
 
     /// The devices of a user from this one on, with their keys.
@@ -198,7 +239,7 @@ impl Users {
 
     /// Gives the user one more device.
     pub(super) fn add_device(&mut self, user: u32, id: DeviceId, link: ConnKey) -> u32 {
-        let next = self.users[user].devices;
+        let next = self.users[user].devices.first();
         let key = self.devices.insert(Device {
             user,
             next,
@@ -213,16 +254,35 @@ impl Users {
             background: Background::No,
             look: Look::No,
         });
-        self.users[user].devices = Link::to(key);
+        self.users[user].devices.set_first(Link::to(key));
         key
+    }
+
+    /// Gives a device another standing, and says which it had.
+    pub(super) fn set_standing(&mut self, key: u32, standing: Standing) -> Standing {
+        let before = std::mem::replace(&mut self.devices[key].standing, standing);
+        self.set_status(self.devices[key].user);
+        before
     }
 
     /// Takes a device from its user.
     pub(super) fn remove_device(&mut self, key: u32) -> Device {
+        let device = self.unlink(key);
+        self.set_status(device.user);
+        device
+    }
+
+    fn set_status(&mut self, user: u32) {
+        let statuses = self.devices_of(user).map(|(_, device)| device.standing.status());
+        let status = statuses.max().unwrap_or(Status::Offline);
+        self.users[user].devices.set_status(status);
+    }
+
+    fn unlink(&mut self, key: u32) -> Device {
         let device = self.devices.remove(key);
         let before = self.devices_of_unlinking(device.user, key);
         match before {
-            None => self.users[device.user].devices = device.next,
+            None => self.users[device.user].devices.set_first(device.next),
             Some(before) => self.devices[before].next = device.next,
         }
         device
@@ -230,7 +290,7 @@ impl Users {
 
     /// The device before `key` in the user's list; `None` if it is the first.
     fn devices_of_unlinking(&self, user: u32, key: u32) -> Option<u32> {
-        let first = self.users[user].devices;
+        let first = self.users[user].devices.first();
         if first == Link::to(key) {
             return None;
         }

@@ -1,6 +1,7 @@
 //! What the app backend asks for.
 
 use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
+use crate::logic::letter::Depth;
 use crate::sim::checks::{self, Failure};
 use crate::sim::model::user::Whom;
 use crate::sim::world::{Event, World};
@@ -49,7 +50,11 @@ impl World {
 
     pub(crate) fn query(&mut self) -> Result<(), Failure> {
         let (request, user, home) = self.request();
-        self.happen(home, Event::Query(request, vec![user]))
+        let depth = match request.0 % 2 {
+            0 => Depth::Status,
+            _ => Depth::Devices,
+        };
+        self.happen(home, Event::Query(request, depth, vec![user]))
     }
 
     pub(crate) fn query_all(&mut self) -> Result<(), Failure> {
@@ -59,7 +64,9 @@ impl World {
             let users: Vec<UserId> = users
                 .filter(|user| user.home(self.shard_count()) == shard)
                 .collect();
-            self.happen(shard, Event::Query(request, users))?;
+            self.happen(shard, Event::Query(request, Depth::Status, users.clone()))?;
+            let (request, ..) = self.request();
+            self.happen(shard, Event::Query(request, Depth::Devices, users))?;
             let counters = self.shards[usize::from(shard.0)].counters();
             checks::compare_counters(counters, shard, &self.model)?;
         }

@@ -111,9 +111,7 @@ impl World {
             }
             ToRegistry::Accounts(..) => unreachable!("the front asks for accounts"),
             ToRegistry::Complete(_, statuses) => {
-                return statuses
-                    .iter()
-                    .try_for_each(|(user, standing)| checks::compare_status(*user, standing, &self.model));
+                return checks::compare_statuses(&statuses, &self.model);
             }
         };
         ensure("home", ask.shard == from, || {
@@ -124,9 +122,7 @@ impl World {
 
     fn take_reply(&mut self, reply: ToFront, seen: &mut Vec<Shown>) -> Result<(), Failure> {
         match reply {
-            ToFront::Statuses(_, statuses) => statuses
-                .iter()
-                .try_for_each(|(user, standing)| checks::compare_status(*user, standing, &self.model)),
+            ToFront::Statuses(_, statuses) => checks::compare_statuses(&statuses, &self.model),
             ToFront::Kicked(request, answer) => {
                 seen.push(Shown::Kicked(request, answer));
                 Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
-use crate::logic::letter::{ToRegistry, ToShard};
+use crate::logic::letter::{Depth, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
@@ -68,7 +68,7 @@ pub(crate) enum Event {
     Arrived(Link, Box<Arrival>),
     Registry(UserId, RegistrySays, ToShard),
     Kick(RequestId, UserId, Whom),
-    Query(RequestId, Vec<UserId>),
+    Query(RequestId, Depth, Vec<UserId>),
     Inspect(RequestId, UserId),
 }
 
@@ -101,10 +101,10 @@ impl World {
                 };
                 state.handle(now, Input::Letter(letter), &mut out);
             }
-            Event::Query(request, users) => {
+            Event::Query(request, depth, users) => {
                 state.handle(
                     now,
-                    Input::Letter(ToShard::Query(*request, users.clone())),
+                    Input::Letter(ToShard::Query(*request, *depth, users.clone())),
                     &mut out,
                 );
             }
@@ -205,30 +205,32 @@ impl World {
     }
 
     fn expire(&mut self, shard: ShardId) -> Result<(), Failure> {
-        let state = &mut self.shards[usize::from(shard.0)];
-        let mut out = Vec::new();
-        state.expire(self.now, &mut out);
-        let mut rounds = 0;
-        while state.next_deadline().is_some_and(|due| due <= self.now.instant) {
+        let (mut all, mut rounds) = (Vec::new(), 0);
+        // Alarms that had to wait for others ring in the next round, behind what the last one brought about.
+        let next = loop {
+            let state = &mut self.shards[usize::from(shard.0)];
+            let mut out = Vec::new();
             state.expire(self.now, &mut out);
+            let next = state.next_deadline();
+            let users = self.model.of_shard(shard).into_iter();
+            let orders = Orders {
+                asks: hints(&out),
+                starving: state.starving(),
+                alarms: users.map(|user| (user, state.alarms_waiting(&user))).collect(),
+            };
+            self.model.begin(self.now, orders);
+            self.model.time_passed(shard);
+            all.append(&mut out);
+            if next.is_none_or(|due| due > self.now.instant) {
+                break next;
+            }
             rounds += 1;
-            ensure("deadlines", rounds < 100, || {
-                format!("{:?} never passes", state.next_deadline())
-            })?;
-        }
-        let next = state.next_deadline();
-        let users = self.model.of_shard(shard).into_iter();
-        let orders = Orders {
-            asks: hints(&out),
-            starving: state.starving(),
-            alarms: users.map(|user| (user, state.alarms_waiting(&user))).collect(),
+            ensure("deadlines", rounds < 100, || format!("{next:?} never passes"))?;
         };
-        self.model.begin(self.now, orders);
-        self.model.time_passed(shard);
         ensure("alarms", self.model.alarms_agree, || {
             format!("other alarms rang at {shard:?} than had to")
         })?;
-        self.carry_out(shard, out)?;
+        self.carry_out(shard, all)?;
         let must = self.model.next_ring(shard).map(|(_, ring)| ring);
         let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
         ensure("deadlines", heard_in_time, || {

@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use super::reply::{self, Statuses};
 use super::url;
 use crate::base::ids::{RequestId, ShardId, UserId};
-use crate::logic::letter::{KickError, Standing, ToFront, ToShard};
+use crate::logic::letter::{Brief, Depth, KickError, Standing, Standings, ToFront, ToShard};
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,28 +129,27 @@ async fn answer_query(desk: &Desk, query: &Query) -> Result<Vec<u8>, Failure> {
 }
 
 async fn put_users(desk: &Desk, query: &Query, statuses: &mut Statuses) -> Result<(), Failure> {
-    let shards = desk.gate.shards;
+    let (shards, depth) = (desk.gate.shards, query.detail.depth());
     let homes: Vec<ShardId> = query.users.iter().map(|user| user.home(shards)).collect();
     let answers = desk
         .gate
         .ask(Purpose::Look, |request| {
-            share_out(request, &query.users, &homes, shards)
+            share_out((request, depth), &query.users, &homes, shards)
         })
         .await;
     let mut shares = gather(answers.map_err(no_answer)?, shards);
     for (user, home) in query.users.iter().zip(&homes) {
-        let share = &mut shares[usize::from(home.0)];
-        let standing = share
-            .next()
-            .expect("a shard answers each user that it was asked for, in the order in which it was asked");
-        statuses.put(user, &standing);
+        match &mut shares[usize::from(home.0)] {
+            Share::Status(share) => statuses.put_brief(user, share.next().expect(IN_ORDER)),
+            Share::Devices(share) => statuses.put(user, &share.next().expect(IN_ORDER)),
+        }
     }
     Ok(())
 }
 
 /// One letter for each shard that is home to any of the users, with its share of them in their order.
 fn share_out(
-    request: RequestId,
+    (request, depth): (RequestId, Depth),
     users: &[UserId],
     homes: &[ShardId],
     shards: u16,
@@ -168,18 +167,30 @@ fn share_out(
         .zip(shares)
         .filter(|(_, share)| !share.is_empty());
     shares
-        .map(|(shard, share)| (shard, ToShard::Query(request, share)))
+        .map(|(shard, share)| (shard, ToShard::Query(request, depth, share)))
         .collect()
 }
 
+/// What is left of one shard's share of the answers.
+enum Share {
+    Status(std::vec::IntoIter<Brief>),
+    Devices(std::vec::IntoIter<Standing>),
+}
+
+const IN_ORDER: &str = "a shard answers each user that it was asked for, in the order in which it was asked";
+
 /// Each shard's share of the answers.
-fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<std::vec::IntoIter<Standing>> {
-    let mut shares: Vec<_> = (0..shards).map(|_| Vec::new().into_iter()).collect();
+fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<Share> {
+    let none = || Share::Status(Vec::new().into_iter());
+    let mut shares: Vec<Share> = (0..shards).map(|_| none()).collect();
     for answer in answers {
         match answer {
             ToFront::Statuses(_, share) => {
                 let first = share.users.first().expect("no shard is asked for nobody");
-                shares[usize::from(first.home(shards).0)] = share.standings.into_iter();
+                shares[usize::from(first.home(shards).0)] = match share.standings {
+                    Standings::Status(all) => Share::Status(all.into_iter()),
+                    Standings::Devices(all) => Share::Devices(all.into_iter()),
+                };
             }
             ToFront::Kicked(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {
                 unreachable!("a query is answered by statuses")

@@ -4,11 +4,12 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::codes::{ACCOUNTS_INVALID, ACCOUNTS_TOO_MANY, Failure, QUERY_BODY_INVALID};
 use crate::base::ids::UserId;
 use crate::base::limits::QUERY_USERS_MAX;
+use crate::logic::letter::Depth;
 
 /// What a query asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +31,16 @@ pub(super) enum Detail {
     Platforms,
     /// Every device, with its instance.
     Devices,
+}
+
+impl Detail {
+    /// What the shards have to tell for it.
+    pub(super) fn depth(self) -> Depth {
+        match self {
+            Self::None => Depth::Status,
+            Self::Platforms | Self::Devices => Depth::Devices,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,18 +120,21 @@ impl Accounts {
         Ok((self.users, self.nobodies))
     }
 
-    fn take(&mut self, account: Account) {
-        let place = self.count;
-        self.count += 1;
-        match account {
-            Account::User(user) if place < QUERY_USERS_MAX => self.users.push(user),
-            Account::Nobody(text) if place < QUERY_USERS_MAX => self.nobodies.push(text),
-            Account::User(_) | Account::Nobody(_) => {}
-            Account::Fault(fault) => {
-                self.fault
-                    .get_or_insert_with(|| format!("To_Account[{place}]: {fault}"));
+    fn take(&mut self, text: &str) {
+        if self.count < QUERY_USERS_MAX {
+            match UserId::new(text.as_bytes()) {
+                Ok(user) => self.users.push(user),
+                Err(_) => self.nobodies.push(text.to_owned()),
             }
         }
+        self.count += 1;
+    }
+
+    fn take_fault(&mut self) {
+        let place = self.count;
+        self.count += 1;
+        self.fault
+            .get_or_insert_with(|| format!("To_Account[{place}]: not a string"));
     }
 
     fn not_a_list() -> Self {
@@ -133,21 +147,17 @@ impl Accounts {
     }
 }
 
-/// One entry of `To_Account`.
-enum Account {
-    User(UserId),
-    /// A text that can be nobody's UserID.
-    Nobody(String),
-    Fault(String),
-}
+/// Takes one entry of `To_Account` in where it belongs, without handing it on.
+struct Entry<'a>(&'a mut Accounts);
 
-/// Implements a visitor's methods for values that are of no use: each gives `$value`.
+/// Implements a visitor's methods for values that are of no use: each gives `$value`, which may use `$this`.
 macro_rules! useless {
-    ($value:expr; $($method:ident: $type:ty),*) => {
-        $(fn $method<E>(self, _: $type) -> Result<Self::Value, E> { Ok($value) })*
-        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($value) }
+    ($this:ident => $value:expr; $($method:ident: $type:ty),*) => {
+        $(fn $method<E>(self, _: $type) -> Result<Self::Value, E> { let $this = self; Ok($value) })*
+        fn visit_unit<E>(self) -> Result<Self::Value, E> { let $this = self; Ok($value) }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            let $this = self;
             Ok($value)
         }
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("any JSON") }
@@ -164,7 +174,7 @@ impl<'de> Deserialize<'de> for Accounts {
         struct List;
         impl<'de> Visitor<'de> for List {
             type Value = Accounts;
-            useless!(Accounts::not_a_list(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
+            useless!(_any => Accounts::not_a_list(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
                 visit_str: &str);
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Accounts, A::Error> {
@@ -173,9 +183,7 @@ impl<'de> Deserialize<'de> for Accounts {
                     users: Vec::with_capacity(QUERY_USERS_MAX),
                     ..Accounts::default()
                 };
-                while let Some(account) = list.next_element()? {
-                    accounts.take(account);
-                }
+                while list.next_element_seed(Entry(&mut accounts))?.is_some() {}
                 Ok(accounts)
             }
         }
@@ -183,24 +191,27 @@ impl<'de> Deserialize<'de> for Accounts {
     }
 }
 
-impl<'de> Deserialize<'de> for Account {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entry;
-        impl<'de> Visitor<'de> for Entry {
-            type Value = Account;
-            useless!(Account::Fault("not a string".to_owned()); visit_bool: bool, visit_i64: i64, visit_u64: u64,
-                visit_f64: f64);
+impl<'de> DeserializeSeed<'de> for Entry<'_> {
+    type Value = ();
 
-            fn visit_str<E>(self, text: &str) -> Result<Account, E> {
-                let user = UserId::new(text.as_bytes());
-                Ok(user.map_or_else(|_| Account::Nobody(text.to_owned()), Account::User))
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Account, A::Error> {
-                skip(list).map(|()| Account::Fault("not a string".to_owned()))
-            }
-        }
-        deserializer.deserialize_any(Entry)
+impl<'de> Visitor<'de> for Entry<'_> {
+    type Value = ();
+    useless!(entry => entry.0.take_fault(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.take(text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        skip(list)?;
+        self.0.take_fault();
+        Ok(())
     }
 }
 
@@ -213,7 +224,7 @@ impl<'de> Deserialize<'de> for Flag {
         struct One;
         impl<'de> Visitor<'de> for One {
             type Value = Flag;
-            useless!(Flag(false); visit_bool: bool, visit_i64: i64, visit_f64: f64, visit_str: &str);
+            useless!(_any => Flag(false); visit_bool: bool, visit_i64: i64, visit_f64: f64, visit_str: &str);
 
             fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
                 Ok(Flag(number == 1))

@@ -6,7 +6,7 @@ use std::io::Write;
 use super::codes::{ACCOUNT_UNAVAILABLE, ACCOUNT_UNKNOWN, Failure};
 use super::query::Detail;
 use crate::base::ids::UserId;
-use crate::logic::letter::{DeviceStatus, Standing};
+use crate::logic::letter::{Brief, DeviceStatus, Standing};
 use crate::logic::record::Status;
 
 /// Room for one user without details: the fixed words, a long UserID and two long statuses.
@@ -47,13 +47,23 @@ impl Statuses {
         }
     }
 
-    /// Adds the next user.
+    /// Adds the next user, with its devices.
     pub(super) fn put(&mut self, user: &UserId, standing: &Standing) {
         match standing {
             Standing::Known { devices, .. } => self.put_known(user, devices.as_slice(), devices.status()),
-            Standing::UnknownAccount => self.put_error(user.as_str(), ACCOUNT_UNKNOWN),
+            Standing::UnknownAccount | Standing::Unavailable | Standing::Unresolved => {
+                self.put_brief(user, standing.brief());
+            }
+        }
+    }
+
+    /// Adds the next user, without devices.
+    pub(super) fn put_brief(&mut self, user: &UserId, brief: Brief) {
+        match brief {
+            Brief::Known(status) => self.put_known(user, &[], status),
+            Brief::UnknownAccount => self.put_error(user.as_str(), ACCOUNT_UNKNOWN),
             // Shards pass unresolved users on to the registry; one that comes back so was not resolved.
-            Standing::Unavailable | Standing::Unresolved => {
+            Brief::Unavailable | Brief::Unresolved => {
                 self.unavailable = true;
                 self.put_error(user.as_str(), ACCOUNT_UNAVAILABLE);
             }

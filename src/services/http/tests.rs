@@ -21,8 +21,8 @@ use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId};
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::letter::{
-    DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection, RegistryError,
-    Standing, UserStatuses,
+    Depth, DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection,
+    RegistryError, Standing, Standings, UserStatuses,
 };
 use crate::logic::record::Status;
 use crate::logic::usersig;
@@ -264,12 +264,16 @@ impl Page {
 /// Shards in which `online…` is Online on an iPhone, `off…` is Offline, and nobody else exists.
 fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
     match letter {
-        ToShard::Query(request, users) => {
+        ToShard::Query(request, depth, users) => {
             assert!(
                 users.iter().all(|user| user.home(SHARDS) == shard),
                 "a letter went to a wrong shard"
             );
-            let standings = users.iter().map(standing).collect();
+            let standings = users.iter().map(standing);
+            let standings = match depth {
+                Depth::Status => Standings::Status(standings.map(|standing| standing.brief()).collect()),
+                Depth::Devices => Standings::Devices(standings.collect()),
+            };
             Some(ToFront::Statuses(request, UserStatuses { users, standings }))
         }
         ToShard::Kick(request, user) => {

@@ -46,9 +46,7 @@ impl Memory {
                 Answer::Front(ToFront::Accounts(request, Ok(existed)))
             }
             ToRegistry::Complete(request, mut users) => {
-                for (user, standing) in users.unresolved() {
-                    *standing = self.standing(user);
-                }
+                users.resolve(|user| self.standing(user));
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
@@ -114,7 +112,7 @@ fn lists_bytes(record: &UserRecord) -> usize {
 mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
-    use crate::logic::letter::{DeviceStatus, DeviceStatuses, UserKey, UserStatuses};
+    use crate::logic::letter::{DeviceStatus, DeviceStatuses, Standings, UserKey, UserStatuses};
     use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 
     const DAY_MS: u64 = 86_400_000;
@@ -172,10 +170,13 @@ mod tests {
     fn complete(memory: &mut Memory) -> Standing {
         let users = UserStatuses {
             users: vec![user()],
-            standings: vec![Standing::Unresolved],
+            standings: Standings::Devices(vec![Standing::Unresolved]),
         };
         match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
-            Answer::Front(ToFront::Statuses(RequestId(1), mut users)) => users.standings.remove(0),
+            Answer::Front(ToFront::Statuses(RequestId(1), users)) => match users.standings {
+                Standings::Devices(mut all) => all.remove(0),
+                Standings::Status(all) => panic!("{all:?}"),
+            },
             other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
         }
     }

@@ -363,9 +363,7 @@ pub fn refusal(letter: ToRegistry) -> Answer {
         }
         ToRegistry::Accounts(request, ..) => Answer::Front(ToFront::Accounts(request, Err(RegistryError))),
         ToRegistry::Complete(request, mut users) => {
-            for (_, standing) in users.unresolved() {
-                *standing = Standing::Unavailable;
-            }
+            users.resolve(|_| Standing::Unavailable);
             Answer::Front(ToFront::Statuses(request, users))
         }
     }

@@ -188,9 +188,7 @@ impl Embedded {
                 Answer::Front(ToFront::Accounts(request, exist))
             }
             ToRegistry::Complete(request, mut users) => {
-                for (user, standing) in users.unresolved() {
-                    *standing = self.standing(now, user);
-                }
+                users.resolve(|user| self.standing(now, user));
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
