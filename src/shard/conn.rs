@@ -8,6 +8,8 @@
 //!                         └──link lost──> Ending
 //! ```
 
+use hashbrown::HashMap;
+
 use crate::base::ids::ConnKey;
 
 /// Where a socket is in its life.
@@ -53,7 +55,7 @@ impl InFlight {
     }
 }
 
-/// What waits behind a send in flight. Only a connection that is being sent something has one.
+/// What waits behind a send in flight. A connection has one as long as [`InFlight::SEND`] says that it is being sent something.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     /// From where on the send in flight sends its bytes.
@@ -65,7 +67,6 @@ pub(super) struct Busy {
 /// One slot of the table.
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub(super) busy: Option<Box<Busy>>,
     pub(super) generation: u32,
     pub(super) stage: Stage,
     pub(super) in_flight: InFlight,
@@ -73,13 +74,15 @@ pub(super) struct Conn {
     pub(super) discards_left: u8,
 }
 
-const _: () = assert!(size_of::<Conn>() == 16, "16 B of each idle connection's budget");
+const _: () = assert!(size_of::<Conn>() == 8, "8 B of each idle connection's budget");
 
 /// All slots, by their number.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Reserved in full, so it never moves; grows by use, so that slots never used cost no memory.
     conns: Vec<Conn>,
+    /// By slot: apart from the connections, since few are being sent something.
+    busy: HashMap<u32, Busy>,
     slots: u32,
     open: u32,
     generation: u32,
@@ -89,6 +92,7 @@ impl Table {
     pub(super) fn new(slots: u32) -> Self {
         Self {
             conns: Vec::with_capacity(slots as usize),
+            busy: HashMap::new(),
             slots,
             open: 0,
             generation: 0,
@@ -138,6 +142,25 @@ impl Table {
         (conn.generation == key.generation && conn.stage != Stage::Free).then_some(conn)
     }
 
+    /// A send of this connection begins, from here on in flight.
+    pub(super) fn begin_send(&mut self, key: ConnKey) {
+        self.busy.insert(key.slot, Busy::default());
+        self.get(key)
+            .expect("its caller has looked")
+            .in_flight
+            .add(InFlight::SEND);
+    }
+
+    /// What waits behind the send in flight of this connection.
+    pub(super) fn busy(&mut self, key: ConnKey) -> &mut Busy {
+        self.busy.get_mut(&key.slot).expect("a send in flight has one")
+    }
+
+    /// The send of this connection has ended, and nothing waits behind it.
+    pub(super) fn end_send(&mut self, key: ConnKey) {
+        self.busy.remove(&key.slot);
+    }
+
     /// Where the connection is in its life.
     pub(super) fn stage(&self, key: ConnKey) -> Stage {
         match self.conns.get(key.slot as usize) {
@@ -158,7 +181,6 @@ impl Table {
 impl Conn {
     fn free() -> Self {
         Self {
-            busy: None,
             generation: 0,
             stage: Stage::Free,
             in_flight: InFlight::NOTHING,

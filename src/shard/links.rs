@@ -181,21 +181,21 @@ impl Shard {
             Stage::Greeting | Stage::Settled => {}
             Stage::Free | Stage::Moving | Stage::Draining | Stage::Ending | Stage::Closing => return,
         }
-        let conn = self.table.get(key).expect("it has a stage");
-        match (&mut conn.busy, packet.constant()) {
-            (None, Some(constant)) => self.ring.send_constant(key, constant),
-            (None, None) => {
-                conn.busy = Some(Box::default());
-                conn.in_flight.add(InFlight::SEND);
+        let in_flight = self.table.get(key).expect("it has a stage").in_flight;
+        match (in_flight.has(InFlight::SEND), packet.constant()) {
+            (false, Some(constant)) => self.ring.send_constant(key, constant),
+            (false, None) => {
+                self.table.begin_send(key);
                 self.sending_count += 1;
                 self.ring.send(key, packet.encode(), 0);
             }
-            (Some(busy), constant) => {
+            (true, constant) => {
+                let queue = &mut self.table.busy(key).queue;
                 match constant {
-                    Some(constant) => busy.queue.extend_from_slice(constant),
-                    None => busy.queue.extend_from_slice(&packet.encode()),
+                    Some(constant) => queue.extend_from_slice(constant),
+                    None => queue.extend_from_slice(&packet.encode()),
                 }
-                if busy.queue.len() > OUTBOUND_BYTES_MAX {
+                if queue.len() > OUTBOUND_BYTES_MAX {
                     self.shed(key, LinkLoss::SlowReader);
                 }
             }
@@ -215,22 +215,24 @@ impl Shard {
         self.sending_count -= 1;
         let Some(conn) = self.table.get(key) else { return };
         conn.in_flight.remove(InFlight::SEND);
-        if conn.stage == Stage::Ending {
-            conn.busy = None;
+        let stage = conn.stage;
+        if stage == Stage::Ending {
+            self.table.end_send(key);
             return self.join(key);
         }
-        let busy = conn.busy.as_mut().expect("a send in flight has one");
         let Ok(count @ 1..) = end.sent else {
+            self.table.end_send(key);
             self.shed(key, LinkLoss::Peer);
             return self.hear_echoes();
         };
+        let busy = self.table.busy(key);
         let sent = busy.start + count;
         if sent < end.bytes.len() {
             busy.start = sent;
             self.send_on(key, end.bytes, sent);
         } else if busy.queue.is_empty() {
-            conn.busy = None;
-            if conn.stage == Stage::Draining {
+            self.table.end_send(key);
+            if stage == Stage::Draining {
                 self.end(key);
             }
         } else {
@@ -279,7 +281,7 @@ impl Shard {
         }
         let conn = self.table.get(key).expect("it has a stage");
         conn.stage = Stage::Draining;
-        if conn.busy.is_none() {
+        if !conn.in_flight.has(InFlight::SEND) {
             return self.end(key);
         }
         let due = Instant(self.now.instant.0 + DRAIN_MS_MAX);
@@ -341,7 +343,6 @@ impl Shard {
     pub(super) fn close(&mut self, key: ConnKey) {
         let conn = self.table.get(key).expect("its caller knows its stage");
         conn.stage = Stage::Closing;
-        conn.busy = None;
         self.ring.close(key);
     }
 }
