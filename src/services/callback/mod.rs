@@ -5,7 +5,9 @@
 pub(crate) mod dispatch;
 mod post;
 pub(crate) mod pump;
+mod replays;
 mod request;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use crossbeam_channel::{Sender, unbounded};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use crate::base::ids::UserId;
 use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::http::{Token, runtime};
 use crate::services::registry::archive::{Position, ReadError};
@@ -166,9 +169,11 @@ impl Handle {
         let _ = self.wakes.send(Wake::Settings(settings));
     }
 
-    /// Has these dead letters sent again, marked as replayed. Each stays a dead letter until it is delivered.
-    pub fn replay(&self, places: Vec<Position>) {
-        let _ = self.wakes.send(Wake::Replay(places));
+    /// Has these dead letters of these users sent again, marked as replayed: those of one user one after the other, the
+    /// oldest first, and not beside another callback of this user. Each stays a dead letter until it is delivered; if one
+    /// fails, the user's later ones are not sent.
+    pub fn replay(&self, letters: Vec<(UserId, Position)>) {
+        let _ = self.wakes.send(Wake::Replay(letters));
     }
 
     /// Forgets these dead letters. It blocks.

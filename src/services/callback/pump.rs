@@ -1,15 +1,16 @@
 //! The callback service's thread that may block: reads what is to be told from the store, has it posted, and keeps what
 //! became of it. What leaves when is decided in [`dispatch`](super::dispatch).
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::mpsc;
 
-use super::dispatch::{Attempt, Dispatch};
+use super::dispatch::{Attempt, Dispatch, Origin};
+use super::replays::Replays;
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
@@ -27,8 +28,8 @@ pub(crate) enum Wake {
     News,
     /// An attempt ended.
     Ended(Box<Attempt>, Result<(), String>, Duration),
-    /// These dead letters are to be sent again.
-    Replay(Vec<Position>),
+    /// These dead letters of these users are to be sent again.
+    Replay(Vec<(UserId, Position)>),
     /// From the next attempt on.
     Settings(Arc<Settings>),
     /// Nothing new is sent; what is under way may end until then.
@@ -47,7 +48,7 @@ pub(crate) struct Pump {
     wakes: Receiver<Wake>,
     attempts: mpsc::UnboundedSender<Attempt>,
     numbers: Arc<Numbers>,
-    replays: VecDeque<Position>,
+    replays: Replays,
     /// Steps that the store could not take yet.
     steps: Vec<OutboxStep>,
     /// The store failed; said once.
@@ -75,7 +76,7 @@ impl Pump {
             wakes,
             attempts,
             numbers: Arc::default(),
-            replays: VecDeque::new(),
+            replays: Replays::default(),
             steps: Vec::new(),
             told: false,
             paused: settings.url.is_none(),
@@ -129,13 +130,13 @@ impl Pump {
             Wake::Ended(attempt, outcome, took) => {
                 self.numbers.ended(outcome.is_ok(), took);
                 if let Err(fault) = &outcome {
-                    tracing::debug!(user = %attempt.placed.recorded.user, fault, "a callback failed");
+                    self.failed(&attempt, fault);
                 }
                 let was_down = self.dispatch.is_down();
                 self.dispatch.ended(now, &attempt, outcome, &mut self.steps);
                 tell_target(was_down, self.dispatch.is_down());
             }
-            Wake::Replay(places) => self.replays.extend(places),
+            Wake::Replay(letters) => self.replays.ask(letters),
             Wake::Settings(settings) => {
                 self.paused = settings.url.is_none();
                 self.dispatch.set_bounds(settings.parallel, settings.give_up);
@@ -143,6 +144,14 @@ impl Pump {
             Wake::Stop(within) => return Some(within),
         }
         None
+    }
+
+    fn failed(&mut self, attempt: &Attempt, fault: &str) {
+        let user = attempt.placed.recorded.user;
+        tracing::debug!(%user, fault, "a callback failed");
+        if attempt.origin == Origin::Dead {
+            self.replays.cancel(user);
+        }
     }
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
@@ -221,10 +230,14 @@ impl Pump {
     }
 
     fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let waits =
+            |dispatch: &Dispatch, user: &UserId| dispatch.is_under_way(user) && !planted(Bug::ReplayBeside);
         while self.dispatch.room_for_replays(now) > 0
-            && let Some(place) = self.replays.pop_front()
+            && let Some(letter) = self.replays.next(|user| waits(&self.dispatch, user))
         {
+            let place = letter.1;
             let dead = self.source.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
+            self.replays.remove(&letter);
             if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
                 let attempt = self.dispatch.begin_dead(dead);
                 self.send(attempt);
