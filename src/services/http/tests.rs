@@ -28,6 +28,7 @@ use crate::logic::record::Status;
 use crate::logic::usersig;
 
 const SHARDS: u16 = 4;
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 const APP: u64 = 1_400_000_001;
 const SECRET: &str = "a-secret-that-nobody-may-see";
 const TOKEN: &str = "a-token-that-nobody-may-see";
@@ -60,7 +61,6 @@ fn settings() -> Settings {
         administrators: vec![user("administrator")],
         admin_token: None,
         admin_hosts: vec!["gateway.example".to_owned()],
-        stop_within: Duration::from_secs(10),
         limits: Limits::default(),
     }
 }
@@ -160,7 +160,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(front) = self.front.take() {
-            front.stop().unwrap();
+            front.stop(STOP_WITHIN).unwrap();
         }
     }
 }
@@ -658,7 +658,7 @@ fn an_open_request_is_answered_at_the_stop() {
     std::thread::scope(|scope| {
         let reply = scope.spawn(|| world.ask(KICK, r#"{"UserID":"alice"}"#));
         let letter = was_asked.recv().unwrap();
-        let stopped = scope.spawn(|| front.stop());
+        let stopped = scope.spawn(|| front.stop(STOP_WITHIN));
         while TcpStream::connect(world.backend).is_ok() {
             std::thread::yield_now();
         }
@@ -666,6 +666,31 @@ fn an_open_request_is_answered_at_the_stop() {
         assert_eq!(reply.join().unwrap()["ErrorCode"], 0);
         stopped.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn a_request_that_is_never_answered_does_not_hold_the_stop() {
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let mut settings = settings();
+    settings.limits.answer_within = Duration::from_secs(3_600);
+    let mut world = World::new(settings, move |_, letter| {
+        asked.send(letter).unwrap();
+        None
+    });
+    let front = world.front.take().unwrap();
+    let mut stream = TcpStream::connect(world.backend).unwrap();
+    let sig = user_sig("administrator");
+    let body = r#"{"UserID":"alice"}"#;
+    write!(
+        stream,
+        "POST {KICK}?sdkappid={APP}&identifier=administrator&usersig={sig}&random=9&contenttype=json HTTP/1.1\r\n\
+         Host: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    was_asked.recv().unwrap();
+    front.stop(Duration::from_millis(50)).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed without an answer");
 }
 
 #[test]
