@@ -352,7 +352,8 @@ impl Dispatch {
     }
 }
 
-fn due_at_once(now: Timestamp, user: UserId, after: Position) -> OutboxStep {
+/// The user's late callbacks behind `after` are tried in their turn, as if none had failed.
+pub(super) fn due_at_once(now: Timestamp, user: UserId, after: Position) -> OutboxStep {
     OutboxStep::Schedule(LateUser {
         user,
         attempts: 0,

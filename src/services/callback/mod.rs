@@ -64,6 +64,7 @@ pub struct Numbers {
     behind: AtomicU64,
     late: AtomicU64,
     dead: AtomicU64,
+    lost: AtomicU64,
     down: AtomicU64,
     oldest_ms: AtomicU64,
 }
@@ -71,7 +72,7 @@ pub struct Numbers {
 impl Numbers {
     /// Name, meaning and value of each; those named `…_now` are present amounts.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 7] {
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 8] {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         [
             (
@@ -101,6 +102,11 @@ impl Numbers {
                 load(&self.dead),
             ),
             (
+                "callbacks_lost",
+                "Callbacks that nobody is told, because their change is gone from the store; each is named in the log.",
+                load(&self.lost),
+            ),
+            (
                 "callback_receiver_down_now",
                 "1 while the receiver counts as down.",
                 load(&self.down),
@@ -126,6 +132,10 @@ impl Numbers {
         count.fetch_add(1, Ordering::Relaxed);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.took_us.fetch_add(took_us, Ordering::Relaxed);
+    }
+
+    fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     fn stand(&self, values: [u64; 4]) {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::mpsc;
 
-use super::dispatch::{Attempt, Dispatch, Origin};
+use super::dispatch::{Attempt, Dispatch, Origin, due_at_once};
 use super::replays::Replays;
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Clock, Steady, Timestamp};
 use crate::services::registry::archive::{Archive, Position, ReadError};
-use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Late, LateUser, Outbox, OutboxStep};
 
 /// How often it is looked whether a late user is due, and whether the store can be read again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -258,23 +258,31 @@ impl Pump {
             if room == 0 {
                 break;
             }
-            if !self.dispatch.is_under_way(&user.user) && self.begin_late(&user)? {
+            if !self.dispatch.is_under_way(&user.user) && self.begin_late(now, &user)? {
                 room -= 1;
             }
         }
         Ok(())
     }
 
-    /// Says whether there was anything left of this user.
-    fn begin_late(&mut self, user: &LateUser) -> Result<bool, ReadError> {
-        let Some(oldest) = self.source.late_of(&user.user, user.after, 1)?.pop() else {
-            self.steps.push(OutboxStep::Unschedule(user.user));
-            self.keep()?;
-            return Ok(false);
-        };
-        let attempt = self.dispatch.begin_late(user, oldest);
-        self.send(attempt);
-        Ok(true)
+    /// Says whether anything of this user has left.
+    fn begin_late(&mut self, now: Timestamp, user: &LateUser) -> Result<bool, ReadError> {
+        match self.source.late_of(&user.user, user.after, 1)?.pop() {
+            Some(Late::There(oldest)) => {
+                let attempt = self.dispatch.begin_late(user, oldest);
+                self.send(attempt);
+                return Ok(true);
+            }
+            Some(Late::Lost(place)) => {
+                tracing::error!(user = %user.user, position = place.0, "a callback is lost: its change is gone from the store");
+                self.numbers.lost();
+                self.steps.push(OutboxStep::LateDone(user.user, place));
+                self.steps.push(due_at_once(now, user.user, place));
+            }
+            None => self.steps.push(OutboxStep::Unschedule(user.user)),
+        }
+        self.keep()?;
+        Ok(false)
     }
 
     fn note(&mut self, worked: Result<(), ReadError>) {

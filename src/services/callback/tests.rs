@@ -23,6 +23,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 const FOR_EVER: Duration = Duration::from_secs(1 << 40);
 
 fn store(path: &Path) -> Embedded {
+    store_with(path, FOR_EVER)
+}
+
+/// One that keeps changes only so long.
+fn store_with(path: &Path, changes_kept: Duration) -> Embedded {
     let place = Place {
         path: path.to_owned(),
         memory_bytes_max: 16 << 20,
@@ -30,7 +35,7 @@ fn store(path: &Path) -> Embedded {
     let rules = Rules {
         durability: Durability::Relaxed,
         callbacks: watch::channel(Callbacks::Documented).1,
-        changes_kept_ms: millis(FOR_EVER),
+        changes_kept_ms: millis(changes_kept),
     };
     Embedded::open(place, rules).unwrap()
 }
@@ -303,6 +308,46 @@ fn a_replay_does_not_leave_beside_a_late_callback_of_its_user() {
     assert_eq!(named(&held.work()), [], "the late one waits for the replay");
     held.end(replayed.remove(0), Ok(()));
     assert_eq!(named(&held.work()), [("user-0", 2, Origin::Late)]);
+}
+
+#[test]
+fn a_callback_whose_change_is_gone_is_counted_and_holds_up_nobody() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store_with(folder.path(), Duration::ZERO);
+    let reading = store.reading();
+    record(&mut store, 2, 1..=2);
+    reading.take(&[OutboxStep::Cursor(Position(4))]).unwrap();
+    store.rest(Timestamp(2_000_000_000_000));
+    assert_eq!(reading.oldest().unwrap(), Position(3), "these are gone");
+    record(&mut store, 2, 3..=3);
+    let [zero, one] = [b"user-0", b"user-1"].map(|name| UserId::new(name).unwrap());
+    let late = |user, place| OutboxStep::Late(user, Position(place));
+    let due = |user| dispatch::due_at_once(Timestamp(0), user, Position(0));
+    let steps = [
+        OutboxStep::Cursor(Position(6)),
+        late(zero, 1),
+        late(zero, 3),
+        late(zero, 5),
+        due(zero),
+        late(one, 2),
+        late(one, 6),
+        due(one),
+    ];
+    reading.take(&steps).unwrap();
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    let numbers = held.pump.numbers();
+    let (mut told, mut lost) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        for attempt in held.work() {
+            told.push(attempt.placed.position.0);
+            held.end(attempt, Ok(()));
+        }
+        lost.push(numbers.lost.load(Ordering::Relaxed));
+    }
+    assert_eq!((told, lost), (vec![6, 5], vec![2, 3, 3, 3]));
+    held.work();
+    assert_eq!(reading.late_count(), 0);
+    assert_eq!(reading.late_users(Timestamp(u64::MAX), 9).unwrap(), []);
 }
 
 #[test]

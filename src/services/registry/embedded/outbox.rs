@@ -23,7 +23,7 @@ use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Dead, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredTurn {
@@ -110,16 +110,6 @@ fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError
 }
 
 impl Reading {
-    /// The changes at these places.
-    fn at_places(files: &Files, places: impl Iterator<Item = Position>) -> Result<Vec<Placed>, ReadError> {
-        let there = |place| {
-            let link = files.change(place)?;
-            let link: Link = link.ok_or_else(|| unreadable("a change that owes a callback is gone"))?;
-            Ok(link.placed(place))
-        };
-        places.map(there).collect()
-    }
-
     /// Puts a step into the batch.
     fn put(
         files: &Files,
@@ -298,15 +288,17 @@ impl Outbox for Reading {
         })
     }
 
-    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError> {
         let first = late_key(user, Position(after.0 + 1));
         let place_at = first.len() - key(after).len();
         self.with(|files| {
             let range = files.outbox.range(first..=late_key(user, Position(u64::MAX)));
-            let keys = range.take(count_max);
-            let places = keys.map(|guard| position(&guard.key().map_err(unreadable)?[place_at..]));
-            let places: Vec<Position> = places.collect::<Result<_, _>>()?;
-            Self::at_places(files, places.into_iter())
+            let late = |guard: fjall::Guard| {
+                let place = position(&guard.key().map_err(unreadable)?[place_at..])?;
+                let change = files.change(place)?;
+                Ok(change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))))
+            };
+            range.take(count_max).map(late).collect()
         })
     }
 
