@@ -190,6 +190,14 @@ impl Outbox for Shelf {
         Ok(self.with(there))
     }
 
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
+        let oldest = |kept: &mut Kept| {
+            let first = kept.slips.late.values().flatten().min();
+            first.map(|place| kept.changes[place.0 as usize - 1].recorded.change.at)
+        };
+        Ok(self.with(oldest))
+    }
+
     fn late_count(&self) -> u64 {
         self.with(|kept| kept.slips.late.values().map(|late| late.len() as u64).sum())
     }

@@ -340,7 +340,7 @@ impl Dispatch {
         matches!(self.target, Target::Down { .. })
     }
 
-    /// When the oldest callback that is read and not delivered was due.
+    /// When the oldest change was recorded whose callback is read, and neither delivered nor late.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let first = self.open.first()?;
         let queued = self

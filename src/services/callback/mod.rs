@@ -120,7 +120,8 @@ impl Numbers {
         Duration::from_micros(self.took_us.load(Ordering::Relaxed))
     }
 
-    /// Of the changes whose callbacks are under way, when the oldest was recorded; `None` if there are none.
+    /// Of the changes whose callbacks were neither taken nor given up, be they under way, late, or waiting for a receiver,
+    /// when the oldest was recorded; `None` if there are none.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
         let oldest = self.oldest_ms.load(Ordering::Relaxed);

@@ -55,6 +55,17 @@ pub(crate) struct Pump {
     told: bool,
     /// There is no receiver.
     paused: bool,
+    ages: Ages,
+}
+
+/// When the oldest changes were recorded whose callbacks wait, beside those that are under way.
+#[derive(Debug)]
+struct Ages {
+    late: Option<Timestamp>,
+    /// What is late may be other than when it was looked at last.
+    late_changed: bool,
+    /// The first that waits for a receiver.
+    paused: Option<Timestamp>,
 }
 
 impl Pump {
@@ -80,6 +91,11 @@ impl Pump {
             steps: Vec::new(),
             told: false,
             paused: settings.url.is_none(),
+            ages: Ages {
+                late: None,
+                late_changed: true,
+                paused: None,
+            },
         })
     }
 
@@ -156,6 +172,7 @@ impl Pump {
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
     pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.ages.paused = None;
         self.keep()?;
         self.read()?;
         self.keep()?;
@@ -168,9 +185,10 @@ impl Pump {
     }
 
     /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
-    fn pass_by(&mut self) -> Result<(), ReadError> {
+    pub(crate) fn pass_by(&mut self) -> Result<(), ReadError> {
         while let Some((after, _)) = self.dispatch.wants() {
             let (due, looked_at) = self.source.due(after, 1)?;
+            self.ages.paused = due.first().map(|first| first.recorded.change.at);
             let passed = due
                 .first()
                 .map_or(looked_at, |first| Position(first.position.0 - 1));
@@ -192,6 +210,8 @@ impl Pump {
         self.steps.extend(self.dispatch.cursor_step());
         if !self.steps.is_empty() {
             self.source.take(&self.steps)?;
+            let is_late = |step: &OutboxStep| matches!(step, OutboxStep::Late(..) | OutboxStep::LateDone(..));
+            self.ages.late_changed |= self.steps.iter().any(is_late);
             self.steps.clear();
         }
         Ok(())
@@ -301,7 +321,20 @@ impl Pump {
         self.note(kept);
     }
 
-    fn count(&self) {
+    /// When the oldest change was recorded whose callback was neither taken nor given up.
+    fn oldest(&mut self) -> Option<Timestamp> {
+        if self.ages.late_changed
+            && let Ok(late) = self.source.oldest_late()
+        {
+            self.ages.late = late;
+            self.ages.late_changed = false;
+        }
+        let oldest = [self.dispatch.oldest(), self.ages.late, self.ages.paused];
+        oldest.into_iter().flatten().min()
+    }
+
+    /// Says how callbacks stand.
+    pub(crate) fn count(&mut self) {
         let behind = self
             .source
             .last()
@@ -311,7 +344,8 @@ impl Pump {
         self.numbers
             .stand([self.dispatch.in_flight() as u64, behind, late, dead]);
         self.numbers.set_down(self.dispatch.is_down());
-        self.numbers.set_oldest(self.dispatch.oldest());
+        let oldest = self.oldest();
+        self.numbers.set_oldest(oldest);
     }
 }
 

@@ -20,6 +20,8 @@ mod receiver;
 use receiver::{Order, Receiver};
 
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Before the first change; each is recorded a millisecond later by its number.
+const FIRST_AT: Timestamp = Timestamp(1_700_000_000_000);
 const FOR_EVER: Duration = Duration::from_secs(1 << 40);
 
 fn store(path: &Path) -> Embedded {
@@ -66,7 +68,7 @@ fn commit(user: &UserId, number: u64) -> ToRegistry {
     };
     let change = Change {
         number: ChangeNumber(number),
-        at: Timestamp(1_700_000_000_000),
+        at: Timestamp(FIRST_AT.0 + number),
         device: DeviceId {
             platform: Platform::Android,
             instance: InstanceId::MIN,
@@ -348,6 +350,50 @@ fn a_callback_whose_change_is_gone_is_counted_and_holds_up_nobody() {
     held.work();
     assert_eq!(reading.late_count(), 0);
     assert_eq!(reading.late_users(Timestamp(u64::MAX), 9).unwrap(), []);
+}
+
+#[test]
+fn the_oldest_callback_is_named_whether_it_is_under_way_or_waits() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let mut settings = settings("http://receiver".to_owned());
+    settings.url = None;
+    let mut held = Held::new(&store, &settings);
+    let numbers = held.pump.numbers();
+    let oldest = |held: &mut Held| {
+        held.pump.count();
+        numbers.oldest().map(|at| at.0 - FIRST_AT.0)
+    };
+    assert_eq!(oldest(&mut held), None);
+    record(&mut store, 2, 1..=2);
+    held.pump.pass_by().unwrap();
+    assert_eq!(oldest(&mut held), Some(1), "waits for a receiver");
+    settings.url = Some("http://receiver".to_owned());
+    held.pump.take(held.now, Wake::Settings(Arc::new(settings)));
+    let [zero, one] = <[Attempt; 2]>::try_from(held.work()).unwrap();
+    assert_eq!(oldest(&mut held), Some(1), "under way");
+    held.end(zero, Err("no"));
+    held.end(one, Ok(()));
+    let mut second = held.work();
+    assert_eq!(named(&second), [("user-1", 2, Origin::Stream)]);
+    assert_eq!(oldest(&mut held), Some(1), "late");
+    held.end(second.remove(0), Ok(()));
+    held.now.0 += 1_000_000;
+    let mut first = held.work();
+    assert_eq!(oldest(&mut held), Some(1), "late, and under way");
+    held.end(first.remove(0), Ok(()));
+    let mut second = held.work();
+    assert_eq!(named(&second), [("user-0", 2, Origin::Late)]);
+    assert_eq!(oldest(&mut held), Some(2), "the next late one");
+    held.end(second.remove(0), Ok(()));
+    held.work();
+    assert_eq!(oldest(&mut held), None);
+    // What was noted of the store holds for what becomes late afterwards, too.
+    record(&mut store, 1, 3..=3);
+    let third = held.work().remove(0);
+    held.end(third, Err("no"));
+    held.work();
+    assert_eq!(oldest(&mut held), Some(3));
 }
 
 #[test]

@@ -99,6 +99,12 @@ pub trait Outbox: Send + Sync {
     /// If the store cannot be read.
     fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError>;
 
+    /// When the change of the oldest late callback was recorded.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError>;
+
     /// How many callbacks are late.
     fn late_count(&self) -> u64;
 

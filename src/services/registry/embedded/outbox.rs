@@ -123,6 +123,8 @@ impl Reading {
             OutboxStep::Late(user, place) => {
                 batch.insert(outbox, late_key(user, *place), []);
                 batch.insert(outbox, place_key(*place), []);
+                let first = draft.first_late.get_or_insert(*place);
+                *first = (*first).min(*place);
                 draft.set(files, place_key(*place), true)?;
             }
             OutboxStep::Schedule(late) => {
@@ -189,6 +191,8 @@ struct Draft {
     there: HashMap<Vec<u8>, (bool, bool)>,
     /// The earliest turn that was scheduled.
     scheduled: Option<Timestamp>,
+    /// The first place that became late.
+    first_late: Option<Position>,
 }
 
 impl Draft {
@@ -260,6 +264,8 @@ impl Outbox for Reading {
             self.count(&draft);
             let earliest = draft.scheduled.unwrap_or(Timestamp(u64::MAX));
             self.schedule_from.fetch_min(earliest.0, Ordering::AcqRel);
+            let first = draft.first_late.unwrap_or(Position(u64::MAX));
+            self.late_from.fetch_min(first.0, Ordering::AcqRel);
             Ok(())
         })
     }
@@ -299,6 +305,24 @@ impl Outbox for Reading {
                 Ok(change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))))
             };
             range.take(count_max).map(late).collect()
+        })
+    }
+
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
+        let from = place_key(Position(self.late_from.load(Ordering::Acquire)));
+        self.with(|files| {
+            let (mut first, mut oldest) = (u64::MAX, None);
+            for guard in files.outbox.range(from..=place_key(Position(u64::MAX))) {
+                let place = position(&guard.key().map_err(unreadable)?[1..])?;
+                first = first.min(place.0);
+                // One whose change is gone is dealt with in its turn.
+                oldest = files.change(place)?.map(|link| link.recorded.change.at);
+                if oldest.is_some() {
+                    break;
+                }
+            }
+            self.late_from.store(first, Ordering::Release);
+            Ok(oldest)
         })
     }
 
