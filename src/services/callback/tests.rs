@@ -531,6 +531,16 @@ fn callbacks_go_over_tls_to_a_receiver_that_is_vouched_for() {
 }
 
 #[test]
+fn a_file_without_a_certificate_vouches_for_nobody() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for text in ["", "not a certificate\n"] {
+        std::fs::write(file.path(), text).unwrap();
+        let refused = check_ca_file(file.path()).unwrap_err().to_string();
+        assert!(refused.ends_with("there is no certificate in it"), "{refused}");
+    }
+}
+
+#[test]
 fn a_receiver_with_tls_must_be_known() {
     let folder = TempDir::new().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
