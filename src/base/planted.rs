@@ -122,11 +122,13 @@ pub enum Bug {
     DeadLetterLost,
     /// A late callback that was dealt with before a crash waits again, where nobody looks.
     DealtWithWaits,
+    /// A replay leaves beside other callbacks of its user.
+    ReplayBeside,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -186,6 +188,7 @@ impl Bug {
         Self::GivenUpEarly,
         Self::DeadLetterLost,
         Self::DealtWithWaits,
+        Self::ReplayBeside,
     ];
 }
 

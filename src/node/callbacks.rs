@@ -1,9 +1,11 @@
 //! The callback service in the node: its settings by the configuration, and the operator's way to what was given up.
 
+use crate::base::ids::UserId;
 use crate::node::config::Config;
 use crate::services::callback::{Handle, Settings};
 use crate::services::http::{CallbackStanding, DeadLetters, Which};
 use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::outbox::Dead;
 
 /// Dead letters that are read at once.
 const READ_AT_ONCE: usize = 1_000;
@@ -27,31 +29,27 @@ pub(super) fn settings(config: &Config) -> Settings {
 pub(super) struct Letters(pub(super) Handle);
 
 impl Letters {
-    fn places(&self, which: &Which) -> Result<Vec<Position>, ReadError> {
+    fn named(&self, which: &Which) -> Result<Vec<(UserId, Position)>, ReadError> {
         let source = self.0.source();
-        let mut places = Vec::new();
+        let name = |dead: &Dead| (dead.placed.recorded.user, dead.placed.position);
+        let mut named = Vec::new();
         match which {
-            Which::These(named) => {
-                for place in named {
+            Which::These(places) => {
+                for place in places {
                     let there = source.dead(Position(place.0.saturating_sub(1)), 1)?;
-                    places.extend(
-                        there
-                            .iter()
-                            .map(|dead| dead.placed.position)
-                            .filter(|found| found == place),
-                    );
+                    named.extend(there.iter().map(name).filter(|(_, found)| found == place));
                 }
             }
             Which::All => loop {
-                let after = places.last().copied().unwrap_or_default();
+                let after = named.last().map_or(Position(0), |(_, place)| *place);
                 let page = source.dead(after, READ_AT_ONCE)?;
                 if page.is_empty() {
                     break;
                 }
-                places.extend(page.iter().map(|dead| dead.placed.position));
+                named.extend(page.iter().map(name));
             },
         }
-        Ok(places)
+        Ok(named)
     }
 }
 
@@ -66,23 +64,20 @@ impl DeadLetters for Letters {
         })
     }
 
-    fn dead(
-        &self,
-        after: Position,
-        count_max: usize,
-    ) -> Result<Vec<crate::services::registry::outbox::Dead>, ReadError> {
+    fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
         self.0.source().dead(after, count_max)
     }
 
     fn replay(&self, which: &Which) -> Result<u64, ReadError> {
-        let places = self.places(which)?;
-        let count = places.len() as u64;
-        self.0.replay(places);
+        let letters = self.named(which)?;
+        let count = letters.len() as u64;
+        self.0.replay(letters);
         Ok(count)
     }
 
     fn forget(&self, which: &Which) -> Result<u64, ReadError> {
-        let places = self.places(which)?;
+        let letters = self.named(which)?;
+        let places: Vec<Position> = letters.into_iter().map(|(_, place)| place).collect();
         for some in places.chunks(READ_AT_ONCE) {
             self.0.forget(some)?;
         }

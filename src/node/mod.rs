@@ -6,6 +6,7 @@ mod timekeeper;
 
 pub mod addresses;
 pub mod config;
+mod deadline;
 pub mod descriptors;
 pub mod log;
 pub mod reload;

@@ -243,7 +243,6 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
         administrators: config.administrators.clone(),
         admin_token: config.admin_token.clone(),
         admin_hosts: config.admin_hosts.clone(),
-        stop_within: config.stop_within.min(limits.answer_within),
         limits,
     }
 }

@@ -1,18 +1,19 @@
 //! Start, run, stop: threads are started against the way of the letters, so that nobody writes to someone who is not
-//! there yet, and ended along it.
+//! there yet, and ended along it, by one deadline.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::addresses::listen;
 use super::callbacks::{self, Letters};
 use super::config::{self, Config};
+use super::deadline::{Deadline, Part};
 use super::reload::{self, Origin, Steward, front_settings};
 use super::store::{self, Kept, Opened};
 use super::timekeeper::Timekeeper;
@@ -37,7 +38,7 @@ pub type ShardDoor = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
 /// Shards that are ready to start: bound to their addresses, with open inboxes.
 pub trait Prepared {
     /// What they are once they run.
-    type Running: Running;
+    type Running: Running + Send + 'static;
 
     /// How many there are.
     fn count(&self) -> u16;
@@ -62,7 +63,8 @@ pub trait Running {
     fn counters(&self) -> CountersView;
     /// Whether one of them has ended on its own.
     fn has_ended(&self) -> bool;
-    /// Waits for their end, which [`ToShard::Stop`] asks for. Gives how many connections were still open then.
+    /// Waits for their end, which [`ToShard::Stop`] asks for: they have a deadline of their own, which counts from that
+    /// letter. Gives how many connections were still open then.
     fn join(self) -> u64;
 }
 
@@ -77,6 +79,7 @@ struct Node<R> {
     /// What a reload says of callbacks.
     callbacks_changed: watch::Receiver<config::Callback>,
     callbacks_owed: watch::Sender<Callbacks>,
+    clock: Clock,
     stop_within: Duration,
     serving: Serving,
     steward: Arc<Steward>,
@@ -124,17 +127,14 @@ pub fn run<P: Prepared>(
     outcome
 }
 
-impl<R: Running> Node<R> {
+impl<R: Running + Send + 'static> Node<R> {
     fn start<P: Prepared<Running = R>>(config: &Config, origin: Origin, shards: P) -> anyhow::Result<Self> {
         let opened = Opened::new(config)?;
         let clock = Clock::start_not_before(opened.latest()?);
         let (count, door) = (shards.count(), shards.door());
         let limits = http::Limits::default();
         let (front_door, inbox) = http::inbox(count, &limits);
-        let listeners = http::Listeners {
-            backend: listen(&config.http).context("http.listen")?,
-            admin: listen(&config.admin).context("admin.listen")?,
-        };
+        let listeners = front_listeners(config)?;
         let Opened {
             store,
             vitals,
@@ -174,7 +174,13 @@ impl<R: Running> Node<R> {
             callbacks: handle.map(|handle| Arc::new(Letters(handle)) as Arc<dyn DeadLetters>),
             steward: Arc::clone(&steward) as Arc<dyn http::Steward>,
         };
-        let front = Front::start(settings, listeners, inbox, doors, (clock, serving.clone()))?;
+        let front = Front::start(
+            settings,
+            listeners,
+            inbox,
+            doors,
+            (clock.clone(), serving.clone()),
+        )?;
         Ok(Self {
             shards,
             count,
@@ -184,6 +190,7 @@ impl<R: Running> Node<R> {
             callbacks,
             callbacks_changed,
             callbacks_owed,
+            clock,
             stop_within: config.stop_within,
             serving,
             steward,
@@ -218,27 +225,46 @@ impl<R: Running> Node<R> {
         Ok(())
     }
 
-    /// Ends the threads along the way of the letters. Each has a deadline of its own.
-    fn stop(self) -> anyhow::Result<()> {
+    /// Ends all threads by the deadline, or leaves those that do not end to the end of the process.
+    fn stop(mut self) -> anyhow::Result<()> {
+        let now = self.clock.now().instant;
+        let deadline = Deadline::new(now, self.stop_within);
+        let (ended, end) = bounded(1);
+        std::thread::Builder::new()
+            .name("stop".to_owned())
+            .spawn(move || ended.send(self.end(deadline)))?;
+        match end.recv_timeout(deadline.left(now, Part::Whole)) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => bail!("not everything has ended by node.stop_deadline_s"),
+            Err(RecvTimeoutError::Disconnected) => bail!("a part has panicked at its end"),
+        }
+    }
+
+    /// Ends the threads along the way of the letters.
+    fn end(mut self, deadline: Deadline) -> anyhow::Result<()> {
         self.serving.end();
         for shard in 0..self.count {
             (self.door)(ShardId(shard), ToShard::Stop);
         }
-        let front = self.front.stop();
+        let left = |clock: &mut Clock, part| deadline.left(clock.now().instant, part);
+        let front = self.front.stop(left(&mut self.clock, Part::Doors));
         let dropped = self.shards.join();
         if dropped > 0 {
-            tracing::warn!(
-                dropped,
-                "connections were not closed by node.stop_deadline_s, and dropped"
-            );
+            tracing::warn!(dropped, "connections were not closed in time, and dropped");
         }
         self.registry.finish();
-        let callbacks = self
-            .callbacks
-            .map_or(Ok(()), |service| service.stop(self.stop_within));
+        let within = left(&mut self.clock, Part::Callbacks);
+        let callbacks = self.callbacks.map_or(Ok(()), |service| service.stop(within));
         front.context("the HTTP front")?;
         callbacks.context("the callback service")
     }
+}
+
+fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
+    Ok(http::Listeners {
+        backend: listen(&config.http).context("http.listen")?,
+        admin: listen(&config.admin).context("admin.listen")?,
+    })
 }
 
 fn start_callbacks(config: &Config, kept: &Kept, clock: &Clock) -> io::Result<Service> {
@@ -314,10 +340,16 @@ mod tests {
     type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
     /// Shards that note what they are told, and answer nothing.
-    struct Recorder(Letters);
+    #[derive(Default)]
+    struct Recorder {
+        letters: Letters,
+        /// Where the way into the registry is kept when the shards have ended.
+        keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
+    }
 
     struct Recording {
         letters: Letters,
+        keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
         registry: Sender<ToRegistry>,
     }
 
@@ -329,7 +361,7 @@ mod tests {
         }
 
         fn door(&self) -> ShardDoor {
-            let letters = Arc::clone(&self.0);
+            let letters = Arc::clone(&self.letters);
             Arc::new(move |shard, letter| letters.lock().unwrap().push((shard, letter)))
         }
 
@@ -341,7 +373,8 @@ mod tests {
             _: Vec<Receiver<Restored>>,
         ) -> anyhow::Result<Recording> {
             Ok(Recording {
-                letters: self.0,
+                letters: self.letters,
+                keeps: self.keeps,
                 registry,
             })
         }
@@ -363,23 +396,45 @@ mod tests {
         fn join(self) -> u64 {
             let told = self.letters.lock().unwrap().clone();
             assert_eq!(told, [(ShardId(0), ToShard::Stop), (ShardId(1), ToShard::Stop)]);
-            drop(self.registry);
+            if let Some(keeps) = self.keeps {
+                *keeps.lock().unwrap() = Some(self.registry);
+            }
             0
         }
     }
 
-    #[test]
-    fn starts_serves_and_stops() {
+    fn node(shards: Recorder, stop_within: Duration) -> Node<Recording> {
         let mut config = Config::read(&super::super::config::Sources::default()).unwrap();
         let anywhere = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         (config.http, config.admin) = (anywhere.clone(), anywhere);
         config.registry.store = super::super::config::StoreKind::Memory;
+        config.stop_within = stop_within;
         let origin = Origin {
             sources: super::super::config::Sources::default(),
             level: super::super::log::Level::of_nothing(),
         };
-        let node = Node::start(&config, origin, Recorder(Letters::default())).unwrap();
+        let node = Node::start(&config, origin, shards).unwrap();
         node.check().unwrap();
+        node
+    }
+
+    #[test]
+    fn starts_serves_and_stops() {
+        let node = node(Recorder::default(), Duration::from_secs(600));
         node.stop().unwrap();
+    }
+
+    #[test]
+    fn what_does_not_end_is_left_at_the_deadline() {
+        let keeps = Arc::default();
+        let shards = Recorder {
+            keeps: Some(Arc::clone(&keeps)),
+            ..Recorder::default()
+        };
+        let node = node(shards, Duration::from_millis(100));
+        // The registry goes on for as long as somebody can write to it.
+        let late = node.stop().unwrap_err();
+        assert!(late.to_string().contains("node.stop_deadline_s"), "{late}");
+        drop(keeps.lock().unwrap().take());
     }
 }

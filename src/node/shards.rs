@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::config::shards::ShardPlan;
 use super::config::{Config, Pin};
+use super::deadline::Part;
 use super::run::{Prepared, Running, ShardDoor};
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
@@ -57,7 +58,7 @@ impl PreparedShards {
                 receive_buffers: receive_buffers(plan.count),
                 accepts_per_second_max: config.accepts_per_second_max,
                 heartbeat_delay_max: config.heartbeat_delay_max,
-                stop_deadline: config.stop_within,
+                stop_deadline: Part::Doors.of(config.stop_within),
                 core: match config.pin {
                     Pin::Yes => Core::Pinned(usize::from(shard)),
                     Pin::No => Core::Any,

@@ -98,10 +98,8 @@ impl Post {
         let _ = self.pump.work(now);
         while let Ok(attempt) = self.attempts.try_recv() {
             let user = attempt.placed.recorded.user;
-            let ordinary = |other: &&Attempt| other.origin != Origin::Dead;
-            let mut others = self.under_way.iter().filter(ordinary);
-            let alone =
-                attempt.origin == Origin::Dead || others.all(|other| other.placed.recorded.user != user);
+            let mut others = self.under_way.iter();
+            let alone = others.all(|other| other.placed.recorded.user != user);
             ensure("callbacks in turn", alone, || {
                 format!("{attempt:?} beside {:?}", self.under_way)
             })?;
@@ -161,12 +159,12 @@ impl Post {
 
     fn replay_some(&mut self, random: &mut fastrand::Rng, now: Timestamp) -> Result<(), Failure> {
         let dead = self.shelf.dead(Position(0), usize::MAX).unwrap_or_default();
-        let places = dead
+        let letters = dead
             .iter()
-            .map(|dead| dead.placed.position)
+            .map(|dead| (dead.placed.recorded.user, dead.placed.position))
             .filter(|_| random.bool())
             .collect();
-        self.pump.take(now, Wake::Replay(places));
+        self.pump.take(now, Wake::Replay(letters));
         Ok(())
     }
 

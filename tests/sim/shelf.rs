@@ -8,7 +8,7 @@ use crate::base::ids::{ChangeNumber, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::record::{RecordedChange, UserRecord};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Dead, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(Mutex<Kept>);
@@ -180,14 +180,22 @@ impl Outbox for Shelf {
         Ok(late)
     }
 
-    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError> {
         let there = |kept: &mut Kept| {
             let late = kept.slips.late.get(user).into_iter().flatten();
             let late = late.filter(|place| **place > after).take(count_max);
-            late.map(|place| kept.changes[place.0 as usize - 1].clone())
+            late.map(|place| Late::There(kept.changes[place.0 as usize - 1].clone()))
                 .collect()
         };
         Ok(self.with(there))
+    }
+
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
+        let oldest = |kept: &mut Kept| {
+            let first = kept.slips.late.values().flatten().min();
+            first.map(|place| kept.changes[place.0 as usize - 1].recorded.change.at)
+        };
+        Ok(self.with(oldest))
     }
 
     fn late_count(&self) -> u64 {

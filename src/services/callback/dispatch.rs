@@ -15,17 +15,12 @@ use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
 
 use super::request::is_too_old;
+use super::target::{Target, wait_ms};
 
 /// Changes that are read and not delivered: what the service holds in memory at most, about 200 bytes each.
 pub(crate) const WINDOW_MAX: usize = 1_024;
-/// Failures in a row, without a success in between, after which a target counts as down.
-pub(crate) const FAILURES_MAX: u32 = 32;
-/// The first wait of a late user, and of a target that is down; doubled with each failure.
-const WAIT_MIN: Duration = Duration::from_millis(500);
 /// The longest wait of a late user.
 const USER_WAIT_MAX: Duration = Duration::from_secs(60);
-/// The longest wait between two attempts at a target that is down.
-const DOWN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a callback that is sent comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +42,6 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
 }
 
-/// Whether the target takes callbacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Up { failures: u32 },
-    Down { failures: u32, next_at: Timestamp },
-}
-
 /// What is under way.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -69,8 +57,8 @@ pub(crate) struct Dispatch {
     queues: BTreeMap<UserId, VecDeque<Placed>>,
     /// Users whose first callback can be sent.
     ready: VecDeque<UserId>,
-    /// Late users of whom something is sent.
-    late: BTreeSet<UserId>,
+    /// Users of whom something is sent that does not come from the stream: a late callback, or a dead letter.
+    aside: BTreeSet<UserId>,
     in_flight: usize,
     /// The last attempt was a late user's.
     late_had_turn: bool,
@@ -88,7 +76,7 @@ impl Dispatch {
             open: BTreeSet::new(),
             queues: BTreeMap::new(),
             ready: VecDeque::new(),
-            late: BTreeSet::new(),
+            aside: BTreeSet::new(),
             in_flight: 0,
             late_had_turn: false,
             target: Target::Up { failures: 0 },
@@ -123,7 +111,7 @@ impl Dispatch {
         self.open.insert(placed.position);
         let user = placed.recorded.user;
         let queue = self.queues.entry(user).or_default();
-        if queue.is_empty() {
+        if queue.is_empty() && !self.aside.contains(&user) {
             self.ready.push_back(user);
         }
         queue.push_back(placed);
@@ -192,14 +180,14 @@ impl Dispatch {
         }
     }
 
-    /// Whether something of this late user is under way.
+    /// Whether something of this user is under way, so that nothing else of it may leave.
     pub(crate) fn is_under_way(&self, user: &UserId) -> bool {
-        self.late.contains(user) || self.queues.contains_key(user)
+        self.aside.contains(user) || self.queues.contains_key(user)
     }
 
     /// An attempt of a late user's oldest callback.
     pub(crate) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
-        self.late.insert(user.user);
+        self.aside.insert(user.user);
         self.late_had_turn = true;
         self.in_flight += 1;
         Attempt {
@@ -209,8 +197,9 @@ impl Dispatch {
         }
     }
 
-    /// An attempt of a dead letter.
+    /// An attempt of a dead letter, of a user of whom nothing is under way.
     pub(crate) fn begin_dead(&mut self, dead: Dead) -> Attempt {
+        self.aside.insert(dead.placed.recorded.user);
         self.in_flight += 1;
         Attempt {
             placed: dead.placed,
@@ -234,15 +223,14 @@ impl Dispatch {
         });
         match &outcome {
             Ok(()) => self.target = Target::Up { failures: 0 },
-            Err(_) => self.target_failed(now),
+            Err(_) => self.target = self.target.failed(now, &mut self.random),
         }
         match (attempt.origin, outcome) {
             (Origin::Stream, Ok(())) => self.delivered(attempt),
             (Origin::Stream, Err(fault)) => self.failed(now, attempt, fault, steps),
             (Origin::Late, Ok(())) => self.late_delivered(now, attempt, steps),
             (Origin::Late, Err(fault)) => self.late_failed(now, attempt, fault, steps),
-            (Origin::Dead, Ok(())) => steps.push(OutboxStep::Unbury(attempt.placed.position)),
-            (Origin::Dead, Err(_)) => {}
+            (Origin::Dead, outcome) => self.replayed(attempt, outcome.is_ok(), steps),
         }
     }
 
@@ -289,14 +277,14 @@ impl Dispatch {
     /// Whether the user has more is asked of the store: it is due at once.
     fn late_delivered(&mut self, now: Timestamp, attempt: &Attempt, steps: &mut Vec<OutboxStep>) {
         let (user, after) = (attempt.placed.recorded.user, attempt.placed.position);
-        self.late.remove(&user);
+        self.aside.remove(&user);
         steps.push(OutboxStep::LateDone(user, after));
         steps.push(due_at_once(now, user, after));
     }
 
     fn late_failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let (user, place) = (attempt.placed.recorded.user, attempt.placed.position);
-        self.late.remove(&user);
+        self.aside.remove(&user);
         if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
             steps.push(bury(attempt, now, fault));
             return self.late_delivered(now, attempt, steps);
@@ -307,10 +295,20 @@ impl Dispatch {
         steps.push(self.schedule(now, user, attempt.number, Position(place.0 - 1)));
     }
 
+    /// What was read of the user meanwhile has waited. A dead letter that fails stays one.
+    fn replayed(&mut self, attempt: &Attempt, delivered: bool, steps: &mut Vec<OutboxStep>) {
+        let user = attempt.placed.recorded.user;
+        self.aside.remove(&user);
+        if self.queues.contains_key(&user) {
+            self.ready.push_back(user);
+        }
+        steps.extend(delivered.then_some(OutboxStep::Unbury(attempt.placed.position)));
+    }
+
     /// While the target is down the waiting is its own: the user is due, behind those that were due before.
     fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32, after: Position) -> OutboxStep {
         let wait_ms = match self.target {
-            Target::Up { .. } => self.wait_ms(attempts.max(1), USER_WAIT_MAX),
+            Target::Up { .. } => wait_ms(attempts.max(1), USER_WAIT_MAX, &mut self.random),
             Target::Down { .. } => 0,
         };
         OutboxStep::Schedule(LateUser {
@@ -319,29 +317,6 @@ impl Dispatch {
             next_at: Timestamp(now.0 + wait_ms),
             after,
         })
-    }
-
-    /// Doubles with each failure, and is spread so that many do not come back as one.
-    fn wait_ms(&mut self, failures: u32, longest: Duration) -> u64 {
-        let doubled = millis(WAIT_MIN) << failures.min(20);
-        let wait_ms = doubled.min(millis(longest));
-        self.random.u64(wait_ms / 2..=wait_ms)
-    }
-
-    fn target_failed(&mut self, now: Timestamp) {
-        self.target = match self.target {
-            Target::Up { failures } if failures + 1 < FAILURES_MAX => Target::Up {
-                failures: failures + 1,
-            },
-            Target::Up { .. } => Target::Down {
-                failures: 1,
-                next_at: Timestamp(now.0 + millis(WAIT_MIN)),
-            },
-            Target::Down { failures, .. } => Target::Down {
-                failures: failures.saturating_add(1),
-                next_at: Timestamp(now.0 + self.wait_ms(failures, DOWN_WAIT_MAX)),
-            },
-        };
     }
 
     /// The cursor, if it has moved.
@@ -365,7 +340,7 @@ impl Dispatch {
         matches!(self.target, Target::Down { .. })
     }
 
-    /// When the oldest callback that is read and not delivered was due.
+    /// When the oldest change was recorded whose callback is read, and neither delivered nor late.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let first = self.open.first()?;
         let queued = self
@@ -377,7 +352,8 @@ impl Dispatch {
     }
 }
 
-fn due_at_once(now: Timestamp, user: UserId, after: Position) -> OutboxStep {
+/// The user's late callbacks behind `after` are tried in their turn, as if none had failed.
+pub(super) fn due_at_once(now: Timestamp, user: UserId, after: Position) -> OutboxStep {
     OutboxStep::Schedule(LateUser {
         user,
         attempts: 0,

@@ -5,7 +5,9 @@
 pub(crate) mod dispatch;
 mod post;
 pub(crate) mod pump;
+mod replays;
 mod request;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use crossbeam_channel::{Sender, unbounded};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use crate::base::ids::UserId;
 use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::http::{Token, runtime};
 use crate::services::registry::archive::{Position, ReadError};
@@ -61,6 +64,7 @@ pub struct Numbers {
     behind: AtomicU64,
     late: AtomicU64,
     dead: AtomicU64,
+    lost: AtomicU64,
     down: AtomicU64,
     oldest_ms: AtomicU64,
 }
@@ -68,7 +72,7 @@ pub struct Numbers {
 impl Numbers {
     /// Name, meaning and value of each; those named `…_now` are present amounts.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 7] {
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 8] {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         [
             (
@@ -98,6 +102,11 @@ impl Numbers {
                 load(&self.dead),
             ),
             (
+                "callbacks_lost",
+                "Callbacks that nobody is told, because their change is gone from the store; each is named in the log.",
+                load(&self.lost),
+            ),
+            (
                 "callback_receiver_down_now",
                 "1 while the receiver counts as down.",
                 load(&self.down),
@@ -111,7 +120,8 @@ impl Numbers {
         Duration::from_micros(self.took_us.load(Ordering::Relaxed))
     }
 
-    /// Of the changes whose callbacks are under way, when the oldest was recorded; `None` if there are none.
+    /// Of the changes whose callbacks were neither taken nor given up, be they under way, late, or waiting for a receiver,
+    /// when the oldest was recorded; `None` if there are none.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
         let oldest = self.oldest_ms.load(Ordering::Relaxed);
@@ -123,6 +133,10 @@ impl Numbers {
         count.fetch_add(1, Ordering::Relaxed);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.took_us.fetch_add(took_us, Ordering::Relaxed);
+    }
+
+    fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     fn stand(&self, values: [u64; 4]) {
@@ -166,9 +180,11 @@ impl Handle {
         let _ = self.wakes.send(Wake::Settings(settings));
     }
 
-    /// Has these dead letters sent again, marked as replayed. Each stays a dead letter until it is delivered.
-    pub fn replay(&self, places: Vec<Position>) {
-        let _ = self.wakes.send(Wake::Replay(places));
+    /// Has these dead letters of these users sent again, marked as replayed: those of one user one after the other, the
+    /// oldest first, and not beside another callback of this user. Each stays a dead letter until it is delivered; if one
+    /// fails, the user's later ones are not sent.
+    pub fn replay(&self, letters: Vec<(UserId, Position)>) {
+        let _ = self.wakes.send(Wake::Replay(letters));
     }
 
     /// Forgets these dead letters. It blocks.

@@ -140,6 +140,9 @@ fn tls(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
                 let certificate = certificate.map_err(|error| explain(&error))?;
                 roots.add(certificate).map_err(|error| explain(&error))?;
             }
+            if roots.is_empty() {
+                return Err(explain(&"there is no certificate in it"));
+            }
         }
         None => {
             let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,21 +1,22 @@
 //! The callback service's thread that may block: reads what is to be told from the store, has it posted, and keeps what
 //! became of it. What leaves when is decided in [`dispatch`](super::dispatch).
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::mpsc;
 
-use super::dispatch::{Attempt, Dispatch};
+use super::dispatch::{Attempt, Dispatch, Origin, due_at_once};
+use super::replays::Replays;
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Clock, Steady, Timestamp};
 use crate::services::registry::archive::{Archive, Position, ReadError};
-use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Late, LateUser, Outbox, OutboxStep};
 
 /// How often it is looked whether a late user is due, and whether the store can be read again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -27,8 +28,8 @@ pub(crate) enum Wake {
     News,
     /// An attempt ended.
     Ended(Box<Attempt>, Result<(), String>, Duration),
-    /// These dead letters are to be sent again.
-    Replay(Vec<Position>),
+    /// These dead letters of these users are to be sent again.
+    Replay(Vec<(UserId, Position)>),
     /// From the next attempt on.
     Settings(Arc<Settings>),
     /// Nothing new is sent; what is under way may end until then.
@@ -47,13 +48,24 @@ pub(crate) struct Pump {
     wakes: Receiver<Wake>,
     attempts: mpsc::UnboundedSender<Attempt>,
     numbers: Arc<Numbers>,
-    replays: VecDeque<Position>,
+    replays: Replays,
     /// Steps that the store could not take yet.
     steps: Vec<OutboxStep>,
     /// The store failed; said once.
     told: bool,
     /// There is no receiver.
     paused: bool,
+    ages: Ages,
+}
+
+/// When the oldest changes were recorded whose callbacks wait, beside those that are under way.
+#[derive(Debug)]
+struct Ages {
+    late: Option<Timestamp>,
+    /// What is late may be other than when it was looked at last.
+    late_changed: bool,
+    /// The first that waits for a receiver.
+    paused: Option<Timestamp>,
 }
 
 impl Pump {
@@ -75,10 +87,15 @@ impl Pump {
             wakes,
             attempts,
             numbers: Arc::default(),
-            replays: VecDeque::new(),
+            replays: Replays::default(),
             steps: Vec::new(),
             told: false,
             paused: settings.url.is_none(),
+            ages: Ages {
+                late: None,
+                late_changed: true,
+                paused: None,
+            },
         })
     }
 
@@ -129,13 +146,13 @@ impl Pump {
             Wake::Ended(attempt, outcome, took) => {
                 self.numbers.ended(outcome.is_ok(), took);
                 if let Err(fault) = &outcome {
-                    tracing::debug!(user = %attempt.placed.recorded.user, fault, "a callback failed");
+                    self.failed(&attempt, fault);
                 }
                 let was_down = self.dispatch.is_down();
                 self.dispatch.ended(now, &attempt, outcome, &mut self.steps);
                 tell_target(was_down, self.dispatch.is_down());
             }
-            Wake::Replay(places) => self.replays.extend(places),
+            Wake::Replay(letters) => self.replays.ask(letters),
             Wake::Settings(settings) => {
                 self.paused = settings.url.is_none();
                 self.dispatch.set_bounds(settings.parallel, settings.give_up);
@@ -145,8 +162,17 @@ impl Pump {
         None
     }
 
+    fn failed(&mut self, attempt: &Attempt, fault: &str) {
+        let user = attempt.placed.recorded.user;
+        tracing::debug!(%user, fault, "a callback failed");
+        if attempt.origin == Origin::Dead {
+            self.replays.cancel(user);
+        }
+    }
+
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
     pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.ages.paused = None;
         self.keep()?;
         self.read()?;
         self.keep()?;
@@ -159,9 +185,10 @@ impl Pump {
     }
 
     /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
-    fn pass_by(&mut self) -> Result<(), ReadError> {
+    pub(crate) fn pass_by(&mut self) -> Result<(), ReadError> {
         while let Some((after, _)) = self.dispatch.wants() {
             let (due, looked_at) = self.source.due(after, 1)?;
+            self.ages.paused = due.first().map(|first| first.recorded.change.at);
             let passed = due
                 .first()
                 .map_or(looked_at, |first| Position(first.position.0 - 1));
@@ -183,6 +210,8 @@ impl Pump {
         self.steps.extend(self.dispatch.cursor_step());
         if !self.steps.is_empty() {
             self.source.take(&self.steps)?;
+            let is_late = |step: &OutboxStep| matches!(step, OutboxStep::Late(..) | OutboxStep::LateDone(..));
+            self.ages.late_changed |= self.steps.iter().any(is_late);
             self.steps.clear();
         }
         Ok(())
@@ -221,10 +250,14 @@ impl Pump {
     }
 
     fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let waits =
+            |dispatch: &Dispatch, user: &UserId| dispatch.is_under_way(user) && !planted(Bug::ReplayBeside);
         while self.dispatch.room_for_replays(now) > 0
-            && let Some(place) = self.replays.pop_front()
+            && let Some(letter) = self.replays.next(|user| waits(&self.dispatch, user))
         {
+            let place = letter.1;
             let dead = self.source.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
+            self.replays.remove(&letter);
             if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
                 let attempt = self.dispatch.begin_dead(dead);
                 self.send(attempt);
@@ -245,23 +278,31 @@ impl Pump {
             if room == 0 {
                 break;
             }
-            if !self.dispatch.is_under_way(&user.user) && self.begin_late(&user)? {
+            if !self.dispatch.is_under_way(&user.user) && self.begin_late(now, &user)? {
                 room -= 1;
             }
         }
         Ok(())
     }
 
-    /// Says whether there was anything left of this user.
-    fn begin_late(&mut self, user: &LateUser) -> Result<bool, ReadError> {
-        let Some(oldest) = self.source.late_of(&user.user, user.after, 1)?.pop() else {
-            self.steps.push(OutboxStep::Unschedule(user.user));
-            self.keep()?;
-            return Ok(false);
-        };
-        let attempt = self.dispatch.begin_late(user, oldest);
-        self.send(attempt);
-        Ok(true)
+    /// Says whether anything of this user has left.
+    fn begin_late(&mut self, now: Timestamp, user: &LateUser) -> Result<bool, ReadError> {
+        match self.source.late_of(&user.user, user.after, 1)?.pop() {
+            Some(Late::There(oldest)) => {
+                let attempt = self.dispatch.begin_late(user, oldest);
+                self.send(attempt);
+                return Ok(true);
+            }
+            Some(Late::Lost(place)) => {
+                tracing::error!(user = %user.user, position = place.0, "a callback is lost: its change is gone from the store");
+                self.numbers.lost();
+                self.steps.push(OutboxStep::LateDone(user.user, place));
+                self.steps.push(due_at_once(now, user.user, place));
+            }
+            None => self.steps.push(OutboxStep::Unschedule(user.user)),
+        }
+        self.keep()?;
+        Ok(false)
     }
 
     fn note(&mut self, worked: Result<(), ReadError>) {
@@ -280,7 +321,20 @@ impl Pump {
         self.note(kept);
     }
 
-    fn count(&self) {
+    /// When the oldest change was recorded whose callback was neither taken nor given up.
+    fn oldest(&mut self) -> Option<Timestamp> {
+        if self.ages.late_changed
+            && let Ok(late) = self.source.oldest_late()
+        {
+            self.ages.late = late;
+            self.ages.late_changed = false;
+        }
+        let oldest = [self.dispatch.oldest(), self.ages.late, self.ages.paused];
+        oldest.into_iter().flatten().min()
+    }
+
+    /// Says how callbacks stand.
+    pub(crate) fn count(&mut self) {
         let behind = self
             .source
             .last()
@@ -290,7 +344,8 @@ impl Pump {
         self.numbers
             .stand([self.dispatch.in_flight() as u64, behind, late, dead]);
         self.numbers.set_down(self.dispatch.is_down());
-        self.numbers.set_oldest(self.dispatch.oldest());
+        let oldest = self.oldest();
+        self.numbers.set_oldest(oldest);
     }
 }
 

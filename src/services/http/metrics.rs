@@ -179,7 +179,7 @@ fn put_callbacks(desk: &Desk, out: &mut Exposition) {
     out.one(
         "holdfast_callbacks_oldest_age_seconds",
         Kind::Gauge,
-        "How long ago the change was recorded whose callback is under way and oldest; 0: none is. What is late counts by callbacks_late_now.",
+        "How long ago the oldest change was recorded whose callback was neither taken nor given up, be it under way, late, or waiting for a receiver; 0: there is none.",
         age,
     );
 }

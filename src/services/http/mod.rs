@@ -122,8 +122,6 @@ pub struct Settings {
     pub admin_token: Option<Token>,
     /// Host names, besides those of loopback, that the admin listener answers to.
     pub admin_hosts: Vec<String>,
-    /// How long open requests may take to end when the front stops.
-    pub stop_within: Duration,
     /// Sizes and times.
     pub limits: Limits,
 }
@@ -246,7 +244,7 @@ pub fn inbox(shards: u16, limits: &Limits) -> (Door, Inbox) {
 /// A running front.
 #[derive(Debug)]
 pub struct Front {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Option<Duration>>,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -262,7 +260,7 @@ impl Front {
         doors: Doors,
         (clock, serving): (Clock, Serving),
     ) -> io::Result<Self> {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(None);
         let thread = std::thread::Builder::new()
             .name("front".to_owned())
             .spawn(move || {
@@ -297,15 +295,15 @@ impl Front {
         Ok(Self { stop, thread })
     }
 
-    /// Takes no more requests, ends the open ones, and waits for the thread.
+    /// Takes no more requests, ends the open ones, at the latest after `within`, and waits for the thread.
     ///
     /// # Errors
     /// If the front could not run, or ended before, on its own.
     ///
     /// # Panics
     /// If the front's thread did.
-    pub fn stop(self) -> io::Result<()> {
-        self.stop.send_replace(true);
+    pub fn stop(self, within: Duration) -> io::Result<()> {
+        self.stop.send_replace(Some(within));
         self.thread.join().expect("the front's thread does not panic")
     }
 
@@ -337,7 +335,8 @@ struct Desk {
     /// Of administrators the Unix second of the last kick, and when that was asked.
     kicks: RefCell<HashMap<UserId, (u64, Instant)>>,
     serving: Serving,
-    stopped: watch::Receiver<bool>,
+    /// How long the end may take, once there is to be one.
+    stopped: watch::Receiver<Option<Duration>>,
 }
 
 impl Desk {

@@ -40,7 +40,7 @@ pub(super) async fn run(
     desk: Rc<Desk>,
     listeners: Listeners,
     mut letters: mpsc::Receiver<ToFront>,
-    stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<Option<Duration>>,
 ) -> io::Result<()> {
     let graceful = Rc::new(GracefulShutdown::new());
     let mut porches = Vec::new();
@@ -65,9 +65,9 @@ pub(super) async fn run(
     }
     tokio::select! {
         () = pump(&desk, &mut letters) => {}
-        () = until(stopped) => {}
+        () = until(stopped.clone()) => {}
     }
-    let stop_within = desk.settings().stop_within;
+    let stop_within = stopped.borrow().unwrap_or_default();
     // The open requests still need their letters.
     tokio::select! {
         () = pump(&desk, &mut letters) => {}
@@ -93,9 +93,9 @@ async fn pump(desk: &Desk, letters: &mut mpsc::Receiver<ToFront>) {
     }
 }
 
-pub(super) async fn until(mut stopped: watch::Receiver<bool>) {
+pub(super) async fn until(mut stopped: watch::Receiver<Option<Duration>>) {
     // An error means that nobody is left to say it.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+    let _ = stopped.wait_for(Option::is_some).await;
 }
 
 /// Where connections of one listener come in.
@@ -104,7 +104,7 @@ struct Porch {
     side: Side,
     places: Arc<Semaphore>,
     graceful: Rc<GracefulShutdown>,
-    stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<Option<Duration>>,
 }
 
 impl Porch {

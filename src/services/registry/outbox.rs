@@ -18,6 +18,15 @@ pub struct LateUser {
     pub after: Position,
 }
 
+/// A late callback, as it is found in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Late {
+    /// The change that it tells of.
+    There(Placed),
+    /// The change at this place is gone, which should not be: nobody can be told of it.
+    Lost(Position),
+}
+
 /// A callback that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dead {
@@ -88,7 +97,13 @@ pub trait Outbox: Send + Sync {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError>;
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError>;
+
+    /// When the change of the oldest late callback was recorded.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError>;
 
     /// How many callbacks are late.
     fn late_count(&self) -> u64;

@@ -102,7 +102,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::Restart,
         Kind::Number(1, 300),
         "10",
-        "How long a clean stop may take.",
+        "How long a clean stop may take, all in all. Connections and requests that are still open after three quarters of it are dropped.",
     ),
     setting(
         "log.level",

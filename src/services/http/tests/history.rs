@@ -232,7 +232,7 @@ fn a_follower_does_not_hold_up_the_stop() {
         while library.shelf.reads.load(Ordering::Relaxed) == 0 {
             std::thread::yield_now();
         }
-        front.stop().unwrap();
+        front.stop(STOP_WITHIN).unwrap();
         assert_eq!(page.join().unwrap().status, 200);
     });
 }

@@ -23,7 +23,7 @@ use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Dead, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredTurn {
@@ -110,16 +110,6 @@ fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError
 }
 
 impl Reading {
-    /// The changes at these places.
-    fn at_places(files: &Files, places: impl Iterator<Item = Position>) -> Result<Vec<Placed>, ReadError> {
-        let there = |place| {
-            let link = files.change(place)?;
-            let link: Link = link.ok_or_else(|| unreadable("a change that owes a callback is gone"))?;
-            Ok(link.placed(place))
-        };
-        places.map(there).collect()
-    }
-
     /// Puts a step into the batch.
     fn put(
         files: &Files,
@@ -133,6 +123,8 @@ impl Reading {
             OutboxStep::Late(user, place) => {
                 batch.insert(outbox, late_key(user, *place), []);
                 batch.insert(outbox, place_key(*place), []);
+                let first = draft.first_late.get_or_insert(*place);
+                *first = (*first).min(*place);
                 draft.set(files, place_key(*place), true)?;
             }
             OutboxStep::Schedule(late) => {
@@ -199,6 +191,8 @@ struct Draft {
     there: HashMap<Vec<u8>, (bool, bool)>,
     /// The earliest turn that was scheduled.
     scheduled: Option<Timestamp>,
+    /// The first place that became late.
+    first_late: Option<Position>,
 }
 
 impl Draft {
@@ -270,6 +264,8 @@ impl Outbox for Reading {
             self.count(&draft);
             let earliest = draft.scheduled.unwrap_or(Timestamp(u64::MAX));
             self.schedule_from.fetch_min(earliest.0, Ordering::AcqRel);
+            let first = draft.first_late.unwrap_or(Position(u64::MAX));
+            self.late_from.fetch_min(first.0, Ordering::AcqRel);
             Ok(())
         })
     }
@@ -298,15 +294,35 @@ impl Outbox for Reading {
         })
     }
 
-    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError> {
         let first = late_key(user, Position(after.0 + 1));
         let place_at = first.len() - key(after).len();
         self.with(|files| {
             let range = files.outbox.range(first..=late_key(user, Position(u64::MAX)));
-            let keys = range.take(count_max);
-            let places = keys.map(|guard| position(&guard.key().map_err(unreadable)?[place_at..]));
-            let places: Vec<Position> = places.collect::<Result<_, _>>()?;
-            Self::at_places(files, places.into_iter())
+            let late = |guard: fjall::Guard| {
+                let place = position(&guard.key().map_err(unreadable)?[place_at..])?;
+                let change = files.change(place)?;
+                Ok(change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))))
+            };
+            range.take(count_max).map(late).collect()
+        })
+    }
+
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
+        let from = place_key(Position(self.late_from.load(Ordering::Acquire)));
+        self.with(|files| {
+            let (mut first, mut oldest) = (u64::MAX, None);
+            for guard in files.outbox.range(from..=place_key(Position(u64::MAX))) {
+                let place = position(&guard.key().map_err(unreadable)?[1..])?;
+                first = first.min(place.0);
+                // One whose change is gone is dealt with in its turn.
+                oldest = files.change(place)?.map(|link| link.recorded.change.at);
+                if oldest.is_some() {
+                    break;
+                }
+            }
+            self.late_from.store(first, Ordering::Release);
+            Ok(oldest)
         })
     }
 

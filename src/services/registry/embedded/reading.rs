@@ -27,6 +27,8 @@ pub struct Reading {
     /// database for a while, and reading past them all each time would cost more the more there were. Only the
     /// callback service's own thread schedules and looks, so nothing comes in between.
     pub(super) schedule_from: AtomicU64,
+    /// Before this place nothing is late; `u64::MAX`: nothing at all. It is there for the same reason, and safe by the same.
+    pub(super) late_from: AtomicU64,
     /// A write beside the registry's own failed: the database takes no more until it is opened again.
     pub(super) failed: AtomicBool,
     /// Steps of the outbox are taken one after the other, so that each counts what it found.
@@ -52,6 +54,7 @@ impl Reading {
             late_count: AtomicU64::new(late),
             dead_count: AtomicU64::new(dead),
             schedule_from: AtomicU64::new(0),
+            late_from: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             taking: Mutex::new(()),
         })
@@ -80,6 +83,7 @@ impl Reading {
         self.late_count.store(late, Ordering::Release);
         self.dead_count.store(dead, Ordering::Release);
         self.schedule_from.store(0, Ordering::Release);
+        self.late_from.store(0, Ordering::Release);
         *files = Some(opened);
         Ok(())
     }
