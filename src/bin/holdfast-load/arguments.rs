@@ -115,14 +115,14 @@ pub(crate) enum Scenario {
     },
     /// Status queries of 500 users each while terminals stay and beat: CPU for each user, and how long an answer takes.
     Query {
+        /// Terminals that stay, whose users are asked for.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
         connections: u32,
-        /// Queries under way at once.
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-        clients: u32,
         /// Heartbeats a second meanwhile; 0: none.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         rate: u32,
+        #[command(flatten)]
+        asking: Asking,
         #[command(flatten)]
         rounds: Rounds,
     },
@@ -155,6 +155,21 @@ pub(crate) enum Scenario {
     },
 }
 
+/// How statuses are asked for, and what goes on meanwhile.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Asking {
+    /// Queries under way at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) clients: u32,
+    /// Asks for each user's platforms too (`IsNeedDetail`: 1), and checks them.
+    #[arg(long)]
+    pub(crate) detail: bool,
+    /// Then as many rounds again in a storm of visits (a login and a logout): so many a second, by as many more terminals
+    /// (at least 100), whose users are not asked for.
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) storm: Option<u32>,
+}
+
 /// How often and how long something is measured.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Rounds {
@@ -182,7 +197,12 @@ impl Scenario {
             Self::Login { .. } => "login",
             Self::Beat { .. } => "beat",
             Self::Churn { .. } => "churn",
-            Self::Query { .. } => "query",
+            Self::Query { asking, .. } => match (asking.detail, asking.storm) {
+                (false, None) => "query",
+                (true, None) => "query-detail",
+                (false, Some(_)) => "query-storm",
+                (true, Some(_)) => "query-detail-storm",
+            },
             Self::Versus { .. } => "versus-tokio",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
@@ -301,6 +321,23 @@ mod tests {
                 .running()
                 .unwrap()
                 .is_none()
+        );
+    }
+
+    #[test]
+    fn each_kind_of_query_has_results_of_its_own() {
+        let name = |words: &str| {
+            Arguments::try_parse_from(words.split(' '))
+                .unwrap()
+                .scenario
+                .name()
+        };
+        assert_eq!(name("holdfast-load query"), "query");
+        assert_eq!(name("holdfast-load query --detail"), "query-detail");
+        assert_eq!(name("holdfast-load query --storm 50"), "query-storm");
+        assert_eq!(
+            name("holdfast-load query --storm 50 --detail"),
+            "query-detail-storm"
         );
     }
 

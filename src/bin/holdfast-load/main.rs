@@ -10,6 +10,7 @@ mod gateway;
 mod peer;
 mod http;
 mod receiver;
+mod buckets;
 
 mod process;
 mod slab;

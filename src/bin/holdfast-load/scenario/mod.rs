@@ -3,6 +3,7 @@
 
 mod beat;
 mod churn;
+mod clients;
 mod comeback;
 mod idle;
 mod login;
@@ -12,6 +13,7 @@ mod series;
 mod side;
 mod statuses;
 mod versus;
+mod waits;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,10 +58,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         } => churn::run(common, name, connections, (hold, rate)),
         Scenario::Query {
             connections,
-            clients,
             rate,
+            asking,
             rounds,
-        } => query::run(common, name, (connections, clients, rate), rounds),
+        } => query::run(common, name, (connections, rate, asking), rounds),
         Scenario::Versus {
             connections,
             window,
