@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
 use crate::crowd::terminal::{Identities, Kinship};
+use crate::steps::Steps;
 
 /// A crowd of terminals that measures a gateway, and checks every answer.
 ///
@@ -126,6 +127,23 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
+    /// Memory of a connection, and CPU of a heartbeat, at one gateway with more and more terminals.
+    Grow {
+        /// Numbers of connections, ascending.
+        #[arg(long, value_name = "N,N,...", default_value = "10000,100000,1000000")]
+        steps: Steps,
+        /// How often terminals are told to beat, and those beat that stay while others log in.
+        #[arg(long, default_value = "120s", value_parser = interval)]
+        interval: Duration,
+        /// Heartbeats under way at once while it is as fast as it can be.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// Heartbeats a second in the paced part.
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
     /// The gateway and a plain server on tokio in turn, with the same crowd: what each needs of CPU and memory.
     ///
     /// Build that server first: `cargo build --release --features peers`.
@@ -203,6 +221,7 @@ impl Scenario {
                 (false, Some(_)) => "query-storm",
                 (true, Some(_)) => "query-detail-storm",
             },
+            Self::Grow { .. } => "grow",
             Self::Versus { .. } => "versus-tokio",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
@@ -322,6 +341,23 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn steps_are_taken_as_a_whole_or_refused() {
+        let parse = |words: &str| Arguments::try_parse_from(words.split(' '));
+        let steps = |words: &str| {
+            let Scenario::Grow { steps, .. } = parse(words).unwrap().scenario else {
+                panic!("{words} is another scenario");
+            };
+            steps.all().to_vec()
+        };
+        assert_eq!(steps("holdfast-load grow"), [10_000, 100_000, 1_000_000]);
+        assert_eq!(steps("holdfast-load grow --steps 500,2000"), [500, 2_000]);
+        let error = parse("holdfast-load grow --steps 2000,500")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("500 does not come after 2000"), "{error}");
     }
 
     #[test]

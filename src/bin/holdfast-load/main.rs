@@ -3,6 +3,7 @@
 //! connects to nothing but loopback.
 
 mod arguments;
+mod steps;
 mod scenario;
 
 mod crowd;

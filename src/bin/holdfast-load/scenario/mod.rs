@@ -5,8 +5,10 @@ mod beat;
 mod churn;
 mod clients;
 mod comeback;
+mod grow;
 mod idle;
 mod login;
+mod memory;
 mod query;
 mod recorder;
 mod series;
@@ -62,6 +64,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             asking,
             rounds,
         } => query::run(common, name, (connections, rate, asking), rounds),
+        Scenario::Grow {
+            ref steps,
+            interval,
+            window,
+            rate,
+            rounds,
+        } => {
+            let beats = grow::Beats {
+                interval,
+                window,
+                rate,
+            };
+            grow::run(common, name, (steps, beats), rounds)
+        }
         Scenario::Versus {
             connections,
             window,
