@@ -180,7 +180,7 @@ fn report_seen(report: &mut Report, all: &Seen, when: &str) {
     }
     let (wrong, users) = (all.wrong, all.users);
     let first = all.told.iter().map(|told| format!("; {told}"));
-    let seen = format!("{wrong} of {users} were not Online{}", first.collect::<String>());
+    let seen = format!("{wrong} of {users} were wrong{}", first.collect::<String>());
     let name = format!("{when}statuses by query: all are Online");
     report.check(&name, wrong == 0 && users > 0, seen);
 }
