@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
 use crate::crowd::terminal::{Identities, Kinship};
+use crate::steps::Steps;
 
 /// A crowd of terminals that measures a gateway, and checks every answer.
 ///
@@ -115,13 +116,30 @@ pub(crate) enum Scenario {
     },
     /// Status queries of 500 users each while terminals stay and beat: CPU for each user, and how long an answer takes.
     Query {
+        /// Terminals that stay, whose users are asked for.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
         connections: u32,
-        /// Queries under way at once.
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-        clients: u32,
         /// Heartbeats a second meanwhile; 0: none.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+        rate: u32,
+        #[command(flatten)]
+        asking: Asking,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Memory of a connection, and CPU of a heartbeat, at one gateway with more and more terminals.
+    Grow {
+        /// Numbers of connections, ascending.
+        #[arg(long, value_name = "N,N,...", default_value = "10000,100000,1000000")]
+        steps: Steps,
+        /// How often terminals are told to beat, and those beat that stay while others log in.
+        #[arg(long, default_value = "120s", value_parser = interval)]
+        interval: Duration,
+        /// Heartbeats under way at once while it is as fast as it can be.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// Heartbeats a second in the paced part.
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
         #[command(flatten)]
         rounds: Rounds,
@@ -155,6 +173,21 @@ pub(crate) enum Scenario {
     },
 }
 
+/// How statuses are asked for, and what goes on meanwhile.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Asking {
+    /// Queries under way at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) clients: u32,
+    /// Asks for each user's platforms too (`IsNeedDetail`: 1), and checks them.
+    #[arg(long)]
+    pub(crate) detail: bool,
+    /// Then as many rounds again in a storm of visits (a login and a logout): so many a second, by as many more terminals
+    /// (at least 100), whose users are not asked for.
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) storm: Option<u32>,
+}
+
 /// How often and how long something is measured.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Rounds {
@@ -182,7 +215,13 @@ impl Scenario {
             Self::Login { .. } => "login",
             Self::Beat { .. } => "beat",
             Self::Churn { .. } => "churn",
-            Self::Query { .. } => "query",
+            Self::Query { asking, .. } => match (asking.detail, asking.storm) {
+                (false, None) => "query",
+                (true, None) => "query-detail",
+                (false, Some(_)) => "query-storm",
+                (true, Some(_)) => "query-detail-storm",
+            },
+            Self::Grow { .. } => "grow",
             Self::Versus { .. } => "versus-tokio",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
@@ -301,6 +340,40 @@ mod tests {
                 .running()
                 .unwrap()
                 .is_none()
+        );
+    }
+
+    #[test]
+    fn steps_are_taken_as_a_whole_or_refused() {
+        let parse = |words: &str| Arguments::try_parse_from(words.split(' '));
+        let steps = |words: &str| {
+            let Scenario::Grow { steps, .. } = parse(words).unwrap().scenario else {
+                panic!("{words} is another scenario");
+            };
+            steps.all().to_vec()
+        };
+        assert_eq!(steps("holdfast-load grow"), [10_000, 100_000, 1_000_000]);
+        assert_eq!(steps("holdfast-load grow --steps 500,2000"), [500, 2_000]);
+        let error = parse("holdfast-load grow --steps 2000,500")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("500 does not come after 2000"), "{error}");
+    }
+
+    #[test]
+    fn each_kind_of_query_has_results_of_its_own() {
+        let name = |words: &str| {
+            Arguments::try_parse_from(words.split(' '))
+                .unwrap()
+                .scenario
+                .name()
+        };
+        assert_eq!(name("holdfast-load query"), "query");
+        assert_eq!(name("holdfast-load query --detail"), "query-detail");
+        assert_eq!(name("holdfast-load query --storm 50"), "query-storm");
+        assert_eq!(
+            name("holdfast-load query --storm 50 --detail"),
+            "query-detail-storm"
         );
     }
 

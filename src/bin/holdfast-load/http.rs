@@ -31,6 +31,22 @@ pub(crate) struct Change {
     pub(crate) kind: String,
 }
 
+/// What a query asks for of each user beside the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    None,
+    /// The status on each platform.
+    Platforms,
+}
+
+/// What a query shows of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) status: String,
+    /// Platforms and the status there; `None` if nothing was said of them.
+    pub(crate) platforms: Option<Vec<(String, String)>>,
+}
+
 impl Http {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,20 +119,83 @@ impl Http {
     /// The statuses of up to 500 users. Users without an account are not among them.
     pub(crate) fn query(
         &self,
-        (http, caller): (SocketAddr, &str),
+        backend: (SocketAddr, &str),
         users: &[String],
     ) -> anyhow::Result<HashMap<String, String>> {
-        let body = json!({ "To_Account": users, "IsNeedDetail": 0 }).to_string();
+        let answer = self.query_with(backend, users, Detail::None)?;
+        let statuses = answer.into_iter().map(|(user, answered)| (user, answered.status));
+        Ok(statuses.collect())
+    }
+
+    /// The same with details.
+    pub(crate) fn query_with(
+        &self,
+        (http, caller): (SocketAddr, &str),
+        users: &[String],
+        detail: Detail,
+    ) -> anyhow::Result<HashMap<String, Answered>> {
+        let wanted = match detail {
+            Detail::None => 0,
+            Detail::Platforms => 1,
+        };
+        let body = json!({ "To_Account": users, "IsNeedDetail": wanted }).to_string();
         let url = format!("http://{http}/v4/openim/query_online_status?{caller}&random=1&contenttype=json");
         let (_, answer) = self.ask(Request::post(url).body(Full::from(body))?)?;
         let answer: Value = serde_json::from_slice(&answer).context("the query's answer is not JSON")?;
         let Some(results) = answer["QueryResult"].as_array() else {
             bail!("the gateway refuses a query: {answer}");
         };
-        let pair = |result: &Value| {
-            let user = result["To_Account"].as_str()?.to_owned();
-            Some((user, result["Status"].as_str()?.to_owned()))
-        };
-        Ok(results.iter().filter_map(pair).collect())
+        Ok(results.iter().filter_map(answered).collect())
+    }
+}
+
+/// One user's element of `QueryResult`; `None` if it is not of its form.
+fn answered(result: &Value) -> Option<(String, Answered)> {
+    let text = |value: &Value| Some(value.as_str()?.to_owned());
+    let platform = |entry: &Value| Some((text(&entry["Platform"])?, text(&entry["Status"])?));
+    let platforms = match result.get("Detail") {
+        None => None,
+        Some(detail) => Some(
+            detail
+                .as_array()?
+                .iter()
+                .map(platform)
+                .collect::<Option<Vec<_>>>()?,
+        ),
+    };
+    let status = text(&result["Status"])?;
+    Some((text(&result["To_Account"])?, Answered { status, platforms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(result: &Value, expected: Option<Option<Vec<(&str, &str)>>>) {
+        let seen = answered(result);
+        let expected = expected.map(|platforms| {
+            let owned = |(platform, status): (&str, &str)| (platform.to_owned(), status.to_owned());
+            let platforms = platforms.map(|all| all.into_iter().map(owned).collect());
+            let status = "Online".to_owned();
+            ("a".to_owned(), Answered { status, platforms })
+        });
+        assert_eq!(seen, expected, "{result}");
+    }
+
+    #[test]
+    fn details_are_read_whole_or_the_user_counts_as_not_answered() {
+        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "Detail": detail });
+        check(&json!({ "To_Account": "a", "Status": "Online" }), Some(None));
+        check(&with(json!([])), Some(Some(vec![])));
+        let web = json!({ "Platform": "Web", "Status": "Online" });
+        let mac = json!({ "Platform": "Mac", "Status": "PushOnline" });
+        check(
+            &with(json!([web, mac])),
+            Some(Some(vec![("Web", "Online"), ("Mac", "PushOnline")])),
+        );
+        check(&with(json!([web, { "Platform": "Mac" }])), None);
+        check(&with(json!("Web")), None);
+        check(&json!({ "To_Account": "a" }), None);
+        check(&json!({ "Status": "Online" }), None);
     }
 }

@@ -3,6 +3,7 @@
 //! connects to nothing but loopback.
 
 mod arguments;
+mod steps;
 mod scenario;
 
 mod crowd;
@@ -10,6 +11,7 @@ mod gateway;
 mod peer;
 mod http;
 mod receiver;
+mod buckets;
 
 mod process;
 mod slab;

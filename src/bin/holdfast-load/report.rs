@@ -123,12 +123,13 @@ impl Report {
         }
         text += "| figure | median | smallest | largest | unit |\n| --- | ---: | ---: | ---: | --- |\n";
         for figure in &self.figures {
-            let mut sorted = figure.rounds.clone();
-            sorted.sort_by(f64::total_cmp);
-            let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+            let sorted = sorted(&figure.rounds);
+            let (Some(median), Some(first), Some(last)) =
+                (median(&figure.rounds), sorted.first(), sorted.last())
+            else {
                 continue;
             };
-            let (median, first, last) = (shown(sorted[sorted.len() / 2]), shown(*first), shown(*last));
+            let (median, first, last) = (shown(median), shown(*first), shown(*last));
             text += &format!(
                 "| {} | {median} | {first} | {last} | {} |\n",
                 figure.name, figure.unit
@@ -161,6 +162,17 @@ impl Report {
             "courses": courses.collect::<Vec<_>>(), "holds": self.holds(),
         })
     }
+}
+
+/// The one in the middle, of an even number the upper one; `None` of none.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    sorted(values).get(values.len() / 2).copied()
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
 /// Enough digits to tell figures apart.

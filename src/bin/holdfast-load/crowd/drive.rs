@@ -39,7 +39,7 @@ impl Drive {
     /// When the next is due; `None` if it is now, or not a matter of time.
     pub(super) fn next_us(&self) -> Option<u64> {
         let per_second = self.spec.per_second?;
-        let after = (self.issued + 1) as f64 * 1_000_000.0 / per_second;
+        let after = (self.issued as f64 + self.spec.first_after) * 1_000_000.0 / per_second;
         Some(self.began_us + after as u64)
     }
 
@@ -84,6 +84,7 @@ mod tests {
             range: (3, 5),
             window: 2,
             per_second,
+            first_after: 1.0,
         }
     }
 
@@ -109,5 +110,18 @@ mod tests {
         drive.in_flight = 2;
         assert!(!drive.may_begin(9_000));
         assert_eq!(drive.wakes_at_us(), None);
+    }
+
+    #[test]
+    fn two_rings_take_turns() {
+        let mut spec = spec(Pick::Times, Some(1_000.0));
+        spec.first_after = 0.5;
+        let mut drive = Drive::new(1, spec, 500);
+        let times = [(); 3].map(|()| {
+            let next = drive.next_us();
+            drive.take_time();
+            next
+        });
+        assert_eq!(times, [Some(1_000), Some(2_000), Some(3_000)]);
     }
 }

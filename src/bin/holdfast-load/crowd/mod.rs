@@ -117,13 +117,16 @@ impl Crowd {
         self.drives += 1;
         let id = self.drives;
         let length = f64::from(plan.range.1.saturating_sub(plan.range.0)).max(1.0);
-        let mut parts = 0;
-        for desk in &self.desks {
-            let first = plan.range.0.max(desk.first);
-            let end = plan.range.1.min(desk.first + desk.count);
-            if first >= end {
-                continue;
-            }
+        let parts: Vec<(&Desk, u32, u32)> = self
+            .desks
+            .iter()
+            .map(|desk| {
+                let first = plan.range.0.max(desk.first);
+                (desk, first, plan.range.1.min(desk.first + desk.count))
+            })
+            .filter(|(_, first, end)| first < end)
+            .collect();
+        for (place, (desk, first, end)) in parts.iter().enumerate() {
             let share = f64::from(end - first) / length;
             let spec = Spec {
                 op: plan.op,
@@ -131,10 +134,11 @@ impl Crowd {
                 range: (first - desk.first, end - desk.first),
                 window: ((f64::from(plan.window) * share).ceil() as u32).max(1),
                 per_second: plan.per_second.map(|rate| rate * share),
+                first_after: (place + 1) as f64 / parts.len() as f64,
             };
             desk.give(Order::Start(id, spec));
-            parts += 1;
         }
+        let parts = parts.len();
         self.open.push((id, parts, Outcome::default()));
         id
     }

@@ -49,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) window: u32,
     /// How many begin in a second; `None`: as many as the window lets.
     pub(crate) per_second: Option<f64>,
+    /// When the first begins, in parts of the time from one to the next: rings that began at once would go on at once.
+    pub(crate) first_after: f64,
 }
 
 /// Names a drive in all rings.

@@ -57,6 +57,19 @@ impl Identities {
         PLATFORMS[user as usize % PLATFORMS.len()]
     }
 
+    /// The terminal's platform as the details of a query name it.
+    pub(crate) fn platform_shown(&self, number: u32) -> &'static str {
+        match self.platform(number) {
+            Platform::Android => "Android",
+            Platform::Iphone => "iPhone",
+            Platform::Ipad => "iPad",
+            Platform::Windows | Platform::Linux => "PC",
+            Platform::Mac => "Mac",
+            Platform::Web => "Web",
+            Platform::Unspecified => unreachable!("terminals know their platform"),
+        }
+    }
+
     /// A device that is the only one of its platform has instance 1, the other of a pair 2.
     fn instance(&self, number: u32) -> u64 {
         match self.kinship {

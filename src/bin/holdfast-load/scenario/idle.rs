@@ -9,12 +9,12 @@ use crate::arguments::Common;
 use crate::crowd::board::Board;
 use crate::crowd::orders::{Op, Outcome};
 use crate::crowd::terminal::Kinship;
-use crate::process::{peak_rss_bytes, rss_bytes};
+use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::slab::{self, PortBytes};
 
 use super::beat::paced;
+use super::memory::{BothEnds, Caches, Memory, UserBytes, environment};
 use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
@@ -22,17 +22,8 @@ use super::{BEATS_AT_ONCE, Stage};
 /// Users that are compared at the end.
 const COMPARED: usize = 2_000;
 
-/// Huge pages would hide a slope in steps of 2 MiB, and memory that the registry's map left behind when it grew would be
-/// counted beside what it has.
-pub(super) const ENVIRONMENT: [(&str, &str); 2] =
-    [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
-
-/// What is resident with some terminals, and what of it is the registry's.
-#[derive(Clone, Copy)]
-struct Memory {
-    rss: u64,
-    registry: u64,
-}
+/// Whoever compares memory needs the same.
+pub(super) use super::memory::ENVIRONMENT;
 
 pub(super) fn run(
     common: &Common,
@@ -40,7 +31,6 @@ pub(super) fn run(
     (connections, window): (u32, u32),
     (hold, interval): (Duration, Duration),
 ) -> anyhow::Result<bool> {
-    let port = slab::port_bytes();
     let report = Report::new(name, &format!("{connections} idle connections"));
     let settings = [(
         "presence.heartbeat_interval_s",
@@ -53,11 +43,12 @@ pub(super) fn run(
         &settings,
         &ENVIRONMENT,
     )?;
-    let slab_before = slab::bytes();
+    let caches = Caches::before();
     let first = connections / 10;
     let (few, with_few) = ramp(&mut stage, "the first tenth", (0, first), window)?;
     let (rest, with_all) = ramp(&mut stage, "all", (first, connections), window)?;
-    let slab_after = slab::bytes();
+    let more = f64::from(connections - first);
+    let both_ends = caches.and_then(|caches| caches.grown(connections.into()));
     let mut logins = few;
     logins.add(&rest);
     stage
@@ -72,18 +63,12 @@ pub(super) fn run(
     stage.report.condition(format!(
         "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; without huge pages, and with freed memory given back at once ({}).",
         connections - first,
-        ENVIRONMENT.map(|(key, value)| format!("{key}={value}")).join(" ")
+        environment()
     ));
-    user_bytes(
-        &mut stage.report,
-        (with_few, with_all),
-        f64::from(connections - first),
-    );
-    match (port, slab_before, slab_after) {
-        (Ok(port), Ok(before), Ok(after)) => {
-            kernel_bytes(&mut stage.report, port, after - before, f64::from(connections));
-        }
-        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+    user_bytes(&mut stage.report, with_all.each_since(with_few, more));
+    match both_ends {
+        Ok(both_ends) => kernel_bytes(&mut stage.report, both_ends, f64::from(connections)),
+        Err(error) => {
             stage.report.condition(format!(
                 "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
             ));
@@ -107,34 +92,30 @@ fn ramp(stage: &mut Stage, title: &str, range: (u32, u32), window: u32) -> anyho
     stage
         .side
         .each(&format!("{title}: a beat each"), Op::Beat, range, BEATS_AT_ONCE)?;
-    let metrics = stage.http.metrics(stage.gateway.admin)?;
-    let memory = Memory {
-        rss: rss_bytes(stage.gateway.process)?,
-        registry: metrics.get("holdfast_registry_bytes_now").copied().unwrap_or(0),
-    };
-    Ok((logins, memory))
+    Ok((logins, Memory::of(stage)?))
 }
 
-fn user_bytes(report: &mut Report, (few, all): (Memory, Memory), more: f64) {
-    let each = |few: u64, all: u64| (all as f64 - few as f64) / more;
-    let (rss, registry) = (each(few.rss, all.rss), each(few.registry, all.registry));
-    report.figure("user bytes of a connection", "B", rss - registry);
-    report.figure("RSS of a connection, the registry's part in it", "B", rss);
-    report.figure("of it the registry's", "B", registry);
+fn user_bytes(report: &mut Report, each: UserBytes) {
+    report.figure("user bytes of a connection", "B", each.own());
+    report.figure("RSS of a connection, the registry's part in it", "B", each.rss);
+    report.figure("of it the registry's", "B", each.registry);
 }
 
 /// Both ends are direct descriptors with an armed poll; only the crowd's ends have ports of their own.
-fn kernel_bytes(report: &mut Report, port: PortBytes, grown: f64, connections: f64) {
-    let ports = slab::ports_bytes(port, connections) / connections;
-    let pair = grown / connections;
+fn kernel_bytes(report: &mut Report, both_ends: BothEnds, connections: f64) {
     report.condition(format!(
-        "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the crowd's ends ({ports:.0} B a connection), halved: both ends are direct descriptors with an armed poll."
+        "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the crowd's ends ({:.0} B a connection), halved: both ends are direct descriptors with an armed poll.",
+        both_ends.ports / connections
     ));
-    report.figure("kernel bytes of a connection, both ends and the port", "B", pair);
+    report.figure(
+        "kernel bytes of a connection, both ends and the port",
+        "B",
+        both_ends.grown / connections,
+    );
     report.figure(
         "kernel bytes of a connection, the gateway's end",
         "B",
-        (pair - ports) / 2.0,
+        both_ends.gateways() / connections,
     );
 }
 
@@ -188,7 +169,7 @@ fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Re
 }
 
 /// All are still there, and the gateway recorded their logins and nothing else.
-fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
+pub(super) fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
     let connections = u64::from(stage.side.crowd.count);
     let live = stage.side.crowd.board.live();
     stage

@@ -3,15 +3,19 @@
 
 mod beat;
 mod churn;
+mod clients;
 mod comeback;
+mod grow;
 mod idle;
 mod login;
+mod memory;
 mod query;
 mod recorder;
 mod series;
 mod side;
 mod statuses;
 mod versus;
+mod waits;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,10 +60,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         } => churn::run(common, name, connections, (hold, rate)),
         Scenario::Query {
             connections,
-            clients,
+            rate,
+            asking,
+            rounds,
+        } => query::run(common, name, (connections, rate, asking), rounds),
+        Scenario::Grow {
+            ref steps,
+            interval,
+            window,
             rate,
             rounds,
-        } => query::run(common, name, (connections, clients, rate), rounds),
+        } => {
+            let beats = grow::Beats {
+                interval,
+                window,
+                rate,
+            };
+            grow::run(common, name, (steps, beats), rounds)
+        }
         Scenario::Versus {
             connections,
             window,

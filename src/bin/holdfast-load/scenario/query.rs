@@ -1,42 +1,49 @@
-//! Status queries of 500 users each, over several connections at once, while terminals stay or beat.
+//! Status queries of 500 users each, over several connections at once, while terminals stay or beat; and then the same in
+//! a storm of logins and logouts by others.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-
-use anyhow::{anyhow, bail};
-use hdrhistogram::Histogram;
 use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::{Common, Rounds};
-use crate::crowd::orders::{DriveId, Op, Status, latencies};
-use crate::crowd::terminal::{Identities, Kinship};
-use crate::http::Http;
+use crate::arguments::{Asking, Common, Rounds};
+use crate::crowd::Plan;
+use crate::crowd::orders::{DriveId, Op, Outcome, Pick};
+use crate::crowd::terminal::Kinship;
+use crate::http::Detail;
 use crate::report::Report;
 
 use super::beat::paced;
+use super::clients::{Question, Seen};
+use super::statuses::Compared;
+use super::waits::Waits;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 
-/// What one client saw in a round.
-struct Seen {
-    users: u64,
-    wrong: u64,
-    latency_us: Histogram<u64>,
-}
+/// Terminals that make a storm, at least: of fewer, each visit would wait for the one before.
+const VISITORS_MIN: u32 = 100;
+/// Of them those whose users are compared when the storm is over.
+const COMPARED: usize = 500;
 
 pub(super) fn run(
     common: &Common,
     name: &'static str,
-    (connections, clients, rate): (u32, u32, u32),
+    (connections, rate, asking): (u32, u32, Asking),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
+    let clients = asking.clients;
+    let visitors = asking.storm.map_or(0, |storm| storm.max(VISITORS_MIN));
     let report = Report::new(name, "Status queries of 500 users");
-    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
+    let crowd = (connections + visitors, Kinship::Alone);
+    let mut stage = Stage::new(common, report, crowd, &[], &[])?;
     stage.report.condition(format!(
         "{clients} queries under way at once, {QUERY_USERS_MAX} users each, drawn by chance; {rate} heartbeats a second meanwhile. The CPU of those alone, measured right before each round, is taken off."
     ));
+    let detail = if asking.detail {
+        stage
+            .report
+            .condition("Each query asks for the platforms of its users too (`IsNeedDetail`: 1).".to_owned());
+        Detail::Platforms
+    } else {
+        Detail::None
+    };
     let all = (0, connections);
     let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
     stage
@@ -44,32 +51,23 @@ pub(super) fn run(
         .check_equal("logins answered well", connections.into(), logins.done);
     stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
     let beat: Option<DriveId> = (rate > 0).then(|| stage.side.crowd.begin(paced(connections, rate.into())));
-    let identities = common.identities(Kinship::Alone);
-    let (mut cpu_us, mut rates, mut all) = (Vec::new(), Vec::new(), Seen::new());
-    for _ in 0..rounds.rounds {
-        let without = cores(&mut stage, rounds)?;
-        let (before_s, watch) = (stage.side.cpu_s()?, Stopwatch::start());
-        let seen = round(&mut stage, (&identities, connections), clients, rounds)?;
-        let took_s = watch.elapsed().as_secs_f64();
-        let cpu_s = stage.side.cpu_s()? - before_s - without * took_s;
-        cpu_us.push(cpu_s * 1e6 / seen.users.max(1) as f64);
-        rates.push(seen.users as f64 / took_s);
-        all.add(&seen)?;
+    let question = Question {
+        http: stage.gateway.http,
+        caller: stage.caller.clone(),
+        identities: common.identities(Kinship::Alone),
+        connections,
+        detail,
+    };
+    let before = Waits::read(&stage)?;
+    calm(&mut stage, &question, clients, rounds)?;
+    if let Some(storm) = asking.storm {
+        let calm = Waits::read(&stage)?.since(&before)?;
+        if beat.is_none() {
+            stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+        }
+        calm.report(&mut stage.report, "before the storm");
+        in_storm(&mut stage, &question, (storm, clients), rounds)?;
     }
-    stage
-        .report
-        .rounds("CPU of the gateway for a user's status", "µs", cpu_us);
-    stage.report.rounds("users' statuses, rate", "1/s", rates);
-    for percent in [50.0, 99.0] {
-        let latency_ms = all.latency_us.value_at_percentile(percent) as f64 / 1_000.0;
-        let name = format!("query of {QUERY_USERS_MAX} users, p{percent:.0}");
-        stage.report.figure(&name, "ms", latency_ms);
-    }
-    let (wrong, users) = (all.wrong, all.users);
-    let seen = format!("{wrong} of {users} were not Online");
-    stage
-        .report
-        .check("statuses by query: all are Online", wrong == 0 && users > 0, seen);
     if let Some(id) = beat {
         let outcome = stage.side.crowd.end(id, &mut |_| {})?;
         stage
@@ -82,49 +80,109 @@ pub(super) fn run(
     stage.finish(common)
 }
 
-/// All clients ask for a while.
-fn round(
-    stage: &mut Stage,
-    (identities, connections): (&Identities, u32),
-    clients: u32,
-    rounds: Rounds,
-) -> anyhow::Result<Seen> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asking: Vec<JoinHandle<anyhow::Result<Seen>>> = (0..clients)
-        .map(|_| {
-            let (http, caller) = (stage.gateway.http, stage.caller.clone());
-            let (identities, stop) = (identities.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || ask((http, &caller), &identities, connections, &stop))
-        })
-        .collect();
-    let recorder = &mut stage.side.recorder;
-    stage
-        .side
-        .crowd
-        .pass(rounds.duration, &mut |board| recorder.look(board))?;
-    stop.store(true, Ordering::Relaxed);
-    let mut all = Seen::new();
-    for client in asking {
-        let seen = client.join();
-        all.add(&seen.map_err(|_| anyhow!("a client of the queries has panicked"))??)?;
+/// Nobody comes or goes: the CPU of the gateway is that of the queries, beside that of heartbeats, which is known.
+fn calm(stage: &mut Stage, question: &Question, clients: u32, rounds: Rounds) -> anyhow::Result<()> {
+    let (mut cpu_us, mut rates, mut all) = (Vec::new(), Vec::new(), Seen::new());
+    for _ in 0..rounds.rounds {
+        let without = cores(stage, rounds)?;
+        let (before_s, watch) = (stage.side.cpu_s()?, Stopwatch::start());
+        let seen = stage.side.ask(question, clients, rounds.duration)?;
+        let took_s = watch.elapsed().as_secs_f64();
+        let cpu_s = stage.side.cpu_s()? - before_s - without * took_s;
+        cpu_us.push(cpu_s * 1e6 / seen.users.max(1) as f64);
+        rates.push(seen.users as f64 / took_s);
+        all.add(&seen)?;
     }
-    Ok(all)
+    stage
+        .report
+        .rounds("CPU of the gateway for a user's status", "µs", cpu_us);
+    stage.report.rounds("users' statuses, rate", "1/s", rates);
+    report_seen(&mut stage.report, &all, "");
+    Ok(())
 }
 
-impl Seen {
-    fn new() -> Self {
-        Self {
-            users: 0,
-            wrong: 0,
-            latency_us: latencies(),
-        }
+/// Others log in and out all the time.
+fn in_storm(
+    stage: &mut Stage,
+    question: &Question,
+    (storm, clients): (u32, u32),
+    rounds: Rounds,
+) -> anyhow::Result<()> {
+    let staying = question.connections;
+    let visitors = (staying, stage.side.crowd.count);
+    let count = visitors.1 - visitors.0;
+    stage.report.condition(format!(
+        "The storm: {storm} visits a second, each a login and then a logout, by {count} other terminals. The CPU of a status is measured before it only, since nobody can tell the CPU of queries and that of visits apart. In the storm and before it there are as many rounds."
+    ));
+    stage.report.condition(Waits::CONDITION.to_owned());
+    let before = Waits::read(stage)?;
+    let watch = Stopwatch::start();
+    let id = stage.side.crowd.begin(Plan {
+        op: Op::Visit,
+        pick: Pick::Round,
+        range: visitors,
+        // Never full: a visit whose time finds everyone under way is left out, and counted, and not made up for later.
+        window: count + 1,
+        per_second: Some(storm.into()),
+    });
+    let (mut rates, mut all) = (Vec::new(), Seen::new());
+    for _ in 0..rounds.rounds {
+        let watch = Stopwatch::start();
+        let seen = stage.side.ask(question, clients, rounds.duration)?;
+        rates.push(seen.users as f64 / watch.elapsed().as_secs_f64());
+        all.add(&seen)?;
     }
+    let waits = Waits::read(stage)?.since(&before)?;
+    let visits = stage.side.crowd.end(id, &mut |_| {})?;
+    let visits_s = visits.done as f64 / watch.elapsed().as_secs_f64();
+    let report = &mut stage.report;
+    report.rounds("in the storm: users' statuses, rate", "1/s", rates);
+    report_seen(report, &all, "in the storm: ");
+    waits.report(report, "in the storm");
+    report.figure("in the storm: visits, rate", "1/s", visits_s);
+    report.figure("in the storm: visit, p50", "ms", visits.percentile_ms(50.0));
+    report.figure("in the storm: visit, p99", "ms", visits.percentile_ms(99.0));
+    stood(stage, visitors, &visits)
+}
 
-    fn add(&mut self, other: &Self) -> anyhow::Result<()> {
-        self.users += other.users;
-        self.wrong += other.wrong;
-        Ok(self.latency_us.add(&other.latency_us)?)
+/// Every visit of the storm is in the gateway's books, and its people are gone again.
+fn stood(stage: &mut Stage, visitors: (u32, u32), visits: &Outcome) -> anyhow::Result<()> {
+    let (report, passed) = (&mut stage.report, visits.passed as f64);
+    report.figure(
+        "in the storm: times that found every visitor under way",
+        "",
+        passed,
+    );
+    let retries = stage.side.crowd.board.retries() as f64;
+    report.figure("logins told to come back later", "", retries);
+    report.check_equal("visits that failed", 0, visits.failed);
+    report.check("visits in the storm", visits.done > 0, visits.done);
+    let logins = u64::from(visitors.0) + visits.done;
+    let mut compared = Compared::default();
+    stage.compare_among_at_rest(visitors, COMPARED, &mut compared)?;
+    stage.report_compared(&compared);
+    stage.check_books(&[
+        ("logins, by the gateway", "logins_accepted_total", logins),
+        ("logouts, by the gateway", "logouts_total", visits.done),
+        (
+            "devices Online, by the gateway",
+            "devices_online_now",
+            visitors.0.into(),
+        ),
+    ])
+}
+
+/// How long queries took, and that all that they showed was right. `when` stands before each name.
+fn report_seen(report: &mut Report, all: &Seen, when: &str) {
+    for percent in [50.0, 99.0] {
+        let name = format!("{when}query of {QUERY_USERS_MAX} users, p{percent:.0}");
+        report.figure(&name, "ms", all.percentile_ms(percent));
     }
+    let (wrong, users) = (all.wrong, all.users);
+    let first = all.told.iter().map(|told| format!("; {told}"));
+    let seen = format!("{wrong} of {users} were wrong{}", first.collect::<String>());
+    let name = format!("{when}statuses by query: all are Online");
+    report.check(&name, wrong == 0 && users > 0, seen);
 }
 
 /// Cores that the gateway uses while nobody asks.
@@ -136,41 +194,4 @@ fn cores(stage: &mut Stage, rounds: Rounds) -> anyhow::Result<f64> {
         .crowd
         .pass(rounds.duration, &mut |board| recorder.look(board))?;
     Ok((stage.side.cpu_s()? - before_s) / watch.elapsed().as_secs_f64())
-}
-
-/// One client: asks until it is to stop, and looks at every answer.
-fn ask(
-    (http, caller): (SocketAddr, &str),
-    identities: &Identities,
-    connections: u32,
-    stop: &AtomicBool,
-) -> anyhow::Result<Seen> {
-    let client = Http::new()?;
-    let mut random = fastrand::Rng::new();
-    let mut seen = Seen::new();
-    while !stop.load(Ordering::Relaxed) {
-        // Users that follow one another from anywhere on: none is asked for twice, and their homes are spread.
-        let first = random.u32(0..connections);
-        let users: Vec<String> = (0..QUERY_USERS_MAX as u32)
-            .map(|place| identities.user((first + place) % connections))
-            .collect();
-        let watch = Stopwatch::start();
-        let answer = client.query((http, caller), &users)?;
-        seen.latency_us
-            .saturating_record(u64::try_from(watch.elapsed().as_micros())?);
-        if answer.len() != users.len() {
-            bail!(
-                "a query of {} users was answered for {}",
-                users.len(),
-                answer.len()
-            );
-        }
-        seen.users += users.len() as u64;
-        let online = answer
-            .values()
-            .filter(|status| *status == Status::Online.word())
-            .count();
-        seen.wrong += (users.len() - online) as u64;
-    }
-    Ok(seen)
 }

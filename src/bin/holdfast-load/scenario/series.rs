@@ -40,7 +40,18 @@ impl Series {
 
     /// `what` is one operation of whom, as in "heartbeat".
     pub(super) fn report(self, report: &mut Report, what: &str) {
-        report.rounds(&format!("{what}: CPU of the server for one"), "µs", self.cpu_us);
+        self.report_cpu(report, what);
+        self.report_answers(report, what);
+    }
+
+    /// What one cost the server, alone.
+    pub(super) fn report_cpu(&self, report: &mut Report, what: &str) {
+        let name = format!("{what}: CPU of the server for one");
+        report.rounds(&name, "µs", self.cpu_us.clone());
+    }
+
+    /// How many were answered, and how soon.
+    pub(super) fn report_answers(self, report: &mut Report, what: &str) {
         report.rounds(&format!("{what}: rate"), "1/s", self.per_second);
         report.rounds(&format!("{what}: p50"), "ms", self.p50_ms);
         report.rounds(&format!("{what}: p99"), "ms", self.p99_ms);

@@ -44,7 +44,7 @@ impl Compared {
 impl Stage {
     /// Compares some users, drawn by chance, while things go on.
     pub(super) fn compare(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        let numbers = self.draw(count);
+        let numbers = self.draw((0, self.side.crowd.count), count);
         let before = self.known(&numbers)?;
         let users: Vec<String> = before.keys().cloned().collect();
         let seen = self.seen(&users)?;
@@ -65,7 +65,17 @@ impl Stage {
 
     /// Compares some users while nothing goes on, and waits for what has to show soon.
     pub(super) fn compare_at_rest(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        let numbers = self.draw(count);
+        self.compare_among_at_rest((0, self.side.crowd.count), count, compared)
+    }
+
+    /// The same with users of some terminals only: those from the first number up to, not including, the second.
+    pub(super) fn compare_among_at_rest(
+        &mut self,
+        range: (u32, u32),
+        count: usize,
+        compared: &mut Compared,
+    ) -> anyhow::Result<()> {
+        let numbers = self.draw(range, count);
         let known = self.known(&numbers)?;
         let watch = Stopwatch::start();
         let mut pending: Vec<Known> = known.into_values().collect();
@@ -110,11 +120,11 @@ impl Stage {
             .check("statuses by query, compared with the terminals", holds, seen);
     }
 
-    /// Numbers of different terminals.
-    fn draw(&self, count: usize) -> Vec<u32> {
+    /// Numbers of different terminals in a range that is not empty.
+    fn draw(&self, (first, end): (u32, u32), count: usize) -> Vec<u32> {
         let mut random = fastrand::Rng::new();
-        let count = count.min(self.side.crowd.count as usize);
-        let mut numbers: Vec<u32> = (0..count).map(|_| random.u32(..self.side.crowd.count)).collect();
+        let count = count.min((end - first) as usize);
+        let mut numbers: Vec<u32> = (0..count).map(|_| random.u32(first..end)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers

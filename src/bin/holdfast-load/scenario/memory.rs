@@ -1,0 +1,140 @@
+//! What connections cost in memory: in the gateway's process, the registry's part apart, and in the kernel's caches. It
+//! gives no orders to the crowd.
+
+use std::io;
+
+use crate::process::rss_bytes;
+use crate::slab::{self, PortBytes};
+
+use super::Stage;
+
+/// Huge pages would hide a slope in steps of 2 MiB, and memory that the registry's map left behind when it grew would be
+/// counted beside what it has.
+pub(super) const ENVIRONMENT: [(&str, &str); 2] =
+    [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+
+/// The environment as the conditions of a run name it.
+pub(super) fn environment() -> String {
+    ENVIRONMENT.map(|(key, value)| format!("{key}={value}")).join(" ")
+}
+
+/// What is resident with some terminals, and what of it is the registry's. Bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    pub(super) rss: u64,
+    pub(super) registry: u64,
+}
+
+/// What one connection adds to resident memory, and what of it is the registry's. Bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct UserBytes {
+    pub(super) rss: f64,
+    pub(super) registry: f64,
+}
+
+impl Memory {
+    /// What is resident now.
+    pub(super) fn of(stage: &Stage) -> anyhow::Result<Self> {
+        let metrics = stage.http.metrics(stage.gateway.admin)?;
+        Ok(Self {
+            rss: rss_bytes(stage.gateway.process)?,
+            registry: metrics.get("holdfast_registry_bytes_now").copied().unwrap_or(0),
+        })
+    }
+
+    /// What each of `more` connections, which came in between, added.
+    pub(super) fn each_since(self, before: Self, more: f64) -> UserBytes {
+        let each = |before: u64, now: u64| (now as f64 - before as f64) / more;
+        UserBytes {
+            rss: each(before.rss, self.rss),
+            registry: each(before.registry, self.registry),
+        }
+    }
+}
+
+impl UserBytes {
+    /// Without the registry's part.
+    pub(super) fn own(self) -> f64 {
+        self.rss - self.registry
+    }
+}
+
+/// The kernel's caches before the first connection.
+pub(super) struct Caches {
+    port: PortBytes,
+    before: f64,
+}
+
+/// What the caches have grown by, with both ends of all connections in it. Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct BothEnds {
+    pub(super) grown: f64,
+    /// Of it the ports of the crowd's ends; the gateway's ends share one.
+    pub(super) ports: f64,
+}
+
+impl Caches {
+    /// Before the first connection.
+    ///
+    /// # Errors
+    /// If this is not root, who alone may read `/proc/slabinfo`.
+    pub(super) fn before() -> io::Result<Self> {
+        Ok(Self {
+            port: slab::port_bytes()?,
+            before: slab::bytes()?,
+        })
+    }
+
+    /// What they have grown by until now, with so many connections.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn grown(&self, connections: f64) -> io::Result<BothEnds> {
+        Ok(BothEnds {
+            grown: slab::bytes()? - self.before,
+            ports: slab::ports_bytes(self.port, connections),
+        })
+    }
+}
+
+impl BothEnds {
+    /// The gateway's half: both ends are direct descriptors with an armed poll, and only the crowd's have ports of their
+    /// own.
+    pub(super) fn gateways(self) -> f64 {
+        (self.grown - self.ports) / 2.0
+    }
+
+    /// What of it came behind an earlier look.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            grown: self.grown - before.grown,
+            ports: self.ports - before.ports,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_its_share_of_what_was_added() {
+        let (rss, registry) = (1_000, 200);
+        let few = Memory { rss, registry };
+        let (rss, registry) = (5_000, 1_000);
+        let many = Memory { rss, registry };
+        let each = many.each_since(few, 10.0);
+        assert_eq!((each.rss, each.registry, each.own()), (400.0, 80.0, 320.0));
+        // Memory may also be given back.
+        assert_eq!(few.each_since(many, 10.0).own(), -320.0);
+    }
+
+    #[test]
+    fn the_gateway_has_half_of_what_is_not_the_ports() {
+        let (grown, ports) = (1_000.0, 100.0);
+        let few = BothEnds { grown, ports };
+        assert_eq!(few.gateways(), 450.0);
+        let (grown, ports) = (4_000.0, 300.0);
+        assert_eq!(BothEnds { grown, ports }.since(few).gateways(), 1_400.0);
+    }
+}
