@@ -35,9 +35,13 @@ struct Own {
 
 /// As many shards as `connections` need, and at least one a core.
 pub(crate) fn shards_for(connections: u32) -> u32 {
+    connections.div_ceil(CONNECTIONS_PER_SHARD).max(cores())
+}
+
+/// The cores of this machine.
+pub(crate) fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-    connections.div_ceil(CONNECTIONS_PER_SHARD).max(cores)
+    u32::try_from(cores).unwrap_or(u32::MAX)
 }
 
 impl Gateway {

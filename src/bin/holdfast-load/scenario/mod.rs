@@ -26,7 +26,7 @@ use crate::arguments::{Arguments, Common, Scenario};
 use crate::crowd::Crowd;
 use crate::crowd::orders::Links;
 use crate::crowd::terminal::Kinship;
-use crate::gateway::{Gateway, shards_for};
+use crate::gateway::{Gateway, cores, shards_for};
 use crate::http::Http;
 use crate::report::Report;
 use side::Side;
@@ -97,6 +97,9 @@ const LOGINS_AT_ONCE: u32 = 256;
 /// Heartbeats under way at once where they are only to have been.
 const BEATS_AT_ONCE: u32 = 1_024;
 
+/// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
+const HEARTBEAT_DELAY_MS: u32 = 200;
+
 /// How long the gateway's counts may lag behind its answers, and how often they are looked at meanwhile.
 const BOOKS_WAIT: Duration = Duration::from_secs(3);
 const BOOKS_AGAIN: Duration = Duration::from_millis(50);
@@ -122,7 +125,11 @@ impl Stage {
         settings: &[(&str, String)],
         environment: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
-        let mut all = vec![("shards.count", shards_for(connections).to_string())];
+        let shards = shards_for(connections);
+        let mut all = vec![("shards.count", shards.to_string())];
+        if shards > cores() {
+            all.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
+        }
         all.extend(settings.iter().cloned());
         let gateway = Gateway::find(common, &all, environment)?;
         let identities = common.identities(kinship);
