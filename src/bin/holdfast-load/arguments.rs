@@ -130,7 +130,7 @@ pub(crate) enum Scenario {
     /// The gateway and another server in turn, with a crowd of the same size: what each needs of CPU and memory.
     ///
     /// Build the servers on tokio and on io_uring first: `cargo build --release --features peers`. Mosquitto has to be
-    /// installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="disk"'
+    /// installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
     /// --set 'registry.durability="relaxed"'`.
     Versus {
         /// The other server.
@@ -326,10 +326,10 @@ mod tests {
             assert_eq!(common.setting("registry.store"), expected, "{settings:?}");
         };
         check(&[], None);
-        check(&["registry.store_not=\"disk\""], None);
-        check(&["registry.store=\"disk\""], Some("disk"));
+        check(&["registry.store_not=\"embedded\""], None);
+        check(&["registry.store=\"embedded\""], Some("embedded"));
         check(
-            &["registry.store=\"disk\"", " registry.store = \"memory\""],
+            &["registry.store=\"embedded\"", " registry.store = \"memory\""],
             Some("memory"),
         );
     }

@@ -238,9 +238,9 @@ mod tests {
             ("registry.durability", "\"commit\""),
         );
         check(&[], &[store, durability], "");
-        check(&["registry.store=\"disk\""], &[durability], "-commit");
+        check(&["registry.store=\"embedded\""], &[durability], "-commit");
         let relaxed = "registry.durability=\"relaxed\"";
-        check(&["registry.store=\"disk\"", relaxed], &[], "-relaxed");
+        check(&["registry.store=\"embedded\"", relaxed], &[], "-relaxed");
         check(&[relaxed], &[store], "");
     }
 }
