@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
 use crate::crowd::terminal::{Identities, Kinship};
+use crate::peer::PeerKind;
 use crate::steps::Steps;
 
 /// A crowd of terminals that measures a gateway, and checks every answer.
@@ -144,10 +145,15 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// The gateway and a plain server on tokio in turn, with the same crowd: what each needs of CPU and memory.
+    /// The gateway and another server in turn, with a crowd of the same size: what each needs of CPU and memory.
     ///
-    /// Build that server first: `cargo build --release --features peers`.
+    /// Build the servers on tokio and on io_uring first: `cargo build --release --features peers`. Mosquitto has to be
+    /// installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
+    /// --set 'registry.durability="relaxed"'`.
     Versus {
+        /// The other server.
+        #[arg(long, value_enum, default_value_t = PeerKind::Tokio)]
+        peer: PeerKind,
         /// At most as many as one process may have descriptors.
         #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
         connections: u32,
@@ -222,7 +228,7 @@ impl Scenario {
                 (true, Some(_)) => "query-detail-storm",
             },
             Self::Grow { .. } => "grow",
-            Self::Versus { .. } => "versus-tokio",
+            Self::Versus { .. } => "versus",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
         }
@@ -271,11 +277,18 @@ impl Common {
         there(program, remedy)
     }
 
-    /// The program of the server on tokio, and the app and secret that it is started with.
-    pub(crate) fn peer(&self) -> anyhow::Result<(PathBuf, [String; 2])> {
+    /// The program of a server that the gateway is measured beside, and the app and secret that it may need.
+    pub(crate) fn peer(&self, name: &str) -> anyhow::Result<(PathBuf, Vec<String>)> {
         let remedy = "build it (`cargo build --release --features peers`)";
-        let app = [self.sdk_app_id.to_string(), self.secret.clone()];
-        Ok((there(beside("holdfast-peer-tokio")?, remedy)?, app))
+        let app = vec![self.sdk_app_id.to_string(), self.secret.clone()];
+        Ok((there(beside(name)?, remedy)?, app))
+    }
+
+    /// The word that `--set` gives a setting, if it does; the last one counts, as with the gateway.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        let pairs = self.set.iter().rev().filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(name, _)| name.trim() == key);
+        values.next().map(|(_, value)| value.trim().trim_matches('"'))
     }
 }
 
@@ -374,6 +387,23 @@ mod tests {
         assert_eq!(
             name("holdfast-load query --storm 50 --detail"),
             "query-detail-storm"
+        );
+    }
+
+    #[test]
+    fn the_last_word_for_a_setting_counts() {
+        let check = |settings: &[&str], expected: Option<&str>| {
+            let words = settings.iter().flat_map(|setting| ["--set", setting]);
+            let words = ["holdfast-load", "versus"].into_iter().chain(words);
+            let common = Arguments::try_parse_from(words).unwrap().common;
+            assert_eq!(common.setting("registry.store"), expected, "{settings:?}");
+        };
+        check(&[], None);
+        check(&["registry.store_not=\"embedded\""], None);
+        check(&["registry.store=\"embedded\""], Some("embedded"));
+        check(
+            &["registry.store=\"embedded\"", " registry.store = \"memory\""],
+            Some("memory"),
         );
     }
 

@@ -8,6 +8,7 @@ mod scenario;
 
 mod crowd;
 mod gateway;
+mod mosquitto;
 mod peer;
 mod http;
 mod receiver;

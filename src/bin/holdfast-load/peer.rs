@@ -1,30 +1,96 @@
-//! The plain server on tokio that the gateway is measured beside, as a process of its own. It speaks to terminals only.
+//! The server that the gateway is measured beside, as a process of its own. It speaks to terminals only.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::arguments::Common;
+use crate::crowd::dialect::Dialect;
+use crate::mosquitto::Mosquitto;
+
+/// Which server that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PeerKind {
+    /// A plain server on tokio that speaks the gateway's protocol.
+    Tokio,
+    /// A bare echo loop on io_uring: the floor for heartbeats, and nothing but heartbeats is compared.
+    Echo,
+    /// The MQTT broker mosquitto, where it is installed.
+    Mosquitto,
+}
+
+/// Descriptors of a server beside its connections.
+const DESCRIPTORS_SPARE: u64 = 100;
+
+impl PeerKind {
+    /// The word that names it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Echo => "echo",
+            Self::Mosquitto => "mosquitto",
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Tokio => "The gateway beside a plain server on tokio",
+            Self::Echo => "The gateway beside a bare echo loop on io_uring",
+            Self::Mosquitto => "The gateway beside mosquitto",
+        }
+    }
+
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Tokio => Dialect::Gateway,
+            Self::Echo => Dialect::Echo,
+            Self::Mosquitto => Dialect::Mqtt,
+        }
+    }
+
+    /// The most logins at once, of both servers: mosquitto's listener queues 100 connections, and one that finds no place
+    /// is tried again by the kernel after a second.
+    pub(crate) fn logins_at_once_max(self) -> u32 {
+        match self {
+            Self::Tokio | Self::Echo => u32::MAX,
+            Self::Mosquitto => 64,
+        }
+    }
+}
 
 /// A running one. It ends with this.
 pub(crate) struct Peer {
     child: Child,
     pub(crate) terminals: SocketAddrV4,
+    /// Under which it runs, for the report.
+    pub(crate) condition: String,
 }
 
 impl Peer {
-    /// Starts it with this many threads.
+    /// Starts it with room for `connections`, and with this many threads if it has a choice.
     pub(crate) fn start(
         common: &Common,
-        threads: u32,
+        kind: PeerKind,
+        (connections, threads): (u32, u32),
         environment: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
-        let (program, app) = common.peer()?;
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let SocketAddr::V4(terminals) = free else {
             bail!("loopback has an IPv4 address");
+        };
+        let condition = match kind {
+            PeerKind::Tokio => format!("The server on tokio has {threads} threads."),
+            PeerKind::Echo => format!(
+                "The echo loop has {threads} threads, each with a ring. It knows no login and no presence: a login is a connect and a first echo, a logout is a close, and neither is compared."
+            ),
+            PeerKind::Mosquitto => return Self::start_mosquitto(terminals, connections),
+        };
+        let (program, app) = match kind {
+            PeerKind::Tokio => common.peer("holdfast-peer-tokio")?,
+            PeerKind::Echo | PeerKind::Mosquitto => (common.peer("holdfast-peer-echo")?.0, Vec::new()),
         };
         let mut command = Command::new(program);
         command
@@ -32,15 +98,57 @@ impl Peer {
             .arg(threads.to_string())
             .args(app);
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start the server on tokio")?;
-        let out = child.stdout.take().context("its output is piped")?;
+        let name = kind.word();
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut peer = Self {
+            child,
+            terminals,
+            condition,
+        };
+        peer.give_descriptors(connections)?;
+        let out = peer.child.stdout.take().context("its output is piped")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
-        let peer = Self { child, terminals };
         if !line.contains("is ready") {
-            bail!("the server on tokio ended before it was ready");
+            bail!("{name} ended before it was ready");
         }
         Ok(peer)
+    }
+
+    fn start_mosquitto(terminals: SocketAddrV4, connections: u32) -> anyhow::Result<Self> {
+        let mosquitto = Mosquitto::find()?;
+        let condition = format!(
+            "{} has one thread: it cannot have more, so its rate is one core's. It lets everyone in and checks no password (`allow_anonymous true`), which is kind to it: the gateway checks a UserSig. Its terminals speak MQTT 3.1.1 with a clean session, subscribe to nothing, and wait for no answer to a DISCONNECT, but for its close. Its settings: `{}`",
+            mosquitto.version(),
+            Mosquitto::settings(terminals).join("; ")
+        );
+        let mut peer = Self {
+            child: mosquitto.spawn(terminals)?,
+            terminals,
+            condition,
+        };
+        peer.give_descriptors(connections)?;
+        Mosquitto::wait_until_it_answers(&mut peer.child, terminals)?;
+        Ok(peer)
+    }
+
+    /// Raises its soft limit of descriptors to the hard one, which has to be enough.
+    fn give_descriptors(&self, connections: u32) -> anyhow::Result<()> {
+        let process = Some(Pid::from_child(&self.child));
+        let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+        let needed = u64::from(connections) + DESCRIPTORS_SPARE;
+        if maximum.is_some_and(|maximum| maximum < needed) {
+            bail!(
+                "{connections} connections need {needed} descriptors in one process, and RLIMIT_NOFILE lets it have {}",
+                maximum.unwrap_or_default()
+            );
+        }
+        let raised = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        prlimit(process, Resource::Nofile, raised).context("raising the peer's limit of descriptors")?;
+        Ok(())
     }
 
     pub(crate) fn process(&self) -> u32 {

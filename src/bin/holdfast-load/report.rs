@@ -12,7 +12,7 @@ use crate::{machine, plot};
 
 /// One report in the making.
 pub(crate) struct Report {
-    scenario: &'static str,
+    scenario: String,
     title: String,
     conditions: Vec<String>,
     figures: Vec<Figure>,
@@ -42,9 +42,9 @@ pub(crate) struct Course {
 }
 
 impl Report {
-    pub(crate) fn new(scenario: &'static str, title: &str) -> Self {
+    pub(crate) fn new(scenario: impl Into<String>, title: &str) -> Self {
         Self {
-            scenario,
+            scenario: scenario.into(),
             title: title.to_owned(),
             conditions: Vec::new(),
             figures: Vec::new(),

@@ -1,12 +1,14 @@
-//! What happens on a terminal's link, step by step. What the gateway says on it is read in `packets`. It begins nothing by
+//! What happens on a terminal's link, step by step. What the server says on it is read in `packets`. It begins nothing by
 //! itself.
 
 use holdfast::base::ids::ConnKey;
 use holdfast::engine::completion::{Completion, Incoming, Refusal, SendEnd};
 use holdfast::engine::operations::{Cancel, Patience};
-use holdfast::logic::wire::packet::{HEARTBEAT, encode};
+use holdfast::logic::wire::packet::encode;
 use holdfast::logic::wire::proto::{self, request};
 
+use super::dialect::Dialect;
+use super::mqtt;
 use super::orders::{Links, Op, Shown, Status};
 use super::ring::CrowdRing;
 use super::terminal::{InFlight, NO_DRIVE, Phase, Terminal};
@@ -65,7 +67,8 @@ impl CrowdRing {
         terminal.in_flight.add(InFlight::SEND);
         terminal.in_flight.add(InFlight::POLL);
         let session = terminal.session;
-        let login = self.seat.identities.login(now, number, session);
+        let seat = &self.seat;
+        let login = seat.dialect.login(&seat.identities, now, number, session);
         self.ring.poll(key);
         self.ring.send(key, login, 0);
     }
@@ -112,7 +115,10 @@ impl CrowdRing {
                 let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
                 bytes.extend_from_slice(self.ring.bytes(&buffer));
                 self.ring.recycle(buffer);
-                self.read(key, &bytes);
+                match self.seat.dialect {
+                    Dialect::Gateway => self.read(key, &bytes),
+                    Dialect::Mqtt | Dialect::Echo => self.read_other(key, &bytes),
+                }
                 let phase = self.terminals[key.slot as usize].phase;
                 if phase == Phase::Ending {
                     self.join(key.slot);
@@ -135,18 +141,32 @@ impl CrowdRing {
     }
 
     pub(super) fn beat(&mut self, slot: u32) {
+        let heartbeat = self.seat.dialect.heartbeat();
         self.ring
-            .send_constant(self.terminals[slot as usize].key(slot), HEARTBEAT);
+            .send_constant(self.terminals[slot as usize].key(slot), heartbeat);
     }
 
     pub(super) fn log_out(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
+        let bytes = match self.seat.dialect {
+            Dialect::Gateway => {
+                let logout = request::Packet::Logout(proto::Logout {});
+                encode(&proto::Request { packet: Some(logout) })
+            }
+            Dialect::Mqtt => {
+                // There is no answer: the server closes.
+                terminal.shown = Shown::Now(Status::Offline);
+                mqtt::DISCONNECT.to_vec()
+            }
+            Dialect::Echo => {
+                terminal.shown = Shown::Now(Status::Offline);
+                return self.end_link(slot);
+            }
+        };
         terminal.phase = Phase::Leaving;
         terminal.in_flight.add(InFlight::SEND);
         let key = terminal.key(slot);
-        let logout = request::Packet::Logout(proto::Logout {});
-        self.ring
-            .send(key, encode(&proto::Request { packet: Some(logout) }), 0);
+        self.ring.send(key, bytes, 0);
     }
 
     fn sent(&mut self, key: ConnKey, end: &SendEnd) {
@@ -162,11 +182,11 @@ impl CrowdRing {
 
     fn not_sent(&mut self, key: ConnKey, refusal: Refusal) {
         if self.of(key).is_some() && refusal == Refusal::FULL {
-            self.wrong(key.slot, "the gateway reads no heartbeats");
+            self.wrong(key.slot, "the server reads no heartbeats");
         }
     }
 
-    /// The gateway closed, or reset, the link.
+    /// The server closed, or reset, the link.
     fn link_ended(&mut self, key: ConnKey) {
         let links = self.links;
         let Some(terminal) = self.of(key) else { return };
@@ -182,7 +202,7 @@ impl CrowdRing {
             self.seat.board.lost();
         } else if !is_due {
             let phase = terminal.phase;
-            return self.wrong(key.slot, &format!("the gateway closed a link that was {phase:?}"));
+            return self.wrong(key.slot, &format!("the server closed a link that was {phase:?}"));
         }
         self.end_link(key.slot);
     }

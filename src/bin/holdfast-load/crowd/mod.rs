@@ -1,7 +1,9 @@
 //! The crowd: terminals on rings, a thread each, and its director, who gives orders and hears what came of them. It
-//! knows the protocol of terminals and nothing else of the gateway.
+//! knows what terminals speak and nothing else of the server that they go to.
 
 pub(crate) mod board;
+pub(crate) mod dialect;
+pub(crate) mod mqtt;
 pub(crate) mod orders;
 pub(crate) mod terminal;
 
@@ -23,6 +25,7 @@ use holdfast::engine::setup::{PreparedRing, Size, slots_max};
 use holdfast::engine::wake::{self, Waker};
 
 use board::Board;
+use dialect::Dialect;
 use orders::{DriveId, Known, Links, Op, Order, Outcome, Pick, Said, Spec};
 use ring::{CrowdRing, Seat};
 use terminal::Identities;
@@ -79,8 +82,12 @@ pub(crate) fn per_ring_max() -> u32 {
 }
 
 impl Crowd {
-    /// Starts the threads of `count` terminals, all away.
-    pub(crate) fn start(count: u32, target: SocketAddrV4, identities: &Identities) -> anyhow::Result<Self> {
+    /// Starts the threads of `count` terminals, all away, that speak `dialect` with the server at `target`.
+    pub(crate) fn start(
+        count: u32,
+        (target, dialect): (SocketAddrV4, Dialect),
+        identities: &Identities,
+    ) -> anyhow::Result<Self> {
         // Two devices of one user have to be in one ring.
         let per_ring = per_ring_max() & !1;
         let rings = count.div_ceil(per_ring);
@@ -95,6 +102,7 @@ impl Crowd {
                 first,
                 count: per_ring.min(count - first),
                 target,
+                dialect,
                 identities: identities.clone(),
                 board: Arc::clone(&board),
                 watch,

@@ -1,4 +1,4 @@
-//! What the gateway says to a terminal. Every packet that should not be there is a fault.
+//! What the gateway, or another server, says to a terminal. Every packet that should not be there is a fault.
 
 use std::ops::RangeInclusive;
 
@@ -8,6 +8,7 @@ use holdfast::logic::wire::packet::HEARTBEAT_ANSWER;
 use holdfast::logic::wire::proto::{self, Code, WhatNext, response};
 use prost::Message;
 
+use super::dialect::{Answer, Next as Other};
 use super::orders::{Links, Op, Shown, Status};
 use super::ring::CrowdRing;
 use super::terminal::{NO_DRIVE, Phase};
@@ -39,6 +40,40 @@ impl CrowdRing {
                 }
                 Next::TooLarge | Next::Malformed => return self.wrong(key.slot, "the bytes are no frame"),
             }
+        }
+    }
+
+    /// As [`Self::read`], for a server that speaks another dialect.
+    pub(super) fn read_other(&mut self, key: ConnKey, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.terminals[key.slot as usize].phase.has_link() {
+            match self.seat.dialect.next(rest) {
+                Other::Answer(answer, behind) => {
+                    self.answered(key.slot, answer);
+                    rest = behind;
+                }
+                Other::Incomplete => {
+                    self.partial.insert(key.slot, rest.to_vec());
+                    return;
+                }
+                Other::Malformed => {
+                    let beginning = &rest[..rest.len().min(16)];
+                    return self.wrong(key.slot, &format!("the bytes are no answer: {beginning:02X?}"));
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, slot: u32, answer: Answer) {
+        match (self.terminals[slot as usize].phase, answer) {
+            (Phase::Greeting, Answer::LoggedIn | Answer::Echo) => {
+                let terminal = &mut self.terminals[slot as usize];
+                (terminal.phase, terminal.shown) = (Phase::Live, Shown::Now(Status::Online));
+                self.seat.board.came();
+                self.logged_in(slot);
+            }
+            (_, Answer::Heartbeat | Answer::Echo) => self.beat_answered(slot),
+            (phase, answer) => self.wrong(slot, &format!("{answer:?} while {phase:?}")),
         }
     }
 
@@ -102,7 +137,12 @@ impl CrowdRing {
                 answer.forced_off
             ));
         }
-        match op {
+        self.logged_in(slot);
+    }
+
+    /// A login has ended well.
+    fn logged_in(&mut self, slot: u32) {
+        match self.terminals[slot as usize].op {
             Op::Visit => self.log_out(slot),
             Op::LogIn
             | Op::Resume

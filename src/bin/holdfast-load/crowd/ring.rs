@@ -16,6 +16,7 @@ use holdfast::engine::ring::Ring;
 use holdfast::engine::wake::Sleeper;
 
 use super::board::Board;
+use super::dialect::Dialect;
 use super::drive::Drive;
 use super::orders::{DriveId, Known, Links, Op, Order, Pick, Said, Shown, Status};
 use super::terminal::{Identities, Kinship, NO_DRIVE, Phase, Terminal};
@@ -40,6 +41,7 @@ pub(super) struct Seat {
     pub(super) first: u32,
     pub(super) count: u32,
     pub(super) target: SocketAddrV4,
+    pub(super) dialect: Dialect,
     pub(super) identities: Identities,
     pub(super) board: Arc<Board>,
     pub(super) watch: Stopwatch,

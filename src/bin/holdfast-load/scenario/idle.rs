@@ -23,7 +23,7 @@ use super::{BEATS_AT_ONCE, Stage};
 const COMPARED: usize = 2_000;
 
 /// Whoever compares memory needs the same.
-pub(super) use super::memory::ENVIRONMENT;
+use super::memory::ENVIRONMENT;
 
 pub(super) fn run(
     common: &Common,

@@ -24,6 +24,7 @@ use holdfast::base::time::{Clock, Stopwatch};
 
 use crate::arguments::{Arguments, Common, Scenario};
 use crate::crowd::Crowd;
+use crate::crowd::dialect::Dialect;
 use crate::crowd::orders::Links;
 use crate::crowd::terminal::Kinship;
 use crate::gateway::{Gateway, cores, shards_for};
@@ -79,11 +80,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             grow::run(common, name, (steps, beats), rounds)
         }
         Scenario::Versus {
+            peer,
             connections,
             window,
             rate,
             rounds,
-        } => versus::run(common, name, (connections, window, rate), rounds),
+        } => versus::run(common, (name, peer), (connections, window, rate), rounds),
         Scenario::Return {
             connections,
             links,
@@ -135,7 +137,7 @@ impl Stage {
         let identities = common.identities(kinship);
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
-        let crowd = Crowd::start(connections, gateway.terminals, &identities)?;
+        let crowd = Crowd::start(connections, (gateway.terminals, Dialect::Gateway), &identities)?;
         let sig = identities.sign(Clock::start().now().signing, ADMINISTRATOR);
         let caller = format!(
             "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",

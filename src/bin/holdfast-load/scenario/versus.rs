@@ -1,25 +1,20 @@
-//! The gateway and a plain server on tokio in turn, with a crowd of the same size each: CPU of a login, a heartbeat and a
-//! logout, and what a connection adds to resident memory. Each round begins with the other one.
+//! The gateway and another server in turn, with a crowd of the same size each: CPU of a login, a heartbeat and a logout,
+//! and what a connection adds to resident memory. Each round begins with the other one.
 
 use crate::arguments::{Common, Rounds};
 use crate::crowd::Crowd;
 use crate::crowd::orders::Op;
 use crate::crowd::terminal::Kinship;
-use crate::peer::Peer;
+use crate::gateway::cores;
+use crate::peer::{Peer, PeerKind};
 use crate::process::rss_bytes;
 use crate::report::Report;
 
 use super::beat::{paced, saturated};
-use super::idle::ENVIRONMENT;
+use super::memory::ENVIRONMENT;
 use super::series::Series;
 use super::side::Side;
 use super::{BEATS_AT_ONCE, Stage};
-
-/// Shards of the one, and threads of the other: the cores of the machine.
-fn threads() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores).unwrap_or(u32::MAX)
-}
 
 /// What is measured, in this order.
 const NAMES: [&str; 4] = ["login", "heartbeat, saturated", "heartbeat, paced", "logout"];
@@ -32,28 +27,81 @@ struct Rows {
     rss_bytes: Option<f64>,
 }
 
+/// The rows of `NAMES` that are compared. An echo loop knows no login: only heartbeats are the same there.
+fn compared(kind: PeerKind) -> &'static [usize] {
+    match kind {
+        PeerKind::Tokio | PeerKind::Mosquitto => &[0, 1, 2, 3],
+        PeerKind::Echo => &[1, 2],
+    }
+}
+
+/// How the gateway's registry keeps records: the store, and the durability.
+struct Records(String, String);
+
+impl Records {
+    /// In memory, unless `--set` says otherwise: what is compared is serving, and no other server records anything.
+    fn of(common: &Common) -> Self {
+        let word = |key, default: &str| common.setting(key).unwrap_or(default).to_owned();
+        Self(
+            word("registry.store", "memory"),
+            word("registry.durability", "commit"),
+        )
+    }
+
+    /// Those of them that `--set` does not name.
+    fn settings(&self, common: &Common) -> Vec<(&'static str, String)> {
+        let both = [("registry.store", &self.0), ("registry.durability", &self.1)];
+        let missing = both.into_iter().filter(|(key, _)| common.setting(key).is_none());
+        missing.map(|(key, word)| (key, format!("\"{word}\""))).collect()
+    }
+
+    /// What the results' folder has behind its name, so that runs with different ones do not overwrite each other.
+    fn suffix(&self, is_ours: bool) -> String {
+        if is_ours && self.0 != "memory" {
+            format!("-{}", self.1)
+        } else {
+            String::new()
+        }
+    }
+
+    fn condition(&self, is_ours: bool) -> String {
+        let Self(store, durability) = self;
+        match (is_ours, store.as_str()) {
+            (false, _) => "The gateway's registry keeps records as the running gateway was told.".to_owned(),
+            (true, "memory") => "The gateway's registry keeps records in memory only.".to_owned(),
+            (true, _) => {
+                format!(
+                    "The gateway's registry keeps records in store {store:?} with durability {durability:?}."
+                )
+            }
+        }
+    }
+}
+
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    (name, kind): (&'static str, PeerKind),
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
-    let report = Report::new(name, "The gateway beside a plain server on tokio");
-    // What is compared is serving: the tokio server records nothing, so the gateway records in memory.
-    let settings = [("registry.store", "\"memory\"".to_owned())];
+    let (records, is_ours) = (Records::of(common), common.running()?.is_none());
+    let name = format!("{name}-{}{}", kind.word(), records.suffix(is_ours));
+    let logins = window.min(kind.logins_at_once_max());
+    let peer = Peer::start(common, kind, (connections, cores()), &ENVIRONMENT)?;
     let mut stage = Stage::new(
         common,
-        report,
+        Report::new(name, kind.title()),
         (connections, Kinship::Alone),
-        &settings,
+        &records.settings(common),
         &ENVIRONMENT,
     )?;
-    let peer = Peer::start(common, threads(), &ENVIRONMENT)?;
-    let crowd = Crowd::start(connections, peer.terminals, &common.identities(Kinship::Alone))?;
+    let there = (peer.terminals, kind.dialect());
+    let crowd = Crowd::start(connections, there, &common.identities(Kinship::Alone))?;
     let mut other = Side::new(crowd, peer.process());
+    stage.report.condition(records.condition(is_ours));
+    stage.report.condition(peer.condition.clone());
     stage.report.condition(format!(
-        "The server on tokio has {} threads. {window} logins, logouts and saturated heartbeats under way at once, {rate} paced heartbeats a second. Memory without huge pages; the gateway's has its records in it.",
-        threads()
+        "{logins} logins and logouts and {window} saturated heartbeats under way at once, {rate} paced heartbeats a second. mimalloc without huge pages where it is used; the gateway's memory has its registry in it."
     ));
     let (mut ours, mut theirs) = (Rows::default(), Rows::default());
     for number in 0..rounds.rounds {
@@ -63,45 +111,59 @@ pub(super) fn run(
             turns.reverse();
         }
         for (side, rows) in turns {
-            round(side, rows, (window, rate), rounds)?;
+            round(side, rows, (logins, window, rate), rounds)?;
         }
     }
     let expected = u64::from(connections) * u64::from(rounds.rounds);
-    for (whose, rows) in [("the gateway", &ours), ("tokio", &theirs)] {
-        for (place, what) in [(0, "logins"), (3, "logouts")] {
-            let what = format!("{what} answered well by {whose}");
-            stage
-                .report
-                .check_equal(&what, expected, rows.series[place].total.done);
-        }
-        let failed = rows.series.iter().map(|series| series.total.failed).sum();
-        let what = format!("operations that {whose} did not answer well");
-        stage.report.check_equal(&what, 0, failed);
-    }
+    check(&mut stage.report, "the gateway", expected, &ours);
+    check(&mut stage.report, kind.word(), expected, &theirs);
     let (faults, told) = other.crowd.board.faults();
-    stage.report.check(
-        "faults of tokio seen by the terminals",
-        faults == 0,
-        told.join("; "),
-    );
-    compare(&mut stage.report, ours, theirs);
+    let seen = if faults == 0 {
+        "none".to_owned()
+    } else {
+        format!("{faults}: {}", told.join("; "))
+    };
+    let what = format!("faults of {} seen by the terminals", kind.word());
+    stage.report.check(&what, faults == 0, seen);
+    compare(&mut stage.report, kind, ours, theirs);
     // Before its server is gone.
     other.crowd.quit()?;
     stage.finish(common)
 }
 
+/// Everyone came and went in each round, and everyone's heartbeats were answered.
+fn check(report: &mut Report, whose: &str, expected: u64, rows: &Rows) {
+    for (place, what) in [(0, "logins"), (3, "logouts")] {
+        let what = format!("{what} that went well with {whose}");
+        report.check_equal(&what, expected, rows.series[place].total.done);
+    }
+    for place in [1, 2] {
+        let done = rows.series[place].total.done;
+        let what = format!("{}: answered well by {whose}", NAMES[place]);
+        report.check(&what, done > 0, done);
+    }
+    let failed = rows.series.iter().map(|series| series.total.failed).sum();
+    let what = format!("operations that {whose} did not answer well");
+    report.check_equal(&what, 0, failed);
+}
+
 /// One round of one server: everyone comes, beats, and goes.
-fn round(side: &mut Side, rows: &mut Rows, (window, rate): (u32, u32), rounds: Rounds) -> anyhow::Result<()> {
+fn round(
+    side: &mut Side,
+    rows: &mut Rows,
+    (logins, window, rate): (u32, u32, u32),
+    rounds: Rounds,
+) -> anyhow::Result<()> {
     let connections = side.crowd.count;
     let all = (0, connections);
     let login = match rows.rss_bytes {
-        Some(_) => side.measured(|side| side.each("logins", Op::LogIn, all, window))?,
+        Some(_) => side.measured(|side| side.each("logins", Op::LogIn, all, logins))?,
         None => {
             let few = connections / 10;
-            let mut first = side.measured(|side| side.each("logins", Op::LogIn, (0, few), window))?;
+            let mut first = side.measured(|side| side.each("logins", Op::LogIn, (0, few), logins))?;
             side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
             let before = rss_bytes(side.process)?;
-            let rest = side.measured(|side| side.each("logins", Op::LogIn, (few, connections), window))?;
+            let rest = side.measured(|side| side.each("logins", Op::LogIn, (few, connections), logins))?;
             side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
             let grown = rss_bytes(side.process)?.saturating_sub(before);
             rows.rss_bytes = Some(grown as f64 / f64::from(connections - few));
@@ -113,32 +175,67 @@ fn round(side: &mut Side, rows: &mut Rows, (window, rate): (u32, u32), rounds: R
     };
     let fast = side.measure(saturated(connections, window), rounds.duration)?;
     let even = side.measure(paced(connections, rate.into()), rounds.duration)?;
-    let logout = side.measured(|side| side.each("logouts", Op::LogOut, all, window))?;
+    let logout = side.measured(|side| side.each("logouts", Op::LogOut, all, logins))?;
     for (series, measured) in rows.series.iter_mut().zip([login, fast, even, logout]) {
         series.add(&measured);
     }
     Ok(())
 }
 
-fn compare(report: &mut Report, ours: Rows, theirs: Rows) {
-    for (name, (ours, theirs)) in NAMES.iter().zip(ours.series.iter().zip(&theirs.series)) {
-        let ratios = ours
+fn compare(report: &mut Report, kind: PeerKind, ours: Rows, theirs: Rows) {
+    let (places, word) = (compared(kind), kind.word());
+    for place in places {
+        let pairs = ours.series[*place]
             .cpu_us
             .iter()
-            .zip(&theirs.cpu_us)
-            .map(|(ours, theirs)| ours / theirs);
-        report.rounds(
-            &format!("{name}: CPU of the gateway ÷ CPU of tokio"),
-            "",
-            ratios.collect(),
-        );
+            .zip(&theirs.series[*place].cpu_us);
+        let name = format!("{}: CPU of the gateway ÷ CPU of {word}", NAMES[*place]);
+        report.rounds(&name, "", pairs.map(|(ours, theirs)| ours / theirs).collect());
     }
-    for (whose, rows) in [("gateway", ours), ("tokio", theirs)] {
-        if let Some(bytes) = rows.rss_bytes {
+    for (whose, rows) in [("gateway", ours), (word, theirs)] {
+        // What a connection keeps is a matter of what it knows after a login.
+        let rss_bytes = rows.rss_bytes.filter(|_| places.contains(&0));
+        if let Some(bytes) = rss_bytes {
             report.figure(&format!("{whose}: RSS that a connection adds"), "B", bytes);
         }
-        for (name, series) in NAMES.iter().zip(rows.series) {
-            series.report(report, &format!("{whose}: {name}"));
+        for (place, series) in rows.series.into_iter().enumerate() {
+            if places.contains(&place) {
+                series.report(report, &format!("{whose}: {}", NAMES[place]));
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    /// What of the registry is set here, and what the folder's name ends with.
+    fn check(settings: &[&str], expected: &[(&str, &str)], suffix: &str) {
+        let words = settings.iter().flat_map(|setting| ["--set", setting]);
+        let words = ["holdfast-load", "versus"].into_iter().chain(words);
+        let common = Arguments::try_parse_from(words).unwrap().common;
+        let records = Records::of(&common);
+        let set = records.settings(&common);
+        let set: Vec<(&str, &str)> = set.iter().map(|(key, word)| (*key, word.as_str())).collect();
+        assert_eq!(set, expected, "{settings:?}");
+        assert_eq!(records.suffix(true), suffix, "{settings:?}");
+        assert_eq!(records.suffix(false), "", "a running gateway keeps its own");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_not_set_again() {
+        let (store, durability) = (
+            ("registry.store", "\"memory\""),
+            ("registry.durability", "\"commit\""),
+        );
+        check(&[], &[store, durability], "");
+        check(&["registry.store=\"embedded\""], &[durability], "-commit");
+        let relaxed = "registry.durability=\"relaxed\"";
+        check(&["registry.store=\"embedded\"", relaxed], &[], "-relaxed");
+        check(&[relaxed], &[store], "");
     }
 }

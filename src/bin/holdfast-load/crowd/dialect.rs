@@ -1,0 +1,147 @@
+//! What the terminals of a crowd speak, at one place: their login, their heartbeat and what a server answers. Pure: it
+//! sends nothing. The gateway's own answers are read in `packets`, where there is more to them.
+
+use holdfast::base::time::Timestamp;
+use holdfast::logic::wire::packet::HEARTBEAT;
+
+use super::mqtt;
+use super::terminal::Identities;
+
+/// Whose language it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// The gateway's protocol.
+    Gateway,
+    /// MQTT 3.1.1. Pings are its heartbeats; a logout is a DISCONNECT, and ends when the server has closed.
+    Mqtt,
+    /// What is sent comes back. A login is a connect and a first echo; a logout is a close.
+    Echo,
+}
+
+/// What a server other than the gateway says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    LoggedIn,
+    /// With the server's code.
+    Refused(u8),
+    Heartbeat,
+    /// A login's or a heartbeat's: they look the same.
+    Echo,
+}
+
+/// What bytes of such a server begin with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<'a> {
+    /// A whole answer, and the bytes behind it.
+    Answer(Answer, &'a [u8]),
+    Incomplete,
+    Malformed,
+}
+
+impl Dialect {
+    /// What a terminal says first. `session` is what it resumes, where there is such a thing; 0: a fresh login.
+    pub(super) fn login(self, of: &Identities, now: Timestamp, number: u32, session: u64) -> Vec<u8> {
+        match self {
+            Self::Gateway => of.login(now, number, session),
+            Self::Mqtt => {
+                let user = of.user(number);
+                mqtt::connect(&user, &user, &of.sign(now, &user))
+            }
+            Self::Echo => HEARTBEAT.to_vec(),
+        }
+    }
+
+    pub(super) fn heartbeat(self) -> &'static [u8] {
+        match self {
+            Self::Gateway | Self::Echo => HEARTBEAT,
+            Self::Mqtt => mqtt::PINGREQ,
+        }
+    }
+
+    /// Reads one answer of a server other than the gateway.
+    pub(super) fn next(self, bytes: &[u8]) -> Next<'_> {
+        match self {
+            Self::Gateway => unreachable!("its answers are read in `packets`"),
+            Self::Mqtt => match mqtt::next(bytes) {
+                mqtt::Next::Packet(packet, behind) => Next::Answer(packet.into(), behind),
+                mqtt::Next::Incomplete => Next::Incomplete,
+                mqtt::Next::Malformed => Next::Malformed,
+            },
+            Self::Echo => match bytes.strip_prefix(HEARTBEAT) {
+                Some(behind) => Next::Answer(Answer::Echo, behind),
+                None if HEARTBEAT.starts_with(bytes) => Next::Incomplete,
+                None => Next::Malformed,
+            },
+        }
+    }
+}
+
+impl From<mqtt::Packet> for Answer {
+    fn from(packet: mqtt::Packet) -> Self {
+        match packet {
+            mqtt::Packet::Accepted => Self::LoggedIn,
+            mqtt::Packet::Refused(code) => Self::Refused(code),
+            mqtt::Packet::PingAnswer => Self::Heartbeat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast::base::time::Clock;
+
+    use super::super::terminal::Kinship;
+    use super::*;
+
+    /// Feeds `bytes` in two parts, split everywhere, as a link does: what is incomplete stands before what comes next.
+    fn check(dialect: Dialect, bytes: &[u8], expected: &[Answer]) {
+        for split in 0..=bytes.len() {
+            let (mut answers, mut partial) = (Vec::new(), Vec::new());
+            for part in [&bytes[..split], &bytes[split..]] {
+                let whole = [&partial[..], part].concat();
+                let mut rest = &whole[..];
+                while let Next::Answer(answer, behind) = dialect.next(rest) {
+                    answers.push(answer);
+                    rest = behind;
+                }
+                assert_eq!(
+                    dialect.next(rest),
+                    Next::Incomplete,
+                    "{dialect:?}, split at {split}"
+                );
+                partial = rest.to_vec();
+            }
+            assert_eq!(answers, expected, "{dialect:?}, split at {split}");
+            assert!(partial.is_empty());
+        }
+    }
+
+    #[test]
+    fn answers_are_read_however_they_are_split() {
+        let (ping, echo) = (Answer::Heartbeat, Answer::Echo);
+        let accepted = [0x20, 2, 0, 0, 0xD0, 0, 0xD0, 0];
+        check(Dialect::Mqtt, &accepted, &[Answer::LoggedIn, ping, ping]);
+        check(Dialect::Mqtt, &[0x20, 2, 0, 5], &[Answer::Refused(5)]);
+        check(Dialect::Echo, &HEARTBEAT.repeat(3), &[echo, echo, echo]);
+    }
+
+    #[test]
+    fn other_bytes_are_malformed() {
+        assert_eq!(Dialect::Echo.next(&[2, 0x12, 1]), Next::Malformed);
+        assert_eq!(Dialect::Mqtt.next(HEARTBEAT), Next::Malformed);
+    }
+
+    #[test]
+    fn a_login_of_mqtt_names_the_user_twice_and_brings_its_usersig() {
+        let identities = Identities {
+            sdk_app_id: 1,
+            secret: "secret".to_owned(),
+            prefix: "user".to_owned(),
+            kinship: Kinship::Alone,
+        };
+        let now = Clock::start().now().signing;
+        let user = identities.user(7);
+        let expected = mqtt::connect("user-0000007", "user-0000007", &identities.sign(now, &user));
+        assert_eq!(Dialect::Mqtt.login(&identities, now, 7, 0), expected);
+    }
+}
