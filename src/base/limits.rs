@@ -145,6 +145,14 @@ pub const HEARTBEATS_PER_NAP: u64 = 64;
 /// A nap that gathers fewer than this is not worth its delay.
 pub const HEARTBEATS_PER_NAP_MIN: u64 = 2;
 
+/// How long a shard sleeps between two turns, µs, while so much comes that it need not listen: a login takes a handful of turns, and
+/// is answered in a few milliseconds all the same.
+pub const DOZE_US: u64 = 500;
+
+/// It does so when it expects at least this many letters and newcomers meanwhile. A wake for each would cost more than what is
+/// done for it.
+pub const EVENTS_PER_DOZE_MIN: u64 = 8;
+
 /// The nap is set by what came in this time; what came before counts half, and so on. Ten of the longest naps by default: a
 /// few that gathered little by chance do not end them.
 pub const PACE_WINDOW_MS: u64 = 200;

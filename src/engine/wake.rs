@@ -1,4 +1,4 @@
-//! Waking a shard that sleeps: in a nap before its ring is entered, or in the ring. Carries no letters; only the
+//! Waking a shard that sleeps: in a nap before its ring is entered, or in the ring. A doze is over before a wake is worth it. Carries no letters; only the
 //! news that there are some.
 //!
 //! A sleeper says how it sleeps, then looks once more whether something came; a sender puts its letter where the
@@ -58,6 +58,12 @@ impl Sleeper {
     /// Waits in the ring by calling `wait`, which the eventfd ends, unless `nothing_came` says otherwise.
     pub fn in_ring(&self, nothing_came: impl FnOnce() -> bool, wait: impl FnOnce()) {
         self.asleep(IN_RING, nothing_came, |_| wait());
+    }
+
+    /// Sleeps for `window`, whatever comes: senders find the shard awake, and pay for no wake.
+    pub fn doze(&self, window: Duration) {
+        debug_assert_eq!(self.0.word.load(Ordering::Relaxed), AWAKE);
+        std::thread::sleep(window);
     }
 
     /// What the ring has to poll.

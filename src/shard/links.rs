@@ -117,7 +117,7 @@ impl Shard {
     fn go_on(&mut self, key: ConnKey, stage: Stage, more: bool) {
         match self.table.stage(key) {
             Stage::Greeting => {
-                self.pace.hurry();
+                self.pace.event();
                 self.receive(key, Patience::Waits);
             }
             Stage::Settled => {

@@ -1,20 +1,34 @@
-//! How long a shard naps before it looks at its ring, so that one wake serves several heartbeats. Reads no clock.
+//! How a shard sleeps between two turns, so that one wake serves several heartbeats, or several newcomers. Reads no clock.
 //!
 //! The longest naps of all shards end at the same moments of the clock that they share: where many shards have few cores, the
 //! first one to wake warms the caches for the others.
 
 use std::time::Duration;
 
-use crate::base::limits::{HEARTBEATS_PER_NAP, HEARTBEATS_PER_NAP_MIN, PACE_WINDOW_MS};
+use crate::base::limits::{
+    DOZE_US, EVENTS_PER_DOZE_MIN, HEARTBEATS_PER_NAP, HEARTBEATS_PER_NAP_MIN, PACE_WINDOW_MS,
+};
 use crate::base::time::{Instant, millis};
 
-/// Counts what comes, and sets the nap by it.
+/// How a shard sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// Until something comes.
+    InRing,
+    /// Until a letter comes, or this time has passed: terminals wait.
+    Nap(Duration),
+    /// Until this time has passed: everyone waits.
+    Doze(Duration),
+}
+
+/// Counts what comes, and says by it how to sleep.
 #[derive(Debug)]
 pub(super) struct Pace {
     nap_max: Duration,
     looked_at: Instant,
     /// What came lately, and in how long; what is longer ago counts less.
     heartbeats: u64,
+    events: u64,
     passed_ms: u64,
     hurry: bool,
 }
@@ -26,6 +40,7 @@ impl Pace {
             nap_max,
             looked_at: now,
             heartbeats: 0,
+            events: 0,
             passed_ms: PACE_WINDOW_MS,
             hurry: false,
         }
@@ -36,28 +51,35 @@ impl Pace {
         self.heartbeats += 1;
     }
 
-    /// Something happened that others wait for: this turn ends without a nap.
+    /// A letter, a newcomer, or a newcomer's word: this turn ends without a nap.
+    pub(super) fn event(&mut self) {
+        self.events += 1;
+        self.hurry = true;
+    }
+
+    /// Something is under way that ends soon: this turn ends without a nap.
     pub(super) fn hurry(&mut self) {
         self.hurry = true;
     }
 
-    /// How long to nap at the end of this turn, if at all.
-    pub(super) fn nap(&mut self, now: Instant) -> Option<Duration> {
+    /// How to sleep at the end of this turn.
+    pub(super) fn sleep(&mut self, now: Instant) -> Sleep {
         self.passed_ms += millis(now.since(self.looked_at));
         self.looked_at = now;
         while self.passed_ms > PACE_WINDOW_MS {
             self.passed_ms /= 2;
             self.heartbeats /= 2;
+            self.events /= 2;
         }
-        if std::mem::take(&mut self.hurry) {
-            return None;
+        let hurry = std::mem::take(&mut self.hurry);
+        if self.events * DOZE_US >= EVENTS_PER_DOZE_MIN * self.passed_ms * 1_000 {
+            return Sleep::Doze(Duration::from_micros(DOZE_US));
         }
-        let nap = nap_for(
-            self.heartbeats,
-            Duration::from_millis(self.passed_ms),
-            self.nap_max,
-        )?;
-        Some(nap.min(until_all_wake(now, self.nap_max)))
+        let passed = Duration::from_millis(self.passed_ms);
+        match nap_for(self.heartbeats, passed, self.nap_max) {
+            Some(nap) if !hurry => Sleep::Nap(nap.min(until_all_wake(now, self.nap_max))),
+            Some(_) | None => Sleep::InRing,
+        }
     }
 }
 
@@ -99,16 +121,22 @@ mod tests {
         check(1_000, 5_000, None);
     }
 
+    fn naps(pace: &mut Pace, now: Instant) -> bool {
+        matches!(pace.sleep(now), Sleep::Nap(_))
+    }
+
     #[test]
     fn naps_begin_with_heartbeats_and_end_with_them_and_with_all_else() {
         let mut pace = Pace::new(LONGEST, Instant(0));
-        assert_eq!(pace.nap(Instant(0)), None);
+        assert_eq!(pace.sleep(Instant(0)), Sleep::InRing);
         (0..200).for_each(|_| pace.heartbeat());
-        assert!(pace.nap(Instant(1)).is_some());
+        assert!(naps(&mut pace, Instant(1)));
+        pace.event();
+        assert_eq!(pace.sleep(Instant(2)), Sleep::InRing);
+        assert!(naps(&mut pace, Instant(2)));
         pace.hurry();
-        assert_eq!(pace.nap(Instant(2)), None);
-        assert!(pace.nap(Instant(2)).is_some());
-        assert_eq!(pace.nap(Instant(10 * PACE_WINDOW_MS)), None);
+        assert_eq!(pace.sleep(Instant(2)), Sleep::InRing);
+        assert_eq!(pace.sleep(Instant(10 * PACE_WINDOW_MS)), Sleep::InRing);
     }
 
     #[test]
@@ -119,8 +147,8 @@ mod tests {
             if ms % 20 == 0 {
                 (0..12).for_each(|_| pace.heartbeat());
             }
-            let nap = pace.nap(Instant(ms));
-            assert!(nap.is_some() || ms < 3 * PACE_WINDOW_MS, "no nap after {ms} ms");
+            let naps = naps(&mut pace, Instant(ms));
+            assert!(naps || ms < 3 * PACE_WINDOW_MS, "no nap after {ms} ms");
         }
     }
 
@@ -129,11 +157,24 @@ mod tests {
         for (ms, left_ms) in [(100, 5), (101, 4), (104, 1), (105, 5)] {
             let mut pace = Pace::new(LONGEST, Instant(ms));
             (0..200).for_each(|_| pace.heartbeat());
-            assert_eq!(
-                pace.nap(Instant(ms)),
-                Some(Duration::from_millis(left_ms)),
-                "at {ms} ms"
-            );
+            let nap = Sleep::Nap(Duration::from_millis(left_ms));
+            assert_eq!(pace.sleep(Instant(ms)), nap, "at {ms} ms");
         }
+    }
+
+    #[test]
+    fn a_shard_dozes_while_many_come() {
+        let mut pace = Pace::new(LONGEST, Instant(0));
+        let per_ms = EVENTS_PER_DOZE_MIN * 1_000 / DOZE_US;
+        for ms in 0..10 * PACE_WINDOW_MS {
+            assert_eq!(pace.sleep(Instant(ms)), Sleep::InRing, "too few after {ms} ms");
+            (1..per_ms).for_each(|_| pace.event());
+        }
+        let dozes = |ms| {
+            (0..2 * per_ms).for_each(|_| pace.event());
+            matches!(pace.sleep(Instant(10 * PACE_WINDOW_MS + ms)), Sleep::Doze(_))
+        };
+        assert!((0..PACE_WINDOW_MS).any(dozes));
+        assert_eq!(pace.sleep(Instant(20 * PACE_WINDOW_MS)), Sleep::InRing);
     }
 }

@@ -21,7 +21,7 @@ use crate::logic::{Effect, Input, LinkLoss};
 use crate::shard::conn::Table;
 use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
 use crate::shard::moves::Moves;
-use crate::shard::pace::Pace;
+use crate::shard::pace::{Pace, Sleep};
 use crate::shard::rate::Rate;
 use crate::shard::view::{Own, Publisher};
 use crate::shard::{Config, Restored};
@@ -41,6 +41,8 @@ pub(super) struct Shard {
     pub(super) draining: VecDeque<(Instant, ConnKey)>,
     /// What carrying out effects made happen.
     pub(super) echoes: VecDeque<Echo>,
+    /// The turn has had its share, and left something.
+    overworked: bool,
     /// Connections with a send in flight.
     pub(super) sending_count: u32,
     pub(super) doors: Vec<ShardDoor>,
@@ -111,6 +113,7 @@ impl Shard {
             starved: Vec::new(),
             draining: VecDeque::new(),
             echoes: VecDeque::new(),
+            overworked: false,
             sending_count: 0,
             doors,
             clock,
@@ -147,6 +150,7 @@ impl Shard {
     fn turn(&mut self) {
         self.now = self.clock.now();
         self.own.turns += 1;
+        self.overworked = false;
         self.take_letters();
         self.feed_starved();
         self.ring.submit();
@@ -175,7 +179,7 @@ impl Shard {
             let Ok(mail) = self.inbox.mail.try_recv() else {
                 return;
             };
-            self.pace.hurry();
+            self.pace.event();
             match mail {
                 Mail::Letter(letter) => {
                     if letter == ToShard::Stop && self.life == Life::Works {
@@ -187,6 +191,7 @@ impl Shard {
                 Mail::Moved(token, arrival) => self.announced(token, arrival),
             }
         }
+        self.overworked |= !self.inbox.mail.is_empty();
     }
 
     /// Reaps until there is nothing, or the turn has had its share.
@@ -204,12 +209,13 @@ impl Shard {
             }
             self.ring.hand_in();
         }
+        self.overworked |= self.ring.has_completions();
     }
 
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Accepted { slot, peer } => {
-                self.pace.hurry();
+                self.pace.event();
                 self.accepting.rate.take();
                 self.accepted(slot, peer);
             }
@@ -332,21 +338,22 @@ impl Shard {
         if self.sending_count > 0 || self.moves.any_leaving() {
             self.pace.hurry();
         }
-        let nap = self.pace.nap(self.now.instant);
+        let how = self.pace.sleep(self.now.instant);
         let wait = self
             .next_deadline()
             .map(|deadline| deadline.since(self.now.instant));
-        if wait == Some(Duration::ZERO) || !self.starved.is_empty() || self.ring.has_completions() {
+        let at_most = |sleep: Duration| wait.map_or(sleep, |wait| wait.min(sleep));
+        if wait == Some(Duration::ZERO) || !self.starved.is_empty() || self.overworked {
             return;
         }
         let inbox = &self.inbox;
         let (doors, all_ready) = (&self.doors, self.accepting.all_ready);
         let nothing_came = || inbox.mail.is_empty() && (all_ready || !doors.iter().all(ShardDoor::is_ready));
-        match nap {
-            Some(nap) => inbox
-                .sleeper
-                .nap(wait.map_or(nap, |wait| wait.min(nap)), nothing_came),
-            None => inbox
+        match how {
+            Sleep::Doze(doze) => inbox.sleeper.doze(at_most(doze)),
+            Sleep::Nap(_) | Sleep::InRing if self.ring.has_completions() => {}
+            Sleep::Nap(nap) => inbox.sleeper.nap(at_most(nap), nothing_came),
+            Sleep::InRing => inbox
                 .sleeper
                 .in_ring(nothing_came, || self.ring.submit_and_wait(wait)),
         }
