@@ -9,6 +9,7 @@ use crate::arguments::Common;
 use crate::crowd::board::Board;
 use crate::crowd::orders::{Op, Outcome};
 use crate::crowd::terminal::Kinship;
+use crate::gateway::{cores, shards_for};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -18,6 +19,9 @@ use super::memory::{BothEnds, Caches, Memory, UserBytes, environment};
 use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
+
+/// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
+const HEARTBEAT_DELAY_MS: u32 = 200;
 
 /// Users that are compared at the end.
 const COMPARED: usize = 2_000;
@@ -32,10 +36,13 @@ pub(super) fn run(
     (hold, interval): (Duration, Duration),
 ) -> anyhow::Result<bool> {
     let report = Report::new(name, &format!("{connections} idle connections"));
-    let settings = [(
+    let mut settings = vec![(
         "presence.heartbeat_interval_s",
         interval.as_secs().max(1).to_string(),
     )];
+    if shards_for(connections) > cores() {
+        settings.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
+    }
     let mut stage = Stage::new(
         common,
         report,

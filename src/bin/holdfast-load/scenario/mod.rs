@@ -99,8 +99,8 @@ const LOGINS_AT_ONCE: u32 = 256;
 /// Heartbeats under way at once where they are only to have been.
 const BEATS_AT_ONCE: u32 = 1_024;
 
-/// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
-const HEARTBEAT_DELAY_MS: u32 = 200;
+/// How long a gateway may take to say goodbye where many shards share a core: hundreds of thousands hear it from each.
+const STOP_DEADLINE_S: u32 = 120;
 
 /// How long the gateway's counts may lag behind its answers, and how often they are looked at meanwhile.
 const BOOKS_WAIT: Duration = Duration::from_secs(3);
@@ -130,7 +130,7 @@ impl Stage {
         let shards = shards_for(connections);
         let mut all = vec![("shards.count", shards.to_string())];
         if shards > cores() {
-            all.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
+            all.push(("node.stop_deadline_s", STOP_DEADLINE_S.to_string()));
         }
         all.extend(settings.iter().cloned());
         let gateway = Gateway::find(common, &all, environment)?;
