@@ -140,7 +140,7 @@ pub const DISCARDED_BUFFERS_MAX: u8 = 128;
 pub const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// Heartbeats that a nap is made to gather. More would only add delay: the cost of a wake is spread thin enough.
-pub const HEARTBEATS_PER_NAP: u64 = 64;
+pub const HEARTBEATS_PER_NAP: u64 = 32;
 
 /// A nap that gathers fewer than this is not worth its delay.
 pub const HEARTBEATS_PER_NAP_MIN: u64 = 2;

@@ -117,7 +117,7 @@ mod tests {
         check(5, 50, None);
         check(20, 50, Some(5_000));
         check(125, 50, Some(5_000));
-        check(1_000, 50, Some(3_200));
+        check(1_000, 50, Some(1_600));
         check(1_000, 5_000, None);
     }
 

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::report::Report;
 
 use super::beat::paced;
-use super::memory::{BothEnds, Caches, Memory, UserBytes, environment};
+use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, environment};
 use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
@@ -25,9 +25,6 @@ const HEARTBEAT_DELAY_MS: u32 = 200;
 
 /// Users that are compared at the end.
 const COMPARED: usize = 2_000;
-
-/// Whoever compares memory needs the same.
-use super::memory::ENVIRONMENT;
 
 pub(super) fn run(
     common: &Common,
