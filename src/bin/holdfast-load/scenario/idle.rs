@@ -23,6 +23,9 @@ use super::{BEATS_AT_ONCE, Stage};
 /// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
 const HEARTBEAT_DELAY_MS: u32 = 200;
 
+/// One part in this many of the terminals may have its first beat under way.
+const BEATS_PART: u32 = 100;
+
 /// Users that are compared at the end.
 const COMPARED: usize = 2_000;
 
@@ -93,9 +96,11 @@ fn ramp(stage: &mut Stage, title: &str, range: (u32, u32), window: u32) -> anyho
     let logins = stage
         .side
         .each(&format!("{title}: logins"), Op::LogIn, range, window)?;
+    // Long naps answer late: with few under way the first of two million would be silent for too long before their turn came.
+    let beats_at_once = ((range.1 - range.0) / BEATS_PART).max(BEATS_AT_ONCE);
     stage
         .side
-        .each(&format!("{title}: a beat each"), Op::Beat, range, BEATS_AT_ONCE)?;
+        .each(&format!("{title}: a beat each"), Op::Beat, range, beats_at_once)?;
     Ok((logins, Memory::of(stage)?))
 }
 
