@@ -1,7 +1,7 @@
 //! How a shard sleeps between two turns, so that one wake serves several heartbeats, or several newcomers. Reads no clock.
 //!
-//! The longest naps of all shards end at the same moments of the clock that they share: where many shards have few cores, the
-//! first one to wake warms the caches for the others.
+//! The longest naps of all shards end at the same moments of the clock that they share: where many shards have few cores, they
+//! wake one after the other.
 
 use std::time::Duration;
 

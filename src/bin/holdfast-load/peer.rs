@@ -81,16 +81,18 @@ impl Peer {
         let SocketAddr::V4(terminals) = free else {
             bail!("loopback has an IPv4 address");
         };
-        let condition = match kind {
-            PeerKind::Tokio => format!("The server on tokio has {threads} threads."),
-            PeerKind::Echo => format!(
-                "The echo loop has {threads} threads, each with a ring. It knows no login and no presence: a login is a connect and a first echo, a logout is a close, and neither is compared."
+        let ((program, app), condition) = match kind {
+            PeerKind::Tokio => (
+                common.peer("holdfast-peer-tokio")?,
+                format!("The server on tokio has {threads} threads."),
+            ),
+            PeerKind::Echo => (
+                (common.peer("holdfast-peer-echo")?.0, Vec::new()),
+                format!(
+                    "The echo loop has {threads} threads, each with a ring. It knows no login and no presence: a login is a connect and a first echo, a logout is a close, and neither is compared."
+                ),
             ),
             PeerKind::Mosquitto => return Self::start_mosquitto(terminals, connections),
-        };
-        let (program, app) = match kind {
-            PeerKind::Tokio => common.peer("holdfast-peer-tokio")?,
-            PeerKind::Echo | PeerKind::Mosquitto => (common.peer("holdfast-peer-echo")?.0, Vec::new()),
         };
         let mut command = Command::new(program);
         command

@@ -192,14 +192,9 @@ impl Stage {
 
     /// Ends the run: no fault may have been seen, and the gateway has to stop well.
     fn finish(self, common: &Common) -> anyhow::Result<bool> {
-        let (faults, told) = self.side.crowd.board.faults();
         let mut report = self.report;
-        let seen = if faults == 0 {
-            "none".to_owned()
-        } else {
-            format!("{faults}: {}", told.join("; "))
-        };
-        report.check("faults seen by the terminals", faults == 0, seen);
+        self.side
+            .check_faults(&mut report, "faults seen by the terminals");
         self.side
             .recorder
             .courses()

@@ -7,6 +7,7 @@ use crate::crowd::board::Board;
 use crate::crowd::orders::{Op, Outcome};
 use crate::process;
 use crate::progress::Progress;
+use crate::report::Report;
 
 use super::recorder::Recorder;
 
@@ -57,6 +58,16 @@ impl Side {
     /// The server's CPU time so far, in seconds.
     pub(super) fn cpu_s(&self) -> anyhow::Result<f64> {
         Ok(process::cpu_ns(self.process)? as f64 / 1e9)
+    }
+
+    /// Checks that its terminals saw no fault, and names the first ones.
+    pub(super) fn check_faults(&self, report: &mut Report, name: &str) {
+        let (faults, told) = self.crowd.board.faults();
+        let seen = match faults {
+            0 => "none".to_owned(),
+            _ => format!("{faults}: {}", told.join("; ")),
+        };
+        report.check(name, faults == 0, seen);
     }
 }
 

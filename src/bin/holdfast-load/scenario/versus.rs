@@ -117,14 +117,8 @@ pub(super) fn run(
     let expected = u64::from(connections) * u64::from(rounds.rounds);
     check(&mut stage.report, "the gateway", expected, &ours);
     check(&mut stage.report, kind.word(), expected, &theirs);
-    let (faults, told) = other.crowd.board.faults();
-    let seen = if faults == 0 {
-        "none".to_owned()
-    } else {
-        format!("{faults}: {}", told.join("; "))
-    };
     let what = format!("faults of {} seen by the terminals", kind.word());
-    stage.report.check(&what, faults == 0, seen);
+    other.check_faults(&mut stage.report, &what);
     compare(&mut stage.report, kind, ours, theirs);
     // Before its server is gone.
     other.crowd.quit()?;
