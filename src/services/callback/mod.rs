@@ -310,11 +310,16 @@ impl Office {
                     Some(attempt) => self.post(&poster, attempt),
                     None => return Ok(()),
                 },
-                Ok(()) = news.changed() => {
+                Ok(()) = news.changed(), if self.has_receiver() => {
                     let _ = self.wakes.send(Wake::News);
                 }
             }
         }
+    }
+
+    /// Without one, changes wait, or are passed by when the pump looks up: nothing of that is in a hurry.
+    fn has_receiver(&self) -> bool {
+        self.settings.borrow().url.is_some()
     }
 
     fn poster(&mut self) -> io::Result<Arc<Poster>> {

@@ -255,6 +255,9 @@ impl Embedded {
         let end = Position(self.last.0 + draft.changes.len() as u64);
         match self.write(&draft) {
             Ok(()) => {
+                if let Some(place) = last_owing(self.last, &draft.changes) {
+                    self.reading.owes(place);
+                }
                 self.last = end;
                 self.vitals.wrote(draft.commits);
                 self.vitals.recover();
@@ -337,6 +340,14 @@ fn forget_old_ends(record: &mut UserRecord, now: Timestamp) {
     record
         .ended
         .retain(|ended| ended.at.0.saturating_add(kept_ms) > now.0);
+}
+
+/// Of changes that follow this place: the last that owes a callback.
+fn last_owing(after: Position, changes: &[Link]) -> Option<Position> {
+    let place = changes
+        .iter()
+        .rposition(|link| link.recorded.previous.is_some())?;
+    Some(Position(after.0 + 1 + place as u64))
 }
 
 fn is_write(letter: &ToRegistry) -> bool {

@@ -234,6 +234,9 @@ impl Outbox for Reading {
         if after >= last {
             return Ok((Vec::new(), after));
         }
+        if !self.may_owe_behind(after) {
+            return Ok((Vec::new(), last));
+        }
         self.with(|files| {
             let (mut due, mut looked_at) = (Vec::new(), after);
             let range = files.changes.range(key(Position(after.0 + 1))..=key(last));

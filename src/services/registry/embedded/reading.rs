@@ -29,6 +29,9 @@ pub struct Reading {
     pub(super) schedule_from: AtomicU64,
     /// Before this place nothing is late; `u64::MAX`: nothing at all. It is there for the same reason, and safe by the same.
     pub(super) late_from: AtomicU64,
+    /// No durable change behind this place owes a callback. It is set before the changes up to it are published, so that who
+    /// has nobody to tell of them need not read them.
+    owing_to: AtomicU64,
     /// A write beside the registry's own failed: the database takes no more until it is opened again.
     pub(super) failed: AtomicBool,
     /// Steps of the outbox are taken one after the other, so that each counts what it found.
@@ -55,6 +58,7 @@ impl Reading {
             dead_count: AtomicU64::new(dead),
             schedule_from: AtomicU64::new(0),
             late_from: AtomicU64::new(0),
+            owing_to: AtomicU64::new(last.0),
             failed: AtomicBool::new(false),
             taking: Mutex::new(()),
         })
@@ -86,6 +90,16 @@ impl Reading {
         self.late_from.store(0, Ordering::Release);
         *files = Some(opened);
         Ok(())
+    }
+
+    /// The change at this place owes a callback.
+    pub(super) fn owes(&self, place: Position) {
+        self.owing_to.fetch_max(place.0, Ordering::AcqRel);
+    }
+
+    /// Whether there may be a change behind this place that owes a callback.
+    pub(super) fn may_owe_behind(&self, place: Position) -> bool {
+        place.0 < self.owing_to.load(Ordering::Acquire)
     }
 
     /// All changes up to this place are durable.

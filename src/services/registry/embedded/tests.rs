@@ -264,6 +264,34 @@ fn changes_are_pruned_by_age_but_not_while_a_callback_is_due() {
 }
 
 #[test]
+fn changes_that_owe_no_callback_are_passed_by_at_once() {
+    let folder = TempDir::new().unwrap();
+    let (told, callbacks) = watch::channel(Callbacks::None);
+    let rules = Rules { callbacks, ..rules() };
+    let mut store = Embedded::open(place(folder.path()), rules).unwrap();
+    let reading = store.reading();
+    let due = |after| {
+        let (due, looked_at) = reading.due(Position(after), 1).unwrap();
+        (places(&due), looked_at.0)
+    };
+    for number in 1..=9 {
+        work(&mut store, number, vec![commit("alice", number, 0)]);
+    }
+    assert_eq!(due(0), (vec![], 9));
+    told.send_replace(Callbacks::Documented);
+    let [owes, other] = [commit("alice", 10, 0), commit("bob", 1, 0)];
+    work(&mut store, 10, vec![owes]);
+    told.send_replace(Callbacks::None);
+    work(&mut store, 11, vec![other]);
+    assert_eq!(due(9), (vec![10], 10));
+    assert_eq!(due(10), (vec![], 11));
+    // Who opens a store does not know what its changes owe.
+    drop((store, reading));
+    let (due, _) = open(folder.path()).reading().due(Position(8), 1).unwrap();
+    assert_eq!(places(&due), [10]);
+}
+
+#[test]
 fn the_outbox_keeps_what_is_late_and_what_is_dead() {
     let folder = TempDir::new().unwrap();
     let mut store = open(folder.path());
