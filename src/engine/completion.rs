@@ -20,13 +20,8 @@ pub enum Completion {
     NotAccepted(AcceptEnd),
     /// A receive ended.
     Received(ConnKey, Incoming),
-    /// Something can be read, or the link has ended. A receive says which.
-    Polled {
-        /// Of which connection.
-        key: ConnKey,
-        /// The poll goes on. If not, it has to be armed again.
-        armed: bool,
-    },
+    /// A poll ended: something can be read, or the link has ended, and a receive says which; or the poll was cancelled.
+    Polled(ConnKey),
     /// Constant bytes were not sent, or not all.
     ConstantNotSent(ConnKey, Refusal),
     /// A send ended.

@@ -89,10 +89,12 @@ impl Ring {
         self.push_using_memory(entry, Token::Receive(key));
     }
 
-    /// Tells of every arrival of bytes, and of the link's end, by `Polled`: also of what was there before. It is
-    /// edge-triggered, so read until there is nothing.
+    /// Waits until there is something to read, or the link has ended, be it so already. Ends in `Polled`.
+    ///
+    /// It is no multishot poll: that one would still be armed when its connection ends, and a cancel looks it up in one of 256
+    /// chains among all that the ring has armed.
     pub fn poll(&mut self, key: ConnKey) {
-        let entry = opcode::PollAdd::new(Fixed(key.slot), POLL_EVENTS.unsigned_abs()).multi(true);
+        let entry = opcode::PollAdd::new(Fixed(key.slot), POLL_EVENTS.unsigned_abs());
         self.push(entry.build(), Token::Poll(key));
     }
 
@@ -132,7 +134,7 @@ impl Ring {
         self.push(opcode::Close::new(Fixed(key.slot)).build(), Token::Close(key));
     }
 
-    /// Resets the connection at once. The socket is still to be closed.
+    /// Resets the connection at once, which ends all that is armed for it. The socket is still to be closed.
     pub fn abort(&mut self, key: ConnKey) {
         let length = u32::try_from(NO_ADDRESS.len()).expect("128");
         let entry = opcode::Connect::new(Fixed(key.slot), NO_ADDRESS.as_ptr().cast(), length);

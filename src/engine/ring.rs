@@ -253,10 +253,7 @@ impl Ring {
                 self.using_memory -= 1;
                 Some(Completion::Received(key, self.incoming(result, flags)))
             }
-            Token::Poll(key) => Some(Completion::Polled {
-                key,
-                armed: cqueue::more(flags),
-            }),
+            Token::Poll(key) => Some(Completion::Polled(key)),
             Token::SendConstant(key) => {
                 // A short send has no errno: the kernel took what it had room for.
                 let refusal = count_of(result).err().unwrap_or(Refusal::FULL);

@@ -24,7 +24,7 @@ pub enum Token {
     Accept(u32),
     /// A receive into a provided buffer.
     Receive(ConnKey),
-    /// The multishot poll.
+    /// The poll.
     Poll(ConnKey),
     /// A send of constant bytes: it speaks only when it failed.
     SendConstant(ConnKey),

@@ -22,7 +22,7 @@ pub(super) enum Stage {
     Greeting,
     /// On its way to another shard: nothing but the move is in flight.
     Moving,
-    /// At home: the poll is armed.
+    /// At home: it is polled whenever nothing is being received.
     Settled,
     /// Logic has forgotten it; what is on its way out is being sent.
     Draining,

@@ -59,26 +59,22 @@ impl Shard {
         }
     }
 
+    /// Waits for more, unless something is under way that will tell of it.
     fn poll(&mut self, key: ConnKey) {
         let conn = self.table.get(key).expect("asked for by one that is here");
-        conn.in_flight.add(InFlight::POLL);
-        self.ring.poll(key);
+        if !conn.in_flight.has(InFlight::POLL) && !conn.in_flight.has(InFlight::RECEIVE) {
+            conn.in_flight.add(InFlight::POLL);
+            self.ring.poll(key);
+        }
     }
 
-    pub(super) fn polled(&mut self, key: ConnKey, armed: bool) {
+    pub(super) fn polled(&mut self, key: ConnKey) {
         let Some(conn) = self.table.get(key) else { return };
-        if !armed {
-            conn.in_flight.remove(InFlight::POLL);
-        }
+        conn.in_flight.remove(InFlight::POLL);
         match conn.stage {
-            Stage::Settled => {
-                self.receive(key, Patience::AtOnce);
-                if !armed {
-                    self.poll(key);
-                }
-            }
-            Stage::Ending if !armed => self.join(key),
-            Stage::Ending | Stage::Draining => {}
+            Stage::Settled => self.receive(key, Patience::AtOnce),
+            Stage::Ending => self.join(key),
+            Stage::Draining => {}
             Stage::Free | Stage::Greeting | Stage::Moving | Stage::Closing => {
                 unreachable!("only a settled connection is polled, and its end is joined")
             }
@@ -126,6 +122,8 @@ impl Shard {
                 }
                 if more {
                     self.receive(key, Patience::AtOnce);
+                } else {
+                    self.poll(key);
                 }
             }
             Stage::Ending => self.join(key),
@@ -133,11 +131,15 @@ impl Shard {
         }
     }
 
-    /// There is nothing more to throw away.
+    /// There is nothing more to read, or to throw away.
     fn read_empty(&mut self, key: ConnKey) {
-        if self.table.stage(key) == Stage::Ending {
-            self.table.get(key).expect("it has a stage").discards_left = 0;
-            self.join(key);
+        match self.table.stage(key) {
+            Stage::Settled => self.poll(key),
+            Stage::Ending => {
+                self.stop_reading(key);
+                self.join(key);
+            }
+            Stage::Free | Stage::Greeting | Stage::Moving | Stage::Draining | Stage::Closing => {}
         }
     }
 
@@ -258,7 +260,7 @@ impl Shard {
         }
         self.ring.abort(key);
         self.stop_reading(key);
-        self.end(key);
+        self.end_when_joined(key);
     }
 
     /// Gives logic what was not made to happen by its own effects.
@@ -304,9 +306,7 @@ impl Shard {
     /// Cancels what is armed. When all of it has ended the connection is closed: a close before would leak the
     /// socket.
     pub(super) fn end(&mut self, key: ConnKey) {
-        let conn = self.table.get(key).expect("its caller knows its stage");
-        conn.stage = Stage::Ending;
-        let armed = conn.in_flight;
+        let armed = self.table.get(key).expect("its caller knows its stage").in_flight;
         for (what, cancel) in [
             (InFlight::RECEIVE, Cancel::Receive),
             (InFlight::POLL, Cancel::Poll),
@@ -316,6 +316,11 @@ impl Shard {
                 self.ring.cancel(key, cancel);
             }
         }
+        self.end_when_joined(key);
+    }
+
+    fn end_when_joined(&mut self, key: ConnKey) {
+        self.table.get(key).expect("its caller knows its stage").stage = Stage::Ending;
         self.join(key);
     }
 

@@ -221,7 +221,7 @@ impl Shard {
             }
             Completion::NotAccepted(end) => self.not_accepted(end),
             Completion::Received(key, incoming) => self.received(key, incoming),
-            Completion::Polled { key, armed } => self.polled(key, armed),
+            Completion::Polled(key) => self.polled(key),
             Completion::ConstantNotSent(key, refusal) => self.constant_not_sent(key, refusal),
             Completion::Sent(key, end) => self.sent(key, end),
             Completion::Closed(key) => self.table.free(key),

@@ -17,7 +17,7 @@ impl CrowdRing {
     pub(super) fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Connected(key, result) => self.connected(key, result),
-            Completion::Polled { key, armed } => self.polled(key, armed),
+            Completion::Polled(key) => self.polled(key),
             Completion::Received(key, incoming) => self.received(key, incoming),
             Completion::Sent(key, end) => self.sent(key, &end),
             Completion::ConstantNotSent(key, refusal) => self.not_sent(key, refusal),
@@ -65,25 +65,27 @@ impl CrowdRing {
         let Some(terminal) = self.of(key) else { return };
         terminal.phase = Phase::Greeting;
         terminal.in_flight.add(InFlight::SEND);
-        terminal.in_flight.add(InFlight::POLL);
         let session = terminal.session;
         let seat = &self.seat;
         let login = seat.dialect.login(&seat.identities, now, number, session);
-        self.ring.poll(key);
+        self.poll(key);
         self.ring.send(key, login, 0);
     }
 
-    fn polled(&mut self, key: ConnKey, armed: bool) {
+    /// Waits for more, unless something is under way that will tell of it.
+    fn poll(&mut self, key: ConnKey) {
         let Some(terminal) = self.of(key) else { return };
-        if !armed {
-            terminal.in_flight.remove(InFlight::POLL);
-        }
-        if terminal.phase == Phase::Ending {
-            return self.join(key.slot);
-        }
-        if !armed {
+        if !terminal.in_flight.has(InFlight::POLL) && !terminal.in_flight.has(InFlight::RECEIVE) {
             terminal.in_flight.add(InFlight::POLL);
             self.ring.poll(key);
+        }
+    }
+
+    fn polled(&mut self, key: ConnKey) {
+        let Some(terminal) = self.of(key) else { return };
+        terminal.in_flight.remove(InFlight::POLL);
+        if terminal.phase == Phase::Ending {
+            return self.join(key.slot);
         }
         self.receive(key);
     }
@@ -122,8 +124,12 @@ impl CrowdRing {
                 let phase = self.terminals[key.slot as usize].phase;
                 if phase == Phase::Ending {
                     self.join(key.slot);
-                } else if more && phase.has_link() {
-                    self.receive(key);
+                } else if phase.has_link() {
+                    if more {
+                        self.receive(key);
+                    } else {
+                        self.poll(key);
+                    }
                 }
             }
             Incoming::EndWith(buffer) => {
@@ -133,8 +139,11 @@ impl CrowdRing {
             Incoming::End => self.link_ended(key),
             Incoming::NoBuffer => self.starved.push(key),
             Incoming::Nothing | Incoming::Cancelled => {
-                if self.terminals[key.slot as usize].phase == Phase::Ending {
+                let phase = self.terminals[key.slot as usize].phase;
+                if phase == Phase::Ending {
                     self.join(key.slot);
+                } else if phase.has_link() {
+                    self.poll(key);
                 }
             }
         }
