@@ -1,18 +1,34 @@
-//! What was measured, and where: numbers that operators are shown. No decision depends on one.
+//! What was measured, and in which run: numbers that operators are shown. No decision depends on one. A test in
+//! `cli::sizing` holds each to the data of its run.
+
+/// The run of `cargo bench --bench idle` that the bytes are from.
+macro_rules! idle_run {
+    () => {
+        "bench-results/2026-11-24-idle"
+    };
+}
+
+/// The run of `cargo bench --bench cost` that the times are from.
+macro_rules! cost_run {
+    () => {
+        "bench-results/2026-11-25-cost"
+    };
+}
+
+pub(crate) use {cost_run, idle_run};
 
 /// Kernel memory of one idle connection: its socket as a direct descriptor, and the armed poll. The slab's own table is
-/// readable by root alone, and knows no process. bench-results/2026-11-23-idle, `cargo bench --bench idle`, Linux 6.18.
-pub const IDLE_CONNECTION_KERNEL_BYTES: u64 = 4_358;
+/// readable by root alone, and knows no process.
+pub const IDLE_CONNECTION_KERNEL_BYTES: u64 = 4_143;
 
-/// User memory of one idle connection, without the registry's records: a slope of resident memory. From the same bench.
-pub const IDLE_CONNECTION_USER_BYTES: u64 = 194;
+/// User memory of one idle connection, without the registry's records: a slope of resident memory.
+pub const IDLE_CONNECTION_USER_BYTES: u64 = 204;
 
-/// Resident memory of a gateway with 2 shards and 1,500 connections. From the same bench.
-pub const PROCESS_BYTES: u64 = 9_728_000;
+/// Resident memory of a gateway with 2 shards and 1,500 connections.
+pub const PROCESS_BYTES: u64 = 12_537_856;
 
 /// CPU time of one heartbeat at 5,000 a second on one core, the kernel's share included, over loopback on a virtual machine.
-/// bench-results/2026-11-23-cost, `cargo bench --bench cost`.
-pub const HEARTBEAT_CPU_US: f64 = 20.69;
+pub const HEARTBEAT_CPU_US: f64 = 11.33;
 
-/// CPU time of one login: connect, UserSig, answer. From the same bench; what a durable registry adds is not in it.
-pub const LOGIN_CPU_US: f64 = 56.11;
+/// CPU time of one login: connect, UserSig, answer. What a durable registry adds is not in it.
+pub const LOGIN_CPU_US: f64 = 25.23;

@@ -161,6 +161,7 @@ fn in_json(wanted: &Wanted, need: &Need) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::measured::idle_run;
 
     const WANTED: Wanted = Wanted {
         connections: 10_000_000,
@@ -170,14 +171,19 @@ mod tests {
 
     #[test]
     fn people_read_what_to_buy_and_to_set() {
-        let text = in_words(&WANTED, &sizing::need(&WANTED));
+        let need = sizing::need(&WANTED);
+        let text = in_words(&WANTED, &need);
+        let busy = format!(
+            "  cores        {}: 83333 heartbeats/s keep {:.2} busy",
+            need.cores, need.cores_busy
+        );
         for part in [
             "A host for 10,000,000 connections that beat every 2m:",
-            "  cores        4: 83333 heartbeats/s keep 1.72 busy",
+            &busy,
             "--set shards.count=10 ",
             "fs.file-max = 10065536",
             "KERNEL_BYTES_PER_CONNECTION",
-            "measured: bench-results/2026-11-23-idle",
+            concat!("measured: ", idle_run!()),
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
@@ -185,8 +191,9 @@ mod tests {
 
     #[test]
     fn programs_read_the_same() {
-        let plan = in_json(&WANTED, &sizing::need(&WANTED));
-        assert_eq!(plan["memory_bytes"]["kernel"], 43_580_000_000_u64);
+        let need = sizing::need(&WANTED);
+        let plan = in_json(&WANTED, &need);
+        assert_eq!(plan["memory_bytes"]["kernel"], need.memory.kernel);
         assert_eq!(plan["sysctls"]["net.core.somaxconn"], "4096");
         assert_eq!(plan["constants"].as_array().unwrap().len(), CONSTANTS.len());
     }

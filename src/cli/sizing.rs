@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::limits::{
     ARRIVALS_PART, LISTEN_BACKLOG_CONNECTIONS, MOVES_IN_FLIGHT_MAX, RING_COMPLETIONS, RING_SUBMISSIONS,
 };
-use crate::base::measured;
+use crate::base::measured::{self, cost_run, idle_run};
 use crate::engine::token::SLOTS_MAX;
 use crate::node::shards::RECEIVE_BYTES_MAX;
 
@@ -20,8 +20,12 @@ pub(super) struct Constant {
     pub(super) source: &'static str,
 }
 
-const IDLE: &str = "measured: bench-results/2026-11-23-idle (cargo bench --bench idle)";
-const COST: &str = "measured: bench-results/2026-11-23-cost (cargo bench --bench cost), one core of a virtual machine, over loopback";
+const IDLE: &str = concat!("measured: ", idle_run!(), " (cargo bench --bench idle)");
+const COST: &str = concat!(
+    "measured: ",
+    cost_run!(),
+    " (cargo bench --bench cost), one core of a virtual machine, over loopback"
+);
 
 /// A constant of whole bytes or connections.
 macro_rules! whole {
@@ -52,7 +56,10 @@ whole!(
     PROCESS_BYTES,
     measured::PROCESS_BYTES,
     "B",
-    "measured: resident with 1,500 connections on 2 shards, bench-results/2026-11-23-idle"
+    concat!(
+        "measured: resident with 1,500 connections on 2 shards, ",
+        idle_run!()
+    )
 );
 whole!(
     RING_BYTES_PER_SHARD,
@@ -278,13 +285,20 @@ mod tests {
     #[test]
     fn ten_million_connections_are_the_sum_of_their_parts() {
         let need = need(&wanted(10_000_000));
-        assert_eq!(need.memory.kernel, 43_580_000_000);
-        assert_eq!(need.memory.user, 1_940_000_000);
+        assert_eq!(
+            need.memory.kernel,
+            10_000_000 * measured::IDLE_CONNECTION_KERNEL_BYTES
+        );
+        assert_eq!(
+            need.memory.user,
+            10_000_000 * measured::IDLE_CONNECTION_USER_BYTES
+        );
         assert_eq!(need.memory.tls, 0);
         assert_eq!(need.memory.tcp_buffers, 2_560_000_000);
         assert!((need.heartbeats_per_second - 83_333.3).abs() < 0.1);
-        assert!((need.cores_busy - 1.724).abs() < 0.001);
-        assert_eq!(need.cores, 4);
+        let busy = need.heartbeats_per_second * measured::HEARTBEAT_CPU_US / 1e6;
+        assert!((need.cores_busy - busy).abs() < 0.001);
+        assert_eq!(need.cores, (busy / CORE_SHARE_FOR_HEARTBEATS.value).ceil() as u64);
         // More shards than cores: a table has at most 2^20 slots.
         assert_eq!(need.shards, 10);
         assert!(need.slots <= 1 << 20 && need.slots * need.shards > 10_000_000);
@@ -312,6 +326,45 @@ mod tests {
             assert!(shards == 1 || slots_for(connections, shards - 1) > 1 << 20);
         }
         assert_eq!(shards_for(1_000_000_000, 20_000), None);
+    }
+
+    /// The data of a run of a bench.
+    fn data(run: &str) -> Vec<serde_json::Value> {
+        let path = format!("{}/{run}/data.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_value(file["data"].take()).unwrap()
+    }
+
+    #[test]
+    fn what_was_measured_is_what_the_runs_say() {
+        let idle = data(idle_run!()).remove(0);
+        let bytes = |name: &str| idle[name].as_f64().unwrap();
+        let kernel = bytes("pair_slab_bytes") - bytes("bare_end_slab_bytes");
+        assert_eq!(measured::IDLE_CONNECTION_KERNEL_BYTES, kernel.round() as u64);
+        assert_eq!(
+            measured::IDLE_CONNECTION_USER_BYTES,
+            bytes("user_bytes").round() as u64
+        );
+        assert_eq!(measured::PROCESS_BYTES, bytes("rss_first") as u64);
+        let cost = data(cost_run!());
+        let median_us = |operation: &str| {
+            let figure = cost
+                .iter()
+                .find(|figure| figure["operation"] == operation)
+                .unwrap();
+            let mut rounds: Vec<f64> = serde_json::from_value(figure["ours_us"].clone()).unwrap();
+            rounds.sort_by(f64::total_cmp);
+            (rounds[rounds.len() / 2] * 100.0).round() / 100.0
+        };
+        assert_eq!(
+            measured::HEARTBEAT_CPU_US,
+            median_us("heartbeat, paced at 5,000/s")
+        );
+        assert_eq!(
+            measured::LOGIN_CPU_US,
+            median_us("login (connect, UserSig, answer)")
+        );
     }
 
     #[test]
