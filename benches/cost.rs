@@ -1,5 +1,6 @@
 //! Server CPU per heartbeat (saturated, and paced at 5,000 a second) and per login, beside a plain epoll server that
-//! speaks the same protocol, in alternating runs.
+//! speaks the same protocol, in alternating runs: over plain loopback, and then apart, where the terminals' half of TCP is
+//! not charged to the server.
 
 #![allow(
     missing_docs,
@@ -17,12 +18,16 @@ mod epoll;
 mod support;
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
+use common::apart::{self, APART, Cores};
 use common::crowd::{Crowd, Pace, Signer, user};
 use common::report::Report;
 use common::{EpollPeer, Spread, cpu_ns};
 use holdfast::node::config::DEVELOPMENT_SECRET;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
 
@@ -35,13 +40,25 @@ const CROWD_CORE: usize = 1;
 const LOGINS: usize = 8_000;
 const DURATION: Duration = Duration::from_secs(3);
 
+/// What is measured, in this order, and what its ratio to epoll is to be at most.
+const OPERATIONS: [(&str, Option<f64>); 3] = [
+    ("heartbeat, saturated (256 at once)", Some(1.0)),
+    ("heartbeat, paced at 5,000/s", Some(0.5)),
+    ("login (connect, UserSig, answer)", None),
+];
+
+/// How a figure over plain loopback is to be read.
+const LOOPBACK: &str = "Over plain loopback: the kernel does the receiver's half of TCP within the sender's system call, and so charges the server for the terminals' half of each answer, which on a network is another host's.";
+
 /// One figure of both servers: µs of server CPU per operation, a round each.
+#[derive(Default, Serialize, Deserialize)]
 struct Figure {
-    name: &'static str,
-    ours: Vec<f64>,
-    epoll: Vec<f64>,
-    ratio_max: Option<f64>,
+    ours_us: Vec<f64>,
+    epoll_us: Vec<f64>,
 }
+
+/// By their places in `OPERATIONS`.
+type Figures = [Figure; OPERATIONS.len()];
 
 struct Server {
     process: u32,
@@ -52,6 +69,43 @@ fn main() {
     if let Some((address, threads)) = common::epoll_arguments() {
         return epoll::serve(address, threads, SDK_APP_ID, DEVELOPMENT_SECRET);
     }
+    let crowd = Cores(vec![CROWD_CORE]);
+    if apart::is_apart(&crowd).expect("loopback is steered to the crowd") {
+        // Nothing else goes there: whoever started this reads it.
+        println!("{}", json!(figures("apart")));
+        return;
+    }
+    let mut report = Report::new(
+        "cost",
+        "Server CPU per heartbeat and per login, beside a plain epoll server",
+    );
+    let loopback = figures("loopback");
+    let apart = figures_apart(&crowd);
+    report.line(&format!(
+        "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the crowd on core {CROWD_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest). A figure is the CPU time of all threads of the server's process, user and system. All of it is measured in two arrangements.\n"
+    ));
+    report.line(&format!("## Loopback\n\n{LOOPBACK}\n"));
+    tell(&mut report, "loopback", &loopback);
+    report.line("\n## Apart\n");
+    match apart {
+        Ok(figures) => {
+            report.line(&format!("{APART}\n"));
+            tell(&mut report, "apart", &figures);
+        }
+        Err(error) => report.line(&format!("**Not measured**: {error:#}.")),
+    }
+    report.write();
+}
+
+/// The figures of another run of this bench, apart.
+fn figures_apart(crowd: &Cores) -> anyhow::Result<Figures> {
+    let run = apart::again(crowd)?.stderr(Stdio::inherit()).output()?;
+    ensure!(run.status.success(), "the run apart has ended by {}", run.status);
+    serde_json::from_slice(&run.stdout).context("the run apart gave no figures")
+}
+
+/// All rounds with both servers.
+fn figures(arrangement: &str) -> Figures {
     // What is started from here on inherits the core.
     common::run_on(SERVER_CORE);
     let threads = THREADS.to_string();
@@ -74,13 +128,9 @@ fn main() {
     let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
         .map(|number| signer.login(&user(number)))
         .collect();
-    let mut figures = [
-        figure("heartbeat, saturated (256 at once)", Some(1.0)),
-        figure("heartbeat, paced at 5,000/s", Some(0.5)),
-        figure("login (connect, UserSig, answer)", None),
-    ];
+    let mut figures = Figures::default();
     for round in 0..ROUNDS {
-        println!("round {} of {ROUNDS}", round + 1);
+        eprintln!("{arrangement}: round {} of {ROUNDS}", round + 1);
         let both = if round % 2 == 0 {
             [&ours, &epoll]
         } else {
@@ -91,23 +141,14 @@ fn main() {
             for (figure, value) in figures.iter_mut().zip(measured) {
                 let is_ours = server.process == ours.process;
                 if is_ours {
-                    figure.ours.push(value)
+                    figure.ours_us.push(value)
                 } else {
-                    figure.epoll.push(value)
+                    figure.epoll_us.push(value)
                 }
             }
         }
     }
-    report(&figures);
-}
-
-fn figure(name: &'static str, ratio_max: Option<f64>) -> Figure {
-    Figure {
-        name,
-        ours: Vec::new(),
-        epoll: Vec::new(),
-        ratio_max,
-    }
+    figures
 }
 
 /// The three figures of one server in one round.
@@ -137,40 +178,34 @@ fn per_operation(server: &Server, work: impl FnOnce() -> u64) -> f64 {
     (cpu_ns(server.process) - before) as f64 / operations as f64 / 1_000.0
 }
 
-fn report(figures: &[Figure]) {
-    let mut report = Report::new(
-        "cost",
-        "Server CPU per heartbeat and per login, beside a plain epoll server",
-    );
-    report.line(&format!(
-        "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the crowd on core {CROWD_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest).\n"
-    ));
+/// The table of one arrangement, and whether its aims hold.
+fn tell(report: &mut Report, arrangement: &str, figures: &Figures) {
     report.line("| operation | Holdfast, µs | epoll, µs | ratio of each round |\n| --- | --- | --- | --- |");
     let mut claims = Vec::new();
-    for figure in figures {
+    for ((operation, ratio_max), figure) in OPERATIONS.iter().zip(figures) {
         let ratios: Vec<f64> = figure
-            .ours
+            .ours_us
             .iter()
-            .zip(&figure.epoll)
+            .zip(&figure.epoll_us)
             .map(|(ours, epoll)| ours / epoll)
             .collect();
         let ratio = Spread::of(&ratios);
         report.line(&format!(
-            "| {} | {} | {} | {ratio} |",
-            figure.name,
-            Spread::of(&figure.ours),
-            Spread::of(&figure.epoll)
+            "| {operation} | {} | {} | {ratio} |",
+            Spread::of(&figure.ours_us),
+            Spread::of(&figure.epoll_us)
         ));
-        report.data(json!({ "operation": figure.name, "ours_us": figure.ours, "epoll_us": figure.epoll }));
-        claims.extend(
-            figure
-                .ratio_max
-                .map(|at_most| (figure.name, ratio.median, at_most)),
-        );
+        report.data(json!({
+            "arrangement": arrangement, "operation": operation, "ours_us": figure.ours_us, "epoll_us": figure.epoll_us,
+        }));
+        claims.extend(ratio_max.map(|at_most| (operation, ratio.median, at_most)));
     }
     report.line("");
-    for (name, ratio, at_most) in claims {
-        report.claim(&format!("{name}: ratio to epoll"), ratio, at_most);
+    for (operation, ratio, at_most) in claims {
+        report.claim(
+            &format!("{arrangement}: {operation}: ratio to epoll"),
+            ratio,
+            at_most,
+        );
     }
-    report.write();
 }

@@ -5,7 +5,10 @@
 pub mod crowd;
 pub mod report;
 
-// What `holdfast-load` measures in the same way.
+// What `holdfast-load` does and measures in the same way.
+#[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
+#[path = "../../src/bin/holdfast-load/apart.rs"]
+pub mod apart;
 #[path = "../../src/bin/holdfast-load/machine.rs"]
 mod machine;
 #[path = "../../src/bin/holdfast-load/process.rs"]
@@ -28,9 +31,7 @@ pub fn cpu_ns(process: u32) -> u64 {
 
 /// Keeps this thread, and all processes and threads that it starts from here on, on one core.
 pub fn run_on(core: usize) {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores).expect("a host with two cores");
+    apart::Cores(vec![core]).keep().expect("a host with two cores");
 }
 
 /// Resident memory of a process, bytes.

@@ -11,6 +11,8 @@ use super::machine;
 pub struct Report {
     name: &'static str,
     title: String,
+    /// Of the machine as it was when the report began: later its bench may have been kept on few cores.
+    machine: Value,
     text: String,
     data: Vec<Value>,
 }
@@ -20,6 +22,7 @@ impl Report {
         Self {
             name,
             title: title.to_owned(),
+            machine: machine::facts(),
             text: String::new(),
             data: Vec::new(),
         }
@@ -66,9 +69,8 @@ impl Report {
         .iter()
         .collect();
         std::fs::create_dir_all(&folder).expect("a folder for the results");
-        let machine = machine::facts();
         let mut text = format!("# {}\n\n", self.title);
-        for (key, value) in machine.as_object().expect("an object") {
+        for (key, value) in self.machine.as_object().expect("an object") {
             writeln!(text, "- {key}: {}", value.as_str().unwrap_or_default()).expect("text grows");
         }
         writeln!(
@@ -78,7 +80,7 @@ impl Report {
         )
         .expect("text grows");
         std::fs::write(folder.join("README.md"), text).expect("the report");
-        let data = json!({ "machine": machine, "data": self.data });
+        let data = json!({ "machine": self.machine, "data": self.data });
         let data = serde_json::to_string_pretty(&data).expect("JSON");
         std::fs::write(folder.join("data.json"), data + "\n").expect("the data");
         println!("written: bench-results/{}-{}", machine::today(), self.name);

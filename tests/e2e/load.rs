@@ -28,7 +28,8 @@ fn check(scenario: &str, words: &[&str]) -> Vec<String> {
     assert!(data["machine"]["kernel"].is_string());
     assert!(!data["figures"].as_array().unwrap().is_empty());
     let readme = std::fs::read_to_string(results.path().join("README.md")).unwrap();
-    assert!(readme.contains("command: `holdfast-load"), "{readme}");
+    let typed = format!("command: `holdfast-load {} --results ", words.join(" "));
+    assert!(readme.contains(&typed), "{readme}");
     let checks = data["checks"].as_array().unwrap().iter();
     checks
         .map(|check| check["what"].as_str().unwrap().to_owned())
@@ -72,6 +73,57 @@ fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
     for scenario in ["login", "beat", "query"] {
         check(scenario, &[&[scenario], &rounds[..]].concat());
     }
+}
+
+#[test]
+fn the_servers_and_the_crowd_are_apart_where_that_may_be() {
+    if !cfg!(feature = "peers") {
+        println!("skipped: it needs the feature `peers`");
+        return;
+    }
+    let may = Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output();
+    if !may.is_ok_and(|may| may.status.success()) || cores() < 2 {
+        println!("skipped: it takes the right to make namespaces, and two cores");
+        return;
+    }
+    let words = "versus --peer echo --apart --connections 200 --rounds 1 --duration 300ms";
+    let checks = check("versus-echo-apart", &words.split(' ').collect::<Vec<_>>());
+    let cores = [
+        "cores of the servers",
+        "cores of the crowd's threads",
+        "what takes what arrives at loopback",
+    ];
+    for expected in cores {
+        assert!(checks.iter().any(|check| check == expected), "{checks:?}");
+    }
+}
+
+#[test]
+fn what_cannot_run_apart_says_why_and_starts_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    command
+        .args(["versus", "--apart", "--results"])
+        .arg(folder.path());
+    let output = command.env("PATH", "/nowhere").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let reason = match cores() {
+        1 => "need a core each",
+        _ => "install util-linux",
+    };
+    assert!(
+        errors.contains("this cannot run apart: ") && errors.contains(reason),
+        "{errors}"
+    );
+    assert!(output.stdout.is_empty(), "nothing was run");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no results");
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[test]

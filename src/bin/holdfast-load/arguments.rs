@@ -154,6 +154,10 @@ pub(crate) enum Scenario {
         /// The other server.
         #[arg(long, value_enum, default_value_t = PeerKind::Tokio)]
         peer: PeerKind,
+        /// Lets the servers and the crowd have a half of the cores each, and the kernel do the terminals' half of TCP on the
+        /// crowd's, as if they were on another host. Needs root, util-linux and iproute2.
+        #[arg(long)]
+        apart: bool,
         /// At most as many as one process may have descriptors.
         #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
         connections: u32,
@@ -354,6 +358,20 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn versus_is_apart_only_where_it_was_asked_for() {
+        let apart = |words: &str| {
+            let scenario = Arguments::try_parse_from(words.split(' ')).unwrap().scenario;
+            let Scenario::Versus { apart, .. } = scenario else {
+                panic!("{words} is another scenario");
+            };
+            apart
+        };
+        assert!(!apart("holdfast-load versus --peer echo"));
+        assert!(apart("holdfast-load versus --peer echo --apart"));
+        Arguments::try_parse_from("holdfast-load beat --apart".split(' ')).unwrap_err();
     }
 
     #[test]

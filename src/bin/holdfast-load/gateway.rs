@@ -38,7 +38,7 @@ pub(crate) fn shards_for(connections: u32) -> u32 {
     connections.div_ceil(CONNECTIONS_PER_SHARD).max(cores())
 }
 
-/// The cores of this machine.
+/// The cores that this thread may use, and with it all that it starts.
 pub(crate) fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(u32::MAX)

@@ -14,6 +14,7 @@ mod http;
 mod receiver;
 mod buckets;
 
+mod apart;
 mod process;
 mod slab;
 

@@ -81,15 +81,19 @@ impl Peer {
         let SocketAddr::V4(terminals) = free else {
             bail!("loopback has an IPv4 address");
         };
+        let count = match threads {
+            1 => "1 thread".to_owned(),
+            _ => format!("{threads} threads"),
+        };
         let ((program, app), condition) = match kind {
             PeerKind::Tokio => (
                 common.peer("holdfast-peer-tokio")?,
-                format!("The server on tokio has {threads} threads."),
+                format!("The server on tokio has {count}."),
             ),
             PeerKind::Echo => (
                 (common.peer("holdfast-peer-echo")?.0, Vec::new()),
                 format!(
-                    "The echo loop has {threads} threads, each with a ring. It knows no login and no presence: a login is a connect and a first echo, a logout is a close, and neither is compared."
+                    "The echo loop has {count}, each with a ring. It knows no login and no presence: a login is a connect and a first echo, a logout is a close, and neither is compared."
                 ),
             ),
             PeerKind::Mosquitto => return Self::start_mosquitto(terminals, connections),

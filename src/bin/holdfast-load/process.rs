@@ -17,6 +17,22 @@ pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
+/// The threads of a process whose names begin with this.
+///
+/// # Errors
+/// If there is no such process.
+pub(crate) fn threads(process: u32, name: &str) -> io::Result<Vec<u32>> {
+    let mut threads = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let task = task?;
+        let text = std::fs::read_to_string(task.path().join("comm"));
+        if text.is_ok_and(|text| text.starts_with(name)) {
+            threads.extend(task.file_name().to_string_lossy().parse::<u32>());
+        }
+    }
+    Ok(threads)
+}
+
 /// Resident memory of a process, bytes.
 ///
 /// # Errors

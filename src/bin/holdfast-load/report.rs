@@ -14,6 +14,8 @@ use crate::{machine, plot};
 pub(crate) struct Report {
     scenario: String,
     title: String,
+    /// Of the machine as it was before anything of the run began.
+    facts: Value,
     conditions: Vec<String>,
     figures: Vec<Figure>,
     checks: Vec<Check>,
@@ -46,6 +48,7 @@ impl Report {
         Self {
             scenario: scenario.into(),
             title: title.to_owned(),
+            facts: machine::facts(),
             conditions: Vec::new(),
             figures: Vec::new(),
             checks: Vec::new(),
@@ -92,9 +95,8 @@ impl Report {
         let folder = results.join(format!("{}-load-{}", machine::today(), self.scenario));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("no folder for the results: {}", folder.display()))?;
-        let facts = machine::facts();
         let mut readme = format!("# {}\n\n", self.title);
-        for (key, value) in facts.as_object().into_iter().flatten() {
+        for (key, value) in self.facts.as_object().into_iter().flatten() {
             writeln!(readme, "- {key}: {}", value.as_str().unwrap_or_default())?;
         }
         writeln!(readme, "- command: `{}`\n\n{table}", command())?;
@@ -104,7 +106,7 @@ impl Report {
             writeln!(readme, "![{}]({file})", course.name)?;
         }
         std::fs::write(folder.join("README.md"), readme).context("writing the results")?;
-        let data = serde_json::to_string_pretty(&self.data(&facts))?;
+        let data = serde_json::to_string_pretty(&self.data())?;
         std::fs::write(folder.join("data.json"), data + "\n").context("writing the results")?;
         let mut out = io::stdout().lock();
         // A table that nobody reads is in the folder.
@@ -143,7 +145,7 @@ impl Report {
         text
     }
 
-    fn data(&self, facts: &Value) -> Value {
+    fn data(&self) -> Value {
         let figures = self
             .figures
             .iter()
@@ -157,7 +159,7 @@ impl Report {
             .iter()
             .map(|course| json!({ "name": course.name, "unit": course.unit, "points": course.points }));
         json!({
-            "scenario": self.scenario, "command": command(), "machine": facts, "conditions": self.conditions,
+            "scenario": self.scenario, "command": command(), "machine": self.facts, "conditions": self.conditions,
             "figures": figures.collect::<Vec<_>>(), "checks": checks.collect::<Vec<_>>(),
             "courses": courses.collect::<Vec<_>>(), "holds": self.holds(),
         })

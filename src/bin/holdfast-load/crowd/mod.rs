@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// the kernel after 1, 2, 4 and 8 s.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the names of the rings' threads begin with.
+pub(crate) const CROWD_THREADS: &str = "crowd-";
+
 /// One ring's thread, seen from the director.
 struct Desk {
     orders: Sender<Order>,
@@ -293,7 +296,7 @@ fn start_ring(seat: Seat, said: Sender<(u16, Said)>) -> anyhow::Result<Desk> {
     let (first, count) = (seat.first, seat.count);
     let seen = Arc::clone(&queued);
     let thread = std::thread::Builder::new()
-        .name(format!("crowd-{}", seat.place))
+        .name(format!("{CROWD_THREADS}{}", seat.place))
         .spawn(move || {
             let ring = ring.enable(Vec::new())?;
             CrowdRing::new(ring, seat).run(&ordered, &seen, &said, &sleeper);

@@ -81,11 +81,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         }
         Scenario::Versus {
             peer,
+            apart,
             connections,
             window,
             rate,
             rounds,
-        } => versus::run(common, (name, peer), (connections, window, rate), rounds),
+        } => {
+            let halves = apart.then(|| versus::set_apart(common)).transpose()?;
+            let how_many = (connections, window, rate);
+            versus::run(common, (name, peer), how_many, rounds, halves.as_ref())
+        }
         Scenario::Return {
             connections,
             links,
@@ -124,16 +129,36 @@ impl Stage {
         common: &Common,
         report: Report,
         (connections, kinship): (u32, Kinship),
-        settings: &[(&str, String)],
+        settings: &[(&'static str, String)],
         environment: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
+        let started = Self::gateway(common, connections, settings, environment)?;
+        Self::around(started, common, report, (connections, kinship))
+    }
+
+    /// A gateway with room for `connections`, and the settings that it was given.
+    fn gateway(
+        common: &Common,
+        connections: u32,
+        settings: &[(&'static str, String)],
+        environment: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<(Gateway, Vec<(&'static str, String)>)> {
         let shards = shards_for(connections);
         let mut all = vec![("shards.count", shards.to_string())];
         if shards > cores() {
             all.push(("node.stop_deadline_s", STOP_DEADLINE_S.to_string()));
         }
         all.extend(settings.iter().cloned());
-        let gateway = Gateway::find(common, &all, environment)?;
+        Ok((Gateway::find(common, &all, environment)?, all))
+    }
+
+    /// Everything else: as many terminals, all away.
+    fn around(
+        (gateway, settings): (Gateway, Vec<(&'static str, String)>),
+        common: &Common,
+        mut report: Report,
+        (connections, kinship): (u32, Kinship),
+    ) -> anyhow::Result<Self> {
         let identities = common.identities(kinship);
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
@@ -143,11 +168,10 @@ impl Stage {
             "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",
             identities.sdk_app_id
         );
-        let mut report = report;
         report.condition(match common.running()? {
             Some(_) => format!("{connections} terminals; the gateway ran before, with settings of its own."),
             None => {
-                let settings = all.iter().map(|(key, value)| format!("{key}={value}"));
+                let settings = settings.iter().map(|(key, value)| format!("{key}={value}"));
                 let settings: Vec<String> = settings.chain(common.set.iter().cloned()).collect();
                 format!(
                     "{connections} terminals; settings of the gateway: `{}`",

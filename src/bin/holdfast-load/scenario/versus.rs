@@ -1,13 +1,18 @@
 //! The gateway and another server in turn, with a crowd of the same size each: CPU of a login, a heartbeat and a logout,
 //! and what a connection adds to resident memory. Each round begins with the other one.
 
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, bail};
+
+use crate::apart::{self, APART, Cores, Halves};
 use crate::arguments::{Common, Rounds};
-use crate::crowd::Crowd;
 use crate::crowd::orders::Op;
 use crate::crowd::terminal::Kinship;
+use crate::crowd::{CROWD_THREADS, Crowd};
 use crate::gateway::cores;
 use crate::peer::{Peer, PeerKind};
-use crate::process::rss_bytes;
+use crate::process::{rss_bytes, threads};
 use crate::report::Report;
 
 use super::beat::{paced, saturated};
@@ -78,26 +83,48 @@ impl Records {
     }
 }
 
+/// The cores of both halves. A program that does not run apart yet becomes one that does, and begins anew there.
+pub(super) fn set_apart(common: &Common) -> anyhow::Result<Halves> {
+    if common.running()?.is_some() {
+        bail!("--apart starts a gateway of its own: leave it or --gateway away");
+    }
+    let halves = Halves::of(&Cores::of(None)?)?;
+    if !apart::is_apart(&halves.crowd)? {
+        return Err(apart::again(&halves.crowd)?.exec()).context("cannot start again apart");
+    }
+    Ok(halves)
+}
+
+/// Keeps this thread and what it starts from here on there, if there are halves.
+fn keep(cores: Option<&Cores>) -> anyhow::Result<()> {
+    cores.map_or(Ok(()), Cores::keep).context("keeping to some cores")
+}
+
 pub(super) fn run(
     common: &Common,
     (name, kind): (&'static str, PeerKind),
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
+    halves: Option<&Halves>,
 ) -> anyhow::Result<bool> {
     let (records, is_ours) = (Records::of(common), common.running()?.is_none());
-    let name = format!("{name}-{}{}", kind.word(), records.suffix(is_ours));
+    let (suffix, apart) = halves.map_or(("", ""), |_| ("-apart", ", apart"));
+    let name = format!("{name}-{}{}{suffix}", kind.word(), records.suffix(is_ours));
+    let report = Report::new(name, &format!("{}{apart}", kind.title()));
     let logins = window.min(kind.logins_at_once_max());
+    // Both servers have as many threads, or shards, as they have cores here.
+    keep(halves.map(|halves| &halves.server))?;
     let peer = Peer::start(common, kind, (connections, cores()), &ENVIRONMENT)?;
-    let mut stage = Stage::new(
-        common,
-        Report::new(name, kind.title()),
-        (connections, Kinship::Alone),
-        &records.settings(common),
-        &ENVIRONMENT,
-    )?;
+    let gateway = Stage::gateway(common, connections, &records.settings(common), &ENVIRONMENT)?;
+    keep(halves.map(|halves| &halves.crowd))?;
+    let mut stage = Stage::around(gateway, common, report, (connections, Kinship::Alone))?;
     let there = (peer.terminals, kind.dialect());
     let crowd = Crowd::start(connections, there, &common.identities(Kinship::Alone))?;
     let mut other = Side::new(crowd, peer.process());
+    if let Some(Halves { server, crowd }) = halves {
+        let cores = format!("Both servers are kept on {server}, the crowd on {crowd}.");
+        stage.report.condition(format!("{cores} {APART}"));
+    }
     stage.report.condition(records.condition(is_ours));
     stage.report.condition(peer.condition.clone());
     stage.report.condition(format!(
@@ -114,6 +141,13 @@ pub(super) fn run(
             round(side, rows, (logins, window, rate), rounds)?;
         }
     }
+    if let Some(halves) = halves {
+        check_cores(
+            &mut stage.report,
+            halves,
+            &[stage.gateway.process, peer.process()],
+        )?;
+    }
     let expected = u64::from(connections) * u64::from(rounds.rounds);
     check(&mut stage.report, "the gateway", expected, &ours);
     check(&mut stage.report, kind.word(), expected, &theirs);
@@ -123,6 +157,33 @@ pub(super) fn run(
     // Before its server is gone.
     other.crowd.quit()?;
     stage.finish(common)
+}
+
+/// Everyone is where it has to be, and so is the terminals' half of TCP.
+fn check_cores(report: &mut Report, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
+    let steered = apart::steered()?;
+    let seen = format!("{steered}, expected {}", halves.crowd);
+    report.check(
+        "what takes what arrives at loopback",
+        steered == halves.crowd,
+        seen,
+    );
+    let crowd = threads(std::process::id(), CROWD_THREADS)?;
+    let both = [
+        ("the servers", servers, &halves.server),
+        ("the crowd's threads", crowd.as_slice(), &halves.crowd),
+    ];
+    for (what, threads, expected) in both {
+        let seen: Vec<Cores> = threads
+            .iter()
+            .map(|thread| Cores::of(Some(*thread)))
+            .collect::<Result<_, _>>()?;
+        let holds = !seen.is_empty() && seen.iter().all(|cores| cores == expected);
+        let seen: Vec<String> = seen.iter().map(Cores::to_string).collect();
+        let seen = format!("{}, expected {expected} for each", seen.join("; "));
+        report.check(&format!("cores of {what}"), holds, seen);
+    }
+    Ok(())
 }
 
 /// Everyone came and went in each round, and everyone's heartbeats were answered.
@@ -218,6 +279,14 @@ mod tests {
         assert_eq!(set, expected, "{settings:?}");
         assert_eq!(records.suffix(true), suffix, "{settings:?}");
         assert_eq!(records.suffix(false), "", "a running gateway keeps its own");
+    }
+
+    #[test]
+    fn a_gateway_that_runs_elsewhere_is_not_set_apart() {
+        let words = "holdfast-load versus --apart --gateway 127.0.0.1:1 --http 127.0.0.1:2 --admin 127.0.0.1:3 --pid 4";
+        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        let error = set_apart(&arguments.common).unwrap_err().to_string();
+        assert!(error.contains("leave it or --gateway away"), "{error}");
     }
 
     #[test]
