@@ -8,6 +8,7 @@ pub mod time;
 pub mod arena;
 pub mod counters;
 pub mod histogram;
+pub mod packed;
 pub mod wheel;
 
 pub mod planted;

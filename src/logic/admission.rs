@@ -66,7 +66,7 @@ impl ShardState {
         };
         if let Some(key) = device {
             let device = &self.users.devices[key];
-            let future = device.session < session && !planted(Bug::FutureSessionResumes);
+            let future = device.session() < session && !planted(Bug::FutureSessionResumes);
             if session < device.fresh() || future {
                 return Right::No(Code::SessionUnknown, None);
             }
@@ -119,7 +119,7 @@ impl ShardState {
         if !planted(Bug::OldConnectionStays) {
             self.close_of(device, old, out);
         }
-        let session = self.users.devices[device].session;
+        let session = self.users.devices[device].session();
         self.go_live(now, device, knock, session, Vec::new(), out);
     }
 

@@ -87,7 +87,7 @@ impl ShardState {
         };
         let known = &mut self.users.devices[device];
         known.set_session(change.number, fresh);
-        known.login_at = change.at;
+        known.login_at.set(change.at);
         let named = if planted(Bug::PushOnlineNamed) {
             forced_off.iter().map(|(loser, _)| loser.platform).collect()
         } else {
@@ -130,7 +130,7 @@ impl ShardState {
         self.set_standing(device, Standing::Linked);
         let known = &mut self.users.devices[device];
         known.link = knock.key;
-        known.moment = now.instant;
+        known.moment.set(now.instant);
         known.background = if knock.login.background && !planted(Bug::BackgroundIgnored) {
             Background::Yes
         } else {
@@ -221,7 +221,7 @@ impl ShardState {
         }
         self.set_standing(device, standing);
         let known = &mut self.users.devices[device];
-        known.moment = since;
+        known.moment.set(since);
         known.look = Look::No;
         known.background = Background::No;
         let due = self.due(device);

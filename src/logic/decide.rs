@@ -45,7 +45,7 @@ impl ShardState {
     ) -> Decision {
         let device = self.users.find_device(user, id);
         let is_late = |device: &Device| device.link != link && !planted(Bug::LateLogoutCounts);
-        let is_of = |device: &Device| !is_late(device) && device.session == session;
+        let is_of = |device: &Device| !is_late(device) && device.session() == session;
         if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
             return self.step(
                 now,
@@ -249,9 +249,9 @@ impl ShardState {
         let devices = self.users.devices_of(user).map(|(_, device)| DeviceInspection {
             device: device.id(),
             status: device.standing.status(),
-            session: device.session,
-            login_at: device.login_at,
-            heard_at: now.wall_at(device.moment),
+            session: device.session(),
+            login_at: device.login_at.get(),
+            heard_at: now.wall_at(device.moment.get()),
             link: self.link_inspection(device),
         });
         let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
@@ -290,7 +290,7 @@ impl ShardState {
                 self.settings.timeout_of(device.platform.class())
             }
         };
-        let due = device.moment.after(after);
+        let due = device.moment.get().after(after);
         Instant(due.0 - if planted(Bug::EarlyByATick) { TICK_MS } else { 0 })
     }
 

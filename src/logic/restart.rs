@@ -88,12 +88,12 @@ impl ShardState {
             known.fresh
         };
         restored.set_session(known.session, fresh);
-        restored.login_at = known.login_at;
-        restored.moment = if planted(Bug::PushOnlineBeginsAnew) {
+        restored.login_at.set(known.login_at);
+        restored.moment.set(if planted(Bug::PushOnlineBeginsAnew) {
             now.instant
         } else {
             now.instant_of(known.since)
-        };
+        });
         // The grace begins later than this; the alarm finds that out when it rings.
         let due = match known.status {
             Status::Online => now.instant.after(self.settings.restart_grace),

@@ -116,7 +116,7 @@ impl ShardState {
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
             (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
                 if !planted(Bug::HeartbeatUnheard) {
-                    self.users.devices[device].moment = now.instant;
+                    self.users.devices[device].moment.set(now.instant);
                 }
                 self.beat(key, out);
             }
@@ -173,7 +173,7 @@ impl ShardState {
     /// Any whole frame proves that the terminal lives; the first part of one does not.
     fn hear(&mut self, now: Now, key: ConnKey) {
         if let Phase::Live { device } = self.sessions.phase(key) {
-            self.users.devices[device].moment = now.instant;
+            self.users.devices[device].moment.set(now.instant);
         }
     }
 
@@ -200,7 +200,7 @@ impl ShardState {
         let Phase::Live { device } = self.sessions.phase(key) else {
             return;
         };
-        let session = self.users.devices[device].session;
+        let session = self.users.devices[device].session();
         let Device { user, id } = self.device_of(device);
         if !planted(Bug::LogoutGoesOn) {
             self.set_phase(key, Phase::Leaving);

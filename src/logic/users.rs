@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 
 use crate::base::arena::Arena;
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
+use crate::base::packed::Packed;
 use crate::base::time::{Instant, Timestamp};
 use crate::logic::letter::DeviceStatus;
 use crate::logic::presence::Standing;
@@ -89,14 +90,16 @@ pub(super) struct Device {
     /// The user's next device.
     pub(super) next: Link,
     pub(super) instance: InstanceId,
-    pub(super) session: SessionId,
     /// Its connection; of one without, the last it had.
     pub(super) link: ConnKey,
-    pub(super) login_at: Timestamp,
-    /// Online: when the last frame came. PushOnline: since when.
-    pub(super) moment: Instant,
     /// How many changes before the session the fresh login was; more than a u32 holds count as the session's own.
     fresh_back: u32,
+    /// Of each user 2^40 changes are told apart.
+    session: Packed<SessionId, 5>,
+    /// Up to the year 10889.
+    pub(super) login_at: Packed<Timestamp, 6>,
+    /// Online: when the last frame came. PushOnline: since when. Up to 33 years after the start.
+    pub(super) moment: Packed<Instant, 5>,
     pub(super) platform: Platform,
     pub(super) standing: Standing,
     pub(super) background: Background,
@@ -120,7 +123,7 @@ pub(super) enum Look {
 
 // The budget of an idle connection: user + device + connection + alarm (8) + index (about 8).
 const _: () = assert!(size_of::<Option<User>>() == 48);
-const _: () = assert!(size_of::<Option<Device>>() == 56);
+const _: () = assert!(size_of::<Option<Device>>() == 48);
 
 impl Device {
     pub(super) fn id(&self) -> DeviceId {
@@ -139,12 +142,16 @@ impl Device {
 
     /// The change of the fresh login that the session goes back to.
     pub(super) fn fresh(&self) -> ChangeNumber {
-        ChangeNumber(self.session.0 - u64::from(self.fresh_back))
+        ChangeNumber(self.session().0 - u64::from(self.fresh_back))
+    }
+
+    pub(super) fn session(&self) -> SessionId {
+        self.session.get()
     }
 
     /// Takes a session of the login `fresh`.
     pub(super) fn set_session(&mut self, session: SessionId, fresh: ChangeNumber) {
-        self.session = session;
+        self.session.set(session);
         self.fresh_back = u32::try_from(session.0 - fresh.0).unwrap_or(0);
     }
 }
@@ -244,11 +251,11 @@ impl Users {
             user,
             next,
             instance: id.instance,
-            session: SessionId::default(),
             link,
-            login_at: Timestamp::default(),
-            moment: Instant::default(),
             fresh_back: 0,
+            session: Packed::of(SessionId::default()),
+            login_at: Packed::of(Timestamp::default()),
+            moment: Packed::of(Instant::default()),
             platform: id.platform,
             standing: Standing::Offline,
             background: Background::No,
