@@ -76,6 +76,27 @@ fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
 }
 
 #[test]
+fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
+    let words = "grow --steps 60,200 --window 8 --rounds 2 --duration 300ms";
+    let checks = check("grow", &words.split(' ').collect::<Vec<_>>());
+    let whats = [
+        "logins answered well",
+        "changes recorded",
+        "the gateway stops well",
+    ];
+    for what in whats {
+        let of_step = |step: u32| format!("{what}, {step} connections");
+        for expected in [of_step(60), of_step(200)] {
+            assert_eq!(
+                checks.iter().filter(|check| **check == expected).count(),
+                1,
+                "{expected}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_servers_and_the_crowd_are_apart_where_that_may_be() {
     if !cfg!(feature = "peers") {
         println!("skipped: it needs the feature `peers`");
