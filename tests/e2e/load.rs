@@ -39,7 +39,7 @@ fn check(scenario: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn idle_connections_are_held_and_nothing_happens() {
     let words = "idle --connections 500 --hold 2s --interval 1s";
-    let checks = check("idle", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("idle-500", &words.split(' ').collect::<Vec<_>>());
     assert!(checks.iter().any(|check| check == "heartbeats without an answer"));
     assert!(checks.iter().any(|check| check == "time-outs recorded"));
 }

@@ -199,6 +199,15 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
+/// A number as a folder's name has it: in whole millions or else whole thousands, if it is a multiple of them.
+pub(crate) fn short(number: u32) -> String {
+    match number {
+        1.. if number.is_multiple_of(1_000_000) => format!("{}m", number / 1_000_000),
+        1.. if number.is_multiple_of(1_000) => format!("{}k", number / 1_000),
+        _ => number.to_string(),
+    }
+}
+
 /// Enough digits to tell figures apart.
 fn shown(value: f64) -> String {
     match value.abs() {
@@ -228,6 +237,19 @@ fn command() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_numbers_are_whole_and_differ() {
+        let check = |number: u32, expected: &str| assert_eq!(short(number), expected);
+        check(0, "0");
+        check(999, "999");
+        check(10_000, "10k");
+        check(12_345, "12345");
+        check(1_000_000, "1m");
+        check(1_500_000, "1500k");
+        check(1_500_001, "1500001");
+        check(2_000_000, "2m");
+    }
 
     #[test]
     fn parts_of_a_run_have_checks_and_plots_of_their_own() {
