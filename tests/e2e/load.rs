@@ -39,7 +39,7 @@ fn check(scenario: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn idle_connections_are_held_and_nothing_happens() {
     let words = "idle --connections 500 --hold 2s --interval 1s";
-    let checks = check("idle", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("idle-500", &words.split(' ').collect::<Vec<_>>());
     assert!(checks.iter().any(|check| check == "heartbeats without an answer"));
     assert!(checks.iter().any(|check| check == "time-outs recorded"));
 }
@@ -72,6 +72,27 @@ fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
     let rounds = ["--rounds", "1", "--duration", "300ms", "--connections", "600"];
     for scenario in ["login", "beat", "query"] {
         check(scenario, &[&[scenario], &rounds[..]].concat());
+    }
+}
+
+#[test]
+fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
+    let words = "grow --steps 60,200 --window 8 --rounds 2 --duration 300ms";
+    let checks = check("grow", &words.split(' ').collect::<Vec<_>>());
+    let whats = [
+        "logins answered well",
+        "changes recorded",
+        "the gateway stops well",
+    ];
+    for what in whats {
+        let of_step = |step: u32| format!("{what}, {step} connections");
+        for expected in [of_step(60), of_step(200)] {
+            assert_eq!(
+                checks.iter().filter(|check| **check == expected).count(),
+                1,
+                "{expected}"
+            );
+        }
     }
 }
 

@@ -128,20 +128,18 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// Memory of a connection, and CPU of a heartbeat, at one gateway with more and more terminals.
+    /// Memory of a connection, and CPU of a heartbeat, with more and more terminals: a gateway for each step, with the
+    /// shards that it needs.
     Grow {
         /// Numbers of connections, ascending.
         #[arg(long, value_name = "N,N,...", default_value = "10000,100000,1000000")]
         steps: Steps,
-        /// How often terminals are told to beat, and those beat that stay while others log in.
+        /// How often terminals are told to beat. The paced part has as many heartbeats as full shards hear then.
         #[arg(long, default_value = "120s", value_parser = interval)]
         interval: Duration,
-        /// Heartbeats under way at once while it is as fast as it can be.
-        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+        /// Heartbeats under way at once for each shard, while it is as fast as it can be.
+        #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
         window: u32,
-        /// Heartbeats a second in the paced part.
-        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        rate: u32,
         #[command(flatten)]
         rounds: Rounds,
     },

@@ -13,7 +13,7 @@ use crate::arguments::Common;
 
 /// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
 /// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
-const CONNECTIONS_PER_SHARD: u32 = 17_500;
+pub(crate) const CONNECTIONS_PER_SHARD: u32 = 17_500;
 
 /// A gateway.
 pub(crate) struct Gateway {

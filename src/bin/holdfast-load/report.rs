@@ -16,6 +16,8 @@ pub(crate) struct Report {
     title: String,
     /// Of the machine as it was before anything of the run began.
     facts: Value,
+    /// The part of the run that checks and courses are of now.
+    part: Option<String>,
     conditions: Vec<String>,
     figures: Vec<Figure>,
     checks: Vec<Check>,
@@ -36,8 +38,8 @@ struct Check {
 
 /// A value over the time of the run.
 pub(crate) struct Course {
-    /// Also the plot's file name.
-    pub(crate) name: &'static str,
+    /// The plot's file is named after it.
+    pub(crate) name: String,
     pub(crate) unit: &'static str,
     /// Seconds since the beginning, and the value.
     pub(crate) points: Vec<(f64, f64)>,
@@ -49,11 +51,22 @@ impl Report {
             scenario: scenario.into(),
             title: title.to_owned(),
             facts: machine::facts(),
+            part: None,
             conditions: Vec::new(),
             figures: Vec::new(),
             checks: Vec::new(),
             courses: Vec::new(),
         }
+    }
+
+    /// Checks and courses are of this part of the run from now on, and say so behind their names; `None`: of all of it.
+    pub(crate) fn set_part(&mut self, part: Option<String>) {
+        self.part = part;
+    }
+
+    fn named(&self, name: &str) -> String {
+        let part = self.part.as_ref().map(|part| format!(", {part}"));
+        format!("{name}{}", part.unwrap_or_default())
     }
 
     /// Under which the run was made, or how a figure is to be read.
@@ -74,7 +87,7 @@ impl Report {
     /// Something that has to hold, and what was seen.
     pub(crate) fn check(&mut self, what: &str, holds: bool, seen: impl ToString) {
         self.checks.push(Check {
-            what: what.to_owned(),
+            what: self.named(what),
             holds,
             seen: seen.to_string(),
         });
@@ -86,7 +99,8 @@ impl Report {
     }
 
     pub(crate) fn course(&mut self, course: Course) {
-        self.courses.push(course);
+        let name = self.named(&course.name);
+        self.courses.push(Course { name, ..course });
     }
 
     /// Prints the table and writes the folder. Says whether every check holds.
@@ -101,7 +115,7 @@ impl Report {
         }
         writeln!(readme, "- command: `{}`\n\n{table}", command())?;
         for course in self.courses.iter().filter(|course| course.points.len() > 1) {
-            let file = format!("{}.svg", course.name.replace(' ', "-"));
+            let file = course.file();
             plot::write(&folder.join(&file), course)?;
             writeln!(readme, "![{}]({file})", course.name)?;
         }
@@ -166,6 +180,14 @@ impl Report {
     }
 }
 
+impl Course {
+    /// Its name without what a path would have to quote.
+    fn file(&self) -> String {
+        let words = self.name.split([' ', ',']).filter(|word| !word.is_empty());
+        format!("{}.svg", words.collect::<Vec<_>>().join("-"))
+    }
+}
+
 /// The one in the middle, of an even number the upper one; `None` of none.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     sorted(values).get(values.len() / 2).copied()
@@ -175,6 +197,15 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted
+}
+
+/// A number as a folder's name has it: in whole millions or else whole thousands, if it is a multiple of them.
+pub(crate) fn short(number: u32) -> String {
+    match number {
+        1.. if number.is_multiple_of(1_000_000) => format!("{}m", number / 1_000_000),
+        1.. if number.is_multiple_of(1_000) => format!("{}k", number / 1_000),
+        _ => number.to_string(),
+    }
 }
 
 /// Enough digits to tell figures apart.
@@ -201,4 +232,50 @@ fn command() -> String {
         }
     }
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_are_whole_and_differ() {
+        let check = |number: u32, expected: &str| assert_eq!(short(number), expected);
+        check(0, "0");
+        check(999, "999");
+        check(10_000, "10k");
+        check(12_345, "12345");
+        check(1_000_000, "1m");
+        check(1_500_000, "1500k");
+        check(1_500_001, "1500001");
+        check(2_000_000, "2m");
+    }
+
+    #[test]
+    fn parts_of_a_run_have_checks_and_plots_of_their_own() {
+        let mut report = Report::new("parts", "Parts");
+        for part in [Some("10 connections"), Some("20 connections"), None] {
+            report.set_part(part.map(str::to_owned));
+            report.check_equal("logins", 1, 1);
+            report.course(Course {
+                name: "terminals logged in".to_owned(),
+                unit: "connections",
+                points: Vec::new(),
+            });
+        }
+        let checks: Vec<&str> = report.checks.iter().map(|check| check.what.as_str()).collect();
+        assert_eq!(
+            checks,
+            ["logins, 10 connections", "logins, 20 connections", "logins"]
+        );
+        let files: Vec<String> = report.courses.iter().map(Course::file).collect();
+        assert_eq!(
+            files,
+            [
+                "terminals-logged-in-10-connections.svg",
+                "terminals-logged-in-20-connections.svg",
+                "terminals-logged-in.svg"
+            ]
+        );
+    }
 }

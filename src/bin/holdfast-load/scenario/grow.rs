@@ -1,6 +1,7 @@
-//! What a connection and a heartbeat cost as the crowd grows: the same measurements with more and more terminals at one
-//! gateway. It judges no figure; what has to hold are the answers.
+//! What a connection and a heartbeat cost as the crowd grows: the same measurements with more and more terminals, each time
+//! at a gateway that is made for so many. It judges no figure; what has to hold are the answers.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -10,47 +11,70 @@ use crate::arguments::{Common, Rounds};
 use crate::crowd::Plan;
 use crate::crowd::orders::{Op, Outcome, Pick};
 use crate::crowd::terminal::Kinship;
+use crate::gateway::CONNECTIONS_PER_SHARD;
+use crate::process::threads;
 use crate::progress::Progress;
 use crate::report::{Report, median};
 use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
 use super::idle::nothing_happened;
-use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, environment};
+use super::memory::{Caches, ENVIRONMENT, Look, Memory, environment};
 use super::series::Series;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 
-/// Users that are compared at each step: of those that have come, and of those that never have.
+/// Users that are compared at each step: of those that have come, and of those that never have yet.
 const COMPARED: usize = 2_000;
 const COMPARED_UNKNOWN: usize = 200;
+
+/// The largest figure of a step ÷ the smallest that growing is to keep to. It is an aim and no check.
+const RATIO_AIM: f64 = 1.10;
 
 /// How terminals beat.
 #[derive(Clone, Copy)]
 pub(super) struct Beats {
     /// How often each is told to.
     pub(super) interval: Duration,
-    /// Under way at once in the saturated part.
+    /// Under way at once in the saturated part, for each shard.
     pub(super) window: u32,
-    /// A second, in the paced part.
-    pub(super) rate: u32,
+}
+
+impl Beats {
+    /// Heartbeats a second of so many terminals that each beat once in an interval.
+    fn per_second(self, connections: u32) -> f64 {
+        f64::from(connections) / self.interval.as_secs_f64()
+    }
+
+    /// Heartbeats a second of so many shards if each were full.
+    fn paced_per_second(self, shards: u32) -> f64 {
+        f64::from(shards) * self.per_second(CONNECTIONS_PER_SHARD)
+    }
+
+    /// Heartbeats under way at once with so many shards.
+    fn at_once(self, shards: u32) -> u32 {
+        self.window.saturating_mul(shards)
+    }
 }
 
 /// What was measured with so many connections.
 struct Step {
-    connections: u32,
-    memory: Memory,
-    /// If the kernel tells.
-    both_ends: Option<BothEnds>,
+    shards: u32,
+    /// Before the first connection.
+    before: Memory,
+    /// With the first tenth of the connections, and with all of them.
+    few: Look,
+    all: Look,
     fast: Series,
     even: Series,
 }
 
-/// A run, step by step.
-struct Growth {
+/// A step under way.
+struct Climb {
+    stage: Stage,
+    connections: u32,
     beats: Beats,
     rounds: Rounds,
-    steps: Vec<Step>,
     compared: Compared,
     logins: u64,
     /// Heartbeats of all who were logged in, each one: how many there had to be, and were.
@@ -68,138 +92,144 @@ pub(super) fn run(
     (steps, beats): (&Steps, Beats),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
+    if common.running()?.is_some() {
+        bail!("each step has a gateway of its own: leave --gateway away");
+    }
     if rounds.duration * 2 > beats.interval {
         bail!("a round has two parts of --duration, which together may not be longer than --interval");
     }
     let largest = steps.largest();
-    let report = Report::new(name, &format!("Cost as it grows, up to {largest} connections"));
-    let settings = [(
-        "presence.heartbeat_interval_s",
-        beats.interval.as_secs().max(1).to_string(),
-    )];
-    let crowd = (largest, Kinship::Alone);
-    let mut stage = Stage::new(common, report, crowd, &settings, &ENVIRONMENT)?;
-    conditions(&mut stage.report, beats);
-    let (caches, before) = (Caches::before(), Memory::of(&stage)?);
-    let mut growth = Growth {
-        beats,
-        rounds,
-        steps: Vec::new(),
-        compared: Compared::default(),
-        logins: 0,
-        due: 0,
-        beat: 0,
-        beaten: Outcome::default(),
-        rested: Stopwatch::start(),
-    };
+    let mut report = Report::new(name, &format!("Cost as it grows, up to {largest} connections"));
+    conditions(&mut report, beats);
+    let caches = Caches::before();
+    let mut done = Vec::new();
     for connections in steps.all() {
-        growth.step(&mut stage, *connections, caches.as_ref().ok())?;
+        report.set_part(Some(format!("{connections} connections")));
+        let mut climb = Climb::begin(common, report, *connections, (beats, rounds))?;
+        done.push(climb.measure(caches.as_ref().ok())?);
+        report = climb.stage.end(common)?;
     }
-    let report = &mut stage.report;
-    report.check_equal("logins answered well", largest.into(), growth.logins);
-    report.check_equal("heartbeats when each was to beat", growth.due, growth.beat);
-    report.check_equal("heartbeats without an answer", 0, growth.beaten.failed);
-    stage.report_compared(&growth.compared);
-    stage.check_books(&[(
-        "heartbeats, by the gateway",
-        "heartbeats_total",
-        growth.beaten.done,
-    )])?;
-    nothing_happened(&mut stage)?;
-    report_memory(&mut stage.report, before, &growth.steps);
-    match caches {
-        Ok(_) => report_kernel(&mut stage.report, &growth.steps),
-        Err(error) => stage.report.condition(format!(
-            "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
-        )),
-    }
-    report_beats(&mut stage.report, beats, growth.steps);
-    stage.finish(common)
+    report.set_part(None);
+    report_memory(&mut report, &done);
+    report_kernel(&mut report, &done, caches.err());
+    report_beats(&mut report, beats, done);
+    report.finish(&common.results)
 }
 
 fn conditions(report: &mut Report, beats: Beats) {
-    let Beats { window, rate, .. } = beats;
-    report.condition("The gateway, its shards and the crowd's threads are those for the largest step at every step. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is 1.10 at most, which is the aim and no check.".to_owned());
     report.condition(format!(
-        "Heartbeats: any terminal that is logged in, drawn by chance each time; {window} at once where saturated, {rate} a second where paced, the same at each step."
+        "Each step has a gateway and a crowd of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {RATIO_AIM:.2} at most, which is the aim and no check."
     ));
     report.condition(format!(
-        "User bytes: what RSS grew by since before the first connection, or between two steps, ÷ connections, without what the registry says that it takes; without huge pages, and with freed memory given back at once ({}). The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
+        "Heartbeats: any terminal that is logged in, drawn by chance each time. Where saturated, {} at once for each shard. Where paced, {:.0} a second for each shard, as many as it hears when it is full ({CONNECTIONS_PER_SHARD} connections) and each terminal beats once in {} s. So a shard has as much to do at each step: one rate for every step would leave few to each of many shards, and a rate by connections few to shards that are not full. What the gateway does between heartbeats is in their CPU; what it does once for all shards is more for each heartbeat where shards are few.",
+        beats.window,
+        beats.paced_per_second(1),
+        beats.interval.as_secs_f64()
+    ));
+    report.condition(format!(
+        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; without huge pages, and with freed memory given back at once ({}). The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
         environment()
     ));
 }
 
-impl Growth {
-    /// More terminals come, and everything is measured with all of them.
-    fn step(&mut self, stage: &mut Stage, connections: u32, caches: Option<&Caches>) -> anyhow::Result<()> {
-        self.come(stage, connections)?;
-        self.beat_once(stage, connections)?;
-        let memory = Memory::of(stage)?;
-        let both_ends = match caches {
-            Some(caches) => Some(caches.grown(connections.into())?),
-            None => None,
-        };
-        let mut step = Step {
+impl Climb {
+    /// A gateway for so many, and all of them away.
+    fn begin(
+        common: &Common,
+        report: Report,
+        connections: u32,
+        (beats, rounds): (Beats, Rounds),
+    ) -> anyhow::Result<Self> {
+        let settings = [(
+            "presence.heartbeat_interval_s",
+            beats.interval.as_secs().max(1).to_string(),
+        )];
+        let crowd = (connections, Kinship::Alone);
+        Ok(Self {
+            stage: Stage::new(common, report, crowd, &settings, &ENVIRONMENT)?,
             connections,
-            memory,
-            both_ends,
+            beats,
+            rounds,
+            compared: Compared::default(),
+            logins: 0,
+            due: 0,
+            beat: 0,
+            beaten: Outcome::default(),
+            rested: Stopwatch::start(),
+        })
+    }
+
+    /// A tenth comes, then everyone, and then they beat.
+    fn measure(&mut self, caches: Option<&Caches>) -> anyhow::Result<Step> {
+        let (all, first) = (self.connections, self.connections / 10);
+        let shards = u32::try_from(threads(self.stage.gateway.process, "shard-")?.len())?;
+        let before = Memory::of(&self.stage)?;
+        self.come((0, first))?;
+        self.beat_once(first)?;
+        let compared = &mut self.compared;
+        self.stage.compare_among_at_rest((0, first), COMPARED, compared)?;
+        self.stage
+            .compare_among_at_rest((first, all), COMPARED_UNKNOWN, compared)?;
+        let few = Look::at(&self.stage, first, caches)?;
+        self.come((first, all))?;
+        self.beat_once(all)?;
+        let mut step = Step {
+            shards,
+            before,
+            few,
+            all: Look::at(&self.stage, all, caches)?,
             fast: Series::default(),
             even: Series::default(),
         };
-        self.measure(stage, &mut step)?;
-        self.steps.push(step);
-        let compared = &mut self.compared;
-        stage.compare_among_at_rest((0, connections), COMPARED, compared)?;
-        let all = stage.side.crowd.count;
-        if connections < all {
-            stage.compare_among_at_rest((connections, all), COMPARED_UNKNOWN, compared)?;
-        }
-        let what = format!("devices Online, by the gateway, of {connections}");
-        stage.check_books(&[(&what, "devices_online_now", connections.into())])
+        self.rounds(&mut step)?;
+        self.check()?;
+        Ok(step)
     }
 
-    /// Those who are missing log in. The others beat meanwhile as often as they are to.
-    fn come(&mut self, stage: &mut Stage, connections: u32) -> anyhow::Result<()> {
-        let here = self.steps.last().map_or(0, |step| step.connections);
-        let rate = f64::from(here) / self.beats.interval.as_secs_f64();
-        let staying = (here > 0).then(|| stage.side.crowd.begin(paced(here, rate)));
-        let (title, missing) = (format!("{connections}: logins"), (here, connections));
-        let logins = stage.side.each(&title, Op::LogIn, missing, LOGINS_AT_ONCE)?;
+    /// Those of a range log in. Those before them, who are here, beat meanwhile as often as they are to.
+    fn come(&mut self, (here, end): (u32, u32)) -> anyhow::Result<()> {
+        let rate = self.beats.per_second(here);
+        let staying = (here > 0).then(|| self.stage.side.crowd.begin(paced(here, rate)));
+        let title = format!("{}: logins up to {end}", self.connections);
+        let logins = self
+            .stage
+            .side
+            .each(&title, Op::LogIn, (here, end), LOGINS_AT_ONCE)?;
         self.logins += logins.done;
         if let Some(id) = staying {
-            self.beaten.add(&stage.side.crowd.end(id, &mut |_| {})?);
+            self.beaten.add(&self.stage.side.crowd.end(id, &mut |_| {})?);
         }
         Ok(())
     }
 
-    fn beat_once(&mut self, stage: &mut Stage, connections: u32) -> anyhow::Result<()> {
-        let (title, all) = (format!("{connections}: a beat each"), (0, connections));
-        let beats = stage.side.each(&title, Op::Beat, all, BEATS_AT_ONCE)?;
-        self.due += u64::from(connections);
+    /// All who are here beat, those before `end`.
+    fn beat_once(&mut self, end: u32) -> anyhow::Result<()> {
+        let title = format!("{}: a beat each", self.connections);
+        let beats = self.stage.side.each(&title, Op::Beat, (0, end), BEATS_AT_ONCE)?;
+        self.due += u64::from(end);
         self.beat += beats.done;
         self.beaten.add(&beats);
         self.rested = Stopwatch::start();
         Ok(())
     }
 
-    fn measure(&mut self, stage: &mut Stage, step: &mut Step) -> anyhow::Result<()> {
-        let (connections, Beats { window, rate, .. }) = (step.connections, self.beats);
+    fn rounds(&mut self, step: &mut Step) -> anyhow::Result<()> {
+        let (connections, Rounds { rounds, duration }) = (self.connections, self.rounds);
         let by_chance = |plan| Plan {
             pick: Pick::Random,
             ..plan
         };
-        let title = format!("{connections}: rounds");
-        let mut progress = Progress::begin(&title, self.rounds.rounds.into());
-        for round in 0..self.rounds.rounds {
+        let fast = by_chance(saturated(connections, self.beats.at_once(step.shards)));
+        let even = by_chance(paced(connections, self.beats.paced_per_second(step.shards)));
+        let mut progress = Progress::begin(&format!("{connections}: rounds"), rounds.into());
+        for round in 0..rounds {
             progress.at(round.into(), "");
             // Chance leaves some out for long, and whoever is silent for too long is gone.
             if self.rested.elapsed() > self.beats.interval / 2 {
-                self.beat_once(stage, connections)?;
+                self.beat_once(connections)?;
             }
-            let fast = by_chance(saturated(connections, window));
-            step.fast.add(&stage.side.measure(fast, self.rounds.duration)?);
-            let even = by_chance(paced(connections, rate.into()));
-            step.even.add(&stage.side.measure(even, self.rounds.duration)?);
+            step.fast.add(&self.stage.side.measure(fast, duration)?);
+            step.even.add(&self.stage.side.measure(even, duration)?);
         }
         let Outcome { done, .. } = step.even.total;
         progress.end(&format!(
@@ -209,6 +239,19 @@ impl Growth {
         self.beaten.add(&step.fast.total);
         self.beaten.add(&step.even.total);
         Ok(())
+    }
+
+    /// Every answer was right, and the books are.
+    fn check(&mut self) -> anyhow::Result<()> {
+        let (stage, compared) = (&mut self.stage, &mut self.compared);
+        stage.compare_at_rest(COMPARED, compared)?;
+        let report = &mut stage.report;
+        report.check_equal("logins answered well", self.connections.into(), self.logins);
+        report.check_equal("heartbeats when each was to beat", self.due, self.beat);
+        report.check_equal("heartbeats without an answer", 0, self.beaten.failed);
+        stage.report_compared(compared);
+        stage.check_books(&[("heartbeats, by the gateway", "heartbeats_total", self.beaten.done)])?;
+        nothing_happened(stage)
     }
 }
 
@@ -222,77 +265,69 @@ fn ratio(figures: &[f64]) -> Option<f64> {
 
 fn report_ratio(report: &mut Report, what: &str, figures: &[f64]) {
     if let Some(ratio) = ratio(figures) {
-        report.figure(&format!("{what}: largest ÷ smallest"), "", ratio);
+        let name = format!("{what}: largest ÷ smallest (aim {RATIO_AIM:.2}, no check)");
+        report.figure(&name, "", ratio);
     }
 }
 
-/// What a connection costs by step, over all of them and over those that the step added, and how far the steps are apart.
-/// `since` counts from an earlier step, or from the beginning.
+/// A figure of each step.
 fn report_by_step(
     report: &mut Report,
-    what: &str,
+    (what, unit): (&str, &'static str),
     steps: &[Step],
-    since: &dyn Fn(Option<&Step>, &Step) -> f64,
-) {
-    let totals: Vec<f64> = steps.iter().map(|step| since(None, step)).collect();
-    for (step, total) in steps.iter().zip(&totals) {
-        report.figure(&format!("{what}, {} in all", step.connections), "B", *total);
+    of: &dyn Fn(&Step) -> f64,
+) -> Vec<f64> {
+    let figures: Vec<f64> = steps.iter().map(of).collect();
+    for (step, figure) in steps.iter().zip(&figures) {
+        report.figure(&format!("{what}, {}", step.all.connections), unit, *figure);
     }
-    let pairs = steps.iter().zip(steps.iter().skip(1));
-    let slopes: Vec<f64> = pairs.map(|(few, many)| since(Some(few), many)).collect();
-    for (pair, slope) in steps.windows(2).zip(&slopes) {
-        let (from, to) = (pair[0].connections, pair[1].connections);
-        report.figure(&format!("{what}, slope from {from} to {to}"), "B", *slope);
-    }
-    report_ratio(report, &format!("{what}, in all"), &totals);
-    report_ratio(report, &format!("{what}, slopes"), &slopes);
+    figures
 }
 
-/// Connections that came between two steps.
-fn more(few: Option<&Step>, many: &Step) -> f64 {
-    f64::from(many.connections - few.map_or(0, |few| few.connections))
-}
-
-fn report_memory(report: &mut Report, before: Memory, steps: &[Step]) {
-    let since = |few: Option<&Step>, many: &Step| {
-        let earlier = few.map_or(before, |few| few.memory);
-        many.memory.each_since(earlier, more(few, many))
-    };
-    report_by_step(report, "user bytes of a connection", steps, &|few, many| {
-        since(few, many).own()
+fn report_memory(report: &mut Report, steps: &[Step]) {
+    report_by_step(report, ("shards", ""), steps, &|step| step.shards.into());
+    let name = "user bytes of a connection";
+    let each = report_by_step(report, (name, "B"), steps, &|step| {
+        step.all.user_bytes_since(&step.few).own()
     });
-    report_by_step(
-        report,
-        "the registry's bytes of a connection, apart",
-        steps,
-        &|few, many| since(few, many).registry,
-    );
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    report.figure("RSS of the gateway, before the first", "MiB", mib(before.rss));
-    for step in steps {
-        let name = format!("RSS of the gateway, {}", step.connections);
-        report.figure(&name, "MiB", mib(step.memory.rss));
-    }
+    report_ratio(report, name, &each);
+    let name = "the registry's bytes of a connection, apart";
+    report_by_step(report, (name, "B"), steps, &|step| {
+        step.all.user_bytes_since(&step.few).registry
+    });
+    let mib = |memory: Memory| memory.rss as f64 / f64::from(1 << 20);
+    let name = "RSS of the gateway before the first connection";
+    report_by_step(report, (name, "MiB"), steps, &|step| mib(step.before));
+    let name = "RSS of the gateway with all connections";
+    report_by_step(report, (name, "MiB"), steps, &|step| mib(step.all.memory));
 }
 
-fn report_kernel(report: &mut Report, steps: &[Step]) {
+fn report_kernel(report: &mut Report, steps: &[Step], untold: Option<io::Error>) {
+    if let Some(error) = untold {
+        return report.condition(format!(
+            "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
+        ));
+    }
     let name = "kernel bytes of a connection, the gateway's end";
-    report_by_step(report, name, steps, &|few, many| {
-        let earlier = few.and_then(|few| few.both_ends).unwrap_or_default();
-        let grown = many.both_ends.unwrap_or_default().since(earlier);
-        grown.gateways() / more(few, many)
+    let each = report_by_step(report, (name, "B"), steps, &|step| {
+        let bytes = step.all.kernel_bytes_since(&step.few);
+        bytes.expect("caches that told at first tell at every step")
     });
+    report_ratio(report, name, &each);
 }
 
 fn report_beats(report: &mut Report, beats: Beats, steps: Vec<Step>) {
-    let fast = format!("heartbeat, saturated ({} at once)", beats.window);
-    let even = format!("heartbeat, paced at {}/s", beats.rate);
+    let fast = format!("heartbeat, saturated ({} at once for each shard)", beats.window);
+    let even = format!(
+        "heartbeat, paced ({:.0}/s for each shard)",
+        beats.paced_per_second(1)
+    );
     report_cpu(report, &fast, &steps, &|step| &step.fast);
     report_cpu(report, &even, &steps, &|step| &step.even);
     let passed: u64 = steps.iter().map(|step| step.even.total.passed).sum();
     report.figure("paced times at which no terminal was free", "", passed as f64);
     for step in steps {
-        let connections = step.connections;
+        let connections = step.all.connections;
         step.fast
             .report_answers(report, &format!("{fast}, {connections}"));
         step.even
@@ -302,7 +337,7 @@ fn report_beats(report: &mut Report, beats: Beats, steps: Vec<Step>) {
 
 fn report_cpu(report: &mut Report, what: &str, steps: &[Step], series: &dyn Fn(&Step) -> &Series) {
     for step in steps {
-        series(step).report_cpu(report, &format!("{what}, {}", step.connections));
+        series(step).report_cpu(report, &format!("{what}, {}", step.all.connections));
     }
     let medians = steps.iter().filter_map(|step| median(&series(step).cpu_us));
     let name = format!("{what}: CPU of the server for one");
@@ -321,5 +356,23 @@ mod tests {
         for nothing in [&[][..], &[3.0], &[0.0, 1.0], &[-1.0, 2.0]] {
             assert_eq!(ratio(nothing), None, "{nothing:?}");
         }
+    }
+
+    #[test]
+    fn heartbeats_grow_with_the_terminals_that_beat_and_with_the_shards() {
+        let interval = Duration::from_secs(120);
+        let beats = Beats {
+            interval,
+            window: 128,
+        };
+        assert_eq!([12_000, 60].map(|all| beats.per_second(all)), [100.0, 0.5]);
+        let full = f64::from(CONNECTIONS_PER_SHARD);
+        assert_eq!(
+            [1, 12].map(|shards| beats.paced_per_second(shards)),
+            [full / 120.0, full / 10.0]
+        );
+        assert_eq!([2, 58].map(|shards| beats.at_once(shards)), [256, 7_424]);
+        let window = u32::MAX;
+        assert_eq!(Beats { window, ..beats }.at_once(2), u32::MAX);
     }
 }

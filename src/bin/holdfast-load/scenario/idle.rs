@@ -12,7 +12,7 @@ use crate::crowd::terminal::Kinship;
 use crate::gateway::{cores, shards_for};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::{Report, short};
 
 use super::beat::paced;
 use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, environment};
@@ -35,6 +35,8 @@ pub(super) fn run(
     (connections, window): (u32, u32),
     (hold, interval): (Duration, Duration),
 ) -> anyhow::Result<bool> {
+    // Runs with different numbers do not overwrite each other.
+    let name = format!("{name}-{}", short(connections));
     let report = Report::new(name, &format!("{connections} idle connections"));
     let mut settings = vec![(
         "presence.heartbeat_interval_s",

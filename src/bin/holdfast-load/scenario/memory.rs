@@ -113,6 +113,41 @@ impl BothEnds {
     }
 }
 
+/// What there is with so many connections.
+pub(super) struct Look {
+    pub(super) connections: u32,
+    pub(super) memory: Memory,
+    /// If the kernel tells.
+    pub(super) both_ends: Option<BothEnds>,
+}
+
+impl Look {
+    /// What there is now.
+    pub(super) fn at(stage: &Stage, connections: u32, caches: Option<&Caches>) -> anyhow::Result<Self> {
+        let both_ends = caches.map(|caches| caches.grown(connections.into()));
+        Ok(Self {
+            connections,
+            memory: Memory::of(stage)?,
+            both_ends: both_ends.transpose()?,
+        })
+    }
+
+    /// What each connection that came since `few` added to resident memory.
+    pub(super) fn user_bytes_since(&self, few: &Self) -> UserBytes {
+        self.memory.each_since(few.memory, self.more_than(few))
+    }
+
+    /// What each of them added to the kernel's caches with the gateway's end.
+    pub(super) fn kernel_bytes_since(&self, few: &Self) -> Option<f64> {
+        let both_ends = self.both_ends?.since(few.both_ends?);
+        Some(both_ends.gateways() / self.more_than(few))
+    }
+
+    fn more_than(&self, few: &Self) -> f64 {
+        f64::from(self.connections) - f64::from(few.connections)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +171,22 @@ mod tests {
         assert_eq!(few.gateways(), 450.0);
         let (grown, ports) = (4_000.0, 300.0);
         assert_eq!(BothEnds { grown, ports }.since(few).gateways(), 1_400.0);
+    }
+
+    #[test]
+    fn what_was_there_with_few_is_no_part_of_what_each_more_costs() {
+        let look = |connections: u32, rss, registry, (grown, ports)| Look {
+            connections,
+            memory: Memory { rss, registry },
+            both_ends: Some(BothEnds { grown, ports }),
+        };
+        let few = look(10, 70_000, 500, (90_000.0, 1_000.0));
+        let many = look(100, 97_000, 1_400, (990_000.0, 10_000.0));
+        let user_bytes = many.user_bytes_since(&few);
+        assert_eq!((user_bytes.rss, user_bytes.registry), (300.0, 10.0));
+        assert_eq!(many.kernel_bytes_since(&few), Some(4_950.0));
+        let both_ends = None;
+        let silent = Look { both_ends, ..few };
+        assert_eq!(many.kernel_bytes_since(&silent), None);
     }
 }

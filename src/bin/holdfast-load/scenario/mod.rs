@@ -69,14 +69,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             ref steps,
             interval,
             window,
-            rate,
             rounds,
         } => {
-            let beats = grow::Beats {
-                interval,
-                window,
-                rate,
-            };
+            let beats = grow::Beats { interval, window };
             grow::run(common, name, (steps, beats), rounds)
         }
         Scenario::Versus {
@@ -106,6 +101,9 @@ const BEATS_AT_ONCE: u32 = 1_024;
 
 /// How long a gateway may take to say goodbye where many shards share a core: hundreds of thousands hear it from each.
 const STOP_DEADLINE_S: u32 = 120;
+
+/// How long the terminals' links may take to end when the gateway has.
+const LINKS_WAIT: Duration = Duration::from_secs(60);
 
 /// How long the gateway's counts may lag behind its answers, and how often they are looked at meanwhile.
 const BOOKS_WAIT: Duration = Duration::from_secs(3);
@@ -216,6 +214,11 @@ impl Stage {
 
     /// Ends the run: no fault may have been seen, and the gateway has to stop well.
     fn finish(self, common: &Common) -> anyhow::Result<bool> {
+        self.end(common)?.finish(&common.results)
+    }
+
+    /// Ends what was to be seen at this gateway, in the same way. The report goes on.
+    fn end(mut self, common: &Common) -> anyhow::Result<Report> {
         let mut report = self.report;
         self.side
             .check_faults(&mut report, "faults seen by the terminals");
@@ -227,9 +230,15 @@ impl Stage {
         self.side.crowd.links(Links::MayEnd);
         let stopped = self.gateway.stop()?;
         report.check("the gateway stops well", stopped, stopped);
-        // Its links are gone with the gateway, which was what was to be seen.
+        if common.running()?.is_none() {
+            // Its links are gone with the gateway. What the kernel had for them is free before the next one starts.
+            let watch = Stopwatch::start();
+            while self.side.crowd.board.live() > 0 && watch.elapsed() < LINKS_WAIT {
+                self.side.crowd.pass(BOOKS_AGAIN, &mut |_| {})?;
+            }
+        }
         self.side.crowd.quit()?;
-        report.finish(&common.results)
+        Ok(report)
     }
 }
 

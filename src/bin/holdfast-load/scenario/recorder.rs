@@ -73,7 +73,11 @@ impl Recorder {
     }
 
     pub(super) fn courses(self) -> Vec<Course> {
-        let course = |name, unit, points| Course { name, unit, points };
+        let course = |name: &str, unit, points| Course {
+            name: name.to_owned(),
+            unit,
+            points,
+        };
         vec![
             course("terminals logged in", "connections", self.live),
             course("answers", "a second", self.answers),
