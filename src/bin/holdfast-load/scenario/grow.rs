@@ -19,7 +19,7 @@ use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
 use super::idle::nothing_happened;
-use super::memory::{Caches, ENVIRONMENT, Look, Memory, environment};
+use super::memory::{Caches, ENVIRONMENT, Look, Memory, environment, settings};
 use super::series::Series;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
@@ -140,10 +140,7 @@ impl Climb {
         connections: u32,
         (beats, rounds): (Beats, Rounds),
     ) -> anyhow::Result<Self> {
-        let settings = [(
-            "presence.heartbeat_interval_s",
-            beats.interval.as_secs().max(1).to_string(),
-        )];
+        let settings = settings(beats.interval);
         let crowd = (connections, Kinship::Alone);
         Ok(Self {
             stage: Stage::new(common, report, crowd, &settings, &ENVIRONMENT)?,

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::report::{Report, short};
 
 use super::beat::paced;
-use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, environment};
+use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, environment, settings};
 use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
@@ -38,10 +38,7 @@ pub(super) fn run(
     // Runs with different numbers do not overwrite each other.
     let name = format!("{name}-{}", short(connections));
     let report = Report::new(name, &format!("{connections} idle connections"));
-    let mut settings = vec![(
-        "presence.heartbeat_interval_s",
-        interval.as_secs().max(1).to_string(),
-    )];
+    let mut settings = settings(interval);
     if shards_for(connections) > cores() {
         settings.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
     }

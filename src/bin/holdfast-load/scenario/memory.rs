@@ -2,6 +2,7 @@
 //! gives no orders to the crowd.
 
 use std::io;
+use std::time::Duration;
 
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
@@ -12,6 +13,21 @@ use super::Stage;
 /// counted beside what it has.
 pub(super) const ENVIRONMENT: [(&str, &str); 2] =
     [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+
+/// The memory of the registry's store, as small as it may be set: the store takes more than it says of itself, but no more than a
+/// part of this, whatever the number of connections.
+const STORE_BYTES: u32 = 16 << 20;
+
+/// The settings of a gateway whose terminals are told to beat this often, and whose memory is measured.
+pub(super) fn settings(interval: Duration) -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "presence.heartbeat_interval_s",
+            interval.as_secs().max(1).to_string(),
+        ),
+        ("registry.memory_bytes_max", STORE_BYTES.to_string()),
+    ]
+}
 
 /// The environment as the conditions of a run name it.
 pub(super) fn environment() -> String {
