@@ -351,7 +351,7 @@ mod tests {
         let median_us = |operation: &str| {
             let figure = cost
                 .iter()
-                .find(|figure| figure["operation"] == operation)
+                .find(|figure| figure["arrangement"] == "loopback" && figure["operation"] == operation)
                 .unwrap();
             let mut rounds: Vec<f64> = serde_json::from_value(figure["ours_us"].clone()).unwrap();
             rounds.sort_by(f64::total_cmp);
