@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::codec::{self, Damage, FORMAT, Known, Link};
@@ -77,6 +78,22 @@ const MEMORY_PARTS: u64 = 10;
 /// Journals are replayed at each start, which takes much longer than to read tables: the least that the database allows.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// How a keyspace is kept that holds at most so many bytes before it writes them to a table.
+///
+/// The index and the filter of a fresh table are small, and stay in memory. Those of merged tables are in blocks of a few KiB each, as
+/// the records are: whole, they grow with the tables, and each lookup would read and check hundreds of KiB as soon as they no longer
+/// fit into the cache together.
+fn layout(unwritten_bytes_max: u64) -> KeyspaceCreateOptions {
+    let merged = PartitioningPolicy::new([false, true]);
+    let fresh = PinningPolicy::new([true, false]);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(unwritten_bytes_max)
+        .index_block_partitioning_policy(merged.clone())
+        .filter_block_partitioning_policy(merged)
+        .index_block_pinning_policy(fresh.clone())
+        .filter_block_pinning_policy(fresh)
+}
+
 /// An open database.
 pub(super) struct Files {
     pub(super) database: Database,
@@ -112,8 +129,7 @@ impl Files {
             .worker_threads(1)
             .open()
             .map_err(explain)?;
-        let keyspace =
-            |name| database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(part));
+        let keyspace = |name| database.keyspace(name, || layout(part));
         let files = Self {
             meta: keyspace("meta").map_err(explain)?,
             users: keyspace("users").map_err(explain)?,
