@@ -31,13 +31,13 @@ pub(crate) struct Common {
     #[arg(long, global = true, requires_all = ["http", "admin", "pid"])]
     gateway: Option<SocketAddr>,
     /// Where it answers the backend.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, requires = "gateway")]
     http: Option<SocketAddr>,
     /// Where it answers the operator.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, requires = "gateway")]
     admin: Option<SocketAddr>,
     /// Its process, whose CPU and memory are measured.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, requires = "gateway")]
     pid: Option<u32>,
     /// The gateway's program, if it is not beside this one.
     #[arg(long, global = true, value_name = "FILE")]
@@ -261,8 +261,10 @@ impl Common {
         let SocketAddr::V4(terminals) = gateway else {
             bail!("--gateway has to be an IPv4 address: the crowd has sources in 127.0.0.0/8");
         };
-        if !terminals.ip().is_loopback() {
-            bail!("--gateway has to be in 127.0.0.0/8: the crowd goes nowhere else");
+        for (name, address) in [("gateway", gateway), ("http", http), ("admin", admin)] {
+            if !address.ip().is_loopback() {
+                bail!("--{name} has to be a loopback address: the crowd goes nowhere else");
+            }
         }
         Ok(Some(Running {
             terminals,
@@ -286,11 +288,26 @@ impl Common {
         Ok((there(beside(name)?, remedy)?, app))
     }
 
+    /// What `--set` says, without secrets.
+    pub(crate) fn set_shown(&self) -> impl Iterator<Item = String> {
+        self.set.iter().map(|pair| without_secret(pair))
+    }
+
     /// The word that `--set` gives a setting, if it does; the last one counts, as with the gateway.
     pub(crate) fn setting(&self, key: &str) -> Option<&str> {
         let pairs = self.set.iter().rev().filter_map(|pair| pair.split_once('='));
         let mut values = pairs.filter(|(name, _)| name.trim() == key);
         values.next().map(|(_, value)| value.trim().trim_matches('"'))
+    }
+}
+
+/// A setting as it may be shown: a secret's value is not.
+pub(crate) fn without_secret(pair: &str) -> String {
+    let key = pair.split('=').next().unwrap_or_default().trim();
+    if key == "usersig.keys" || key.ends_with(".token") {
+        format!("{key}=…")
+    } else {
+        pair.to_owned()
     }
 }
 
@@ -348,6 +365,10 @@ mod tests {
         assert!(near.common.running().unwrap().is_some());
         let far = parse(&format!("{whole} 192.0.2.1:1")).unwrap();
         assert!(far.common.running().is_err());
+        let far =
+            parse("holdfast-load idle --http 192.0.2.1:2 --admin 127.0.0.1:3 --pid 4 --gateway 127.0.0.1:1");
+        assert!(far.unwrap().common.running().is_err());
+        parse("holdfast-load idle --admin 127.0.0.1:3").unwrap_err();
         assert!(
             parse("holdfast-load idle")
                 .unwrap()
@@ -404,6 +425,13 @@ mod tests {
             name("holdfast-load query --storm 50 --detail"),
             "query-detail-storm"
         );
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_with_its_setting() {
+        assert_eq!(without_secret("usersig.keys=[{secret=\"x\"}]"), "usersig.keys=…");
+        assert_eq!(without_secret(" admin.token = \"x\""), "admin.token=…");
+        assert_eq!(without_secret("shards.count=2"), "shards.count=2");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::arguments::Common;
 /// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
 pub(crate) const CONNECTIONS_PER_SHARD: u32 = 17_500;
 
+/// The folder of its store.
+const STORE: &str = "store";
+
 /// A gateway.
 pub(crate) struct Gateway {
     pub(crate) terminals: SocketAddrV4,
@@ -31,6 +34,8 @@ struct Own {
     command: Vec<String>,
     environment: Vec<(&'static str, &'static str)>,
     program: PathBuf,
+    /// The log outlives this: it may say what went wrong.
+    keeps_log: bool,
 }
 
 /// As many shards as `connections` need, and at least one a core.
@@ -68,7 +73,7 @@ impl Gateway {
             format!("terminals.listen=[\"{terminals}\"]"),
             format!("http.listen=[\"{http}\"]"),
             format!("admin.listen=[\"{admin}\"]"),
-            format!("registry.path={:?}", folder.join("store")),
+            format!("registry.path={:?}", folder.join(STORE)),
         ];
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.extend(common.set.iter().cloned());
@@ -79,6 +84,7 @@ impl Gateway {
             command,
             environment: environment.to_vec(),
             program,
+            keeps_log: true,
         };
         own.wait_until_ready()?;
         Ok(Self {
@@ -107,18 +113,19 @@ impl Gateway {
         Ok(())
     }
 
-    /// Asks it to stop, and waits. Says whether it ended well. One that was not started here is left alone.
-    pub(crate) fn stop(mut self) -> anyhow::Result<bool> {
-        let Some(own) = &mut self.own else { return Ok(true) };
+    /// Asks it to stop, and waits. Says whether it ended well. If it did, and `all_is_well`, its log is not kept.
+    pub(crate) fn stop(mut self, all_is_well: bool) -> anyhow::Result<bool> {
+        let own = self.own()?;
         kill_process(Pid::from_child(&own.child), Signal::INT).context("stopping the gateway")?;
         let status = own.child.wait().context("waiting for the gateway")?;
+        own.keeps_log = !(all_is_well && status.success());
         Ok(status.success())
     }
 
     fn own(&mut self) -> anyhow::Result<&mut Own> {
         self.own
             .as_mut()
-            .context("this scenario kills the gateway: leave --gateway away, so that it is one of its own")
+            .context("this scenario ends the gateway: leave --gateway away, so that it is one of its own")
     }
 }
 
@@ -147,7 +154,12 @@ impl Drop for Own {
         // It may have ended already, and nobody misses the folder.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if self.keeps_log {
+            eprintln!("the gateway's log: {}", self.log().display());
+            let _ = std::fs::remove_dir_all(self.folder.join(STORE));
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

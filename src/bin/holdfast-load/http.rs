@@ -83,7 +83,7 @@ impl Http {
         self.ask(Request::get(format!("http://{address}{path}")).body(Full::default())?)
     }
 
-    /// All metrics of the gateway that have no label.
+    /// All metrics of the gateway whose values are whole numbers, by name and labels.
     pub(crate) fn metrics(&self, admin: SocketAddr) -> anyhow::Result<HashMap<String, u64>> {
         let (_, text) = self.get(admin, "/metrics")?;
         let text = String::from_utf8_lossy(&text).into_owned();

@@ -17,7 +17,7 @@ pub(crate) fn today() -> String {
     output("date", &["-u", "+%F"])
 }
 
-/// What every report says of its origin: texts by name.
+/// What every report says of its origin: texts by name. The commit is that of the folder that this runs in.
 #[must_use]
 pub(crate) fn facts() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -27,14 +27,16 @@ pub(crate) fn facts() -> Value {
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or_default();
     let memory = read("/proc/meminfo");
-    let dirty = !output(
-        "git",
-        &["status", "--porcelain", "--", "src", "benches", "Cargo.toml"],
-    )
-    .is_empty();
+    let sources = ["src", "proto", "benches", "Cargo.toml", "Cargo.lock"];
+    let status = [&["status", "--porcelain", "--"], sources.as_slice()].concat();
+    let commit = match output("git", &["rev-parse", "--short", "HEAD"]) {
+        none if none.is_empty() => "unknown".to_owned(),
+        commit if output("git", &status).is_empty() => commit,
+        commit => commit + " with changes",
+    };
     json!({
         "date": today(),
-        "commit": output("git", &["rev-parse", "--short", "HEAD"]) + if dirty { " with changes" } else { "" },
+        "commit": commit,
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "processor": model.trim_start_matches([' ', '\t', ':']),
         "cores": std::thread::available_parallelism().map_or(0, usize::from).to_string(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use crate::arguments::without_secret;
 use crate::{machine, plot};
 
 /// One report in the making.
@@ -128,7 +129,8 @@ impl Report {
         Ok(self.holds())
     }
 
-    fn holds(&self) -> bool {
+    /// Whether every check so far holds.
+    pub(crate) fn holds(&self) -> bool {
         self.checks.iter().all(|check| check.holds)
     }
 
@@ -217,7 +219,7 @@ fn shown(value: f64) -> String {
     }
 }
 
-/// As it was typed, without where the program lies. A secret never comes from there unseen: it is left out.
+/// As it was typed, without where the program lies and without secrets.
 fn command() -> String {
     let mut words = vec!["holdfast-load".to_owned()];
     let mut hides = false;
@@ -228,7 +230,10 @@ fn command() -> String {
         }
         hides = word == "--secret";
         if !word.starts_with("--secret") {
-            words.push(word);
+            words.push(match word.strip_prefix("--set=") {
+                Some(pair) => format!("--set={}", without_secret(pair)),
+                None => without_secret(&word),
+            });
         }
     }
     words.join(" ")

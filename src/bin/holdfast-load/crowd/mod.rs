@@ -170,18 +170,31 @@ impl Crowd {
             window,
             per_second: None,
         });
-        self.join(id, look)
+        let mut progress = (self.board.answers(), Stopwatch::start());
+        let in_vain = move |board: &Board| {
+            if board.answers() != progress.0 {
+                progress = (board.answers(), Stopwatch::start());
+            }
+            progress.1.elapsed()
+        };
+        self.join(id, in_vain, look)
     }
 
     /// Lets nothing more begin, and waits for what is under way.
     pub(crate) fn end(&mut self, id: DriveId, look: &mut dyn FnMut(&Board)) -> anyhow::Result<Outcome> {
         self.desks.iter().for_each(|desk| desk.give(Order::Stop(id)));
-        self.join(id, look)
+        let watch = Stopwatch::start();
+        // Answers may be those of another drive.
+        self.join(id, |_| watch.elapsed(), look)
     }
 
-    /// Waits until a drive has ended.
-    fn join(&mut self, id: DriveId, look: &mut dyn FnMut(&Board)) -> anyhow::Result<Outcome> {
-        let mut progress = (self.board.answers(), Stopwatch::start());
+    /// Waits until a drive has ended. `in_vain` says for how long that has been without a sign of it.
+    fn join(
+        &mut self,
+        id: DriveId,
+        mut in_vain: impl FnMut(&Board) -> Duration,
+        look: &mut dyn FnMut(&Board),
+    ) -> anyhow::Result<Outcome> {
         loop {
             if let Some(place) = self
                 .open
@@ -192,12 +205,9 @@ impl Crowd {
             }
             self.hear(LOOK)?;
             look(&self.board);
-            if self.board.answers() != progress.0 {
-                progress = (self.board.answers(), Stopwatch::start());
-            }
-            if progress.1.elapsed() > PATIENCE {
+            if in_vain(&self.board) > PATIENCE {
                 bail!(
-                    "nothing was answered for {} s and something is still under way: {} terminals are logged in; look at the gateway's log",
+                    "something is still under way after {} s in vain: {} terminals are logged in",
                     PATIENCE.as_secs(),
                     self.board.live()
                 );
@@ -216,6 +226,12 @@ impl Crowd {
             look(&self.board);
         }
         Ok(())
+    }
+
+    /// Waits until every ring has heard all orders.
+    pub(crate) fn hear_out(&mut self) -> anyhow::Result<()> {
+        let firsts: Vec<u32> = self.desks.iter().map(|desk| desk.first).collect();
+        self.look_at(&firsts).map(drop)
     }
 
     /// What some terminals know of their users.

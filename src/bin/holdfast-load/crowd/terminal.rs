@@ -118,6 +118,8 @@ impl Identities {
 ///
 /// ```text
 /// Away -> Connecting -> Greeting -> Live -> Leaving -> Ending -> Closing -> Away
+///                                    Live -> Losing --> Ending
+///            Greeting (refused), Live (link cut) -----> Ending
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {

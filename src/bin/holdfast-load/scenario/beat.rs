@@ -8,7 +8,7 @@ use crate::report::Report;
 
 use super::series::Series;
 use super::statuses::Compared;
-use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
+use super::{LOGINS_AT_ONCE, Stage};
 
 /// Users that are compared at the end.
 const COMPARED: usize = 1_000;
@@ -43,12 +43,7 @@ pub(super) fn run(
 ) -> anyhow::Result<bool> {
     let report = Report::new(name, "Heartbeats");
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
-    let all = (0, connections);
-    let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
-    stage
-        .report
-        .check_equal("logins answered well", connections.into(), logins.done);
-    let first = stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    let first = stage.all_come(LOGINS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {
         fast.add(

@@ -89,9 +89,17 @@ pub(super) fn run(
         stage
             .report
             .figure(&format!("{what}, p99"), "ms", outcome.percentile_ms(99.0));
+        stage.report.figure(
+            &format!("{what}: times that found no terminal for it"),
+            "",
+            outcome.passed as f64,
+        );
         stage
             .report
             .check_equal(&format!("{what} that failed"), 0, outcome.failed);
+        stage
+            .report
+            .check(&format!("{what} were there"), outcome.done > 0, outcome.done);
     }
     stage.compare_at_rest(COMPARED_AT_REST, &mut compared)?;
     stage.report_compared(&compared);
@@ -105,8 +113,7 @@ fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::
     let mut progress = Progress::begin("coming and going", hold.as_secs());
     while watch.elapsed() < hold {
         let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
-        let recorder = &mut stage.side.recorder;
-        stage.side.crowd.pass(left, &mut |board| recorder.look(board))?;
+        stage.side.pass(left)?;
         stage.compare(COMPARED, compared)?;
         let board = &stage.side.crowd.board;
         progress.at(

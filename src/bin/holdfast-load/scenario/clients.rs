@@ -79,8 +79,7 @@ impl Side {
                 std::thread::spawn(move || question.ask(&stop))
             })
             .collect();
-        let recorder = &mut self.recorder;
-        self.crowd.pass(duration, &mut |board| recorder.look(board))?;
+        self.pass(duration)?;
         stop.store(true, Ordering::Relaxed);
         let mut all = Seen::new();
         for client in asking {
@@ -97,13 +96,17 @@ impl Question {
         let client = Http::new()?;
         let mut random = fastrand::Rng::new();
         let mut seen = Seen::new();
+        let mut drawn: Vec<u32> = (0..self.connections).collect();
         while !stop.load(Ordering::Relaxed) {
-            // Users that follow one another from anywhere on: none is asked for twice, and their homes are spread.
-            let first = random.u32(0..self.connections);
-            let numbers = (0..QUERY_USERS_MAX as u32).map(|place| (first + place) % self.connections);
+            // Drawn by chance, and none twice.
+            for place in 0..QUERY_USERS_MAX {
+                let other = random.usize(place..drawn.len());
+                drawn.swap(place, other);
+            }
+            let numbers = &drawn[..QUERY_USERS_MAX];
             let users: Vec<String> = numbers
-                .clone()
-                .map(|number| self.identities.user(number))
+                .iter()
+                .map(|number| self.identities.user(*number))
                 .collect();
             let watch = Stopwatch::start();
             let answer = client.query_with((self.http, &self.caller), &users, self.detail)?;
@@ -117,9 +120,9 @@ impl Question {
                 );
             }
             seen.users += users.len() as u64;
-            for (number, user) in numbers.zip(&users) {
+            for (number, user) in numbers.iter().zip(&users) {
                 let answered = answer.get(user);
-                if !answered.is_some_and(|answered| self.is_right(number, answered)) {
+                if !answered.is_some_and(|answered| self.is_right(*number, answered)) {
                     seen.wrong += 1;
                     seen.told
                         .get_or_insert_with(|| format!("{user} was shown as {answered:?}"));

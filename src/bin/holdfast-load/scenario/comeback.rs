@@ -2,6 +2,7 @@
 //! links that were reset, of which each device has one link end and one login to show.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::bail;
 use holdfast::base::time::Stopwatch;
@@ -22,6 +23,9 @@ const COMPARED: usize = 2_000;
 
 /// Longer than any crowd takes to come back.
 const GRACE_S: u32 = 300;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the gateway may take to see, or to tell, what has happened.
 const PATIENCE_S: f64 = 120.0;
@@ -48,11 +52,7 @@ pub(super) fn run(
     let report = Report::new(name, title);
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
     let all = (0, connections);
-    let logins = stage.side.each("logins", Op::LogIn, all, window)?;
-    stage
-        .report
-        .check_equal("logins answered well", connections.into(), logins.done);
-    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    stage.all_come(window)?;
     let told = if common.running()?.is_none() {
         wait(
             &mut stage,
@@ -69,13 +69,17 @@ pub(super) fn run(
         links_cut(&mut stage, window, cursor)?;
     } else {
         killed(&mut stage, window, cursor)?;
-        stage
-            .report
-            .check_equal("callbacks after the restart", told, receiver.count());
     }
     stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
     stage.compare_at_rest(COMPARED, &mut compared)?;
     stage.report_compared(&compared);
+    if common.running()?.is_none() {
+        let since = if links { 2 * u64::from(connections) } else { 0 };
+        let told = wait(&mut stage, "callbacks", told + since, &|_| Ok(receiver.count()))? - told;
+        stage
+            .report
+            .check_equal("callbacks since everyone had logged in", since, told);
+    }
     let live = stage.side.crowd.board.live();
     stage.report.check_equal(
         "terminals that are logged in at the end",
@@ -88,8 +92,7 @@ pub(super) fn run(
 fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
     let connections = u64::from(stage.side.crowd.count);
     stage.side.crowd.links(Links::MayEnd);
-    // The order is with all rings before the first link ends.
-    stage.side.crowd.look_at(&[0])?;
+    stage.side.crowd.hear_out()?;
     let watch = Stopwatch::start();
     stage.gateway.kill()?;
     wait(
@@ -140,7 +143,7 @@ fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Res
         .report
         .check_equal("changes recorded since the kill", 0, changes.len() as u64);
     let metrics = stage.http.metrics(stage.gateway.admin)?;
-    let online = stage.grown(&metrics, "devices_online_now");
+    let online = stage.grown(&metrics, "devices_online_now")?;
     stage
         .report
         .check_equal("devices Online, by the gateway", connections, online);
@@ -156,7 +159,7 @@ fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::
     stage.report.check_equal("links reset", connections, cuts.done);
     wait(stage, "link ends recorded", connections, &|stage| {
         let metrics = stage.http.metrics(stage.gateway.admin)?;
-        Ok(stage.grown(&metrics, "link_ends_total"))
+        stage.grown(&metrics, "link_ends_total")
     })?;
     let ended_s = watch.elapsed().as_secs_f64();
     let resumes = stage
@@ -225,15 +228,9 @@ fn wait(
             return Ok(seen);
         }
         if watch.elapsed().as_secs_f64() > PATIENCE_S {
-            bail!("{what}: {seen} of {expected} after {PATIENCE_S} s; look at the gateway's log");
+            bail!("{what}: {seen} of {expected} after {PATIENCE_S} s");
         }
         progress.at(seen, "");
-        let recorder = &mut stage.side.recorder;
-        stage
-            .side
-            .crowd
-            .pass(std::time::Duration::from_millis(50), &mut |board| {
-                recorder.look(board)
-            })?;
+        stage.side.pass(LOOK)?;
     }
 }

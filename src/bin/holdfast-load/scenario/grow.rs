@@ -127,8 +127,8 @@ fn conditions(report: &mut Report, beats: Beats) {
         beats.interval.as_secs_f64()
     ));
     report.condition(format!(
-        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; without huge pages, and with freed memory given back at once ({}). The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
-        environment()
+        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; {}. The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
+        environment(true)
     ));
 }
 

@@ -67,9 +67,9 @@ pub(super) fn run(
         .report
         .figure("login, p99 at this window", "ms", logins.percentile_ms(99.0));
     stage.report.condition(format!(
-        "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; without huge pages, and with freed memory given back at once ({}).",
+        "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; {}.",
         connections - first,
-        environment()
+        environment(common.running()?.is_none())
     ));
     user_bytes(&mut stage.report, with_all.each_since(with_few, more));
     match both_ends {

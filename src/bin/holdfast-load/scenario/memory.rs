@@ -4,15 +4,18 @@
 use std::io;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
 
 use super::Stage;
 
-/// Huge pages would hide a slope in steps of 2 MiB, and memory that the registry's map left behind when it grew would be
-/// counted beside what it has.
-pub(super) const ENVIRONMENT: [(&str, &str); 2] =
-    [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+/// Huge pages would hide a slope in steps of 2 MiB.
+pub(super) const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
+
+/// Nor may memory that was left behind when something grew be counted beside what it has. Giving it back at once costs CPU.
+pub(super) const ENVIRONMENT: [(&str, &str); 2] = [SMALL_PAGES, ("MIMALLOC_PURGE_DELAY", "0")];
 
 /// The memory of the registry's store, as small as it may be set: the store takes more than it says of itself, but no more than a
 /// part of this, whatever the number of connections.
@@ -29,9 +32,17 @@ pub(super) fn settings(interval: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The environment as the conditions of a run name it.
-pub(super) fn environment() -> String {
-    ENVIRONMENT.map(|(key, value)| format!("{key}={value}")).join(" ")
+/// The allocator's part in what is resident, as the conditions of a run name it.
+pub(super) fn environment(is_ours: bool) -> String {
+    if is_ours {
+        let pairs = ENVIRONMENT.map(|(key, value)| format!("{key}={value}"));
+        format!(
+            "without huge pages, and with freed memory given back at once ({})",
+            pairs.join(" ")
+        )
+    } else {
+        "with the allocator as it is set in the running gateway".to_owned()
+    }
 }
 
 /// What is resident with some terminals, and what of it is the registry's. Bytes.
@@ -54,7 +65,9 @@ impl Memory {
         let metrics = stage.http.metrics(stage.gateway.admin)?;
         Ok(Self {
             rss: rss_bytes(stage.gateway.process)?,
-            registry: metrics.get("holdfast_registry_bytes_now").copied().unwrap_or(0),
+            registry: *metrics
+                .get("holdfast_registry_bytes_now")
+                .context("the gateway does not say what its registry takes")?,
         })
     }
 

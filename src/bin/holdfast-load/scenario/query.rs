@@ -44,12 +44,7 @@ pub(super) fn run(
     } else {
         Detail::None
     };
-    let all = (0, connections);
-    let logins = stage.side.each("logins", Op::LogIn, all, LOGINS_AT_ONCE)?;
-    stage
-        .report
-        .check_equal("logins answered well", connections.into(), logins.done);
-    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    stage.all_come(LOGINS_AT_ONCE)?;
     let beat: Option<DriveId> = (rate > 0).then(|| stage.side.crowd.begin(paced(connections, rate.into())));
     let question = Question {
         http: stage.gateway.http,
@@ -63,7 +58,9 @@ pub(super) fn run(
     if let Some(storm) = asking.storm {
         let calm = Waits::read(&stage)?.since(&before)?;
         if beat.is_none() {
-            stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+            stage
+                .side
+                .each("a beat each", Op::Beat, (0, connections), BEATS_AT_ONCE)?;
         }
         calm.report(&mut stage.report, "before the storm");
         in_storm(&mut stage, &question, (storm, clients), rounds)?;

@@ -1,5 +1,7 @@
 //! A crowd and the server that it goes to, whatever that is: orders that show how they go, and the server's CPU.
 
+use std::time::Duration;
+
 use holdfast::base::time::Stopwatch;
 
 use crate::crowd::Crowd;
@@ -53,6 +55,12 @@ impl Side {
             troubles(&self.crowd.board)
         ));
         Ok(outcome)
+    }
+
+    /// Passes `duration`.
+    pub(super) fn pass(&mut self, duration: Duration) -> anyhow::Result<()> {
+        let recorder = &mut self.recorder;
+        self.crowd.pass(duration, &mut |board| recorder.look(board))
     }
 
     /// The server's CPU time so far, in seconds.

@@ -99,7 +99,7 @@ impl Stage {
             if pending.is_empty() {
                 return Ok(());
             }
-            self.side.crowd.pass(Duration::from_millis(100), &mut |_| {})?;
+            self.side.pass(Duration::from_millis(100))?;
         }
     }
 

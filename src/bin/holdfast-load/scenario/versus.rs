@@ -16,7 +16,7 @@ use crate::process::{rss_bytes, threads};
 use crate::report::Report;
 
 use super::beat::{paced, saturated};
-use super::memory::ENVIRONMENT;
+use super::memory::SMALL_PAGES;
 use super::series::Series;
 use super::side::Side;
 use super::{BEATS_AT_ONCE, Stage};
@@ -114,8 +114,8 @@ pub(super) fn run(
     let logins = window.min(kind.logins_at_once_max());
     // Both servers have as many threads, or shards, as they have cores here.
     keep(halves.map(|halves| &halves.server))?;
-    let peer = Peer::start(common, kind, (connections, cores()), &ENVIRONMENT)?;
-    let gateway = Stage::gateway(common, connections, &records.settings(common), &ENVIRONMENT)?;
+    let peer = Peer::start(common, kind, (connections, cores()), &[SMALL_PAGES])?;
+    let gateway = Stage::gateway(common, connections, &records.settings(common), &[SMALL_PAGES])?;
     keep(halves.map(|halves| &halves.crowd))?;
     let mut stage = Stage::around(gateway, common, report, (connections, Kinship::Alone))?;
     let there = (peer.terminals, kind.dialect());
@@ -128,7 +128,8 @@ pub(super) fn run(
     stage.report.condition(records.condition(is_ours));
     stage.report.condition(peer.condition.clone());
     stage.report.condition(format!(
-        "{logins} logins and logouts and {window} saturated heartbeats under way at once, {rate} paced heartbeats a second. mimalloc without huge pages where it is used; the gateway's memory has its registry in it."
+        "{logins} logins and logouts and {window} saturated heartbeats under way at once, {rate} paced heartbeats a second. The servers that are started here have {}={}, which counts where the allocator is mimalloc; the gateway's memory has its registry in it.",
+        SMALL_PAGES.0, SMALL_PAGES.1
     ));
     let (mut ours, mut theirs) = (Rows::default(), Rows::default());
     for number in 0..rounds.rounds {

@@ -14,7 +14,7 @@ pub(super) struct Waits {
 
 impl Waits {
     /// How the figures are to be read.
-    pub(super) const CONDITION: &str = "Turns and queries by the gateway's own counts are histograms whose buckets double: a figure is the upper bound of its bucket, so the true one is above half of it; `inf` is beyond the last bound. Turns are given for each shard: the columns are over shards. A query goes to each shard as one letter; it waits until the turn that the shard is in has ended, and is answered in the next. So one that took longer in the gateway than two of the longest turns waited for something else: a core, or the front, which takes one query after the other.";
+    pub(super) const CONDITION: &str = "Turns and queries by the gateway's own counts are histograms whose buckets double: a figure is the upper bound of its bucket, so the true one is above half of it, or anything in the lowest bucket, and a ratio of two of them may be off by 2 either way; `inf` is beyond the last bound. Turns are given for each shard: the columns are over shards. A query goes to each shard as one letter; it waits until the turn that the shard is in has ended, and is answered in the next. So one that took longer in the gateway than two of the longest turns waited for something else: a core, or the front, which takes one query after the other.";
 
     /// All that was counted so far.
     pub(super) fn read(stage: &Stage) -> anyhow::Result<Self> {
