@@ -60,7 +60,7 @@ const DECISIONS: &[&str] = &[
     "crate::logic::wire",
 ];
 
-/// The table of architecture.md. The first place that fits counts.
+/// The table of src/ARCHITECTURE.md. The first place that fits counts.
 const FLOORS: &[Floor] = &[
     Floor {
         place: "src/base/time.rs",

@@ -1,5 +1,5 @@
-//! Every limit that is not a setting: its name, its value and its reason. Bounds of settings stand with the
-//! settings.
+//! The limits that are not settings and that several rooms share: name, value and reason. Bounds of settings stand with
+//! the settings.
 
 /// Tencent Cloud IM's limit of a UserID.
 pub const USER_ID_BYTES_MAX: usize = 32;

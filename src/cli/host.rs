@@ -199,6 +199,10 @@ impl Host {
                 name,
                 outcome: Ok("this kernel does not have it: io_uring is on".to_owned()),
             },
+            Some(1) => Finding {
+                name,
+                outcome: Ok("found 1: on for the group of kernel.io_uring_group".to_owned()),
+            },
             Some(found) => {
                 let remedy = "sysctl -w kernel.io_uring_disabled=0";
                 judge(name, found == 0, format!("found {found}, needed 0"), remedy)
@@ -360,6 +364,7 @@ mod tests {
             |host| host.io_uring_disabled = Some(2),
             &["kernel.io_uring_disabled"],
         );
+        check(|host| host.io_uring_disabled = Some(1), &[]);
         check(
             |host| host.conntrack = Some(65_536),
             &["net.netfilter.nf_conntrack_max"],

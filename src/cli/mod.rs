@@ -64,7 +64,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Makes a UserSig with the first of the configuration's keys.
+    /// Makes a UserSig with the key of the configuration that is good for longest; of equals with the last.
     Usersig {
         /// The UserID.
         #[arg(value_parser = user)]
@@ -113,7 +113,7 @@ struct ConnectArguments {
     /// Says that the app is in the background.
     #[arg(long)]
     background: bool,
-    /// Logs in with this UserSig; made with the first of the configuration's keys if not given.
+    /// Logs in with this UserSig; if not given, one is made as `holdfast usersig` makes it.
     #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
     usersig: Option<String>,
 }
@@ -208,7 +208,7 @@ fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
         .block_on(future)
 }
 
-/// A UserSig, made now with the first of the configuration's keys.
+/// A UserSig, made now with the configuration's key that is good for longest.
 fn sign(config: &Config, user: &UserId, lifetime_s: u64) -> String {
     // The one that is good for longest: while keys are changed, the new one.
     let keys = config.logic.keys.iter();

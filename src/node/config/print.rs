@@ -27,7 +27,7 @@ pub(super) fn print(values: &Values) -> String {
         put(
             &mut out,
             format_args!(
-                "# {}\n# It takes {}. Default: {}. A change counts {}.\n",
+                "# {}\n# It takes {}. Default: {}. Another value counts {}.\n",
                 setting.line,
                 setting.kind.bounds(),
                 setting.default,

@@ -28,8 +28,8 @@ pub const BATCH_LETTERS_MAX: usize = 1_024;
 pub const REST_MS: u64 = 100;
 const REST: Duration = Duration::from_millis(REST_MS);
 
-/// How long the end of a user's session stays on record: as long as a device may stay PushOnline, 7 days
-/// (presence-rules, "Login and resume").
+/// How long the end of a user's session stays on record: 7 days, the default of
+/// `presence.push_online_days`.
 pub const ENDED_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Where answers go. Neither door may block or fail: whoever asked has kept room for the answer.

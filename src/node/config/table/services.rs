@@ -25,14 +25,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::Restart,
         Kind::OneOf(&["commit", "relaxed"]),
         r#""commit""#,
-        "When a change counts as recorded: when it is on disk, or 100 ms before, so that a power cut may undo the last 100 ms.",
+        "When a change counts as recorded. commit: when it is on disk. relaxed: when the system has it, which is up to 100 ms earlier; a power cut may undo those.",
     ),
     setting(
         "registry.memory_bytes_max",
         Effect::Restart,
         Kind::Number(16 << 20, 64 << 30),
         "67108864",
-        "Memory that the store on disk may take.",
+        "About how much memory the store on disk may take for its caches and for what it has not written out.",
     ),
     setting(
         "changes.keep_days",
@@ -67,7 +67,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Number(1, 1_024),
         "64",
-        "Connections to the app's backend that are open at the same time.",
+        "Connections to the app's backend that are open at the same time. If it is smaller than callback.parallel, it counts for both.",
     ),
     setting(
         "callback.timeout_ms",
