@@ -3,10 +3,13 @@
 //! packet, a DashMap of who is present. It checks the same UserSig; it has no policy, no registry and no timers.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use dashmap::DashMap;
 use holdfast::base::ids::UserId;
@@ -15,6 +18,7 @@ use holdfast::logic::usersig::{Key, Verifier};
 use holdfast::logic::wire::frame::{self, Next};
 use holdfast::logic::wire::packet::{HEARTBEAT_ANSWER, Incoming, LOGOUT_ANSWER, encode, read};
 use holdfast::logic::wire::proto::{self, response};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
 #[global_allocator]
@@ -82,15 +86,14 @@ async fn serve(address: SocketAddr, server: Arc<Server>) -> std::io::Result<()> 
     }
 }
 
-async fn converse(stream: TcpStream, mut connection: Connection, server: Arc<Server>) {
+async fn converse(mut stream: TcpStream, mut connection: Connection, server: Arc<Server>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    while stream.readable().await.is_ok() {
-        if connection.take(&stream, &server).is_break() {
-            break;
-        }
-    }
+    while poll_fn(|context| connection.poll_take(context, &mut stream, &server))
+        .await
+        .is_continue()
+    {}
     if let Some(user) = connection.user {
         server
             .present
@@ -99,20 +102,29 @@ async fn converse(stream: TcpStream, mut connection: Connection, server: Arc<Ser
 }
 
 impl Connection {
-    /// Takes what can be read now. The buffer lives no longer than this.
-    fn take(&mut self, stream: &TcpStream, server: &Server) -> ControlFlow<()> {
-        let mut buffer = [0; FRAME_BYTES_MAX];
-        let count = match stream.try_read(&mut buffer) {
-            Ok(0) => return ControlFlow::Break(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return ControlFlow::Continue(()),
-            Err(_) => return ControlFlow::Break(()),
-        };
+    /// Waits for bytes and takes them. The buffer lives only within one poll. A read that does not fill it tells tokio
+    /// that there is no more, so none is made in vain.
+    fn poll_take(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut TcpStream,
+        server: &Server,
+    ) -> Poll<ControlFlow<()>> {
+        let mut buffer = [const { MaybeUninit::uninit() }; FRAME_BYTES_MAX];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+        Poll::Ready(match (read, buffer.filled()) {
+            (Err(_), _) | (Ok(()), []) => ControlFlow::Break(()),
+            (Ok(()), bytes) => self.take(stream, server, bytes),
+        })
+    }
+
+    fn take(&mut self, stream: &TcpStream, server: &Server, received: &[u8]) -> ControlFlow<()> {
         let mut whole = std::mem::take(&mut self.partial);
         let bytes = if whole.is_empty() {
-            &buffer[..count]
+            received
         } else {
-            whole.extend_from_slice(&buffer[..count]);
+            whole.extend_from_slice(received);
             &whole
         };
         let mut rest = bytes;
