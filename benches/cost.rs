@@ -25,7 +25,7 @@ use anyhow::{Context, ensure};
 use common::apart::{self, APART, Cores};
 use common::crowd::{Crowd, Pace, Signer, user};
 use common::report::Report;
-use common::{EpollPeer, Spread, cpu_ns};
+use common::{EpollPeer, Spread, cpu_ns, wait_until_still};
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -131,13 +131,18 @@ fn figures(arrangement: &str) -> Figures {
     let mut figures = Figures::default();
     for round in 0..ROUNDS {
         eprintln!("{arrangement}: round {} of {ROUNDS}", round + 1);
+        // Signed before either has its turn, so that both are measured behind the same pause.
+        let first = (round + 1) * 1_000_000;
+        let fresh: Vec<Vec<u8>> = (first..first + LOGINS)
+            .map(|number| signer.login(&user(number)))
+            .collect();
         let both = if round % 2 == 0 {
             [&ours, &epoll]
         } else {
             [&epoll, &ours]
         };
         for server in both {
-            let measured = measure(server, &mut signer, &logins, round);
+            let measured = measure(server, &logins, &fresh);
             for (figure, value) in figures.iter_mut().zip(measured) {
                 let is_ours = server.process == ours.process;
                 if is_ours {
@@ -152,22 +157,22 @@ fn figures(arrangement: &str) -> Figures {
 }
 
 /// The three figures of one server in one round.
-fn measure(server: &Server, signer: &mut Signer, logins: &[Vec<u8>], round: usize) -> [f64; 3] {
+fn measure(server: &Server, logins: &[Vec<u8>], fresh: &[Vec<u8>]) -> [f64; 3] {
     let mut crowd = Crowd::log_in(server.address, logins);
     crowd.beat_all();
     let saturated = per_operation(server, || crowd.beat(Pace::AtOnce(256), DURATION));
     let paced = per_operation(server, || crowd.beat(Pace::PerSecond(5_000), DURATION));
     crowd.leave();
-    let first = (round + 1) * 1_000_000;
-    let fresh: Vec<Vec<u8>> = (first..first + LOGINS)
-        .map(|number| signer.login(&user(number)))
-        .collect();
+    // What their going costs is not the logins'.
+    wait_until_still(server.process);
     let mut newcomers = None;
     let login = per_operation(server, || {
-        newcomers = Some(Crowd::log_in(server.address, &fresh));
+        newcomers = Some(Crowd::log_in(server.address, fresh));
         LOGINS as u64
     });
     newcomers.expect("they logged in").leave();
+    // Nor is it the next turn's.
+    wait_until_still(server.process);
     [saturated, paced, login]
 }
 

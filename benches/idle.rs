@@ -75,7 +75,7 @@ fn main() {
     ));
     report.line(&format!("- slab bytes per connection, both ends: {pair:.0}"));
     report.line(&format!(
-        "- slab bytes of the client's end (half of {BARE} bare pairs, plus its port): {far_end:.0}"
+        "- slab bytes of the client's end (half of {BARE} bare pairs, plus its share of {CONNECTIONS} ports): {far_end:.0}"
     ));
     report.line(&format!(
         "- kernel bytes per connection on the gateway's side: {kernel_bytes:.0}\n"
@@ -90,10 +90,12 @@ fn main() {
 }
 
 /// Slab memory of the client's end of a plain connection. Both ends are the same but for the port that only the
-/// client's takes: half of a pair without its port, and the port.
+/// client's takes: half of a pair without its port, and a share of the crowd's ports. The pairs have one address, so each
+/// takes a port of its own; the crowd has many addresses, which share ports.
 fn bytes_of_a_client_end() -> f64 {
-    let port = slab::port_bytes().expect("/sys/kernel/slab").first;
-    (bytes_of_a_bare_pair() - port) / 2.0 + port
+    let port = slab::port_bytes().expect("/sys/kernel/slab");
+    let connections = CONNECTIONS as f64;
+    (bytes_of_a_bare_pair() - port.first) / 2.0 + slab::ports_bytes(port, connections) / connections
 }
 
 fn bytes_of_a_bare_pair() -> f64 {

@@ -27,6 +27,10 @@ use support::gateway::{Gateway, SDK_APP_ID};
 
 const USERS: usize = 1_000_000;
 const BATCH: usize = 500;
+/// What an account's status looks like: once for the account, and with details once more for its only device.
+const ANSWERED: &[u8] = b"\"Status\":\"PushOnline\"";
+/// How much of a wrong answer is shown.
+const SHOWN_BYTES_MAX: usize = 300;
 /// Connections of the backend, each with one query under way.
 const CLIENTS: usize = 8;
 const QUERIES: usize = 2_000;
@@ -66,7 +70,7 @@ fn main() {
                         client.send(request);
                     }
                     for (client, _) in clients.iter_mut().zip(batch) {
-                        client.read_answer();
+                        client.read_answer(BATCH * usize::from(1 + detail));
                     }
                 }
                 (cpu_ns(gateway.id()) - before) as f64 / (QUERIES * BATCH) as f64 / 1_000.0
@@ -114,8 +118,8 @@ impl Client {
         self.stream.write_all(request).expect("the gateway reads");
     }
 
-    /// Reads a whole answer; checks that every account was answered.
-    fn read_answer(&mut self) {
+    /// Reads a whole answer; checks that it holds so many statuses, so that every account was answered.
+    fn read_answer(&mut self, expected: usize) {
         let mut length = 0;
         loop {
             let count = self
@@ -139,14 +143,14 @@ impl Client {
                 continue;
             }
             let body = &received[head + 4..];
-            let statuses = body.windows(b"\"Status\":\"PushOnline\"".len());
-            let answered = statuses
-                .filter(|bytes| *bytes == b"\"Status\":\"PushOnline\"")
-                .count();
-            assert!(
-                answered >= BATCH,
-                "{answered} of {BATCH} answered: {}",
-                String::from_utf8_lossy(&body[..300])
+            let statuses = body.windows(ANSWERED.len());
+            let answered = statuses.filter(|bytes| *bytes == ANSWERED).count();
+            let shown = &body[..body.len().min(SHOWN_BYTES_MAX)];
+            assert_eq!(
+                answered,
+                expected,
+                "statuses in the answer to {BATCH} accounts: {}",
+                String::from_utf8_lossy(shown)
             );
             return;
         }

@@ -21,6 +21,8 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 const LOGINS_AT_ONCE: usize = 64;
 /// Connections from one source address: so few that a free port is found at once.
 const PER_SOURCE: usize = 500;
+/// How long the last answers to heartbeats may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// UserSigs, made before anything is measured.
 pub struct Signer {
@@ -166,9 +168,24 @@ impl Crowd {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
         }
+        let last_sent = Instant::now();
+        let patience = rustix::time::Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
         while answers < sent {
+            assert!(
+                last_sent.elapsed() < ANSWERS_WITHIN,
+                "{} of {sent} heartbeats are unanswered after {ANSWERS_WITHIN:?}",
+                sent - answers
+            );
             events.clear();
-            epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None).expect("epoll works");
+            epoll::wait(
+                &epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&patience),
+            )
+            .expect("epoll works");
             for event in &events {
                 answers += self.take_answers(usize::try_from(event.data.u64()).expect("an index"));
             }

@@ -19,7 +19,7 @@ pub mod slab;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::gateway::Gateway;
 use crate::support::http::Http;
@@ -53,10 +53,54 @@ pub fn metric(gateway: &Gateway, name: &str) -> u64 {
     value.expect("the metric").parse().expect("a number")
 }
 
+/// How long a number of `GET /metrics` may take to become one that fits. The longest of these waits is for the end of a
+/// grace of 20 s.
+const METRIC_WITHIN: Duration = Duration::from_secs(120);
+
 /// Waits until a number of `GET /metrics` is one that fits. Nothing tells of it, so it is asked for.
+///
+/// # Panics
+/// If none fits within `METRIC_WITHIN`.
 pub fn wait_for_metric(gateway: &Gateway, name: &str, fits: impl Fn(u64) -> bool) {
-    while !fits(metric(gateway, name)) {
+    let start = Instant::now();
+    loop {
+        let value = metric(gateway, name);
+        if fits(value) {
+            return;
+        }
+        assert!(
+            start.elapsed() < METRIC_WITHIN,
+            "{name} is {value} after {METRIC_WITHIN:?}, and does not fit"
+        );
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process is still when its CPU time grows by less than a hundredth of this.
+const STILL_FOR: Duration = Duration::from_millis(200);
+/// How long it may take to become still.
+const STILL_WITHIN: Duration = Duration::from_secs(30);
+
+/// Waits until a process does no more than its idle work.
+///
+/// # Panics
+/// If it is not still within `STILL_WITHIN`.
+pub fn wait_until_still(process: u32) {
+    let start = Instant::now();
+    let mut before = cpu_ns(process);
+    loop {
+        std::thread::sleep(STILL_FOR);
+        let now = cpu_ns(process);
+        // A thread that has ended takes its time with it.
+        let grown = Duration::from_nanos(now.saturating_sub(before));
+        if grown < STILL_FOR / 100 {
+            return;
+        }
+        assert!(
+            start.elapsed() < STILL_WITHIN,
+            "process {process} is still busy after {STILL_WITHIN:?}: {grown:?} of CPU in {STILL_FOR:?}"
+        );
+        before = now;
     }
 }
 

@@ -5,17 +5,19 @@
 
 #![allow(unsafe_code, reason = "a raw ring")]
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 use holdfast::engine::setup::slots_max;
 use holdfast::engine::socket::listener;
 use io_uring::squeue::Flags;
 use io_uring::types::{BufRingEntry, Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
 const SUBMISSIONS: u32 = 4_096;
 const COMPLETIONS: u32 = 8_192;
@@ -31,26 +33,60 @@ const RECEIVE: u64 = 2;
 const SEND: u64 = 3;
 const CLOSE: u64 = 4;
 
-/// Arguments: where to listen, and how many threads.
+/// What a loop tells of itself.
+#[derive(PartialEq)]
+enum News {
+    Ready,
+    Ended,
+}
+
+/// Tells of a loop's end, in whichever way it ends.
+struct LastWord(Sender<News>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        // Nobody listens any more if another loop has ended.
+        let _ = self.0.send(News::Ended);
+    }
+}
+
+/// Arguments: where to listen, and how many threads. It ends with its parent, and when one of its loops ends.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, threads] = arguments.as_slice() else {
         return Err("usage: holdfast-peer-echo ADDRESS THREADS".into());
     };
     let (address, threads): (SocketAddr, usize) = (address.parse()?, threads.parse()?);
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     raise_descriptors();
     let listeners: Vec<OwnedFd> = (0..threads)
         .map(|_| listener(address))
         .collect::<io::Result<_>>()?;
-    let loops = listeners.into_iter();
-    let loops: Vec<_> = loops
-        .map(|listener| std::thread::spawn(move || Echo::new(listener).and_then(Echo::run)))
-        .collect();
-    println!("the echo loop is ready");
-    for one in loops {
-        one.join().map_err(|_| "a loop has panicked")??;
+    let (tell, news) = channel();
+    for listener in listeners {
+        let tell = tell.clone();
+        std::thread::spawn(move || echo(listener, tell));
     }
-    Ok(())
+    let mut first_news = news.iter().take(threads);
+    if first_news.any(|news| news == News::Ended) {
+        return Err("a loop has no ring".into());
+    }
+    println!("the echo loop is ready");
+    // A loop has nothing else to tell any more.
+    let _ = news.recv();
+    Err("a loop has ended".into())
+}
+
+/// One loop, with its own ring, until it fails.
+fn echo(listener: OwnedFd, tell: Sender<News>) {
+    let last_word = LastWord(tell);
+    let ended = Echo::new(listener).and_then(|echo| {
+        // `main` waits for it, or has given up and ends.
+        let _ = last_word.0.send(News::Ready);
+        echo.run()
+    });
+    let Err(error) = ended;
+    eprintln!("a loop has failed: {error}");
 }
 
 /// As many descriptors as the system lets this process have. If it may not, the table is smaller.
@@ -106,7 +142,7 @@ impl Echo {
         })
     }
 
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<Infallible> {
         self.accept()?;
         loop {
             if !tolerable(self.ring.submit_and_wait(1))? {

@@ -3,27 +3,29 @@
 //! `write` a packet. It checks the same UserSig and keeps a presence entry per connection; it has no policy, no registry
 //! and no timers.
 
+mod protocol;
+
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
 use holdfast::base::ids::UserId;
-use holdfast::base::time::Clock;
-use holdfast::logic::usersig::{Key, Verifier};
-use holdfast::logic::wire::frame::{self, Next};
-use holdfast::logic::wire::packet::{HEARTBEAT_ANSWER, Incoming, encode, read};
-use holdfast::logic::wire::proto::{self, response};
+use holdfast::logic::wire::packet::Incoming;
+use protocol::{App, Checker, Effect, FRAME_BYTES_MAX, Partial, Welcome, decide};
 use rustix::event::epoll;
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketType, sockopt};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-const FRAME_BYTES_MAX: usize = 4_096;
 const LISTENER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
     user: Option<UserId>,
-    partial: Vec<u8>,
+    partial: Partial,
 }
 
 struct Server {
@@ -32,23 +34,20 @@ struct Server {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     present: HashMap<UserId, usize>,
-    verifier: Verifier,
-    app: (u64, Vec<Key>),
-    clock: Clock,
+    checker: Checker,
+    app: App,
 }
 
-/// Serves for ever on `threads` threads. Says `ready` when it listens.
+/// Serves on `threads` threads until this process's parent ends. Says `ready` when it listens.
 pub fn serve(address: SocketAddr, threads: usize, sdk_app_id: u64, secret: &str) {
+    set_parent_process_death_signal(Some(Signal::KILL)).expect("a process may end with its parent");
     let listeners: Vec<TcpListener> = (0..threads).map(|_| listen(address)).collect();
     println!("ready");
     let threads: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            let keys = vec![Key {
-                secret: secret.to_owned(),
-                not_after_s: None,
-            }];
-            std::thread::spawn(move || Server::new(listener, (sdk_app_id, keys)).run())
+            let app = App::new(sdk_app_id, secret);
+            std::thread::spawn(move || Server::new(listener, app).run())
         })
         .collect();
     for thread in threads {
@@ -67,7 +66,7 @@ fn listen(address: SocketAddr) -> TcpListener {
 }
 
 impl Server {
-    fn new(listener: TcpListener, app: (u64, Vec<Key>)) -> Self {
+    fn new(listener: TcpListener, app: App) -> Self {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
         epoll::add(
             &epoll,
@@ -82,9 +81,8 @@ impl Server {
             connections: Vec::new(),
             free: Vec::new(),
             present: HashMap::new(),
-            verifier: Verifier::default(),
+            checker: Checker::new(),
             app,
-            clock: Clock::start(),
         }
     }
 
@@ -95,7 +93,7 @@ impl Server {
             let ready = rustix::buffer::spare_capacity(&mut events);
             match epoll::wait(&self.epoll, ready, None) {
                 Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(error) => panic!("epoll_wait: {error}"),
             }
             for event in &events {
@@ -121,7 +119,7 @@ impl Server {
             self.connections[place] = Some(Connection {
                 stream,
                 user: None,
-                partial: Vec::new(),
+                partial: Partial::default(),
             });
         }
     }
@@ -130,83 +128,44 @@ impl Server {
         let Some(connection) = &mut self.connections[place] else {
             return;
         };
-        let mut bytes = [0; FRAME_BYTES_MAX];
-        let count = match connection.stream.read(&mut bytes) {
-            Ok(0) => return self.close(place),
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(_) => return self.close(place),
+        let mut buffer = [const { MaybeUninit::uninit() }; FRAME_BYTES_MAX];
+        let received = match rustix::net::recv(&connection.stream, &mut buffer[..], RecvFlags::empty()) {
+            Ok(((received, _), 1..)) => received,
+            Err(Errno::AGAIN) => return,
+            Ok((_, 0)) | Err(_) => return self.close(place),
         };
-        let mut whole = std::mem::take(&mut connection.partial);
-        let bytes = if whole.is_empty() {
-            &bytes[..count]
-        } else {
-            whole.extend_from_slice(&bytes[..count]);
-            &whole
-        };
-        let mut rest = bytes;
-        loop {
-            match frame::next(rest, FRAME_BYTES_MAX) {
-                Next::Packet(packet, behind) => {
-                    let Ok((incoming, _)) = read(packet) else {
-                        return self.close(place);
-                    };
-                    if !self.answer(place, incoming) {
-                        return self.close(place);
-                    }
-                    rest = behind;
-                }
-                Next::Incomplete => break,
-                Next::TooLarge | Next::Malformed => return self.close(place),
-            }
-        }
-        if !rest.is_empty()
-            && let Some(connection) = &mut self.connections[place]
-        {
-            connection.partial = rest.to_vec();
+        let mut partial = std::mem::take(&mut connection.partial);
+        match partial.packets(received, |incoming| self.answer(place, incoming)) {
+            ControlFlow::Continue(()) => self.connection(place).partial = partial,
+            ControlFlow::Break(()) => self.close(place),
         }
     }
 
-    /// Answers one packet. Says whether the connection goes on.
-    fn answer(&mut self, place: usize, incoming: Incoming) -> bool {
-        let connection = self.connections[place]
-            .as_mut()
-            .expect("a connection that sent a packet");
-        match incoming {
-            Incoming::Heartbeat => {
-                connection.user.is_some() && connection.stream.write_all(HEARTBEAT_ANSWER).is_ok()
-            }
-            Incoming::Login(login) => {
-                let Ok(user) = UserId::new(login.user_id.as_bytes()) else {
-                    return false;
+    fn answer(&mut self, place: usize, incoming: Incoming) -> ControlFlow<()> {
+        let connection = self.connection(place);
+        match decide(connection.user.as_ref(), incoming) {
+            Effect::Send(answer) => send(&mut connection.stream, answer),
+            Effect::LogIn(login) => {
+                let Some(Welcome { user, answer }) = self.checker.check(&self.app, &login) else {
+                    return ControlFlow::Break(());
                 };
-                let app = (self.app.0, &*self.app.1);
-                let now = self.clock.now();
-                if self
-                    .verifier
-                    .verify(now.wall, app, &user, &login.user_sig)
-                    .is_err()
-                {
-                    return false;
-                }
-                connection.user = Some(user);
                 self.present.insert(user, place);
-                let answer = proto::LoginAnswer {
-                    verdict: Some(proto::Verdict::of(proto::Code::Ok)),
-                    protocol: 1,
-                    session: 1,
-                    heartbeat_interval_ms: 120_000,
-                    heartbeat_timeout_ms: 400_000,
-                    server_time_ms: now.wall.0,
-                    ..Default::default()
-                };
-                let response = proto::Response {
-                    packet: Some(response::Packet::LoginAnswer(answer)),
-                };
-                connection.stream.write_all(&encode(&response)).is_ok()
+                let connection = self.connection(place);
+                connection.user = Some(user);
+                send(&mut connection.stream, &answer)
             }
-            Incoming::Logout | Incoming::Background(_) | Incoming::Unknown => false,
+            Effect::SendLast(answer) => {
+                send(&mut connection.stream, answer)?;
+                ControlFlow::Break(())
+            }
+            Effect::Close => ControlFlow::Break(()),
         }
+    }
+
+    fn connection(&mut self, place: usize) -> &mut Connection {
+        self.connections[place]
+            .as_mut()
+            .expect("a connection that sent something")
     }
 
     fn close(&mut self, place: usize) {
@@ -217,5 +176,13 @@ impl Server {
             self.present.remove(&user);
         }
         self.free.push(place);
+    }
+}
+
+/// An answer fits into any socket whose terminal reads; who does not is closed.
+fn send(stream: &mut TcpStream, bytes: &[u8]) -> ControlFlow<()> {
+    match stream.write_all(bytes) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
     }
 }

@@ -1,0 +1,136 @@
+//! What the peers that speak the gateway's protocol have in common: the frames of a stream, the check of a login, and
+//! what each packet is answered with. It never reads or writes a socket, and never knows who is present.
+
+use std::ops::ControlFlow;
+
+use holdfast::base::ids::UserId;
+use holdfast::base::time::Clock;
+use holdfast::logic::usersig::{Key, Verifier};
+use holdfast::logic::wire::frame::{self, Next};
+use holdfast::logic::wire::packet::{HEARTBEAT_ANSWER, Incoming, LOGOUT_ANSWER, encode, read};
+use holdfast::logic::wire::proto::{self, response};
+
+/// Of a packet, and of what one read takes.
+pub(crate) const FRAME_BYTES_MAX: usize = 4_096;
+
+/// The app whose terminals are served.
+pub(crate) struct App {
+    sdk_app_id: u64,
+    keys: Vec<Key>,
+}
+
+impl App {
+    pub(crate) fn new(sdk_app_id: u64, secret: &str) -> Self {
+        let key = Key {
+            secret: secret.to_owned(),
+            not_after_s: None,
+        };
+        Self {
+            sdk_app_id,
+            keys: vec![key],
+        }
+    }
+}
+
+/// The first bytes of a packet whose end has not come. Nothing is on the heap while there are none.
+#[derive(Default)]
+pub(crate) struct Partial(Vec<u8>);
+
+impl Partial {
+    /// Gives `take` each packet that is whole with what was received, until it breaks. Keeps the rest. Breaks too if the
+    /// bytes are no packets.
+    pub(crate) fn packets(
+        &mut self,
+        received: &[u8],
+        mut take: impl FnMut(Incoming) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut joined = std::mem::take(&mut self.0);
+        let mut rest = received;
+        if !joined.is_empty() {
+            joined.extend_from_slice(received);
+            rest = &joined;
+        }
+        loop {
+            match frame::next(rest, FRAME_BYTES_MAX) {
+                Next::Packet(packet, behind) => {
+                    let Ok((incoming, _)) = read(packet) else {
+                        return ControlFlow::Break(());
+                    };
+                    take(incoming)?;
+                    rest = behind;
+                }
+                Next::Incomplete => break,
+                Next::TooLarge | Next::Malformed => return ControlFlow::Break(()),
+            }
+        }
+        // An empty one is no allocation.
+        self.0 = rest.to_vec();
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a server has to do about a packet.
+pub(crate) enum Effect {
+    /// Send it.
+    Send(&'static [u8]),
+    /// Check it, and close the connection if it is refused.
+    LogIn(Box<proto::Login>),
+    /// Send it, and close the connection.
+    SendLast(&'static [u8]),
+    /// Close the connection.
+    Close,
+}
+
+/// What to do about a packet of a connection on which this user has logged in.
+pub(crate) fn decide(user: Option<&UserId>, incoming: Incoming) -> Effect {
+    match (incoming, user) {
+        (Incoming::Heartbeat, Some(_)) => Effect::Send(HEARTBEAT_ANSWER),
+        (Incoming::Login(login), _) => Effect::LogIn(login),
+        (Incoming::Logout, _) => Effect::SendLast(LOGOUT_ANSWER),
+        (Incoming::Heartbeat, None) | (Incoming::Background(_) | Incoming::Unknown, _) => Effect::Close,
+    }
+}
+
+/// Who has logged in, and the framed answer.
+pub(crate) struct Welcome {
+    pub(crate) user: UserId,
+    pub(crate) answer: Vec<u8>,
+}
+
+/// Checks logins. One a thread.
+pub(crate) struct Checker {
+    verifier: Verifier,
+    clock: Clock,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        Self {
+            verifier: Verifier::default(),
+            clock: Clock::start(),
+        }
+    }
+
+    /// `None`: it is refused.
+    pub(crate) fn check(&mut self, app: &App, login: &proto::Login) -> Option<Welcome> {
+        let user = UserId::new(login.user_id.as_bytes()).ok()?;
+        let now = self.clock.now();
+        let keys = (app.sdk_app_id, &*app.keys);
+        let claims = self.verifier.verify(now.signing, keys, &user, &login.user_sig);
+        claims.ok()?;
+        let answer = proto::LoginAnswer {
+            verdict: Some(proto::Verdict::of(proto::Code::Ok)),
+            protocol: 1,
+            session: 1,
+            heartbeat_interval_ms: 120_000,
+            heartbeat_timeout_ms: 400_000,
+            server_time_ms: now.wall.0,
+            ..Default::default()
+        };
+        let packet = Some(response::Packet::LoginAnswer(answer));
+        Some(Welcome {
+            user,
+            answer: encode(&proto::Response { packet }),
+        })
+    }
+}
