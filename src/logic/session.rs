@@ -10,6 +10,8 @@
 //! Waiting is both loading (the user is not resident) and confirming (the registry has the change): the user's own
 //! queue knows which.
 
+use std::fmt;
+
 use crate::base::ids::{Class, ConnKey};
 use crate::logic::Peer;
 use crate::logic::addresses::AtAddress;
@@ -33,10 +35,54 @@ pub(super) enum Phase {
     Leaving,
 }
 
+/// A [`Phase`] in 4 bytes: two bits say whose key the others are, if it has one.
+#[derive(Clone, Copy)]
+pub(super) struct Stand(u32);
+
+const KEY_BITS: u32 = 30;
+const OF_USER: u32 = 1;
+const OF_DEVICE: u32 = 2;
+
+impl Stand {
+    pub(super) fn of(phase: Phase) -> Self {
+        let (whose, key) = match phase {
+            Phase::Free => (0, 0),
+            Phase::Greeting => (0, 1),
+            Phase::Moving => (0, 2),
+            Phase::Leaving => (0, 3),
+            Phase::Waiting { user } => (OF_USER, user),
+            Phase::Live { device } => (OF_DEVICE, device),
+        };
+        assert!(
+            key < 1 << KEY_BITS,
+            "a shard has fewer than 2^30 users and devices"
+        );
+        Self(whose << KEY_BITS | key)
+    }
+
+    pub(super) fn phase(self) -> Phase {
+        let key = self.0 & ((1 << KEY_BITS) - 1);
+        match (self.0 >> KEY_BITS, key) {
+            (OF_USER, user) => Phase::Waiting { user },
+            (OF_DEVICE, device) => Phase::Live { device },
+            (_, 1) => Phase::Greeting,
+            (_, 2) => Phase::Moving,
+            (_, 3) => Phase::Leaving,
+            (_, _) => Phase::Free,
+        }
+    }
+}
+
+impl fmt::Debug for Stand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.phase().fmt(f)
+    }
+}
+
 /// One connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session {
-    pub(super) phase: Phase,
+    pub(super) stand: Stand,
     pub(super) generation: u32,
     pub(super) peer: Peer,
     pub(super) sdk_version: VersionId,
@@ -55,7 +101,7 @@ pub(super) enum Pieces {
 }
 
 // The budget of an idle connection.
-const _: () = assert!(size_of::<Option<Session>>() == 36);
+const _: () = assert!(size_of::<Option<Session>>() == 32);
 
 /// What a packet means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +191,7 @@ impl Sessions {
 
     /// The phase of a connection; [`Phase::Free`] if it is gone.
     pub(super) fn phase(&self, key: ConnKey) -> Phase {
-        self.get(key).map_or(Phase::Free, |session| session.phase)
+        self.get(key).map_or(Phase::Free, |session| session.stand.phase())
     }
 
     /// Forgets the connection. Gives what it was, unless it is gone already.
@@ -173,6 +219,16 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+
+    #[test]
+    fn a_phase_is_kept_whole() {
+        let last = (1 << KEY_BITS) - 1;
+        let plain = [Phase::Free, Phase::Greeting, Phase::Moving, Phase::Leaving];
+        let keyed = [0, 1, last].map(|key| [Phase::Waiting { user: key }, Phase::Live { device: key }]);
+        for phase in plain.into_iter().chain(keyed.into_iter().flatten()) {
+            assert_eq!(Stand::of(phase).phase(), phase);
+        }
+    }
 
     #[test]
     fn the_whole_table() {

@@ -9,7 +9,7 @@ use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
 use crate::logic::queue::Event;
-use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, meaning};
+use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
 use crate::logic::users::Background;
 use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
@@ -47,7 +47,7 @@ impl ShardState {
         self.counters.connections_now += 1;
         let version = self.versions.intern("");
         let session = Session {
-            phase,
+            stand: Stand::of(phase),
             generation: key.generation,
             peer,
             sdk_version: version,
@@ -111,7 +111,7 @@ impl ShardState {
         let Some(session) = self.sessions.get(key) else {
             return;
         };
-        match (session.phase, session.pieces) {
+        match (session.stand.phase(), session.pieces) {
             (Phase::Free | Phase::Moving | Phase::Leaving, _) => {}
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
             (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
@@ -276,7 +276,7 @@ impl ShardState {
         self.sessions
             .get_mut(key)
             .expect("a connection that is there")
-            .phase = phase;
+            .stand = Stand::of(phase);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
 use super::idle::nothing_happened;
-use super::memory::{Caches, ENVIRONMENT, Look, Memory, environment, settings};
+use super::memory::{Caches, ENVIRONMENT, Look, Memory, WARM_UP, environment, settings, warm_up};
 use super::series::Series;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
@@ -76,6 +76,8 @@ struct Climb {
     beats: Beats,
     rounds: Rounds,
     compared: Compared,
+    /// Of the warm-up.
+    visits: u64,
     logins: u64,
     /// Heartbeats of all who were logged in, each one: how many there had to be, and were.
     due: u64,
@@ -127,7 +129,7 @@ fn conditions(report: &mut Report, beats: Beats) {
         beats.interval.as_secs_f64()
     ));
     report.condition(format!(
-        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; {}. The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
+        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; {}. {WARM_UP} The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
         environment(true)
     ));
 }
@@ -148,6 +150,7 @@ impl Climb {
             beats,
             rounds,
             compared: Compared::default(),
+            visits: 0,
             logins: 0,
             due: 0,
             beat: 0,
@@ -161,6 +164,7 @@ impl Climb {
         let (all, first) = (self.connections, self.connections / 10);
         let shards = u32::try_from(threads(self.stage.gateway.process, "shard-")?.len())?;
         let before = Memory::of(&self.stage)?;
+        self.visits = warm_up(&mut self.stage.side, first)?;
         self.come((0, first))?;
         self.beat_once(first)?;
         let compared = &mut self.compared;
@@ -248,7 +252,7 @@ impl Climb {
         report.check_equal("heartbeats without an answer", 0, self.beaten.failed);
         stage.report_compared(compared);
         stage.check_books(&[("heartbeats, by the gateway", "heartbeats_total", self.beaten.done)])?;
-        nothing_happened(stage)
+        nothing_happened(stage, self.visits)
     }
 }
 

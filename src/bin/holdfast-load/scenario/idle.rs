@@ -15,7 +15,9 @@ use crate::progress::Progress;
 use crate::report::{Report, short};
 
 use super::beat::paced;
-use super::memory::{BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, environment, settings};
+use super::memory::{
+    BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, WARM_UP, environment, settings, warm_up,
+};
 use super::side::troubles;
 use super::statuses::Compared;
 use super::{BEATS_AT_ONCE, Stage};
@@ -51,6 +53,7 @@ pub(super) fn run(
     )?;
     let caches = Caches::before();
     let first = connections / 10;
+    let visits = warm_up(&mut stage.side, first)?;
     let (few, with_few) = ramp(&mut stage, "the first tenth", (0, first), window)?;
     let (rest, with_all) = ramp(&mut stage, "all", (first, connections), window)?;
     let more = f64::from(connections - first);
@@ -67,7 +70,7 @@ pub(super) fn run(
         .report
         .figure("login, p99 at this window", "ms", logins.percentile_ms(99.0));
     stage.report.condition(format!(
-        "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; {}.",
+        "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; {}. {WARM_UP}",
         connections - first,
         environment(common.running()?.is_none())
     ));
@@ -86,7 +89,7 @@ pub(super) fn run(
     let mut compared = Compared::default();
     stage.compare_at_rest(COMPARED, &mut compared)?;
     stage.report_compared(&compared);
-    nothing_happened(&mut stage)?;
+    nothing_happened(&mut stage, visits)?;
     stage.finish(common)
 }
 
@@ -176,8 +179,8 @@ fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Re
     Ok(())
 }
 
-/// All are still there, and the gateway recorded their logins and nothing else.
-pub(super) fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
+/// All are still there, and the gateway recorded their logins, those of the warm-up, and nothing else.
+pub(super) fn nothing_happened(stage: &mut Stage, visits: u64) -> anyhow::Result<()> {
     let connections = u64::from(stage.side.crowd.count);
     let live = stage.side.crowd.board.live();
     stage
@@ -189,7 +192,8 @@ pub(super) fn nothing_happened(stage: &mut Stage) -> anyhow::Result<()> {
             "devices_online_now",
             connections,
         ),
-        ("changes recorded", "changes_total", connections),
+        ("changes recorded", "changes_total", connections + 2 * visits),
+        ("logouts recorded", "logouts_total", visits),
         ("link ends recorded", "link_ends_total", 0),
         ("time-outs recorded", "time_outs_total", 0),
     ])

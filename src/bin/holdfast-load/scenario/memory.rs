@@ -1,15 +1,16 @@
-//! What connections cost in memory: in the gateway's process, the registry's part apart, and in the kernel's caches. It
-//! gives no orders to the crowd.
+//! What connections cost in memory: in the gateway's process, the registry's part apart, and in the kernel's caches.
 
 use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::crowd::orders::Op;
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
 
-use super::Stage;
+use super::side::Side;
+use super::{LOGINS_AT_ONCE, Stage};
 
 /// Huge pages would hide a slope in steps of 2 MiB.
 pub(super) const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
@@ -20,6 +21,25 @@ pub(super) const ENVIRONMENT: [(&str, &str); 2] = [SMALL_PAGES, ("MIMALLOC_PURGE
 /// The memory of the registry's store, as small as it may be set: the store takes more than it says of itself, but no more than a
 /// part of this, whatever the number of connections.
 const STORE_BYTES: u32 = 16 << 20;
+
+/// How often each of the first tenth comes and goes before anything is measured: as many logins as those of all others. What
+/// threads keep for what is under way, in pages of each size, grows with the first thousands of logins of a shard and no more; it is
+/// no part of what a connection costs.
+const WARM_UP_VISITS: u32 = 9;
+
+/// How that is told in a report.
+pub(super) const WARM_UP: &str = "Before that each of the first tenth comes and goes as often as the others are many, so that what a shard keeps for what is under way is there.";
+
+/// Lets the first terminals come and go, those before `end`. Gives how many visits there were.
+pub(super) fn warm_up(side: &mut Side, end: u32) -> anyhow::Result<u64> {
+    let mut visits = 0;
+    for _ in 0..WARM_UP_VISITS {
+        visits += side
+            .each("the first tenth: visits", Op::Visit, (0, end), LOGINS_AT_ONCE)?
+            .done;
+    }
+    Ok(visits)
+}
 
 /// The settings of a gateway whose terminals are told to beat this often, and whose memory is measured.
 pub(super) fn settings(interval: Duration) -> Vec<(&'static str, String)> {
