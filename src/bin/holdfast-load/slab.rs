@@ -87,7 +87,8 @@ pub(crate) fn ports_bytes(each: PortBytes, connections: f64) -> f64 {
         .split_whitespace()
         .filter_map(|bound| bound.parse::<f64>().ok());
     let (low, high) = bounds.next().zip(bounds.next()).unwrap_or(PORTS_DEFAULT);
-    let ports = high - low + 1.0;
+    // As long as it finds a free one, the kernel takes ports of one parity: even for a connect, odd for a bind.
+    let ports = ((high - low + 1.0) / 2.0).max(1.0);
     let different = ports * (1.0 - (1.0 - 1.0 / ports).powf(connections));
     different * each.first + (connections - different) * each.again
 }
