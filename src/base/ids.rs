@@ -19,14 +19,6 @@ pub struct ConnKey {
     pub generation: u32,
 }
 
-impl ConnKey {
-    /// No connection: no ring has so many slots.
-    pub const NOBODY: Self = Self {
-        slot: u32::MAX,
-        generation: 0,
-    };
-}
-
 /// A user of the one app that the gateway serves: 1 to 32 bytes of printable ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId([u8; USER_ID_BYTES_MAX]);

@@ -71,7 +71,7 @@ impl ShardState {
                 return Right::No(Code::SessionUnknown, None);
             }
             let class = device.platform.class();
-            return match presence::next(class, self.settings.web_close, device.standing, Step::Resume) {
+            return match presence::next(class, self.settings.web_close, device.standing(), Step::Resume) {
                 Next::Quiet(_) => Right::Keep(key),
                 Next::Change(_) | Next::Nothing => Right::Begin(Some(device.fresh())),
             };
@@ -115,9 +115,8 @@ impl ShardState {
     /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
     fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
         self.counters.sessions_kept += 1;
-        let old = self.users.devices[device].link;
         if !planted(Bug::OldConnectionStays) {
-            self.close_of(device, old, out);
+            self.close_of(device, out);
         }
         let session = self.users.devices[device].session();
         self.go_live(now, device, knock, session, Vec::new(), out);
@@ -149,7 +148,7 @@ impl ShardState {
                 .users
                 .find_device(user, id)
                 .expect("the policy names devices that are there");
-            self.users.devices[key].standing.status()
+            self.users.devices[key].standing().status()
         };
         let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
         let number = self.users.users[user].change.next();
@@ -165,7 +164,7 @@ impl ShardState {
 fn candidate(device: &Device) -> Candidate {
     Candidate {
         device: device.id(),
-        linked: device.standing == Standing::Linked,
+        linked: device.standing() == Standing::Linked,
         fresh: device.fresh().0,
     }
 }

@@ -11,7 +11,6 @@ use crate::logic::queue::{Committing, Event, Knock};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
-use crate::logic::users::{Background, Look};
 use crate::logic::wire::packet::{PROTOCOL, Packet};
 use crate::logic::wire::proto::{self, Code, response};
 
@@ -79,11 +78,10 @@ impl ShardState {
         }
         let device = match self.users.find_device(user, knock.login.device) {
             Some(device) => {
-                let old = self.users.devices[device].link;
-                self.close_of(device, old, out);
+                self.close_of(device, out);
                 device
             }
-            None => self.users.add_device(user, knock.login.device, knock.key),
+            None => self.users.add_device(user, knock.login.device),
         };
         let known = &mut self.users.devices[device];
         known.set_session(change.number, fresh);
@@ -103,8 +101,7 @@ impl ShardState {
 
     /// Ends a device; its connection, if it has one, is told why.
     fn end_by_force(&mut self, device: u32, code: Code, winner: i32, out: &mut Vec<Effect>) {
-        let key = self.users.devices[device].link;
-        if self.owns(device, key) {
+        if let Some(key) = self.connection_of(device) {
             let force_offline = proto::ForceOffline {
                 verdict: Some(proto::Verdict::of(code)),
                 winner,
@@ -129,13 +126,9 @@ impl ShardState {
         self.count_live(knock.key, knock.login.device.platform.class());
         self.set_standing(device, Standing::Linked);
         let known = &mut self.users.devices[device];
-        known.link = knock.key;
+        known.slot = knock.key.slot;
         known.moment.set(now.instant);
-        known.background = if knock.login.background && !planted(Bug::BackgroundIgnored) {
-            Background::Yes
-        } else {
-            Background::No
-        };
+        known.set_background(knock.login.background && !planted(Bug::BackgroundIgnored));
         let due = self.due(device);
         self.wheel.arm(device, due);
         if self.sessions.get(knock.key).is_none() {
@@ -181,7 +174,6 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) {
         let class = self.users.devices[device].platform.class();
-        let key = self.users.devices[device].link;
         let since = if planted(Bug::PushOnlineCountsLate) {
             now.instant
         } else {
@@ -194,7 +186,10 @@ impl ShardState {
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
-                if self.is_live(device, key) && !planted(Bug::SilenceUntold) {
+                let live = |key: &ConnKey| self.sessions.phase(*key) == Phase::Live { device };
+                if let Some(key) = self.connection_of(device).filter(live)
+                    && !planted(Bug::SilenceUntold)
+                {
                     self.part(key, Code::Silent, out);
                 }
                 self.lose(since, device, after_loss(class));
@@ -222,31 +217,25 @@ impl ShardState {
         self.set_standing(device, standing);
         let known = &mut self.users.devices[device];
         known.moment.set(since);
-        known.look = Look::No;
-        known.background = Background::No;
+        known.set_look_waits(false);
+        known.set_background(false);
         let due = self.due(device);
         self.wheel.arm(device, due);
     }
 
     /// Says goodbye to a terminal that logged out, if it is still there.
     pub(super) fn answer_logout(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
-        if self.sessions.phase(key) == Phase::Leaving {
+        if matches!(self.sessions.phase(key), Phase::Leaving { .. }) {
             out.push(Effect::Send(key, Packet::LogoutAnswer));
             self.close(key, out);
         }
     }
 
     /// Closes the connection that a device is leaving, without a word.
-    pub(super) fn close_of(&mut self, device: u32, key: ConnKey, out: &mut Vec<Effect>) {
-        if self.owns(device, key) {
+    pub(super) fn close_of(&mut self, device: u32, out: &mut Vec<Effect>) {
+        if let Some(key) = self.connection_of(device) {
             self.close(key, out);
         }
-    }
-
-    /// Whether this connection, logged out or not, is still this device's. A key that is still in the table has been
-    /// nobody else's.
-    fn owns(&self, device: u32, key: ConnKey) -> bool {
-        self.is_live(device, key) || self.sessions.phase(key) == Phase::Leaving
     }
 
     pub(super) fn set_standing(&mut self, device: u32, standing: Standing) {
@@ -264,7 +253,7 @@ impl ShardState {
         let gone = self.users.remove_device(device);
         let user_after = self.users.users[user].devices.status();
         self.count_status(
-            (gone.standing.status(), Status::Offline),
+            (gone.standing().status(), Status::Offline),
             (user_before, user_after),
         );
     }

@@ -14,7 +14,7 @@ use crate::logic::queue::{Decision, Event, Known, Whom};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit};
 use crate::logic::session::Phase;
 use crate::logic::state::ShardState;
-use crate::logic::users::{Background, Device, Look};
+use crate::logic::users::{Device, NO_SLOT};
 
 impl ShardState {
     pub(super) fn decide(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
@@ -44,7 +44,7 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) -> Decision {
         let device = self.users.find_device(user, id);
-        let is_late = |device: &Device| device.link != link && !planted(Bug::LateLogoutCounts);
+        let is_late = |device: &Device| device.slot != link.slot && !planted(Bug::LateLogoutCounts);
         let is_of = |device: &Device| !is_late(device) && device.session() == session;
         if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
             return self.step(
@@ -71,14 +71,15 @@ impl ShardState {
             return Decision::Done;
         };
         let device = &mut self.users.devices[key];
-        if device.link != link && !planted(Bug::LateLinkEndCounts) {
+        // A newer connection of the device came while the old one was there, and so into another slot.
+        if device.slot != link.slot && !planted(Bug::LateLinkEndCounts) {
             return Decision::Done;
         }
-        device.background = Background::No;
+        device.set_background(false);
         let next = presence::next(
             id.platform.class(),
             self.settings.web_close,
-            device.standing,
+            device.standing(),
             Step::LinkEnd,
         );
         if let Next::Quiet(standing) = next {
@@ -95,14 +96,14 @@ impl ShardState {
         };
         let due = self.due(key);
         if due > now.instant && !planted(Bug::NotLookedAtAgain) {
-            self.users.devices[key].look = Look::No;
+            self.users.devices[key].set_look_waits(false);
             if !planted(Bug::AlarmForgotten) {
                 self.wheel.arm(key, due);
             }
             return Decision::Done;
         }
         let device = &self.users.devices[key];
-        let step = match device.standing {
+        let step = match device.standing() {
             Standing::PushOnline => (Step::Expiry, ChangeKind::Expiry),
             Standing::Unlinked if device.platform.class() != Class::Web => {
                 (Step::GraceEnd, ChangeKind::LinkEnd)
@@ -114,7 +115,7 @@ impl ShardState {
 
     /// Where the device's connection comes from, as long as it has one.
     fn address_of_device(&self, key: u32) -> Option<Ipv6Addr> {
-        let session = self.sessions.get(self.users.devices[key].link)?;
+        let session = self.sessions.get(self.connection_of(key)?)?;
         Some(session.peer.address)
     }
 
@@ -130,7 +131,7 @@ impl ShardState {
         match presence::next(
             device.platform.class(),
             self.settings.web_close,
-            device.standing,
+            device.standing(),
             step,
         ) {
             Next::Change(_) => self.propose(now, device.user, [(device.id(), kind, address)]),
@@ -173,7 +174,7 @@ impl ShardState {
     /// All sessions of the user end, and the UserSigs that were made so far.
     fn propose_end(&self, now: Now, user: u32, kind: ChangeKind, account: AccountStep) -> Decision {
         let spared =
-            |device: &Device| planted(Bug::KickSparesUnlinked) && device.standing != Standing::Linked;
+            |device: &Device| planted(Bug::KickSparesUnlinked) && device.standing() != Standing::Linked;
         let devices = self.users.devices_of(user).filter(|(_, device)| !spared(device));
         let Decision::Commit(mut commit) = self.propose_kick(now, user, devices.map(|(key, _)| key), kind)
         else {
@@ -246,13 +247,13 @@ impl ShardState {
 
     /// All that is known of a resident user.
     pub(super) fn inspection(&self, now: Now, user: u32) -> Inspection {
-        let devices = self.users.devices_of(user).map(|(_, device)| DeviceInspection {
+        let devices = self.users.devices_of(user).map(|(key, device)| DeviceInspection {
             device: device.id(),
-            status: device.standing.status(),
+            status: device.standing().status(),
             session: device.session(),
             login_at: device.login_at.get(),
             heard_at: now.wall_at(device.moment.get()),
-            link: self.link_inspection(device),
+            link: self.link_inspection(key),
         });
         let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
         let user = &self.users.users[user];
@@ -264,26 +265,27 @@ impl ShardState {
         }
     }
 
-    fn link_inspection(&self, device: &Device) -> Option<LinkInspection> {
-        if device.standing != Standing::Linked {
+    fn link_inspection(&self, key: u32) -> Option<LinkInspection> {
+        let device = &self.users.devices[key];
+        if device.standing() != Standing::Linked {
             return None;
         }
-        let session = self.sessions.get(device.link)?;
+        let session = self.sessions.get(self.connection_of(key)?)?;
         Some(LinkInspection {
             address: session.peer.address,
             transport: session.peer.transport,
             sdk_version: self.versions.text(session.sdk_version).to_owned(),
             app_version: self.versions.text(session.app_version).to_owned(),
-            background: device.background == Background::Yes,
+            background: device.is_in_background(),
         })
     }
 
     /// When the device's alarm is due: its time-out, or the end of its PushOnline.
     pub(super) fn due(&self, key: u32) -> Instant {
         let device = &self.users.devices[key];
-        let after = match device.standing {
+        let after = match device.standing() {
             Standing::PushOnline => self.settings.push_online,
-            Standing::Unlinked if device.link == ConnKey::NOBODY => {
+            Standing::Unlinked if device.slot == NO_SLOT => {
                 return self.grace.due(device.platform.class(), &self.settings);
             }
             Standing::Offline | Standing::Linked | Standing::Unlinked => {
@@ -294,8 +296,10 @@ impl ShardState {
         Instant(due.0 - if planted(Bug::EarlyByATick) { TICK_MS } else { 0 })
     }
 
-    /// Whether this connection is the one that the device lives on.
-    pub(super) fn is_live(&self, device: u32, link: ConnKey) -> bool {
-        self.sessions.phase(link) == Phase::Live { device }
+    /// The device's connection, logged out or not.
+    pub(super) fn connection_of(&self, device: u32) -> Option<ConnKey> {
+        let key = self.sessions.at(self.users.devices[device].slot)?;
+        let phase = self.sessions.phase(key);
+        (phase == Phase::Live { device } || phase == Phase::Leaving { device }).then_some(key)
     }
 }

@@ -12,7 +12,7 @@ use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
 use crate::logic::record::{Commit, EndedRecord};
 use crate::logic::session::Phase;
 use crate::logic::state::ShardState;
-use crate::logic::users::{Link, Look};
+use crate::logic::users::Link;
 use crate::logic::{Effect, LoginRequest};
 
 /// What can happen to a user.
@@ -211,8 +211,8 @@ impl ShardState {
     /// A device's alarm rang.
     pub(super) fn look_at(&mut self, device: u32) {
         let known = &mut self.users.devices[device];
-        if known.look == Look::No {
-            known.look = Look::Waits;
+        if !known.look_waits() {
+            known.set_look_waits(true);
             self.looks_waiting += 1;
             let known = &self.users.devices[device];
             let (user, id) = (known.user, known.id());

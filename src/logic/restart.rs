@@ -1,7 +1,7 @@
 //! After a start: users come back from the registry's records, and devices that were Online have a grace to return in.
 //! Decides nothing: when a device's grace ends, its alarm rings like any other.
 
-use crate::base::ids::{Class, ConnKey, UserId};
+use crate::base::ids::{Class, UserId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::logic::presence::Standing;
@@ -72,7 +72,7 @@ impl ShardState {
 
     fn restore_device(&mut self, now: Now, user: u32, known: &DeviceRecord) {
         self.counters.devices_restored += 1;
-        let device = self.users.add_device(user, known.device, ConnKey::NOBODY);
+        let device = self.users.add_device(user, known.device);
         self.set_standing(
             device,
             match known.status {

@@ -31,8 +31,8 @@ pub(super) enum Phase {
     Waiting { user: u32 },
     /// Logged in as this device.
     Live { device: u32 },
-    /// Its logout waits.
-    Leaving,
+    /// The logout of this device waits.
+    Leaving { device: u32 },
 }
 
 /// A [`Phase`] in 4 bytes: two bits say whose key the others are, if it has one.
@@ -42,6 +42,7 @@ pub(super) struct Stand(u32);
 const KEY_BITS: u32 = 30;
 const OF_USER: u32 = 1;
 const OF_DEVICE: u32 = 2;
+const OF_DEVICE_THAT_LEAVES: u32 = 3;
 
 impl Stand {
     pub(super) fn of(phase: Phase) -> Self {
@@ -49,9 +50,9 @@ impl Stand {
             Phase::Free => (0, 0),
             Phase::Greeting => (0, 1),
             Phase::Moving => (0, 2),
-            Phase::Leaving => (0, 3),
             Phase::Waiting { user } => (OF_USER, user),
             Phase::Live { device } => (OF_DEVICE, device),
+            Phase::Leaving { device } => (OF_DEVICE_THAT_LEAVES, device),
         };
         assert!(
             key < 1 << KEY_BITS,
@@ -65,9 +66,9 @@ impl Stand {
         match (self.0 >> KEY_BITS, key) {
             (OF_USER, user) => Phase::Waiting { user },
             (OF_DEVICE, device) => Phase::Live { device },
+            (OF_DEVICE_THAT_LEAVES, device) => Phase::Leaving { device },
             (_, 1) => Phase::Greeting,
             (_, 2) => Phase::Moving,
-            (_, 3) => Phase::Leaving,
             (_, _) => Phase::Free,
         }
     }
@@ -146,7 +147,7 @@ pub(super) fn meaning(phase: Phase, packet: &Incoming) -> Meaning {
         (Phase::Live { .. }, Incoming::Logout) => Meaning::LogOut,
         (Phase::Live { .. }, Incoming::Background(_)) => Meaning::Note,
         (Phase::Live { .. }, Incoming::Unknown) => Meaning::Ignore,
-        (Phase::Free | Phase::Moving | Phase::Leaving, _) => Meaning::Ignore,
+        (Phase::Free | Phase::Moving | Phase::Leaving { .. }, _) => Meaning::Ignore,
     }
 }
 
@@ -189,6 +190,12 @@ impl Sessions {
             .filter(|session| session.generation == key.generation)
     }
 
+    /// The connection in a slot.
+    pub(super) fn at(&self, slot: u32) -> Option<ConnKey> {
+        let generation = self.slots.get(slot as usize)?.as_ref()?.generation;
+        Some(ConnKey { slot, generation })
+    }
+
     /// The phase of a connection; [`Phase::Free`] if it is gone.
     pub(super) fn phase(&self, key: ConnKey) -> Phase {
         self.get(key).map_or(Phase::Free, |session| session.stand.phase())
@@ -203,13 +210,8 @@ impl Sessions {
 
     /// Every connection there is.
     pub(super) fn keys(&self) -> Vec<ConnKey> {
-        let slots = self.slots.iter().zip(0_u32..);
-        let taken = slots.filter_map(|(session, slot)| {
-            session.as_ref().map(|session| ConnKey {
-                slot,
-                generation: session.generation,
-            })
-        });
+        let slots = (0_u32..).take(self.slots.len());
+        let taken = slots.filter_map(|slot| self.at(slot));
         taken.collect()
     }
 }
@@ -223,8 +225,15 @@ mod tests {
     #[test]
     fn a_phase_is_kept_whole() {
         let last = (1 << KEY_BITS) - 1;
-        let plain = [Phase::Free, Phase::Greeting, Phase::Moving, Phase::Leaving];
-        let keyed = [0, 1, last].map(|key| [Phase::Waiting { user: key }, Phase::Live { device: key }]);
+        let plain = [Phase::Free, Phase::Greeting, Phase::Moving];
+        let keyed = [0, 1, last].map(|key| {
+            let (user, device) = (key, key);
+            [
+                Phase::Waiting { user },
+                Phase::Live { device },
+                Phase::Leaving { device },
+            ]
+        });
         for phase in plain.into_iter().chain(keyed.into_iter().flatten()) {
             assert_eq!(Stand::of(phase).phase(), phase);
         }
@@ -238,7 +247,7 @@ mod tests {
             Phase::Moving,
             Phase::Waiting { user: 0 },
             Phase::Live { device: 0 },
-            Phase::Leaving,
+            Phase::Leaving { device: 0 },
         ];
         let packets = [
             Incoming::Login(Box::default()),

@@ -11,7 +11,6 @@ use crate::logic::addresses::AtAddress;
 use crate::logic::queue::Event;
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
-use crate::logic::users::Background;
 use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
 use crate::logic::wire::proto::Code;
 use crate::logic::wire::{frame, packet, verdict};
@@ -80,7 +79,7 @@ impl ShardState {
     /// The connection is gone, or about to be: its device, if it has one, has to know.
     pub(super) fn lose_link(&mut self, key: ConnKey) {
         match self.sessions.phase(key) {
-            Phase::Free | Phase::Greeting | Phase::Moving | Phase::Leaving => {}
+            Phase::Free | Phase::Greeting | Phase::Moving | Phase::Leaving { .. } => {}
             Phase::Live { device } => {
                 let Device { user, id } = self.device_of(device);
                 self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
@@ -112,7 +111,7 @@ impl ShardState {
             return;
         };
         match (session.stand.phase(), session.pieces) {
-            (Phase::Free | Phase::Moving | Phase::Leaving, _) => {}
+            (Phase::Free | Phase::Moving | Phase::Leaving { .. }, _) => {}
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
             (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
                 if !planted(Bug::HeartbeatUnheard) {
@@ -155,7 +154,7 @@ impl ShardState {
                     self.hold(key, rest, out);
                     return 0;
                 }
-                Phase::Free | Phase::Moving | Phase::Leaving => return 0,
+                Phase::Free | Phase::Moving | Phase::Leaving { .. } => return 0,
             };
             match frame::next(rest, limit) {
                 frame::Next::Packet(packet, behind) => {
@@ -203,18 +202,14 @@ impl ShardState {
         let session = self.users.devices[device].session();
         let Device { user, id } = self.device_of(device);
         if !planted(Bug::LogoutGoesOn) {
-            self.set_phase(key, Phase::Leaving);
+            self.set_phase(key, Phase::Leaving { device });
         }
         self.enqueue(user, Event::Logout(key, id, session));
     }
 
     fn note(&mut self, phase: Phase, background: bool) {
         let Phase::Live { device } = phase else { return };
-        self.users.devices[device].background = if background {
-            Background::Yes
-        } else {
-            Background::No
-        };
+        self.users.devices[device].set_background(background);
     }
 
     /// The terminal made a mistake: it is told, and loses its link.

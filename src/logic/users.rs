@@ -9,7 +9,7 @@ use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
 
 use crate::base::arena::Arena;
-use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
+use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, SessionId, UserId};
 use crate::base::packed::Packed;
 use crate::base::time::{Instant, Timestamp};
 use crate::logic::letter::DeviceStatus;
@@ -90,10 +90,11 @@ pub(super) struct Device {
     /// The user's next device.
     pub(super) next: Link,
     pub(super) instance: InstanceId,
-    /// Its connection; of one without, the last it had.
-    pub(super) link: ConnKey,
-    /// How many changes before the session the fresh login was; more than a u32 holds count as the session's own.
-    fresh_back: u32,
+    /// The slot of its connection; of one without, of the last it had. Whether the slot is still the device's, the connection
+    /// there says.
+    pub(super) slot: u32,
+    /// How many changes before the session the fresh login was, at most this many: of one further back, the last ones count.
+    fresh_back: u16,
     /// Of each user 2^40 changes are told apart.
     session: Packed<SessionId, 5>,
     /// Up to the year 10889.
@@ -101,29 +102,36 @@ pub(super) struct Device {
     /// Online: when the last frame came. PushOnline: since when. Up to 33 years after the start.
     pub(super) moment: Packed<Instant, 5>,
     pub(super) platform: Platform,
-    pub(super) standing: Standing,
-    pub(super) background: Background,
+    marks: Marks,
+}
+
+/// The slot of a device that has had no connection: no ring has so many.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// What a device is in a few bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marks(u8);
+
+impl Marks {
+    /// Where it stands, by its number.
+    const STANDING: u8 = 0b11;
+    /// The app is in the background.
+    const BACKGROUND: u8 = 0b100;
     /// Its alarm rang, and a look at it waits among the user's events.
-    pub(super) look: Look,
-}
+    const LOOK: u8 = 0b1000;
 
-/// Whether the app is in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Background {
-    No,
-    Yes,
-}
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
 
-/// Whether a look at a device waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    No,
-    Waits,
+    fn set(&mut self, mark: u8, to: bool) {
+        self.0 = if to { self.0 | mark } else { self.0 & !mark };
+    }
 }
 
 // The budget of an idle connection: user + device + connection + alarm (8) + index (about 8).
 const _: () = assert!(size_of::<Option<User>>() == 48);
-const _: () = assert!(size_of::<Option<Device>>() == 48);
+const _: () = assert!(size_of::<Option<Device>>() == 40);
 
 impl Device {
     pub(super) fn id(&self) -> DeviceId {
@@ -136,8 +144,45 @@ impl Device {
     pub(super) fn status(&self) -> DeviceStatus {
         DeviceStatus {
             device: self.id(),
-            status: self.standing.status(),
+            status: self.standing().status(),
         }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        match self.marks.0 & Marks::STANDING {
+            0 => Standing::Offline,
+            1 => Standing::Linked,
+            2 => Standing::Unlinked,
+            _ => Standing::PushOnline,
+        }
+    }
+
+    fn set_standing(&mut self, standing: Standing) {
+        let number = match standing {
+            Standing::Offline => 0,
+            Standing::Linked => 1,
+            Standing::Unlinked => 2,
+            Standing::PushOnline => 3,
+        };
+        self.marks.0 = self.marks.0 & !Marks::STANDING | number;
+    }
+
+    /// Whether the app is in the background.
+    pub(super) fn is_in_background(&self) -> bool {
+        self.marks.has(Marks::BACKGROUND)
+    }
+
+    pub(super) fn set_background(&mut self, is_in_background: bool) {
+        self.marks.set(Marks::BACKGROUND, is_in_background);
+    }
+
+    /// Whether a look at it waits.
+    pub(super) fn look_waits(&self) -> bool {
+        self.marks.has(Marks::LOOK)
+    }
+
+    pub(super) fn set_look_waits(&mut self, waits: bool) {
+        self.marks.set(Marks::LOOK, waits);
     }
 
     /// The change of the fresh login that the session goes back to.
@@ -152,7 +197,7 @@ impl Device {
     /// Takes a session of the login `fresh`.
     pub(super) fn set_session(&mut self, session: SessionId, fresh: ChangeNumber) {
         self.session.set(session);
-        self.fresh_back = u32::try_from(session.0 - fresh.0).unwrap_or(0);
+        self.fresh_back = u16::try_from(session.0 - fresh.0).unwrap_or(u16::MAX);
     }
 }
 
@@ -245,21 +290,19 @@ impl Users {
     }
 
     /// Gives the user one more device.
-    pub(super) fn add_device(&mut self, user: u32, id: DeviceId, link: ConnKey) -> u32 {
+    pub(super) fn add_device(&mut self, user: u32, id: DeviceId) -> u32 {
         let next = self.users[user].devices.first();
         let key = self.devices.insert(Device {
             user,
             next,
             instance: id.instance,
-            link,
+            slot: NO_SLOT,
             fresh_back: 0,
             session: Packed::of(SessionId::default()),
             login_at: Packed::of(Timestamp::default()),
             moment: Packed::of(Instant::default()),
             platform: id.platform,
-            standing: Standing::Offline,
-            background: Background::No,
-            look: Look::No,
+            marks: Marks(0),
         });
         self.users[user].devices.set_first(Link::to(key));
         key
@@ -267,7 +310,9 @@ impl Users {
 
     /// Gives a device another standing, and says which it had.
     pub(super) fn set_standing(&mut self, key: u32, standing: Standing) -> Standing {
-        let before = std::mem::replace(&mut self.devices[key].standing, standing);
+        let device = &mut self.devices[key];
+        let before = device.standing();
+        device.set_standing(standing);
         self.set_status(self.devices[key].user);
         before
     }
@@ -280,7 +325,9 @@ impl Users {
     }
 
     fn set_status(&mut self, user: u32) {
-        let statuses = self.devices_of(user).map(|(_, device)| device.standing.status());
+        let statuses = self
+            .devices_of(user)
+            .map(|(_, device)| device.standing().status());
         let status = statuses.max().unwrap_or(Status::Offline);
         self.users[user].devices.set_status(status);
     }
