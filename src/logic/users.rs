@@ -358,3 +358,60 @@ impl Users {
         Some(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_device() -> (Users, u32) {
+        let mut users = Users::new(1);
+        let user = users.add(UserId::new(b"alice").unwrap());
+        let id = DeviceId {
+            platform: Platform::Mac,
+            instance: InstanceId::MIN,
+        };
+        let device = users.add_device(user, id);
+        (users, device)
+    }
+
+    #[test]
+    fn a_fresh_login_too_far_back_counts_as_the_farthest_that_is_kept() {
+        let (mut users, key) = one_device();
+        let device = &mut users.devices[key];
+        let farthest = u64::from(u16::MAX);
+        let check = |device: &mut Device, session, fresh, expected| {
+            device.set_session(ChangeNumber(session), ChangeNumber(fresh));
+            let seen = (device.session(), device.fresh());
+            assert_eq!(
+                seen,
+                (ChangeNumber(session), ChangeNumber(expected)),
+                "{session} {fresh}"
+            );
+        };
+        check(device, 5, 5, 5);
+        check(device, 5, 2, 2);
+        check(device, farthest + 1, 1, 1);
+        check(device, farthest + 2, 1, 2);
+        check(device, 1 << 39, 1, (1 << 39) - farthest);
+    }
+
+    #[test]
+    fn what_shares_a_byte_is_set_apart() {
+        let (mut users, key) = one_device();
+        let standings = [
+            Standing::Linked,
+            Standing::Unlinked,
+            Standing::PushOnline,
+            Standing::Offline,
+        ];
+        for (standing, marks) in standings.into_iter().zip(0_u8..) {
+            let (background, waits) = (marks & 1 != 0, marks & 2 != 0);
+            users.devices[key].set_background(background);
+            users.devices[key].set_look_waits(waits);
+            users.set_standing(key, standing);
+            let device = &users.devices[key];
+            let seen = (device.standing(), device.is_in_background(), device.look_waits());
+            assert_eq!(seen, (standing, background, waits));
+        }
+    }
+}
