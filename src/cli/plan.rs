@@ -161,7 +161,7 @@ fn in_json(wanted: &Wanted, need: &Need) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::measured::idle_run;
+    use crate::base::measured::million_run;
 
     const WANTED: Wanted = Wanted {
         connections: 10_000_000,
@@ -183,7 +183,7 @@ mod tests {
             "--set shards.count=10 ",
             "fs.file-max = 10065536",
             "KERNEL_BYTES_PER_CONNECTION",
-            concat!("measured: ", idle_run!()),
+            concat!("measured: ", million_run!()),
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::limits::{
     ARRIVALS_PART, LISTEN_BACKLOG_CONNECTIONS, MOVES_IN_FLIGHT_MAX, RING_COMPLETIONS, RING_SUBMISSIONS,
 };
-use crate::base::measured::{self, cost_run, idle_run};
+use crate::base::measured::{self, cost_run, idle_run, million_run};
 use crate::engine::token::SLOTS_MAX;
 use crate::node::shards::RECEIVE_BYTES_MAX;
 
@@ -20,7 +20,11 @@ pub(super) struct Constant {
     pub(super) source: &'static str,
 }
 
-const IDLE: &str = concat!("measured: ", idle_run!(), " (cargo bench --bench idle)");
+const MILLION: &str = concat!(
+    "measured: ",
+    million_run!(),
+    " (holdfast-load idle --connections 1000000 --hold 10m)"
+);
 const COST: &str = concat!(
     "measured: ",
     cost_run!(),
@@ -43,13 +47,13 @@ whole!(
     KERNEL_BYTES_PER_CONNECTION,
     measured::IDLE_CONNECTION_KERNEL_BYTES,
     "B",
-    IDLE
+    MILLION
 );
 whole!(
     USER_BYTES_PER_CONNECTION,
     measured::IDLE_CONNECTION_USER_BYTES,
     "B",
-    IDLE
+    MILLION
 );
 whole!(TLS_BYTES_PER_CONNECTION, 0, "B", "TLS is not spoken");
 whole!(
@@ -58,7 +62,8 @@ whole!(
     "B",
     concat!(
         "measured: resident with 1,500 connections on 2 shards, ",
-        idle_run!()
+        idle_run!(),
+        " (cargo bench --bench idle)"
     )
 );
 whole!(
@@ -328,26 +333,32 @@ mod tests {
         assert_eq!(shards_for(1_000_000_000, 20_000), None);
     }
 
-    /// The data of a run of a bench.
-    fn data(run: &str) -> Vec<serde_json::Value> {
+    /// What a run's file has under this name.
+    fn data(run: &str, name: &str) -> Vec<serde_json::Value> {
         let path = format!("{}/{run}/data.json", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
         let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
-        serde_json::from_value(file["data"].take()).unwrap()
+        serde_json::from_value(file[name].take()).unwrap()
     }
 
     #[test]
     fn what_was_measured_is_what_the_runs_say() {
-        let idle = data(idle_run!()).remove(0);
-        let bytes = |name: &str| idle[name].as_f64().unwrap();
-        let kernel = bytes("pair_slab_bytes") - bytes("bare_end_slab_bytes");
-        assert_eq!(measured::IDLE_CONNECTION_KERNEL_BYTES, kernel.round() as u64);
+        let million = data(million_run!(), "figures");
+        let bytes = |name: &str| {
+            let figure = million.iter().find(|figure| figure["name"] == name).unwrap();
+            figure["rounds"][0].as_f64().unwrap().round() as u64
+        };
+        assert_eq!(
+            measured::IDLE_CONNECTION_KERNEL_BYTES,
+            bytes("kernel bytes of a connection, the gateway's end")
+        );
         assert_eq!(
             measured::IDLE_CONNECTION_USER_BYTES,
-            bytes("user_bytes").round() as u64
+            bytes("user bytes of a connection")
         );
-        assert_eq!(measured::PROCESS_BYTES, bytes("rss_first") as u64);
-        let cost = data(cost_run!());
+        let idle = data(idle_run!(), "data").remove(0);
+        assert_eq!(Some(measured::PROCESS_BYTES), idle["rss_first"].as_u64());
+        let cost = data(cost_run!(), "data");
         let median_us = |operation: &str| {
             let figure = cost
                 .iter()

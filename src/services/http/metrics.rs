@@ -5,7 +5,7 @@ use super::exposition::{Exposition, Kind, seconds};
 use super::process::{cpu_seconds, resident_bytes};
 use super::{CountersView, Desk};
 use crate::base::histogram::Counted;
-use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, idle_run};
+use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, million_run};
 use crate::base::time::Timestamp;
 
 /// The text of `GET /metrics`.
@@ -197,7 +197,7 @@ fn put_memory(desk: &Desk, out: &mut Exposition) {
         "What one connection costs. user: measured, (resident memory - what it was before the first connection - registry_bytes_now) / connections_now; ",
         "it means something from some ten thousand connections on, and is 0 without any. kernel: not measured here but a constant, what an idle ",
         "connection took in ",
-        idle_run!(),
+        million_run!(),
         ". tls: 0, as TLS is not spoken."
     );
     out.family(name, Kind::Gauge, help);
