@@ -43,7 +43,7 @@ pub(super) fn run(
 ) -> anyhow::Result<bool> {
     let report = Report::new(name, "Heartbeats");
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
-    let first = stage.all_come(LOGINS_AT_ONCE)?;
+    let first = stage.all_come(connections, LOGINS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {
         fast.add(

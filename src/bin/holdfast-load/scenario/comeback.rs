@@ -52,7 +52,7 @@ pub(super) fn run(
     let report = Report::new(name, title);
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
     let all = (0, connections);
-    stage.all_come(window)?;
+    stage.all_come(connections, window)?;
     let told = if common.running()?.is_none() {
         wait(
             &mut stage,

@@ -188,12 +188,12 @@ impl Stage {
         })
     }
 
-    /// Everyone logs in, `window` at once, and beats once. Gives what came of the beats.
-    fn all_come(&mut self, window: u32) -> anyhow::Result<Outcome> {
-        let all = (0, self.side.crowd.count);
+    /// The first terminals, so many, log in, `window` at once, and beat once. Gives what came of the beats.
+    fn all_come(&mut self, connections: u32, window: u32) -> anyhow::Result<Outcome> {
+        let all = (0, connections);
         let logins = self.side.each("logins", Op::LogIn, all, window)?;
         self.report
-            .check_equal("logins answered well", u64::from(all.1), logins.done);
+            .check_equal("logins answered well", connections.into(), logins.done);
         self.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)
     }
 

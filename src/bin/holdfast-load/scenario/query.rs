@@ -44,7 +44,7 @@ pub(super) fn run(
     } else {
         Detail::None
     };
-    stage.all_come(LOGINS_AT_ONCE)?;
+    stage.all_come(connections, LOGINS_AT_ONCE)?;
     let beat: Option<DriveId> = (rate > 0).then(|| stage.side.crowd.begin(paced(connections, rate.into())));
     let question = Question {
         http: stage.gateway.http,
