@@ -76,6 +76,13 @@ fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
 }
 
 #[test]
+fn who_comes_and_goes_in_a_storm_is_nobody_who_is_asked_for() {
+    let words = "query --connections 600 --storm 200 --rounds 1 --duration 300ms";
+    let checks = check("query-storm", &words.split(' ').collect::<Vec<_>>());
+    assert!(checks.iter().any(|check| check == "visits in the storm"));
+}
+
+#[test]
 fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
     let words = "grow --steps 60,200 --window 8 --rounds 2 --duration 300ms";
     let checks = check("grow", &words.split(' ').collect::<Vec<_>>());
