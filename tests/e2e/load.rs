@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use crate::gateway;
 
 /// Runs a scenario with a gateway of its own. Gives the checks that were made.
-fn check(scenario: &str, words: &[&str]) -> Vec<String> {
+fn check(scenario: &str, words: &str) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
-    command.args(words).arg("--results").arg(folder.path());
+    command.args(words.split(' ')).arg("--results").arg(folder.path());
     let output = command.output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{words:?}\n{out}\n{errors}");
+    assert!(output.status.success(), "{words}\n{out}\n{errors}");
     let results: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     let [Ok(results)] = results.as_slice() else {
         panic!("one folder: {results:?}");
@@ -28,7 +28,7 @@ fn check(scenario: &str, words: &[&str]) -> Vec<String> {
     assert!(data["machine"]["kernel"].is_string());
     assert!(!data["figures"].as_array().unwrap().is_empty());
     let readme = std::fs::read_to_string(results.path().join("README.md")).unwrap();
-    let typed = format!("command: `holdfast-load {} --results ", words.join(" "));
+    let typed = format!("command: `holdfast-load {words} --results ");
     assert!(readme.contains(&typed), "{readme}");
     let checks = data["checks"].as_array().unwrap().iter();
     checks
@@ -39,7 +39,7 @@ fn check(scenario: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn idle_connections_are_held_and_nothing_happens() {
     let words = "idle --connections 500 --hold 2s --interval 1s";
-    let checks = check("idle-500", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("idle-500", words);
     assert!(checks.iter().any(|check| check == "heartbeats without an answer"));
     assert!(checks.iter().any(|check| check == "time-outs recorded"));
 }
@@ -47,7 +47,7 @@ fn idle_connections_are_held_and_nothing_happens() {
 #[test]
 fn who_comes_and_goes_in_every_way_is_shown_as_they_are() {
     let words = "churn --connections 400 --hold 3s --rate 100";
-    let checks = check("churn", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("churn", words);
     assert!(
         checks
             .iter()
@@ -57,35 +57,35 @@ fn who_comes_and_goes_in_every_way_is_shown_as_they_are() {
 
 #[test]
 fn everyone_comes_back_after_a_kill_and_after_a_cut() {
-    let checks = check("return", &["return", "--connections", "300"]);
+    let checks = check("return", "return --connections 300");
     assert!(
         checks
             .iter()
             .any(|check| check == "changes recorded since the kill")
     );
-    let checks = check("return-links", &["return", "--connections", "300", "--links"]);
+    let checks = check("return-links", "return --connections 300 --links");
     assert!(checks.iter().any(|check| check.contains("one link end")));
 }
 
 #[test]
 fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
-    let rounds = ["--rounds", "1", "--duration", "300ms", "--connections", "600"];
     for scenario in ["login", "beat", "query"] {
-        check(scenario, &[&[scenario], &rounds[..]].concat());
+        let words = format!("{scenario} --rounds 1 --duration 300ms --connections 600");
+        check(scenario, &words);
     }
 }
 
 #[test]
 fn who_comes_and_goes_in_a_storm_is_nobody_who_is_asked_for() {
     let words = "query --connections 600 --storm 200 --rounds 1 --duration 300ms";
-    let checks = check("query-storm", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("query-storm", words);
     assert!(checks.iter().any(|check| check == "visits in the storm"));
 }
 
 #[test]
 fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
     let words = "grow --steps 60,200 --window 8 --rounds 2 --duration 300ms";
-    let checks = check("grow", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("grow", words);
     let whats = [
         "logins answered well",
         "changes recorded",
@@ -117,7 +117,7 @@ fn the_servers_and_the_crowd_are_apart_where_that_may_be() {
         return;
     }
     let words = "versus --peer echo --apart --connections 200 --rounds 1 --duration 300ms";
-    let checks = check("versus-echo-apart", &words.split(' ').collect::<Vec<_>>());
+    let checks = check("versus-echo-apart", words);
     let cores = [
         "cores of the servers",
         "cores of the crowd's threads",

@@ -207,7 +207,7 @@ impl Crowd {
             look(&self.board);
             if in_vain(&self.board) > PATIENCE {
                 bail!(
-                    "something is still under way after {} s in vain: {} terminals are logged in",
+                    "nothing has come for {} s of what is still under way: {} terminals are logged in",
                     PATIENCE.as_secs(),
                     self.board.live()
                 );

@@ -164,7 +164,7 @@ impl Climb {
         let (all, first) = (self.connections, self.connections / 10);
         let shards = u32::try_from(threads(self.stage.gateway.process, "shard-")?.len())?;
         let before = Memory::of(&self.stage)?;
-        self.visits = warm_up(&mut self.stage.side, first)?;
+        self.visits = warm_up(&mut self.stage, first)?;
         self.come((0, first))?;
         self.beat_once(first)?;
         let compared = &mut self.compared;

@@ -53,7 +53,7 @@ pub(super) fn run(
     )?;
     let caches = Caches::before();
     let first = connections / 10;
-    let visits = warm_up(&mut stage.side, first)?;
+    let visits = warm_up(&mut stage, first)?;
     let (few, with_few) = ramp(&mut stage, "the first tenth", (0, first), window)?;
     let (rest, with_all) = ramp(&mut stage, "all", (first, connections), window)?;
     let more = f64::from(connections - first);

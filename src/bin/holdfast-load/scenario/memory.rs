@@ -9,7 +9,6 @@ use crate::crowd::orders::Op;
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
 
-use super::side::Side;
 use super::{LOGINS_AT_ONCE, Stage};
 
 /// Huge pages would hide a slope in steps of 2 MiB.
@@ -28,16 +27,21 @@ const STORE_BYTES: u32 = 16 << 20;
 const WARM_UP_VISITS: u32 = 9;
 
 /// How that is told in a report.
-pub(super) const WARM_UP: &str = "Before that each of the first tenth comes and goes as often as the others are many, so that what a shard keeps for what is under way is there.";
+pub(super) const WARM_UP: &str = "Before that each of the first tenth comes and goes nine times, as many visits as there are others, so that what a shard keeps for what is under way is there already.";
 
 /// Lets the first terminals come and go, those before `end`. Gives how many visits there were.
-pub(super) fn warm_up(side: &mut Side, end: u32) -> anyhow::Result<u64> {
+pub(super) fn warm_up(stage: &mut Stage, end: u32) -> anyhow::Result<u64> {
     let mut visits = 0;
     for _ in 0..WARM_UP_VISITS {
-        visits += side
-            .each("the first tenth: visits", Op::Visit, (0, end), LOGINS_AT_ONCE)?
-            .done;
+        let visit = stage
+            .side
+            .each("the first tenth: visits", Op::Visit, (0, end), LOGINS_AT_ONCE)?;
+        visits += visit.done;
     }
+    let expected = u64::from(WARM_UP_VISITS) * u64::from(end);
+    stage
+        .report
+        .check_equal("visits of the first tenth that went well", expected, visits);
     Ok(visits)
 }
 
