@@ -1,9 +1,9 @@
 //! `holdfast check`: whether the gateway could run here, and what to do if not. Changes nothing.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::fs::Access;
 
@@ -11,9 +11,14 @@ use super::host::Host;
 use super::print;
 use super::sizing::{self, Wanted};
 use crate::engine::probe;
+use crate::node::addresses::{self, Side};
 use crate::node::config::{Config, StoreKind};
-use crate::node::{addresses, descriptors};
+use crate::node::descriptors;
+use crate::node::patience::Patience;
 use crate::services::http::runtime;
+
+/// What is taken is told at once.
+const NO_PATIENCE: Patience = Patience(Duration::ZERO);
 
 /// One probe's outcome: what is good, or what to do.
 type Outcome = Result<String, String>;
@@ -25,18 +30,7 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
         ("io_uring", probe_ring()),
         ("shards", probe_shards(config)),
     ];
-    let lists = [
-        ("terminals", &config.terminals),
-        ("backend", &config.http),
-        ("admin", &config.admin),
-    ];
-    for (name, addresses) in lists {
-        probes.extend(
-            addresses::usable(addresses)
-                .iter()
-                .map(|address| (name, probe_address(address))),
-        );
-    }
+    probes.extend(probe_addresses(config));
     probes.push(("registry", probe_registry(config)));
     if config.is_for_development() {
         let text =
@@ -115,13 +109,29 @@ fn probe_folder(path: &Path) -> Outcome {
     Ok(format!("{} can be {can_be}", path.display()))
 }
 
-fn probe_address(address: &SocketAddr) -> Outcome {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(format!("{address} is free")),
-        Err(error) => Err(format!(
-            "{address}: {error}; stop who listens there (perhaps holdfast itself), or set another"
-        )),
+/// Opens all addresses as the start does, and holds each until all were tried: none stands in another's way.
+fn probe_addresses(config: &Config) -> Vec<(&'static str, Outcome)> {
+    let mut held = Vec::new();
+    let mut probes = Vec::new();
+    for (name, side) in [
+        ("terminals", Side::Terminals),
+        ("backend", Side::Backend),
+        ("admin", Side::Admin),
+    ] {
+        for address in addresses::usable(side.of(config)) {
+            let outcome = match addresses::open(side, address, NO_PATIENCE) {
+                Ok(listener) => {
+                    held.push(listener);
+                    Ok(format!("{address} is free"))
+                }
+                Err(error) => Err(format!(
+                    "{error:#}; stop who listens there (perhaps holdfast itself), or set another"
+                )),
+            };
+            probes.push((name, outcome));
+        }
     }
+    probes
 }
 
 #[cfg(test)]
@@ -129,6 +139,46 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+
+    /// A configuration whose listeners are at these addresses.
+    fn listening(lists: [&str; 3]) -> Config {
+        let mut config = Config::read(&crate::node::config::Sources::default()).unwrap();
+        let [terminals, http, admin] = lists.map(|list| {
+            let addresses = list.split(' ').map(|address| address.parse().unwrap());
+            addresses.collect()
+        });
+        (config.terminals, config.http, config.admin) = (terminals, http, admin);
+        config
+    }
+
+    fn found_free(lists: [&str; 3]) -> Vec<bool> {
+        let probes = probe_addresses(&listening(lists));
+        probes.iter().map(|(_, outcome)| outcome.is_ok()).collect()
+    }
+
+    #[test]
+    fn addresses_are_tried_together_as_the_start_opens_them() {
+        let port = addresses::open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NO_PATIENCE)
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let (any_4, any_6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+        let both = format!("{any_4} {any_6}");
+        let (elsewhere, loopback) = ("127.0.0.1:0", format!("127.0.0.1:{port}"));
+        assert_eq!(
+            found_free([elsewhere, &both, elsewhere]),
+            [true, true, true, true]
+        );
+        assert_eq!(
+            found_free([&both, elsewhere, elsewhere]),
+            [true, true, true, true]
+        );
+        assert_eq!(found_free([&any_4, &any_6, elsewhere]), [true, true, true]);
+        // The start would find the one beside the other, too.
+        assert_eq!(found_free([&any_4, &loopback, elsewhere]), [true, false, true]);
+        assert_eq!(found_free([elsewhere, &any_4, &loopback]), [true, true, false]);
+    }
 
     #[test]
     fn a_store_needs_a_folder_that_can_be_written_or_made() {

@@ -16,22 +16,49 @@ use crate::base::limits::{LISTEN_BACKLOG_CONNECTIONS, SOCKET_RECEIVE_BYTES, SOCK
 /// # Errors
 /// What the system says: the address is in use, is not of this machine, or is not permitted.
 pub fn listener(address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    let socket = socket_for(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
-    if address.is_ipv6() {
-        // IPv4 has a listener of its own.
-        sockopt::set_ipv6_v6only(&socket, true)?;
-    }
     sockopt::set_tcp_nodelay(&socket, true)?;
     sockopt::set_socket_recv_buffer_size(&socket, SOCKET_RECEIVE_BYTES)?;
     sockopt::set_socket_send_buffer_size(&socket, SOCKET_SEND_BYTES)?;
     bind(&socket, &address)?;
     listen(&socket, LISTEN_BACKLOG_CONNECTIONS)?;
+    Ok(socket)
+}
+
+/// A listener at `address` that shares it with nobody.
+///
+/// # Errors
+/// As [`listener`].
+pub fn sole_listener(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket_for(address)?;
+    bind(&socket, &address)?;
+    listen(&socket, LISTEN_BACKLOG_CONNECTIONS)?;
+    Ok(socket)
+}
+
+/// Whether nobody listens at `address`. The shards share their addresses, and so would a second gateway: half of the terminals
+/// would meet it. A socket that shares with nobody finds out, and since it does not listen nobody is queued at it.
+///
+/// # Errors
+/// As [`listener`].
+pub fn expect_free(address: SocketAddr) -> io::Result<()> {
+    Ok(bind(&socket_for(address)?, &address)?)
+}
+
+/// What every listener of the gateway is: an address means the same for terminals, backends and operators.
+fn socket_for(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Connections of an earlier gateway that still linger do not keep its address.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        // IPv4 has a listener of its own, whatever net.ipv6.bindv6only says.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
     Ok(socket)
 }
 
@@ -77,6 +104,28 @@ mod tests {
     fn two_shards_listen_at_one_address_of_both_families() {
         check("127.0.0.1:0");
         check("[::1]:0");
+    }
+
+    #[test]
+    fn a_sole_listener_shares_its_address_with_nobody() {
+        let sole = sole_listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = local_address(&sole).unwrap();
+        for refused in [sole_listener(address), listener(address)] {
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        }
+        drop(sole);
+        let _shared = listener(address).unwrap();
+        let refused = expect_free(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn any_address_of_one_family_leaves_the_other_family_free() {
+        for listen in [listener, sole_listener] {
+            let six = listen("[::]:0".parse().unwrap()).unwrap();
+            let port = local_address(&six).unwrap().port();
+            let _four = listen(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+        }
     }
 
     #[test]

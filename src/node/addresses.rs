@@ -1,8 +1,47 @@
-//! Addresses that HTTP is served on. Keeps nothing.
+//! Addresses that the gateway listens at: which can be, opening them, and what is said when they are taken. Keeps nothing.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 
 use anyhow::Context;
+
+use super::config::Config;
+use super::holder::holder;
+use super::patience::Patience;
+use crate::engine::socket::{expect_free, listener, sole_listener};
+
+/// Who is served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Terminals, by every shard.
+    Terminals,
+    /// The app's backend.
+    Backend,
+    /// The operator.
+    Admin,
+}
+
+impl Side {
+    /// Its addresses.
+    #[must_use]
+    pub fn of(self, config: &Config) -> &[SocketAddr] {
+        match self {
+            Self::Terminals => &config.terminals,
+            Self::Backend => &config.http,
+            Self::Admin => &config.admin,
+        }
+    }
+
+    /// The setting that names them.
+    #[must_use]
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Terminals => "terminals.listen",
+            Self::Backend => "http.listen",
+            Self::Admin => "admin.listen",
+        }
+    }
+}
 
 /// The addresses without `[::1]`, if this machine has no IPv6 and there is another.
 #[must_use]
@@ -20,10 +59,94 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// Listens on all of them that are usable.
-pub(super) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let bind = |address: &SocketAddr| {
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+/// Listens at an address. That of terminals is shared by all shards, each with a listener of its own: this is one more, which
+/// shows that the shards can have theirs. It is tried as long as patience lasts.
+///
+/// # Errors
+/// What the system says, and if the address is taken, by whom.
+pub fn open(side: Side, address: SocketAddr, patience: Patience) -> anyhow::Result<TcpListener> {
+    let attempt = || match side {
+        Side::Terminals => expect_free(address).and_then(|()| listener(address)),
+        Side::Backend | Side::Admin => sole_listener(address),
     };
-    usable(addresses).iter().map(bind).collect()
+    let opened = wait_for(side, address, patience, attempt)?;
+    Ok(TcpListener::from(opened))
+}
+
+/// Waits until nobody else listens for terminals at these addresses.
+pub(super) fn await_free(addresses: &[SocketAddr], patience: Patience) -> anyhow::Result<()> {
+    let free = |address: &SocketAddr| wait_for(Side::Terminals, *address, patience, || expect_free(*address));
+    addresses.iter().try_for_each(free)
+}
+
+/// Listens on all of them that are usable.
+pub(super) fn listen(side: Side, config: &Config, patience: Patience) -> anyhow::Result<Vec<TcpListener>> {
+    let addresses = usable(side.of(config)).into_iter();
+    addresses.map(|address| open(side, address, patience)).collect()
+}
+
+fn wait_for<T>(
+    side: Side,
+    address: SocketAddr,
+    patience: Patience,
+    attempt: impl FnMut() -> io::Result<T>,
+) -> anyhow::Result<T> {
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let tell = |_: &io::Error| {
+        let (setting, holder, within_s) = (side.setting(), holder(address), patience.0.as_secs());
+        tracing::warn!(setting, %address, holder, within_s, "the address is taken: waiting for it");
+    };
+    let outcome = patience.wait_for(attempt, is_taken, tell);
+    outcome
+        .map_err(|error| {
+            let holder = is_taken(&error).then(|| holder(address));
+            let error = anyhow::Error::from(error);
+            match holder {
+                Some(holder) => error.context(holder),
+                None => error,
+            }
+        })
+        .with_context(|| format!("{}: cannot listen at {address}", side.setting()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Patience = Patience(std::time::Duration::ZERO);
+
+    #[test]
+    fn a_taken_address_is_named_with_its_setting_and_its_holder() {
+        let first = open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
+        let address = first.local_addr().unwrap();
+        for (side, setting) in [
+            (Side::Terminals, "terminals.listen"),
+            (Side::Backend, "http.listen"),
+            (Side::Admin, "admin.listen"),
+        ] {
+            let text = format!("{:#}", open(side, address, NONE).unwrap_err());
+            let expected =
+                format!("{setting}: cannot listen at {address}: another listener of this gateway has it: ");
+            assert!(text.starts_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_families_at_one_port_are_two_addresses_for_everyone() {
+        for side in [Side::Terminals, Side::Backend, Side::Admin] {
+            let six = open(side, "[::]:0".parse().unwrap(), NONE).unwrap();
+            let four = SocketAddr::from(([0, 0, 0, 0], six.local_addr().unwrap().port()));
+            open(side, four, NONE).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_address_that_becomes_free_is_waited_for() {
+        let first = open(Side::Backend, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
+        let address = first.local_addr().unwrap();
+        let patience = Patience(std::time::Duration::from_secs(3_600));
+        let waiting = std::thread::spawn(move || open(Side::Backend, address, patience).unwrap());
+        drop(first);
+        assert_eq!(waiting.join().unwrap().local_addr().unwrap(), address);
+    }
 }

@@ -1,6 +1,7 @@
 //! Floor 3: the process. It only connects what the other floors made, and holds rules of no kind.
 
 mod callbacks;
+mod holder;
 mod store;
 mod timekeeper;
 
@@ -9,6 +10,7 @@ pub mod config;
 mod deadline;
 pub mod descriptors;
 pub mod log;
+pub mod patience;
 pub mod reload;
 pub mod run;
 pub mod shards;

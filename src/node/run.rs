@@ -10,10 +10,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::addresses::listen;
+use super::addresses::{Side, listen};
 use super::callbacks::{self, Letters};
 use super::config::{self, Config};
 use super::deadline::{Deadline, Part};
+use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
 use super::store::{self, Kept, Opened};
 use super::timekeeper::Timekeeper;
@@ -261,9 +262,10 @@ impl<R: Running + Send + 'static> Node<R> {
 }
 
 fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
+    let patience = Patience(config.start_patience);
     Ok(http::Listeners {
-        backend: listen(&config.http).context("http.listen")?,
-        admin: listen(&config.admin).context("admin.listen")?,
+        backend: listen(Side::Backend, config, patience)?,
+        admin: listen(Side::Admin, config, patience)?,
     })
 }
 

@@ -1,14 +1,16 @@
 //! The node's shards: made from the configuration, and connected with each other and with the services.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::addresses::await_free;
 use super::config::shards::ShardPlan;
 use super::config::{Config, Pin};
 use super::deadline::Part;
+use super::patience::Patience;
 use super::run::{Prepared, Running, ShardDoor};
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
@@ -43,7 +45,7 @@ impl PreparedShards {
     /// Says what the system lacks, or which address cannot be listened at.
     pub fn new(config: &Config, plan: ShardPlan, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
         probe::check()?;
-        addresses.iter().try_for_each(expect_free)?;
+        await_free(addresses, Patience(config.start_patience))?;
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = shard::Config {
@@ -71,15 +73,6 @@ impl PreparedShards {
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }
-}
-
-/// The shards share their addresses by SO_REUSEPORT, and so would a second gateway: half of the terminals would meet it.
-/// A listener that shares with nobody finds out.
-fn expect_free(address: &SocketAddr) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address);
-    listener
-        .map(drop)
-        .with_context(|| format!("cannot listen for terminals on {address}"))
 }
 
 /// A power of two, as the ring wants it.

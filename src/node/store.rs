@@ -8,11 +8,12 @@ use crossbeam_channel::Sender;
 use tokio::sync::watch;
 
 use super::config::{Config, StoreKind};
+use super::patience::Patience;
 use crate::base::time::Timestamp;
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
 use crate::services::registry::archive::{Archive, Position};
-use crate::services::registry::embedded::{Embedded, Place, Reading, Rules};
+use crate::services::registry::embedded::{Embedded, OpenError, Place, Reading, Rules};
 use crate::services::registry::memory::Memory;
 use crate::services::registry::{Store, Vitals};
 use crate::shard::Restored;
@@ -58,6 +59,15 @@ pub(super) fn callbacks(config: &Config) -> Callbacks {
     }
 }
 
+/// Opens the store, once an earlier gateway that is being ended has let go of it.
+fn open(place: &Place, rules: &Rules, patience: Patience) -> Result<Embedded, OpenError> {
+    let attempt = || Embedded::open(place.clone(), rules.clone());
+    let is_taken = |error: &OpenError| matches!(error, OpenError::InUse(_));
+    patience.wait_for(attempt, is_taken, |error| {
+        tracing::warn!(%error, within_s = patience.0.as_secs(), "the store is taken: waiting for it");
+    })
+}
+
 impl Opened {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let (callbacks, follows) = watch::channel(callbacks(config));
@@ -79,7 +89,7 @@ impl Opened {
             callbacks: follows,
             changes_kept_ms: crate::base::time::millis(config.registry.changes_kept),
         };
-        let store = Embedded::open(place, rules).context("registry.path")?;
+        let store = open(&place, &rules, Patience(config.start_patience)).context("registry.path")?;
         let kept = Kept {
             reading: store.reading(),
             news: store.news(),

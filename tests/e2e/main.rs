@@ -22,6 +22,7 @@ mod overload;
 mod reload;
 mod restarted;
 mod secrets;
+mod started;
 mod statuses;
 mod together;
 

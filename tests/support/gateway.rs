@@ -33,8 +33,29 @@ impl Gateway {
     }
 
     /// The same with any command that becomes the gateway.
-    pub fn start_by(mut command: Command, settings: &[(&str, &str)]) -> Self {
-        let [terminals, http, admin] = free_addresses();
+    pub fn start_by(command: Command, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(free_addresses(), command, settings)
+    }
+
+    /// The same at these addresses, for terminals, backends and operators.
+    pub fn start_at(addresses: [SocketAddr; 3], mut command: Command, settings: &[(&str, &str)]) -> Self {
+        command.stdout(Stdio::piped());
+        let mut gateway = Self::spawn(addresses, command, settings);
+        let output = gateway.child.stdout.take().expect("its output is piped");
+        let lines = BufReader::new(output).lines();
+        let mut lines = lines.map(|line| line.expect("the gateway prints text"));
+        let ready = lines.find(|line| line.contains("ready"));
+        assert!(ready.is_some(), "the gateway ended before it was ready");
+        std::thread::spawn(move || lines.for_each(drop));
+        gateway
+    }
+
+    /// The same, and does not wait until it is ready.
+    pub fn spawn(
+        [terminals, http, admin]: [SocketAddr; 3],
+        mut command: Command,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let listen = |address: SocketAddr| format!("[\"{address}\"]");
         command
             .arg("--set")
@@ -53,17 +74,8 @@ impl Gateway {
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the gateway's binary starts");
-        let lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let mut lines = lines.map(|line| line.expect("the gateway prints text"));
-        let ready = lines.find(|line| line.contains("ready"));
-        assert!(ready.is_some(), "the gateway ended before it was ready");
-        std::thread::spawn(move || lines.for_each(drop));
         Self {
-            child,
+            child: command.spawn().expect("the gateway's binary starts"),
             _folder: folder,
             terminals,
             http,
@@ -86,6 +98,17 @@ impl Gateway {
     pub fn kill(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("the gateway runs");
+    }
+
+    /// Asks it to stop, and does not wait.
+    pub fn ask_to_stop(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the gateway runs");
+    }
+
+    /// Waits until it has ended. Gives its exit code, if it ended by itself.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().expect("the gateway ends").code()
     }
 
     /// Asks it to stop, as Ctrl-C does, and waits. Gives whether it ended well.

@@ -57,6 +57,8 @@ pub struct Config {
     pub registry: Registry,
     /// How the app's backend is told of changes.
     pub callback: Callback,
+    /// How long a start waits for each thing that an earlier gateway still has.
+    pub start_patience: Duration,
     /// How long a clean stop may take.
     pub stop_within: Duration,
     /// `error` to `trace`.
@@ -221,6 +223,7 @@ impl Config {
             logic: reader.logic(),
             registry: reader.registry(),
             callback: reader.callback(),
+            start_patience: reader.seconds("node.start_patience_s"),
             stop_within: reader.seconds("node.stop_deadline_s"),
             log_level: reader.text("log.level").to_owned(),
             log_format: if reader.text("log.format") == "json" {

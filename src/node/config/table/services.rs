@@ -98,6 +98,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "A PEM file with the certificates that vouch for the app's backend, instead of those of the system. Empty: those of the system.",
     ),
     setting(
+        "node.start_patience_s",
+        Effect::Restart,
+        Kind::Number(0, 300),
+        "10",
+        "How long a start waits for an address or a store that another process has. After a kill the system takes some 5 s to close a million connections, and their addresses stay taken until then.",
+    ),
+    setting(
         "node.stop_deadline_s",
         Effect::Restart,
         Kind::Number(1, 300),
