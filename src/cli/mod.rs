@@ -28,9 +28,10 @@ use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
+use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
-use crate::node::{addresses, descriptors, log, run};
+use crate::node::{addresses, descriptors, run};
 
 /// An io_uring, thread-per-core connection and presence gateway.
 ///
@@ -147,18 +148,34 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(problems) => return tell_problems(&problems),
     };
-    let outcome = match arguments.command {
-        None => run_gateway(&config, &sources).map(|()| ExitCode::SUCCESS),
-        Some(command) => execute(command, &config),
-    };
-    outcome.unwrap_or_else(|error| tell_error(&error))
+    match arguments.command {
+        None => run_gateway(&config, &sources),
+        Some(command) => execute(command, &config, &sources).unwrap_or_else(|error| tell_error(&error)),
+    }
 }
 
-fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
-    let level = log::start(config);
+/// Runs the gateway. From here on nothing waits for whoever reads what it prints.
+fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
+    let log = match Log::start(config) {
+        Ok(log) => log,
+        Err(error) => return tell_error(&error.into()),
+    };
+    let outcome = serve(config, sources, &log);
+    if let Err(error) = &outcome {
+        log.say_why(error);
+    }
+    log.finish();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let origin = Origin {
         sources: sources.clone(),
-        level,
+        level: log.level.clone(),
+        lines: log.lines.clone(),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = config.shards.plan(cores, descriptors::raise());
@@ -167,12 +184,17 @@ fn run_gateway(config: &Config, sources: &Sources) -> anyhow::Result<()> {
     let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
     let greeting = greeting::greeting(config, sources, &program, plan.count);
     run::run(config, origin, shards, || {
-        // A gateway that nobody listens to serves all the same.
-        let _ = print(&greeting);
+        // A gateway that nobody listens to serves all the same: also where its output is a pipe that is full.
+        let print = move || drop(print(&greeting));
+        drop(
+            std::thread::Builder::new()
+                .name("greeting".to_owned())
+                .spawn(print),
+        );
     })
 }
 
-fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Result<ExitCode> {
     match command {
         Command::Connect(arguments) => on_a_runtime(connect::connect(config, &arguments)),
         Command::Status { users, detail, json } => {
@@ -192,7 +214,7 @@ fn execute(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
             } else {
                 reload::How::Take
             };
-            on_a_runtime(reload::reload(config, how))
+            on_a_runtime(reload::reload(config, sources, how))
         }
         Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
         Command::Check { connections } => check::check(config, connections),

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::{client, print};
-use crate::node::config::Config;
+use crate::node::config::{Config, Given, Sources};
+use crate::node::reload::absolute;
 
 /// A dry run may read every user on record, which takes a minute for tens of millions.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -21,8 +23,15 @@ pub(super) enum How {
 }
 
 /// Asks, and shows. Fails as a command if nothing was taken.
-pub(super) async fn reload(config: &Config, how: How) -> anyhow::Result<ExitCode> {
-    let body = json!({ "dry_run": how == How::DryRun });
+pub(super) async fn reload(config: &Config, sources: &Sources, how: How) -> anyhow::Result<ExitCode> {
+    let given = config.given(sources);
+    if !given.secrets.is_empty() {
+        let secrets = given.secrets.join(", ");
+        bail!(
+            "{secrets} by --set: the gateway reads its own file, environment and arguments; change it there, and reload without --set"
+        );
+    }
+    let body = body(sources, given, how);
     let (status, answer) = client::command(config, "/v1/reload", &body, PATIENCE).await?;
     if status == 200 {
         print(&told(how, &answer))?;
@@ -37,7 +46,28 @@ pub(super) async fn reload(config: &Config, how: How) -> anyhow::Result<ExitCode
             "\nIf admin.token is what you changed, name the old one with --set admin.token=…, or send SIGHUP.",
         );
     }
-    anyhow::bail!(text)
+    if status == 409 {
+        text.push_str("\nChange what the gateway reads, then reload with no more than the way to it: admin.listen and admin.token.");
+    }
+    bail!(text)
+}
+
+/// The request, with what the caller was given: the gateway says where its own differs.
+fn body(sources: &Sources, given: Given, how: How) -> Value {
+    let settings = |list: Vec<(&str, String)>| -> Value {
+        let members = list
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), Value::String(value)));
+        Value::Object(members.collect())
+    };
+    json!({
+        "dry_run": how == How::DryRun,
+        "caller": {
+            "file": sources.file.as_deref().map(absolute),
+            "of_file": settings(given.of_file),
+            "own": settings(given.own),
+        },
+    })
 }
 
 fn told(how: How, answer: &Value) -> String {

@@ -13,6 +13,7 @@ mod accept;
 pub mod connect;
 pub mod buffers;
 pub mod probe;
+pub mod process;
 pub mod socket;
 pub mod wake;
 

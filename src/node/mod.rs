@@ -2,8 +2,10 @@
 
 mod callbacks;
 mod holder;
+mod signals;
 mod store;
 mod timekeeper;
+mod watch;
 
 pub mod addresses;
 pub mod config;

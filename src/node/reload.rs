@@ -1,12 +1,13 @@
 //! A reload: the whole configuration is read and checked again, and taken as a whole or not at all. What threads, sockets
 //! and files were made with, and what sessions were told, waits for a restart.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use super::config::{Callback, Config, Effect, Problem, Sources};
-use super::log::Level;
+use super::config::{Callback, Config, Difference, Problem, Sources};
+use super::log::{Level, Lines};
 use super::run::ShardDoor;
 use crate::base::ids::ShardId;
 use crate::logic::letter::ToShard;
@@ -14,7 +15,7 @@ use crate::logic::policy::{self, Candidate, Verdict};
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
 use crate::services::callback::check_ca_file;
-use crate::services::http::{self, ReloadError, ReloadMode, Reloaded, Serving, Touched};
+use crate::services::http::{self, ReloadAsked, ReloadError, ReloadMode, Reloaded, Serving, Touched};
 use crate::services::registry::archive::Archive;
 
 /// Users of one look into the archive.
@@ -26,6 +27,8 @@ pub struct Origin {
     pub sources: Sources,
     /// How much is logged.
     pub level: Level,
+    /// Where it goes.
+    pub lines: Lines,
 }
 
 /// Whom a changed configuration is told.
@@ -94,24 +97,95 @@ impl Steward {
     }
 
     /// A reload that nobody waits for: the log tells how it went.
-    pub fn reload_and_log(&self) {
-        match http::Steward::reload(self, ReloadMode::Take) {
-            Ok(reloaded) => tracing::info!(changes = ?reloaded.changes, "the configuration was reloaded"),
-            Err(ReloadError::Problems(problems)) => {
+    pub fn reload_by_signal(&self) {
+        let asked = ReloadAsked::of(ReloadMode::Take);
+        // The log has told already.
+        drop(self.reload_and_log("a signal", &asked));
+    }
+
+    fn reload_and_log(&self, by: &str, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
+        let outcome = self.read_and_take(asked);
+        match (&outcome, asked.mode) {
+            (Ok(_), ReloadMode::DryRun) => tracing::debug!(by, "a reload was tried out"),
+            (Ok((changes, _)), ReloadMode::Take) => {
+                tracing::info!(by, changes = changes.len(), "the configuration was reloaded");
+                changes.iter().for_each(Difference::log);
+            }
+            (Err(ReloadError::Problems(problems) | ReloadError::Differs(problems)), _) => {
                 tracing::error!(
+                    by,
                     ?problems,
-                    "the configuration cannot be used, so nothing was taken"
+                    "the configuration was not reloaded, and nothing was taken"
                 );
             }
-            Err(
-                error @ (ReloadError::Busy
-                | ReloadError::Stopping
-                | ReloadError::Unread(_)
-                | ReloadError::Broken),
-            ) => {
-                tracing::error!(%error, "the configuration was not reloaded");
-            }
+            (
+                Err(
+                    error @ (ReloadError::Busy
+                    | ReloadError::Stopping
+                    | ReloadError::Unread(_)
+                    | ReloadError::Broken),
+                ),
+                _,
+            ) => tracing::error!(by, %error, "the configuration was not reloaded"),
         }
+        let (changes, touched) = outcome?;
+        let named = |change: Difference| (change.key, change.effect.name());
+        Ok(Reloaded {
+            changes: changes.into_iter().map(named).collect(),
+            touched,
+        })
+    }
+
+    fn read_and_take(&self, asked: &ReloadAsked) -> Result<(Vec<Difference>, Touched), ReloadError> {
+        let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+        let wanted =
+            Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
+        self.expect_as_the_caller(&wanted, asked)?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = running.config.reloaded(&wanted).map_err(|problems| {
+            let mut problems: Vec<String> = told(problems);
+            problems.push("this is so as long as other changed settings wait for a restart".to_owned());
+            ReloadError::Problems(problems)
+        })?;
+        let mut problems = running.config.secrets_taken_away(&next);
+        problems.extend(check_files(&next).err());
+        if !problems.is_empty() {
+            return Err(ReloadError::Problems(told(problems)));
+        }
+        let changes = running.config.differences(&wanted);
+        let touched = match asked.mode {
+            ReloadMode::Take => {
+                self.take(&mut running, next)?;
+                Touched::NotAsked
+            }
+            ReloadMode::DryRun => {
+                let now = running.config.logic.clone();
+                // It may take long, and a signal shall not wait for it.
+                drop(running);
+                self.touched(&now, &next.logic)?
+            }
+        };
+        Ok((changes, touched))
+    }
+
+    /// What the caller was given must be what is read here: it cannot be handed over.
+    fn expect_as_the_caller(&self, wanted: &Config, asked: &ReloadAsked) -> Result<(), ReloadError> {
+        let Some(caller) = &asked.caller else {
+            return Ok(());
+        };
+        let own = self.origin.sources.file.as_deref().map(absolute);
+        let same_file = caller.file.is_some() && caller.file == own;
+        let of_file = caller.of_file.iter().filter(|_| !same_file);
+        let differs = wanted.differs_from(of_file.chain(&caller.own));
+        if differs.is_empty() {
+            return Ok(());
+        }
+        let own = own.map_or_else(|| "no file".to_owned(), |own| format!("the file {own}"));
+        let mut told = vec![format!(
+            "the gateway reads {own}, and the environment and --set of its own start"
+        )];
+        told.extend(differs);
+        Err(ReloadError::Differs(told))
     }
 
     /// Tells everyone. Nothing can fail once this has begun.
@@ -202,36 +276,16 @@ fn leaving(settings: &Settings, record: &UserRecord) -> u64 {
 }
 
 impl http::Steward for Steward {
-    fn reload(&self, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
-        let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
-        let wanted =
-            Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = running.config.reloaded(&wanted).map_err(|problems| {
-            let mut problems: Vec<String> = told(problems);
-            problems.push("this is so as long as other changed settings wait for a restart".to_owned());
-            ReloadError::Problems(problems)
-        })?;
-        check_files(&next).map_err(|problem| ReloadError::Problems(told(vec![problem])))?;
-        let changes = running.config.differences(&wanted);
-        let touched = match mode {
-            ReloadMode::Take => {
-                self.take(&mut running, next)?;
-                Touched::NotAsked
-            }
-            ReloadMode::DryRun => {
-                let now = running.config.logic.clone();
-                // It may take long, and a signal shall not wait for it.
-                drop(running);
-                self.touched(&now, &next.logic)?
-            }
-        };
-        let named = |(key, effect): (&'static str, Effect)| (key, effect.name());
-        Ok(Reloaded {
-            changes: changes.into_iter().map(named).collect(),
-            touched,
-        })
+    fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
+        self.reload_and_log("the admin listener", asked)
     }
+}
+
+/// A path as everyone on this machine understands it.
+#[must_use]
+pub fn absolute(path: &Path) -> String {
+    let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    absolute.as_deref().unwrap_or(path).display().to_string()
 }
 
 /// What the front goes by.
@@ -293,6 +347,7 @@ mod tests {
             let origin = Origin {
                 sources,
                 level: Level::of_nothing(),
+                lines: Lines::of_nothing(),
             };
             let serving = Serving::default();
             serving.begin();
@@ -308,7 +363,7 @@ mod tests {
 
         fn reload(&self, text: &str, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
             std::fs::write(self.file.path(), text).unwrap();
-            self.steward.reload(mode)
+            self.steward.reload(&ReloadAsked::of(mode))
         }
 
         /// What the shards were told since the last look.
@@ -385,6 +440,111 @@ mod tests {
             other => panic!("the public secret was taken beyond loopback: {other:?}"),
         }
         world.expect_nothing_taken();
+    }
+
+    const SECRETS: &str = "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\" }]\n\
+        [admin]\ntoken = \"a-token-of-the-operator\"\n\
+        [callback]\nurl = \"http://127.0.0.1:1/\"\ntoken = \"a-token-of-the-backend\"\n";
+
+    fn expect_refused(world: &World, text: &str, keys: &[&str]) {
+        for mode in [ReloadMode::DryRun, ReloadMode::Take] {
+            let Err(ReloadError::Problems(problems)) = world.reload(text, mode) else {
+                panic!("taken: {text}");
+            };
+            let named = problems
+                .iter()
+                .zip(keys)
+                .all(|(problem, key)| problem.starts_with(key));
+            assert!(named && problems.len() == keys.len(), "{problems:?}");
+        }
+        world.expect_nothing_taken();
+    }
+
+    #[test]
+    fn a_reload_replaces_secrets_and_never_takes_them_away() {
+        let world = World::new(SECRETS, None);
+        expect_refused(&world, "", &["usersig.keys", "admin.token"]);
+        let without = |section: &str| {
+            let begins = SECRETS.find(section).unwrap();
+            let ends = SECRETS[begins..].find('\n').unwrap() + begins;
+            SECRETS[..begins].to_owned() + &SECRETS[ends..]
+        };
+        expect_refused(&world, &without("keys ="), &["usersig.keys"]);
+        expect_refused(
+            &world,
+            &without("token = \"a-token-of-the-operator"),
+            &["admin.token"],
+        );
+        expect_refused(
+            &world,
+            &without("token = \"a-token-of-the-backend"),
+            &["callback.token"],
+        );
+        let public = SECRETS.replace("one-of-my-own-app", crate::node::config::DEVELOPMENT_SECRET);
+        expect_refused(&world, &public, &["usersig.keys"]);
+
+        let others = SECRETS.replace("one-of", "two-of").replace("a-token", "b-token");
+        world.reload(&others, ReloadMode::Take).unwrap();
+        let silent = &others[..others.find("[callback]").unwrap()];
+        world.reload(silent, ReloadMode::Take).unwrap();
+    }
+
+    #[test]
+    fn a_start_without_secrets_takes_them_by_a_reload() {
+        let world = World::new("", None);
+        world.reload("", ReloadMode::Take).unwrap();
+        world.reload(SECRETS, ReloadMode::Take).unwrap();
+    }
+
+    fn asked_with(file: Option<String>, of_file: &[(&str, &str)], own: &[(&str, &str)]) -> ReloadAsked {
+        let named = |list: &[(&str, &str)]| {
+            let list = list
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            list.collect()
+        };
+        let caller = http::Caller {
+            file,
+            of_file: named(of_file),
+            own: named(own),
+        };
+        ReloadAsked {
+            mode: ReloadMode::Take,
+            caller: Some(caller),
+        }
+    }
+
+    #[test]
+    fn what_the_caller_was_given_must_be_what_the_gateway_reads() {
+        let world = World::new("[presence]\npolicy = \"dual\"\n", None);
+        let here = Some(absolute(world.file.path()));
+        let dual = [("presence.policy", "\"dual\"")];
+        let multi = [("presence.policy", "\"multi\"")];
+        let elsewhere = || Some("/nowhere.toml".to_owned());
+        for bad in [
+            asked_with(None, &[], &multi),
+            asked_with(elsewhere(), &multi, &[]),
+            asked_with(here.clone(), &dual, &multi),
+        ] {
+            let Err(ReloadError::Differs(told)) = world.steward.reload(&bad) else {
+                panic!("it was dropped in silence: {bad:?}");
+            };
+            let file = format!("the gateway reads the file {}", here.as_ref().unwrap());
+            assert!(told[0].starts_with(&file), "{told:?}");
+            assert_eq!(
+                told[1..],
+                ["presence.policy: the gateway reads \"dual\", its caller was given \"multi\""]
+            );
+        }
+        world.expect_nothing_taken();
+        for good in [
+            asked_with(None, &[], &[]),
+            asked_with(None, &[], &dual),
+            asked_with(elsewhere(), &dual, &[]),
+            asked_with(here.clone(), &multi, &dual),
+        ] {
+            world.steward.reload(&good).unwrap();
+        }
     }
 
     #[test]

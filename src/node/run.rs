@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::addresses::{Side, listen};
@@ -16,10 +15,12 @@ use super::config::{self, Config};
 use super::deadline::{Deadline, Part};
 use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
+use super::signals::{Asked, Signals};
 use super::store::{self, Kept, Opened};
 use super::timekeeper::Timekeeper;
+use super::watch::Watch;
 use crate::base::ids::ShardId;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Stopwatch};
 use crate::logic::letter::{ToRegistry, ToShard};
 use crate::logic::record::Callbacks;
 use crate::services::callback::{Handle, Service, Source};
@@ -62,6 +63,8 @@ pub trait Prepared {
 pub trait Running {
     /// What they count.
     fn counters(&self) -> CountersView;
+    /// Connections that are open now.
+    fn connections(&self) -> u64;
     /// Whether one of them has ended on its own.
     fn has_ended(&self) -> bool;
     /// Waits for their end, which [`ToShard::Stop`] asks for: they have a deadline of their own, which counts from that
@@ -96,36 +99,39 @@ pub fn run<P: Prepared>(
     shards: P,
     announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    let signals = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut stop_signals = signals.block_on(async { StopSignals::new() })?;
-    let mut hangups = signals.block_on(async { signal(SignalKind::hangup()) })?;
+    let signals = Signals::hear(config.stop_within)?;
     let mut node = Node::start(config, origin, shards)?;
+    let reloads = start_reloads(Arc::clone(&node.steward))?;
     node.serving.begin();
+    signals.started();
+    tell_start(config, node.count);
     announce();
-    let mut timekeeper = Timekeeper::start();
-    let outcome = signals.block_on(async {
-        loop {
-            tokio::select! {
-                () = stop_signals.next() => return Ok(()),
-                _ = hangups.recv() => node.steward.reload_and_log(),
-                () = tokio::time::sleep(ROUND) => {
-                    node.check()?;
-                    node.follow();
-                    timekeeper.look();
-                }
-            }
-        }
-    });
-    tracing::info!("stopping");
-    std::thread::spawn(move || {
-        signals.block_on(stop_signals.next());
-        // The person who asks twice does not want to wait.
-        std::process::exit(130);
-    });
+    let outcome = node.serve(&signals, &reloads);
     node.stop()?;
     outcome
+}
+
+/// A thread for reloads that a signal asks for: they read files, and nobody else may wait for those. One more can wait while one
+/// is under way; it reads what all that came before it had changed.
+fn start_reloads(steward: Arc<Steward>) -> io::Result<Sender<()>> {
+    let (ask, asked) = bounded(1);
+    std::thread::Builder::new()
+        .name("reloads".to_owned())
+        .spawn(move || asked.iter().for_each(|()| steward.reload_by_signal()))?;
+    Ok(ask)
+}
+
+fn tell_start(config: &Config, shards: u16) {
+    let Config {
+        terminals,
+        http,
+        admin,
+        registry,
+        ..
+    } = config;
+    let (version, store) = (env!("CARGO_PKG_VERSION"), registry.store);
+    let (path, durability) = (registry.path.display(), registry.durability);
+    tracing::info!(version, shards, ?terminals, ?http, ?admin, ?store, %path, ?durability, "started");
 }
 
 impl<R: Running + Send + 'static> Node<R> {
@@ -162,12 +168,14 @@ impl<R: Running + Send + 'static> Node<R> {
         let callbacks_changed = told.callback.subscribe();
         let archived = kept.as_ref().map(Kept::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
+        let lines = origin.lines.clone();
         let steward = Steward::new((config.clone(), origin), told, archive, serving.clone());
         let steward = Arc::new(steward);
         let doors = http::Doors {
             shard: boxed(&door),
             registry: asking(registry.door()),
             counters: shards.counters(),
+            log_lines_dropped: Box::new(move || lines.dropped()),
             vitals,
             registry_workload: Some(registry.workload()),
             archive: archived,
@@ -196,6 +204,25 @@ impl<R: Running + Send + 'static> Node<R> {
             serving,
             steward,
         })
+    }
+
+    /// Does what signals ask for, and looks after the threads, until it is to stop.
+    fn serve(&mut self, signals: &Signals, reloads: &Sender<()>) -> anyhow::Result<()> {
+        let mut timekeeper = Timekeeper::start();
+        let mut watch = Watch::new(self.shards.counters());
+        loop {
+            match signals.asked.recv_timeout(ROUND) {
+                Ok(Asked::Stop) => return Ok(()),
+                // One that waits already will read the same.
+                Ok(Asked::Reload) => drop(reloads.try_send(())),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("nobody hears signals any more"),
+            }
+            self.check()?;
+            self.follow();
+            timekeeper.look();
+            watch.look();
+        }
     }
 
     /// Hands on what a reload says of callbacks.
@@ -243,6 +270,9 @@ impl<R: Running + Send + 'static> Node<R> {
 
     /// Ends the threads along the way of the letters.
     fn end(mut self, deadline: Deadline) -> anyhow::Result<()> {
+        let began = Stopwatch::start();
+        let connections = self.shards.connections();
+        tracing::info!(connections, "stopping");
         self.serving.end();
         for shard in 0..self.count {
             (self.door)(ShardId(shard), ToShard::Stop);
@@ -257,7 +287,10 @@ impl<R: Running + Send + 'static> Node<R> {
         let within = left(&mut self.clock, Part::Callbacks);
         let callbacks = self.callbacks.map_or(Ok(()), |service| service.stop(within));
         front.context("the HTTP front")?;
-        callbacks.context("the callback service")
+        callbacks.context("the callback service")?;
+        let closed = connections.saturating_sub(dropped);
+        tracing::info!(closed, dropped, took = ?began.elapsed(), "stopped");
+        Ok(())
     }
 }
 
@@ -308,27 +341,6 @@ fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
             panic!("the registry has room for every open request: {letter:?}")
         }
     })
-}
-
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -391,6 +403,10 @@ mod tests {
             }
         }
 
+        fn connections(&self) -> u64 {
+            0
+        }
+
         fn has_ended(&self) -> bool {
             false
         }
@@ -414,6 +430,7 @@ mod tests {
         let origin = Origin {
             sources: super::super::config::Sources::default(),
             level: super::super::log::Level::of_nothing(),
+            lines: super::super::log::Lines::of_nothing(),
         };
         let node = Node::start(&config, origin, shards).unwrap();
         node.check().unwrap();

@@ -158,6 +158,11 @@ impl Running for RunningShards {
         }
     }
 
+    fn connections(&self) -> u64 {
+        let taken = self.0.iter().map(|shard| shard.counters.slots_taken_now());
+        taken.sum()
+    }
+
     fn has_ended(&self) -> bool {
         self.0.iter().any(|shard| shard.thread.is_finished())
     }

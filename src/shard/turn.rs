@@ -289,14 +289,16 @@ impl Shard {
         if room > 0 && allowed == 0 {
             self.accepting.again_at = self.accepting.rate.resumes_at();
         }
-        let room = room.min(allowed);
-        if room > 0 {
+        if room.min(allowed) > 0 {
             self.accepting.paused = false;
-            self.ring
-                .accept(room.div_ceil(self.accepting.listeners).min(ACCEPTS_PENDING));
+            let wanted = room.min(allowed).div_ceil(self.accepting.listeners);
+            self.ring.accept(wanted.min(ACCEPTS_PENDING));
         } else if !self.accepting.paused {
             self.accepting.paused = true;
-            self.own.accept_pauses += 1;
+            match room {
+                0 => self.own.accept_pauses += 1,
+                _ => self.own.accepts_paced += 1,
+            }
             self.ring.cancel_accepts();
         }
     }

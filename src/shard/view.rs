@@ -21,6 +21,7 @@ struct Shared {
 pub(super) struct Own {
     pub(super) accept_pauses: u64,
     pub(super) accepts_failed: u64,
+    pub(super) accepts_paced: u64,
     pub(super) buffer_shortages: u64,
     pub(super) turns: u64,
     pub(super) completions_overflowed: u64,
@@ -38,7 +39,7 @@ pub struct CountersView {
 
 impl CountersView {
     /// Name and meaning of what a shard counts beside its logic, in the order of [`CountersView::own_values`].
-    pub const OWN_NAMES: [(&'static str, &'static str); 8] = [
+    pub const OWN_NAMES: [(&'static str, &'static str); 9] = [
         (
             "accept_pauses",
             "Times that accepting stopped because the table was nearly full.",
@@ -46,6 +47,10 @@ impl CountersView {
         (
             "accepts_failed",
             "Connections lost because the system had no room for them.",
+        ),
+        (
+            "accepts_paced",
+            "Times that accepting stopped because terminals.accepts_per_second_max was reached.",
         ),
         (
             "buffer_shortages",
@@ -137,6 +142,7 @@ impl Publisher {
         let own = [
             own.accept_pauses,
             own.accepts_failed,
+            own.accepts_paced,
             own.buffer_shortages,
             own.turns,
             own.completions_overflowed,
@@ -169,7 +175,7 @@ mod tests {
         publisher.publish(&logic, &own);
         publisher.turn_took(Duration::from_micros(7));
         assert_eq!(view.values(), logic.values());
-        assert_eq!(view.own_values(), [0, 0, 0, 9, 0, 0, 0, 0]);
+        assert_eq!(view.own_values(), [0, 0, 0, 0, 9, 0, 0, 0, 0]);
         assert_eq!(
             (view.turn_times().counts[1], view.turn_times().sum_ns),
             (1, 7_000)

@@ -299,7 +299,7 @@ fn a_peer_that_connects_too_fast_waits_and_harms_nobody() {
     bystander.beat();
     await_metric(&gateway, &http, "connections_opened_total", 121);
     assert!(
-        metric(&gateway, &http, "accept_pauses_total") >= 2,
+        metric(&gateway, &http, "accepts_paced_total") >= 2,
         "it took more than two seconds' allowance"
     );
     bystander.beat();

@@ -17,6 +17,7 @@ mod broken;
 mod killed;
 #[cfg(feature = "load")]
 mod load;
+mod log;
 mod metrics;
 mod overload;
 mod reload;

@@ -31,8 +31,11 @@ impl World {
     fn command(&self, arguments: &[&str]) -> Output {
         let admin = format!("admin.listen=[\"{}\"]", self.gateway.admin);
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        command.args(["--set", &admin, "--config"]).arg(self.file.path());
-        command.args(arguments).output().unwrap()
+        command.args(arguments).args(["--set", &admin]);
+        if !arguments.contains(&"--config") {
+            command.arg("--config").arg(self.file.path());
+        }
+        command.output().unwrap()
     }
 
     /// Whether a user's iPhone and Mac can be online together.
@@ -103,6 +106,37 @@ fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
         answer.heartbeat_interval_ms, 120_000,
         "sessions are told what the gateway goes by"
     );
+}
+
+#[test]
+fn a_reload_says_how_its_caller_differs_instead_of_dropping_it() {
+    let world = World::new("");
+    let told = |arguments: &[&str]| {
+        let seen = world.command(arguments);
+        assert!(!seen.status.success(), "{arguments:?}");
+        String::from_utf8(seen.stderr).unwrap()
+    };
+    let other = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(other.path(), MULTI).unwrap();
+    let differs = "presence.policy: the gateway reads \"single\", its caller was given \"multi\"";
+    let own = format!("the gateway reads the file {}", world.file.path().display());
+    let text = told(&["reload", "--set", "presence.policy=multi"]);
+    assert!(text.contains(differs) && text.contains(&own), "{text}");
+    let text = told(&["reload", "--config", other.path().to_str().unwrap()]);
+    assert!(text.contains(differs), "{text}");
+    let text = told(&["reload", "--set", "usersig.keys=[{secret=\"0123456789abcdef\"}]"]);
+    assert!(
+        text.contains("usersig.keys by --set") && !text.contains("0123456789abcdef"),
+        "{text}"
+    );
+    assert!(!world.both_may_be_online("user-1"));
+    assert!(
+        world
+            .command(&["reload", "--set", "presence.policy=single"])
+            .status
+            .success()
+    );
+    assert!(world.gateway.stop());
 }
 
 #[test]

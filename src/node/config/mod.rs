@@ -1,5 +1,6 @@
 //! The configuration: what was typed becomes what is meant, once, and all problems are told at once.
 
+mod changed;
 mod kind;
 mod layers;
 mod print;
@@ -20,6 +21,7 @@ use crate::logic::settings::Settings;
 use crate::services::http::Token;
 use crate::services::registry::Trouble;
 use crate::services::registry::embedded::Durability;
+pub use changed::{Difference, Given};
 use layers::Values;
 pub use layers::{Problem, Sources};
 use reader::Reader;
@@ -159,14 +161,6 @@ impl Config {
     #[must_use]
     pub fn print(&self) -> String {
         print::print(&self.values)
-    }
-
-    /// The settings that differ in `other`, in the table's order, and when each takes effect.
-    #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<(&'static str, Effect)> {
-        let differing =
-            table::settings().filter(|setting| self.values[setting.key] != other.values[setting.key]);
-        differing.map(|setting| (setting.key, setting.effect)).collect()
     }
 
     /// What `self` becomes by a reload to `other`: its values, but for those that wait for a restart.

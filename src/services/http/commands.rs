@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::admin::{Answer, Refusal, json_response, no_answer};
 use super::gate::Purpose;
-use super::steward::{ReloadError, ReloadMode, Reloaded, Touched};
+use super::steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Touched};
 use super::{Desk, library};
 use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
 use crate::logic::letter::{KickError, ToFront, ToShard};
@@ -78,15 +78,44 @@ pub(super) async fn reload(desk: &Desk, body: &Value) -> Answer {
             ));
         }
     };
+    let asked = ReloadAsked {
+        mode,
+        caller: read_caller(body)?,
+    };
     let place = Arc::clone(&desk.reloads).try_acquire_owned();
     let place = place.map_err(|_| reload_refusal(ReloadError::Busy))?;
     let steward = Arc::clone(&desk.steward);
     let outcome = library::off_the_thread(move || {
         let _place = place;
-        steward.reload(mode)
+        steward.reload(&asked)
     });
     let outcome = outcome.await.unwrap_or(Err(ReloadError::Broken));
     Ok(json_response(&told(mode, &outcome.map_err(reload_refusal)?)))
+}
+
+fn read_caller(body: &Value) -> Result<Option<Caller>, Refusal> {
+    let settings = |value: &Value| -> Option<Vec<(String, String)>> {
+        let mut members = value.as_object()?.iter();
+        members.try_fold(Vec::new(), |mut all, (key, value)| {
+            all.push((key.clone(), value.as_str()?.to_owned()));
+            Some(all)
+        })
+    };
+    let Some(caller) = body.get("caller") else {
+        return Ok(None);
+    };
+    let caller = settings(&caller["of_file"])
+        .zip(settings(&caller["own"]))
+        .map(|(of_file, own)| Caller {
+            file: caller["file"].as_str().map(str::to_owned),
+            of_file,
+            own,
+        });
+    let wrong = || {
+        let text = "caller is not { file, of_file: { setting: TOML }, own: { setting: TOML } }";
+        Refusal::new(StatusCode::BAD_REQUEST, text)
+    };
+    caller.ok_or_else(wrong).map(Some)
 }
 
 fn told(mode: ReloadMode, reloaded: &Reloaded) -> Value {
@@ -110,6 +139,7 @@ fn reload_refusal(error: ReloadError) -> Refusal {
         ReloadError::Problems(problems) => {
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text).and("problems", problems)
         }
+        ReloadError::Differs(problems) => Refusal::new(StatusCode::CONFLICT, text).and("problems", problems),
         ReloadError::Busy | ReloadError::Stopping | ReloadError::Unread(_) => {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
         }

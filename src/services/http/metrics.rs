@@ -23,6 +23,9 @@ pub(super) fn text(desk: &Desk) -> String {
     put_registry(desk, &mut out);
     put_callbacks(desk, &mut out);
     put_memory(desk, &mut out);
+    let dropped = (desk.log_lines_dropped)();
+    let help = "Lines of the log that found no room or could not be written, since nobody read them in time.";
+    put(&mut out, ("log_lines_dropped", help, dropped));
     out.finish()
 }
 

@@ -57,7 +57,7 @@ use gate::{Gate, Ways};
 pub use library::Archived;
 use library::Library;
 use process::Process;
-pub use steward::{ReloadError, ReloadMode, Reloaded, Steward, Touched};
+pub use steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Steward, Touched};
 
 /// The front's limits; tests make them small.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +143,8 @@ pub struct Doors {
     pub registry: Box<dyn Fn(ToRegistry) + Send>,
     /// What the shards count.
     pub counters: CountersView,
+    /// How many lines of the log were dropped.
+    pub log_lines_dropped: Box<dyn Fn() -> u64 + Send>,
     /// How the registry is.
     pub vitals: Vitals,
     /// How the registry keeps up; `None` if it is only played.
@@ -175,7 +177,11 @@ pub struct CountersView {
 
 impl CountersView {
     /// One number, summed over the shards.
-    fn sum(&self, name: &str) -> u64 {
+    ///
+    /// # Panics
+    /// If nobody counts under that name.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> u64 {
         let place = self.names.iter().position(|(known, _)| *known == name);
         let place = place.expect("only known numbers are asked for");
         (self.values)().iter().map(|shard| shard[place]).sum()
@@ -273,6 +279,7 @@ impl Front {
                 let desk = Rc::new(Desk {
                     gate: Gate::new(shards, limits, ways),
                     counters: doors.counters,
+                    log_lines_dropped: doors.log_lines_dropped,
                     vitals: doors.vitals,
                     registry_workload: doors.registry_workload,
                     query_times: RefCell::default(),
@@ -320,6 +327,7 @@ struct Desk {
     limits: Limits,
     gate: Gate,
     counters: CountersView,
+    log_lines_dropped: Box<dyn Fn() -> u64 + Send>,
     vitals: Vitals,
     registry_workload: Option<Workload>,
     query_times: RefCell<Histogram>,

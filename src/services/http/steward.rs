@@ -7,7 +7,35 @@ pub trait Steward: Send + Sync {
     ///
     /// # Errors
     /// Why nothing was taken.
-    fn reload(&self, mode: ReloadMode) -> Result<Reloaded, ReloadError>;
+    fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError>;
+}
+
+/// What is asked of a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadAsked {
+    /// How far it goes.
+    pub mode: ReloadMode,
+    /// What the caller was given, if it says so.
+    pub caller: Option<Caller>,
+}
+
+impl ReloadAsked {
+    /// By a caller who says nothing of what it was given.
+    #[must_use]
+    pub fn of(mode: ReloadMode) -> Self {
+        Self { mode, caller: None }
+    }
+}
+
+/// What a caller was given, and takes for the gateway's. Each setting with its value as TOML; no secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Its file, as an absolute path.
+    pub file: Option<String>,
+    /// The settings there. If it is the gateway's own file they are not looked at.
+    pub of_file: Vec<(String, String)>,
+    /// Settings of its environment and its arguments.
+    pub own: Vec<(String, String)>,
 }
 
 /// How far a reload goes.
@@ -50,6 +78,11 @@ pub enum ReloadError {
     /// The configuration is wrong. Each problem, without a secret.
     #[error("nothing was taken: the configuration cannot be used")]
     Problems(Vec<String>),
+    /// The caller was given other settings than the gateway reads. Where they differ.
+    #[error(
+        "nothing was taken: the gateway reads its own file, environment and arguments, and its caller's say something else"
+    )]
+    Differs(Vec<String>),
     /// The reload before is not done.
     #[error("nothing was taken: another reload is under way, try again")]
     Busy,

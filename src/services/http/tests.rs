@@ -106,6 +106,7 @@ impl World {
                 asked_here.lock().unwrap().push(letter.clone());
                 existing.send(registry(letter));
             }),
+            log_lines_dropped: Box::new(|| 7),
             vitals: Vitals::default(),
             registry_workload: None,
             archive: others.archive,
@@ -355,7 +356,7 @@ impl Default for Others {
 struct Stubborn;
 
 impl Steward for Stubborn {
-    fn reload(&self, _: ReloadMode) -> Result<Reloaded, ReloadError> {
+    fn reload(&self, _: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         Err(ReloadError::Busy)
     }
 }

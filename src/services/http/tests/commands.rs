@@ -83,11 +83,11 @@ fn what_does_something_is_posted_as_json() {
 }
 
 /// Says what it was asked for.
-struct Obedient(ReloadMode, Result<Reloaded, ReloadError>);
+struct Obedient(ReloadAsked, Result<Reloaded, ReloadError>);
 
 impl Steward for Obedient {
-    fn reload(&self, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
-        assert_eq!(mode, self.0);
+    fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
+        assert_eq!(*asked, self.0);
         self.1.clone()
     }
 }
@@ -98,11 +98,20 @@ fn check_reload(
     status: u16,
     expected: &Value,
 ) {
+    check_asked(body, (ReloadAsked::of(mode), outcome), status, expected);
+}
+
+fn check_asked(
+    body: &str,
+    (asked, outcome): (ReloadAsked, Result<Reloaded, ReloadError>),
+    status: u16,
+    expected: &Value,
+) {
     let world = World::with(
         settings(),
         shards,
         Others {
-            steward: Arc::new(Obedient(mode, outcome)),
+            steward: Arc::new(Obedient(asked, outcome)),
             ..Others::default()
         },
     );
@@ -111,6 +120,32 @@ fn check_reload(
         (status, expected.clone()),
         "{body}"
     );
+}
+
+#[test]
+fn a_caller_says_what_it_was_given_and_hears_where_that_differs() {
+    let caller = Caller {
+        file: Some("/a.toml".to_owned()),
+        of_file: vec![("shards.count".to_owned(), "2".to_owned())],
+        own: Vec::new(),
+    };
+    let asked = ReloadAsked {
+        mode: ReloadMode::Take,
+        caller: Some(caller),
+    };
+    let body = r#"{"caller": {"file": "/a.toml", "of_file": {"shards.count": "2"}, "own": {}}}"#;
+    let error = ReloadError::Differs(vec!["shards.count: it differs".to_owned()]);
+    let text = error.to_string();
+    let expected = json!({"error": text, "problems": ["shards.count: it differs"]});
+    check_asked(body, (asked, Err(error)), 409, &expected);
+    let world = World::with(settings(), shards, Others::default());
+    for wrong in [
+        r#"{"caller": 1}"#,
+        r#"{"caller": {"of_file": {"shards.count": 2}, "own": {}}}"#,
+        r#"{"caller": {"of_file": {}}}"#,
+    ] {
+        assert_eq!(post(&world, "/v1/reload", wrong).0, 400, "{wrong}");
+    }
 }
 
 #[test]
