@@ -3,6 +3,7 @@
 
 mod turn;
 
+mod accepting;
 mod conn;
 mod links;
 mod moves;

@@ -8,21 +8,18 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use crate::base::ids::ConnKey;
-use crate::base::limits::{
-    ACCEPT_AGAIN_MS, ACCEPTS_PENDING, ARRIVALS_PART, COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX,
-    MOVES_IN_FLIGHT_MAX, ROUNDS_PER_TURN_MAX,
-};
+use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
 use crate::base::time::{Clock, Instant, Now};
-use crate::engine::completion::{AcceptEnd, Completion};
+use crate::engine::completion::Completion;
 use crate::engine::ring::Ring;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, Input, LinkLoss};
+use crate::shard::accepting::Accepting;
 use crate::shard::conn::Table;
 use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
 use crate::shard::moves::Moves;
 use crate::shard::pace::{Pace, Sleep};
-use crate::shard::rate::Rate;
 use crate::shard::view::{Own, Publisher};
 use crate::shard::{Config, Restored};
 
@@ -54,8 +51,8 @@ pub(super) struct Shard {
     completions: Vec<Completion>,
     pub(super) asks: Vec<ToRegistry>,
     pub(super) replies: Vec<ToFront>,
-    accepting: Accepting,
-    life: Life,
+    pub(super) accepting: Accepting,
+    pub(super) life: Life,
     stop_within: Duration,
 }
 
@@ -66,24 +63,9 @@ pub(super) enum Echo {
     Lost(ConnKey, LinkLoss),
 }
 
-/// How new connections are taken.
-#[derive(Debug)]
-struct Accepting {
-    /// Slots kept for arrivals from other shards.
-    kept_slots: u32,
-    listeners: u32,
-    rate: Rate,
-    /// Every shard's ring takes sockets.
-    all_ready: bool,
-    /// The table is nearly full, or enough came in this second.
-    paused: bool,
-    /// The system had no room before; nothing is accepted until then.
-    again_at: Instant,
-}
-
 /// Whether the shard goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
     Works,
     /// Until everyone is gone, or until this moment.
     StopsBy(Instant),
@@ -269,49 +251,6 @@ impl Shard {
         self.carry_out();
     }
 
-    fn not_accepted(&mut self, end: AcceptEnd) {
-        match end {
-            AcceptEnd::Passing | AcceptEnd::Cancelled => {}
-            AcceptEnd::NoRoom => {
-                self.own.accepts_failed += 1;
-                self.accepting.again_at = Instant(self.now.instant.0 + ACCEPT_AGAIN_MS);
-            }
-        }
-    }
-
-    /// Keeps accepts pending, never more than the table has room for beside the slots that are kept.
-    fn accept(&mut self) {
-        if self.life != Life::Works || self.now.instant < self.accepting.again_at || !self.all_ready() {
-            return;
-        }
-        let room = self.table.free_count().saturating_sub(self.accepting.kept_slots);
-        let allowed = self.accepting.rate.left(self.now.instant);
-        if room > 0 && allowed == 0 {
-            self.accepting.again_at = self.accepting.rate.resumes_at();
-        }
-        if room.min(allowed) > 0 {
-            self.accepting.paused = false;
-            let wanted = room.min(allowed).div_ceil(self.accepting.listeners);
-            self.ring.accept(wanted.min(ACCEPTS_PENDING));
-        } else if !self.accepting.paused {
-            self.accepting.paused = true;
-            match room {
-                0 => self.own.accept_pauses += 1,
-                _ => self.own.accepts_paced += 1,
-            }
-            self.ring.cancel_accepts();
-        }
-    }
-
-    /// Whether all shards have begun: a terminal whose home has not would be refused. Each knocks when it begins.
-    fn all_ready(&mut self) -> bool {
-        if !self.accepting.all_ready && self.doors.iter().all(ShardDoor::is_ready) {
-            self.accepting.all_ready = true;
-            self.decide(Input::Letter(ToShard::Open));
-        }
-        self.accepting.all_ready
-    }
-
     /// Hands over what the turn had to say, with one wake each.
     fn hand_over(&mut self) {
         if !self.asks.is_empty() {
@@ -376,26 +315,5 @@ impl Shard {
             self.logic.next_deadline(),
         ];
         all.into_iter().flatten().min()
-    }
-}
-
-impl Accepting {
-    fn new(config: &Config, now: Instant) -> Self {
-        let slots = config.place.connections_max;
-        let listeners = u32::try_from(config.listen.len()).expect("a handful").max(1);
-        let for_arrivals = match config.place.shards {
-            1 => 0,
-            _ => (slots / ARRIVALS_PART).min(u32::try_from(MOVES_IN_FLIGHT_MAX).expect("a small number")),
-        };
-        Self {
-            // The last free slot is offered by every listener, and all may find somebody for it. A table of a few slots
-            // keeps none of them for that: it would never accept.
-            kept_slots: (for_arrivals + listeners - 1).min(slots.saturating_sub(1)),
-            listeners,
-            rate: Rate::new(config.accepts_per_second_max, now),
-            all_ready: false,
-            paused: false,
-            again_at: Instant::default(),
-        }
     }
 }
