@@ -14,6 +14,8 @@ mod support;
 
 mod accounts;
 mod broken;
+#[cfg(feature = "load")]
+mod ended;
 mod killed;
 #[cfg(feature = "load")]
 mod load;

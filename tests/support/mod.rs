@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub mod exposition;
+pub mod command;
 pub mod gateway;
 pub mod http;
 pub mod receiver;
+pub mod screen;
 pub mod terminal;

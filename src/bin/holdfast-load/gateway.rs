@@ -4,12 +4,13 @@
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::arguments::Common;
+use crate::ending::{Folder, Started, tell};
 
 /// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
 /// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
@@ -29,8 +30,8 @@ pub(crate) struct Gateway {
 
 /// A gateway that was started here.
 struct Own {
-    child: Child,
-    folder: PathBuf,
+    child: Started,
+    folder: Folder,
     command: Vec<String>,
     environment: Vec<(&'static str, &'static str)>,
     program: PathBuf,
@@ -65,21 +66,25 @@ impl Gateway {
                 own: None,
             });
         }
-        let folder = std::env::temp_dir().join(format!("holdfast-load-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("no folder for the gateway's store: {}", folder.display()))?;
+        let folder = Folder::new().with_context(|| {
+            let parent = std::env::temp_dir();
+            format!(
+                "no folder for the gateway's store in {} (TMPDIR)",
+                parent.display()
+            )
+        })?;
         let [terminals, http, admin] = free_addresses()?;
         let mut command = vec![
             format!("terminals.listen=[\"{terminals}\"]"),
             format!("http.listen=[\"{http}\"]"),
             format!("admin.listen=[\"{admin}\"]"),
-            format!("registry.path={:?}", folder.join(STORE)),
+            format!("registry.path={:?}", folder.path().join(STORE)),
         ];
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.extend(common.set.iter().cloned());
         let program = common.program()?;
         let mut own = Own {
-            child: spawn(&program, &command, environment, &folder)?,
+            child: spawn(&program, &command, environment, folder.path())?,
             folder,
             command,
             environment: environment.to_vec(),
@@ -100,14 +105,13 @@ impl Gateway {
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         let own = self.own()?;
         own.child.kill().context("killing the gateway")?;
-        own.child.wait().context("waiting for the killed gateway")?;
         Ok(())
     }
 
     /// Starts it again after a kill, at the same addresses and with the same store.
     pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
         let own = self.own()?;
-        own.child = spawn(&own.program, &own.command, &own.environment, &own.folder)?;
+        own.child = spawn(&own.program, &own.command, &own.environment, own.folder.path())?;
         own.wait_until_ready()?;
         self.process = self.own()?.child.id();
         Ok(())
@@ -116,7 +120,7 @@ impl Gateway {
     /// Asks it to stop, and waits. Says whether it ended well. If it did, and `all_is_well`, its log is not kept.
     pub(crate) fn stop(mut self, all_is_well: bool) -> anyhow::Result<bool> {
         let own = self.own()?;
-        kill_process(Pid::from_child(&own.child), Signal::INT).context("stopping the gateway")?;
+        kill_process(own.child.pid(), Signal::INT).context("stopping the gateway")?;
         let status = own.child.wait().context("waiting for the gateway")?;
         own.keeps_log = !(all_is_well && status.success());
         Ok(status.success())
@@ -131,11 +135,11 @@ impl Gateway {
 
 impl Own {
     fn log(&self) -> PathBuf {
-        self.folder.join("log")
+        self.folder.path().join("log")
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let out = self.child.stdout.take().context("its output is piped")?;
+        let out = self.child.take_output().context("its output is piped")?;
         let mut lines = BufReader::new(out).lines().map_while(Result::ok);
         if lines.any(|line| line.contains("is ready")) {
             // What it says more must not fill the pipe.
@@ -151,14 +155,13 @@ impl Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // It may have ended already, and nobody misses the folder.
+        // It may have ended already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
         if self.keeps_log {
-            eprintln!("the gateway's log: {}", self.log().display());
-            let _ = std::fs::remove_dir_all(self.folder.join(STORE));
-        } else {
-            let _ = std::fs::remove_dir_all(&self.folder);
+            self.folder.keep();
+            tell(&format!("the gateway's log: {}", self.log().display()));
+            // Nobody misses it.
+            let _ = std::fs::remove_dir_all(self.folder.path().join(STORE));
         }
     }
 }
@@ -168,7 +171,7 @@ fn spawn(
     settings: &[String],
     environment: &[(&'static str, &'static str)],
     folder: &Path,
-) -> anyhow::Result<Child> {
+) -> anyhow::Result<Started> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -180,9 +183,7 @@ fn spawn(
     }
     command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))
+    Started::spawn(&mut command).with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Three addresses that nobody listens at now.

@@ -15,6 +15,7 @@ mod receiver;
 mod buckets;
 
 mod apart;
+mod ending;
 mod process;
 mod slab;
 
@@ -37,14 +38,14 @@ const EXIT_CHECK_FAILED: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match scenario::run(&arguments) {
+    match ending::listen().and_then(|()| scenario::run(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("holdfast-load: not every check held; the table says which");
+            ending::last_word("holdfast-load: not every check held; the table says which");
             ExitCode::from(EXIT_CHECK_FAILED)
         }
         Err(error) => {
-            eprintln!("holdfast-load: {error:#}");
+            ending::last_word(&format!("holdfast-load: {error:#}"));
             ExitCode::FAILURE
         }
     }

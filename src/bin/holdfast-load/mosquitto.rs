@@ -4,13 +4,15 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use holdfast::base::time::Stopwatch;
+use rustix::process::geteuid;
 
 use crate::crowd::mqtt::{self, Next, Packet};
+use crate::ending::Started;
 
 const NAME: &str = "mosquitto";
 /// Where Debian has it, which is not in everyone's PATH.
@@ -48,7 +50,7 @@ impl Mosquitto {
 
     /// The lines of its settings: one listener, nothing kept, nothing logged, nobody refused.
     pub(crate) fn settings(terminals: SocketAddrV4) -> Vec<String> {
-        vec![
+        let mut lines = vec![
             format!("listener {} {}", terminals.port(), terminals.ip()),
             "max_connections -1".to_owned(),
             "allow_anonymous true".to_owned(),
@@ -57,34 +59,35 @@ impl Mosquitto {
             "log_type none".to_owned(),
             "connection_messages false".to_owned(),
             "sys_interval 0".to_owned(),
-        ]
+        ];
+        if geteuid().is_root() {
+            // With another user it would no longer end with this program.
+            lines.push("user root".to_owned());
+        }
+        lines
     }
 
     /// Starts it. Its settings are in a file that it reads from its standard input, so that nothing is left behind.
-    pub(crate) fn spawn(&self, terminals: SocketAddrV4) -> anyhow::Result<Child> {
+    pub(crate) fn spawn(&self, terminals: SocketAddrV4) -> anyhow::Result<Started> {
         let mut command = Command::new(&self.0);
         command.args([Path::new("-c"), Path::new("/dev/stdin")]);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = command.spawn().context("cannot start mosquitto")?;
+        let mut child = Started::spawn(&mut command).context("cannot start mosquitto")?;
         let settings = Self::settings(terminals).join("\n") + "\n";
-        let mut file = child.stdin.take().context("its input is piped")?;
-        if let Err(error) = file.write_all(settings.as_bytes()) {
-            // It may have ended already.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(error).context("mosquitto does not read its settings");
-        }
+        let mut file = child.take_input().context("its input is piped")?;
+        let read = file.write_all(settings.as_bytes());
+        read.context("mosquitto does not read its settings")?;
         Ok(child)
     }
 
     /// Connects until it is let in.
-    pub(crate) fn wait_until_it_answers(child: &mut Child, terminals: SocketAddrV4) -> anyhow::Result<()> {
+    pub(crate) fn wait_until_it_answers(child: &mut Started, terminals: SocketAddrV4) -> anyhow::Result<()> {
         let watch = Stopwatch::start();
         loop {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = child.ended()? {
                 bail!("mosquitto ended before it was ready: {status}");
             }
             match answer(terminals) {

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::arguments::Common;
 use crate::crowd::dialect::Dialect;
+use crate::ending::Started;
 use crate::mosquitto::Mosquitto;
 
 /// Which server that is.
@@ -63,7 +64,7 @@ impl PeerKind {
 
 /// A running one. It ends with this.
 pub(crate) struct Peer {
-    child: Child,
+    child: Started,
     pub(crate) terminals: SocketAddrV4,
     /// Under which it runs, for the report.
     pub(crate) condition: String,
@@ -105,14 +106,14 @@ impl Peer {
             .args(app);
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
         let name = kind.word();
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let child = Started::spawn(&mut command).with_context(|| format!("cannot start {name}"))?;
         let mut peer = Self {
             child,
             terminals,
             condition,
         };
         peer.give_descriptors(connections)?;
-        let out = peer.child.stdout.take().context("its output is piped")?;
+        let out = peer.child.take_output().context("its output is piped")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         if !line.contains("is ready") {
@@ -140,7 +141,7 @@ impl Peer {
 
     /// Raises its soft limit of descriptors to the hard one, which has to be enough.
     fn give_descriptors(&self, connections: u32) -> anyhow::Result<()> {
-        let process = Some(Pid::from_child(&self.child));
+        let process = Some(self.child.pid());
         let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
         let needed = u64::from(connections) + DESCRIPTORS_SPARE;
         if maximum.is_some_and(|maximum| maximum < needed) {
@@ -159,13 +160,5 @@ impl Peer {
 
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

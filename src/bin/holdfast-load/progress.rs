@@ -1,13 +1,46 @@
-//! Shows how far a run is: bars on a terminal, plain lines anywhere else. It measures nothing.
+//! Shows how far a run is: bars on a screen, plain lines anywhere else. It measures nothing.
 
-use std::io::IsTerminal;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
+use holdfast::engine::process::is_screen;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::ending::tell;
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the screen is waited for at the end: one that was stopped takes nothing.
+const LEAVE_WAIT: Duration = Duration::from_millis(500);
+
+/// Whether bars were drawn: they end no line. Whoever draws holds it.
+static BAR_SHOWN: Mutex<bool> = Mutex::new(false);
+
+fn bar_shown() -> MutexGuard<'static, bool> {
+    BAR_SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Draws nothing from here on, and leaves a line of its own to whatever comes behind a bar.
+pub(crate) fn leave() {
+    let (say, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let shown = bar_shown();
+        if *shown {
+            // The screen may be gone.
+            let _ = writeln!(std::io::stderr());
+        }
+        // Nobody may wait any more.
+        let _ = say.send(());
+        loop {
+            std::thread::park();
+        }
+    });
+    // It is the last thing that is done, well or not.
+    let _ = said.recv_timeout(LEAVE_WAIT);
+}
 
 /// The display of one step of a run.
 pub(crate) struct Progress {
@@ -20,16 +53,17 @@ pub(crate) struct Progress {
 impl Progress {
     /// A step that is done when `total` is reached.
     pub(crate) fn begin(title: &str, total: u64) -> Self {
-        let on_a_terminal = std::io::stderr().is_terminal();
-        let bar = on_a_terminal.then(|| {
+        let bar = is_screen(&std::io::stderr()).then(|| {
+            let mut shown = bar_shown();
             let style = ProgressStyle::with_template("{prefix:24} [{bar:32}] {pos}/{len} {elapsed} {msg}")
                 .expect("the template is well formed");
             let bar = ProgressBar::new(total).with_style(style);
             bar.set_prefix(title.to_owned());
+            *shown = true;
             bar
         });
         if bar.is_none() {
-            eprintln!("{title}: begins");
+            tell(&format!("{title}: begins"));
         }
         Self {
             bar,
@@ -43,12 +77,16 @@ impl Progress {
     pub(crate) fn at(&mut self, position: u64, message: &str) {
         match &self.bar {
             Some(bar) => {
+                let _shown = bar_shown();
                 bar.set_position(position);
                 bar.set_message(message.to_owned());
             }
             None if self.last.elapsed() >= LINE_EVERY => {
                 self.last = Stopwatch::start();
-                eprintln!("{}: {position} of {}, {message}", self.title, self.total);
+                tell(&format!(
+                    "{}: {position} of {}, {message}",
+                    self.title, self.total
+                ));
             }
             None => {}
         }
@@ -57,8 +95,11 @@ impl Progress {
     /// The step is over.
     pub(crate) fn end(self, message: &str) {
         match self.bar {
-            Some(bar) => bar.finish_with_message(message.to_owned()),
-            None => eprintln!("{}: {message}", self.title),
+            Some(bar) => {
+                let _shown = bar_shown();
+                bar.finish_with_message(message.to_owned());
+            }
+            None => tell(&format!("{}: {message}", self.title)),
         }
     }
 }
