@@ -1,4 +1,4 @@
-//! One HTTP request to the gateway. Keeps no connection.
+//! One HTTP request to the gateway, and whether it is the right listener of one that answers. Keeps no connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Builder;
-use hyper::{Request, Uri};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
+use super::outcome::Fault;
+use super::place::{Listener, Place};
 use super::sign;
 use crate::node::config::Config;
 use crate::services::http::url;
@@ -24,11 +26,34 @@ const USERSIG_LIFETIME_S: u64 = 300;
 
 /// Asks the REST interface as the first of the configuration's administrators.
 pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow::Result<Value> {
+    let place = Place::of(first(&config.http));
     let request = Request::post(rest_target(config, command)).body(Full::new(body.to_string().into()))?;
-    let (_, body) = exchange(first(&config.http), request, PATIENCE)
-        .await
-        .context("the REST listener (http.listen)")?;
-    json(&body)
+    let (status, body) = exchange((Listener::Rest, &place), request, PATIENCE).await?;
+    let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(code) = reply["ErrorCode"].as_i64() {
+        return known_here(code, reply);
+    }
+    let what = match reply["error"].as_str() {
+        Some(_) => "it answers as admin.listen does".to_owned(),
+        None => format!("it answers with HTTP status {status} and nothing of the dialect"),
+    };
+    Err(place.mistaken(Listener::Rest, &what).into())
+}
+
+/// The reply, unless it says that the gateway does not know the caller: then another configuration is needed.
+fn known_here(code: i64, reply: Value) -> anyhow::Result<Value> {
+    // The dialect's numbers: 1047/34348.
+    let setting = match code {
+        60_006 => "app.sdk_app_id",
+        60_004 | 60_010 => "app.administrators",
+        70_001..=70_099 => "usersig.keys",
+        _ => return Ok(reply),
+    };
+    let text = reply["ErrorInfo"].as_str().unwrap_or_default();
+    Err(Fault::Refused(format!(
+        "the gateway refuses the request: {text} ({code}); its {setting} is another: give its own --config FILE, or --set {setting}=…"
+    ))
+    .into())
 }
 
 /// The path and query of a REST command, with a fresh UserSig.
@@ -45,40 +70,29 @@ pub(super) fn rest_target(config: &Config, command: &str) -> String {
 
 /// Asks the admin listener for all that is known of a user; `None` if there is no such account.
 pub(super) async fn inspect(config: &Config, user: &str) -> anyhow::Result<Option<Value>> {
-    let request = Request::get(format!("/v1/users/{}", url::encode(user)));
-    let request = authorized(config, request).body(Full::default())?;
-    let (status, body) = ask_admin(config, request, PATIENCE).await?;
-    match status {
-        200 => Ok(Some(json(&body)?)),
+    let path = format!("/v1/users/{}", url::encode(user));
+    let answer = get(config, &path).await?;
+    match answer.status {
         404 => Ok(None),
-        _ => bail!(
-            "the admin listener says {status}: {}",
-            String::from_utf8_lossy(&body)
-        ),
+        _ => Ok(Some(json(&answer.place, answer.page()?)?)),
     }
 }
 
 /// Asks the admin listener for a page of JSON, one object a line.
 pub(super) async fn lines(config: &Config, path: &str) -> anyhow::Result<Vec<Value>> {
-    let request = authorized(config, Request::get(path)).body(Full::default())?;
-    let (status, body) = ask_admin(config, request, PATIENCE).await?;
-    if status != 200 {
-        bail!(
-            "the admin listener says {status}: {}",
-            String::from_utf8_lossy(&body)
-        );
-    }
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(json).collect()
+    let answer = get(config, path).await?;
+    let lines = answer.page()?.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.is_empty());
+    lines.map(|line| json(&answer.place, line)).collect()
 }
 
 /// Asks the admin listener for its metrics.
 pub(super) async fn metrics(config: &Config) -> anyhow::Result<String> {
-    let request = authorized(config, Request::get("/metrics")).body(Full::default())?;
-    let (status, body) = ask_admin(config, request, PATIENCE).await?;
-    let text = String::from_utf8_lossy(&body);
-    if status != 200 {
-        bail!("the admin listener says {status}: {text}");
+    let answer = get(config, "/metrics").await?;
+    let text = String::from_utf8_lossy(answer.page()?);
+    if !text.contains("\nholdfast_") {
+        let what = "its metrics are not those of a gateway";
+        return Err(answer.place.mistaken(Listener::Admin, what).into());
     }
     Ok(text.into_owned())
 }
@@ -90,30 +104,73 @@ pub(super) async fn command(
     body: &Value,
     patience: Duration,
 ) -> anyhow::Result<(u16, Value)> {
-    let request = authorized(config, Request::post(path)).header("Content-Type", "application/json");
-    let request = request.body(Full::new(body.to_string().into()))?;
-    let (status, body) = ask_admin(config, request, patience).await?;
-    Ok((status, json(&body)?))
+    let request = Request::post(path).header("Content-Type", "application/json");
+    let answer = ask_admin(config, request, body.to_string().into(), patience).await?;
+    Ok((answer.status, json(&answer.place, &answer.body)?))
 }
 
-fn authorized(config: &Config, request: Builder) -> Builder {
-    match &config.admin_token {
-        Some(token) => request.header("Authorization", format!("Bearer {}", token.0)),
-        None => request,
+/// What the admin listener answered.
+struct Answer {
+    place: Place,
+    status: u16,
+    body: Bytes,
+}
+
+impl Answer {
+    /// What was asked for.
+    fn page(&self) -> anyhow::Result<&[u8]> {
+        if self.status != 200 {
+            let said = String::from_utf8_lossy(&self.body);
+            bail!("{} answers with HTTP status {}: {said}", self.place, self.status);
+        }
+        Ok(&self.body)
     }
+
+    /// The same answer, if it is one of the admin listener, which lets us in.
+    fn checked(self) -> Result<Self, Fault> {
+        let dialect: Option<Value> = serde_json::from_slice(&self.body).ok();
+        if dialect.is_some_and(|dialect| dialect.get("ErrorCode").is_some()) {
+            return Err(self
+                .place
+                .mistaken(Listener::Admin, "it answers as http.listen does"));
+        }
+        if self.status == 401 {
+            return Err(Fault::Refused(format!(
+                "the gateway at {} refuses this admin.token: name the one that it runs by, with its own --config FILE or --set admin.token=… (the old one, if a reload is to change it)",
+                self.place
+            )));
+        }
+        Ok(self)
+    }
+}
+
+async fn get(config: &Config, path: &str) -> anyhow::Result<Answer> {
+    ask_admin(config, Request::get(path), Bytes::new(), PATIENCE).await
 }
 
 async fn ask_admin(
     config: &Config,
-    request: Request<Full<Bytes>>,
+    request: Builder,
+    body: Bytes,
     patience: Duration,
-) -> anyhow::Result<(u16, Bytes)> {
-    let answer = exchange(first(&config.admin), request, patience).await;
-    answer.context("the admin listener (admin.listen)")
+) -> anyhow::Result<Answer> {
+    let place = Place::of(first(&config.admin));
+    let request = match &config.admin_token {
+        Some(token) => request.header("Authorization", format!("Bearer {}", token.0)),
+        None => request,
+    };
+    let (status, body) = exchange(
+        (Listener::Admin, &place),
+        request.body(Full::new(body))?,
+        patience,
+    )
+    .await?;
+    Ok(Answer { place, status, body }.checked()?)
 }
 
-fn json(body: &[u8]) -> anyhow::Result<Value> {
-    serde_json::from_slice(body).context("the answer is not JSON")
+fn json(place: &Place, body: &[u8]) -> anyhow::Result<Value> {
+    let parsed = serde_json::from_slice(body);
+    parsed.map_err(|_| place.mistaken(Listener::Admin, "its answer is not JSON").into())
 }
 
 fn first(addresses: &[SocketAddr]) -> SocketAddr {
@@ -123,38 +180,41 @@ fn first(addresses: &[SocketAddr]) -> SocketAddr {
 }
 
 async fn exchange(
-    address: SocketAddr,
+    (listener, place): (Listener, &Place),
     mut request: Request<Full<Bytes>>,
     patience: Duration,
 ) -> anyhow::Result<(u16, Bytes)> {
-    let host = Uri::builder()
-        .scheme("http")
-        .authority(address.to_string())
-        .path_and_query("/")
-        .build()?;
-    let host = host
-        .authority()
-        .context("an address is an authority")?
-        .as_str()
-        .parse()?;
-    request.headers_mut().insert(hyper::header::HOST, host);
-    let exchange = async {
-        let stream = TcpStream::connect(address).await;
-        let stream = stream.with_context(|| format!("{address}; is the gateway running?"))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let answer = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
-        tokio::pin!(answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            // The connection may end just before the answer was taken from it.
-            _ = connection => answer.await,
-        }
+    let host = HeaderValue::try_from(place.to_string()).context("an address is a header's value")?;
+    request.headers_mut().insert(HOST, host);
+    let stream = place.connect(patience.min(PATIENCE)).await;
+    let stream = stream.map_err(|error| place.unreached(listener, &error))?;
+    let answer = tokio::time::timeout(patience, answer(TokioIo::new(stream), request)).await;
+    let answer = answer.map_err(|_| place.silent(listener, patience))?;
+    answer.map_err(|error| place.mistaken(listener, &why(&error)).into())
+}
+
+async fn answer(
+    stream: TokioIo<tokio::net::TcpStream>,
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<(u16, Bytes)> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let answer = async {
+        let response: Response<_> = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     };
-    tokio::time::timeout(patience, exchange)
-        .await
-        .context("no answer in time")?
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        // The connection may end just before the answer was taken from it.
+        _ = connection => answer.await,
+    }
+}
+
+/// Why there is no answer of HTTP.
+fn why(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        return "it does not speak HTTP, as terminals.listen and ports with TLS do not".to_owned();
+    }
+    format!("it ended the connection without an answer ({error})")
 }

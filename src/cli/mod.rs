@@ -5,9 +5,12 @@ mod callbacks;
 mod check;
 mod client;
 mod connect;
+mod ending;
 mod greeting;
 mod host;
 mod numbers;
+mod outcome;
+mod place;
 mod plan;
 mod reload;
 mod sizing;
@@ -15,9 +18,6 @@ mod status;
 mod top;
 mod words;
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,11 +27,12 @@ use clap::{Parser, Subcommand};
 use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
-use crate::node::config::{Config, Problem, Sources};
+use crate::node::config::{Config, Sources};
 use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
 use crate::node::{addresses, descriptors, run};
+use outcome::{print, tell_error, tell_problems};
 
 /// An io_uring, thread-per-core connection and presence gateway.
 ///
@@ -52,7 +53,8 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Logs in as a terminal and stays; shows what the gateway says.
-    Connect(ConnectArguments),
+    #[command(after_help = connect::FOR_SCRIPTS)]
+    Connect(connect::Arguments),
     /// Asks the gateway for the statuses of users.
     Status {
         /// UserIDs.
@@ -97,28 +99,6 @@ enum Command {
     Top(top::Arguments),
 }
 
-#[derive(Debug, Clone, clap::Args)]
-struct ConnectArguments {
-    /// The UserID.
-    #[arg(long, value_parser = user)]
-    user: UserId,
-    /// Android, iPhone, iPad, Windows, Mac, Linux or Web.
-    #[arg(long, value_parser = platform)]
-    platform: Platform,
-    /// The installation's number; drawn at random if not given.
-    #[arg(long)]
-    instance: Option<NonZeroU64>,
-    /// Where the gateway listens; the first of `terminals.listen` if not given.
-    #[arg(long)]
-    address: Option<SocketAddr>,
-    /// Says that the app is in the background.
-    #[arg(long)]
-    background: bool,
-    /// Logs in with this UserSig; if not given, one is made as `holdfast usersig` makes it.
-    #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
-    usersig: Option<String>,
-}
-
 fn user(text: &str) -> Result<UserId, String> {
     UserId::new(text.as_bytes()).map_err(|fault| fault.to_string())
 }
@@ -129,9 +109,6 @@ fn platform(text: &str) -> Result<Platform, String> {
         .find(|platform| platform.name().eq_ignore_ascii_case(text));
     found.ok_or_else(|| format!("take one of {}", Platform::ALL.map(Platform::name).join(", ")))
 }
-
-/// Wrong arguments or a wrong configuration, as clap has it.
-const EXIT_USAGE: u8 = 2;
 
 /// Does what was typed.
 #[must_use]
@@ -225,9 +202,11 @@ fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Resu
 
 fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .context("the system gives no descriptors")?
-        .block_on(future)
+    let runtime = runtime.context("the system gives no descriptors")?;
+    let outcome = runtime.block_on(future);
+    // A name that is still looked for is no longer waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// A UserSig, made now with the configuration's key that is good for longest.
@@ -246,34 +225,6 @@ fn sign(config: &Config, user: &UserId, lifetime_s: u64) -> String {
     )
 }
 
-fn tell_problems(problems: &[Problem]) -> ExitCode {
-    let mut text = "holdfast: the configuration cannot be used:\n".to_owned();
-    for problem in problems {
-        text.push_str(&format!("  - {problem}\n"));
-    }
-    // Nobody reads it: the exit code still tells.
-    let _ = io::stderr().write_all(text.as_bytes());
-    ExitCode::from(EXIT_USAGE)
-}
-
-fn tell_error(error: &anyhow::Error) -> ExitCode {
-    let pipe = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    if pipe == Some(io::ErrorKind::BrokenPipe) {
-        // Whoever read the output has seen enough.
-        return ExitCode::SUCCESS;
-    }
-    // As above.
-    let _ = writeln!(io::stderr(), "holdfast: {error:#}");
-    ExitCode::FAILURE
-}
-
-/// Prints to standard output.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,13 +239,5 @@ mod tests {
     fn platforms_are_named_in_any_case() {
         assert_eq!(platform("iphone"), Ok(Platform::IPhone));
         assert!(platform("phone").unwrap_err().contains("iPhone"));
-    }
-
-    #[test]
-    fn a_closed_pipe_is_no_failure() {
-        let closed = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(tell_error(&closed), ExitCode::SUCCESS);
-        let refused = anyhow::Error::from(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert_eq!(tell_error(&refused), ExitCode::FAILURE);
     }
 }

@@ -41,11 +41,6 @@ pub(super) async fn reload(config: &Config, sources: &Sources, how: How) -> anyh
     for problem in list(&answer["problems"]) {
         text.push_str(&format!("\n  - {}", problem.as_str().unwrap_or_default()));
     }
-    if status == 401 {
-        text.push_str(
-            "\nIf admin.token is what you changed, name the old one with --set admin.token=…, or send SIGHUP.",
-        );
-    }
     if status == 409 {
         text.push_str("\nChange what the gateway reads, then reload with no more than the way to it: admin.listen and admin.token.");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logic::wire::proto::{Platform, Verdict, WhatNext, response};
+use crate::logic::wire::proto::{Code, Platform, Verdict, WhatNext, response};
 
 /// What a terminal does after its link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,20 @@ pub(super) fn next_of(verdict: &Verdict) -> Next {
         WhatNext::Stop => Next::Stop,
         // A later protocol: coming back by itself might do harm.
         WhatNext::Unspecified => Next::Ask,
+    }
+}
+
+/// What would do where the UserSig that is made here is not good at the gateway; else nothing.
+pub(super) fn remedy(verdict: &Verdict) -> &'static str {
+    let by_another_app = [
+        Code::UsersigWrongSignature,
+        Code::UsersigWrongApp,
+        Code::UsersigNoKey,
+    ];
+    if by_another_app.contains(&verdict.code()) {
+        "; give the gateway's own --config FILE, or its usersig.keys and app.sdk_app_id with --set, or a --usersig"
+    } else {
+        ""
     }
 }
 
@@ -94,7 +108,7 @@ fn name(platform: Platform) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::wire::proto::{Code, ForceOffline, LoginAnswer};
+    use crate::logic::wire::proto::{ForceOffline, LoginAnswer};
 
     fn verdict(code: Code, what_next: WhatNext) -> Verdict {
         Verdict {
@@ -112,6 +126,13 @@ mod tests {
         check(WhatNext::LogInAfresh, Next::Ask);
         check(WhatNext::Stop, Next::Stop);
         check(WhatNext::Unspecified, Next::Ask);
+    }
+
+    #[test]
+    fn a_usersig_of_another_app_is_told_with_what_would_do() {
+        let remedy_of = |code| remedy(&verdict(code, WhatNext::LogInAfresh));
+        assert!(remedy_of(Code::UsersigWrongSignature).contains("--config FILE"));
+        assert_eq!(remedy_of(Code::Busy), "");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod lines;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, reload};
 
 use super::config::{Config, LogFormat};
+use crate::engine::process::is_screen;
 pub use lines::Lines;
 use lines::{LAST_WORDS_MAX, StandardError, WAITING_BYTES_MAX};
 
@@ -64,7 +65,7 @@ impl Log {
         // A line that cannot be written is counted: to complain of that on the same way would not help.
         let log = fmt::layer()
             .log_internal_errors(false)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(is_screen(&io::stderr()))
             .with_writer(lines.clone());
         let filtered = tracing_subscriber::registry().with(filter);
         // An error means that a log was started before, as in tests.

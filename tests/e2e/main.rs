@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod broken;
+mod commands;
 #[cfg(feature = "load")]
 mod ended;
 mod killed;
@@ -24,6 +25,7 @@ mod metrics;
 mod overload;
 mod reload;
 mod restarted;
+mod screen;
 mod secrets;
 mod started;
 mod statuses;

@@ -1,13 +1,14 @@
-//! `holdfast top`: what the gateway does at this moment, from two readings of its metrics. Live on a terminal; as lines when
-//! piped, with `--once`, and in builds without the feature `top`. Counts nothing itself.
+//! `holdfast top`: what the gateway does at this moment, from two readings of its metrics. Live on a screen with a keyboard;
+//! as lines anywhere else, with `--once`, and in builds without the feature `top`. Counts nothing itself.
 
 mod figures;
 #[cfg(test)]
 mod sample;
 #[cfg(feature = "top")]
+mod screen;
+#[cfg(feature = "top")]
 mod view;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -45,22 +46,11 @@ pub(super) async fn top(config: &Config, arguments: &Arguments) -> anyhow::Resul
         clock: Clock::start(),
     };
     let first = scraper.read().await?;
-    if !arguments.once && std::io::stdout().is_terminal() && live(&mut scraper, &first, arguments).await? {
-        return Ok(ExitCode::SUCCESS);
+    #[cfg(feature = "top")]
+    if !arguments.once && screen::is_there() {
+        return view::live(&mut scraper, &first, arguments.interval).await;
     }
     lines(&mut scraper, first, arguments).await
-}
-
-#[cfg(feature = "top")]
-async fn live(scraper: &mut Scraper<'_>, first: &Reading, arguments: &Arguments) -> anyhow::Result<bool> {
-    view::live(scraper, first, arguments.interval).await?;
-    Ok(true)
-}
-
-/// This build has no live view.
-#[cfg(not(feature = "top"))]
-async fn live(_: &mut Scraper<'_>, _: &Reading, _: &Arguments) -> anyhow::Result<bool> {
-    Ok(false)
 }
 
 async fn lines(

@@ -1,18 +1,23 @@
-//! The live view: draws figures on the terminal, and ends by `q`, Escape or Ctrl-C. Reads the metrics between two drawings.
+//! The live view: draws figures on the screen, and ends by `q`, Escape, Ctrl-C or a signal. Reads the metrics between two
+//! drawings.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ratatui::Frame;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
+use super::super::ending::Ending;
+use super::super::outcome::ended_by;
 use super::Scraper;
 use super::figures::{COLUMNS, Figures, Reading, width};
+use super::screen::{self, Screen};
 
-/// How long a key may wait to be noticed.
+/// How long a key or a signal may wait to be noticed.
 const KEY_POLL: Duration = Duration::from_millis(50);
 
 /// What a key asks for.
@@ -42,41 +47,25 @@ impl State {
     }
 }
 
-/// Draws until the person has seen enough. A gateway that is gone is waited for.
+/// Draws until the person has seen enough, or a signal ends it. A gateway that is gone is waited for.
 pub(super) async fn live(
     scraper: &mut Scraper<'_>,
     first: &Reading,
     interval: Duration,
-) -> anyhow::Result<()> {
-    let mut terminal = ratatui::try_init()?;
-    let shown = show(&mut terminal, scraper, first, interval).await;
-    ratatui::try_restore()?;
-    shown
-}
-
-async fn show(
-    terminal: &mut ratatui::DefaultTerminal,
-    scraper: &mut Scraper<'_>,
-    first: &Reading,
-    interval: Duration,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
+    let mut ending = Ending::listen(screen::cook)?;
+    let mut screen = Screen::take()?;
     let (mut before, mut now, mut state) = (first.clone(), first.clone(), State::default());
     loop {
         let figures = Figures::between(&before, &now);
-        terminal.draw(|frame| draw(frame, &figures, &state))?;
-        let mut waited = Duration::ZERO;
-        while waited < interval {
-            // Nothing else runs on this thread meanwhile.
-            match key(KEY_POLL.min(interval))? {
-                Some(Wish::Quit) => return Ok(()),
-                Some(wish) => {
-                    state.take(wish, figures.rows().len());
-                    terminal.draw(|frame| draw(frame, &figures, &state))?;
-                }
-                None => waited += KEY_POLL,
-            }
+        if let Some(outcome) = show(&mut screen, &ending, &figures, &mut state, interval)? {
+            return Ok(outcome);
         }
-        match scraper.read().await {
+        let reading = tokio::select! {
+            reading = scraper.read() => reading,
+            signal = ending.asked() => return Ok(ended_by(signal)),
+        };
+        match reading {
             Ok(reading) => {
                 before = std::mem::replace(&mut now, reading);
                 state.trouble = None;
@@ -86,16 +75,40 @@ async fn show(
     }
 }
 
-/// Waits for a key, at most for so long.
-fn key(patience: Duration) -> std::io::Result<Option<Wish>> {
-    if !event::poll(patience)? {
-        return Ok(None);
+/// Shows these figures for so long. Gives how it is to end, if it is.
+fn show(
+    screen: &mut Screen,
+    ending: &Ending,
+    figures: &Figures<'_>,
+    state: &mut State,
+    interval: Duration,
+) -> anyhow::Result<Option<ExitCode>> {
+    screen.terminal.draw(|frame| draw(frame, figures, state))?;
+    let mut waited = Duration::ZERO;
+    while waited < interval {
+        // Nothing else runs on this thread meanwhile.
+        match screen
+            .event(KEY_POLL.min(interval))?
+            .and_then(|event| wished(&event))
+        {
+            Some(Wish::Quit) => return Ok(Some(ExitCode::SUCCESS)),
+            Some(wish) => {
+                state.take(wish, figures.rows().len());
+                screen.terminal.draw(|frame| draw(frame, figures, state))?;
+            }
+            None => waited += KEY_POLL,
+        }
+        if let Some(signal) = ending.came() {
+            return Ok(Some(ended_by(signal)));
+        }
     }
-    let Event::Key(key) = event::read()? else {
-        return Ok(None);
-    };
+    Ok(None)
+}
+
+fn wished(event: &Event) -> Option<Wish> {
+    let key = event.as_key_event()?;
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    Ok(wish(key.code, control))
+    wish(key.code, control)
 }
 
 fn wish(code: KeyCode, control: bool) -> Option<Wish> {

@@ -1,0 +1,168 @@
+//! What a person types or a script writes, line by line. It obeys none of it.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+
+use tokio::sync::mpsc;
+
+/// The longest line that is looked at, in bytes: many times the longest command.
+const LINE_BYTES_MAX: u64 = 256;
+
+/// Lines that are read ahead. Whoever writes more waits, as for any program.
+const AHEAD_MAX: usize = 16;
+
+/// A line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Background(bool),
+    Logout,
+    Quit,
+    /// An empty one: yes, go on.
+    Enter,
+    Unknown,
+    /// Its bytes are not UTF-8.
+    NotText,
+}
+
+impl Line {
+    fn of(bytes: &[u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Self::NotText;
+        };
+        match text.trim() {
+            "" => Self::Enter,
+            "/background" | "/background on" => Self::Background(true),
+            "/background off" | "/foreground" => Self::Background(false),
+            "/logout" => Self::Logout,
+            "/quit" | "/exit" => Self::Quit,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Who writes the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// A person at a terminal, who can be asked.
+    Person,
+    /// A pipe or a file, whose lines were written whatever comes.
+    Script,
+}
+
+/// The lines that are still to come.
+pub(super) struct Input {
+    pub(super) writer: Writer,
+    lines: mpsc::Receiver<Line>,
+}
+
+impl Input {
+    /// Standard input. Reading blocks, so a thread does it; it ends with the process.
+    pub(super) fn standard() -> Self {
+        let writer = match io::stdin().is_terminal() {
+            true => Writer::Person,
+            false => Writer::Script,
+        };
+        let (sender, lines) = mpsc::channel(AHEAD_MAX);
+        std::thread::spawn(move || {
+            read_all(&mut io::stdin().lock(), writer, |line| {
+                sender.blocking_send(line).is_ok()
+            });
+        });
+        Self { writer, lines }
+    }
+
+    /// Lines that a test gives.
+    #[cfg(test)]
+    pub(super) fn of(writer: Writer) -> (mpsc::Sender<Line>, Self) {
+        let (sender, lines) = mpsc::channel(AHEAD_MAX);
+        (sender, Self { writer, lines })
+    }
+
+    /// Waits for the next line. Input that is over gives none.
+    pub(super) async fn next(&mut self) -> Line {
+        match self.lines.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Gives each line to `take`, for as long as it wants more. The end of input is `/quit`, but not of an input that had no
+/// line, such as /dev/null, which is what programs in the background are given.
+fn read_all(input: &mut impl BufRead, writer: Writer, mut take: impl FnMut(Line) -> bool) {
+    let mut is_quit_at_end = writer == Writer::Person;
+    // Input that fails is at its end: its terminal is gone.
+    while let Ok(Some(line)) = read_line(input) {
+        is_quit_at_end = true;
+        if !take(line) {
+            return;
+        }
+    }
+    if is_quit_at_end {
+        take(Line::Quit);
+    }
+}
+
+fn read_line(input: &mut impl BufRead) -> io::Result<Option<Line>> {
+    let mut line = Vec::new();
+    input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+        return Ok(Some(Line::Unknown));
+    }
+    Ok(Some(Line::of(&line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(writer: Writer, mut bytes: &[u8], expected: &[Line]) {
+        let mut seen = Vec::new();
+        read_all(&mut bytes, writer, |line| {
+            seen.push(line);
+            true
+        });
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn lines_are_commands() {
+        let check = |text: &str, expected| assert_eq!(Line::of(text.as_bytes()), expected, "{text}");
+        check("/background", Line::Background(true));
+        check(" /background off\n", Line::Background(false));
+        check("/logout", Line::Logout);
+        check("/quit", Line::Quit);
+        check("", Line::Enter);
+        check("hello", Line::Unknown);
+    }
+
+    #[test]
+    fn the_end_of_input_is_quit_unless_there_was_none() {
+        check(Writer::Script, b"/logout\n", &[Line::Logout, Line::Quit]);
+        check(Writer::Script, b"/logout", &[Line::Logout, Line::Quit]);
+        check(Writer::Script, b"", &[]);
+        check(Writer::Person, b"", &[Line::Quit]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_end_no_input() {
+        let lines = [Line::NotText, Line::Logout, Line::Quit];
+        check(Writer::Script, b"\xff\n/logout\n", &lines);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_as_a_whole() {
+        let most = usize::try_from(LINE_BYTES_MAX).unwrap();
+        for length in [most - 1, most, most + 1, 10 * most] {
+            let text = format!("{}\n/logout\n", "x".repeat(length));
+            check(
+                Writer::Script,
+                text.as_bytes(),
+                &[Line::Unknown, Line::Logout, Line::Quit],
+            );
+        }
+    }
+}

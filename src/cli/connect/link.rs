@@ -1,0 +1,143 @@
+//! One connection of a terminal: packets out and in, and when to beat. It decides nothing of what they mean.
+
+use std::io;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::super::place::tongue;
+use super::PATIENCE;
+use crate::base::limits::FRAME_BYTES_MAX_AFTER_LOGIN;
+use crate::logic::wire::frame;
+use crate::logic::wire::packet::encode;
+use crate::logic::wire::proto::{self, request, response};
+
+/// The shortest time between two heartbeats, whatever the gateway says.
+const INTERVAL_MIN: Duration = Duration::from_millis(500);
+
+/// When to beat, and when to give up on the gateway.
+pub(super) struct Pulse {
+    interval: Duration,
+    timeout: Duration,
+    /// `None` before the login was answered.
+    pub(super) beat_at: Option<Instant>,
+    pub(super) silent_at: Instant,
+}
+
+impl Pulse {
+    /// Before the login was answered.
+    pub(super) fn before_login() -> Self {
+        Self {
+            interval: PATIENCE,
+            timeout: PATIENCE,
+            beat_at: None,
+            silent_at: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// As the login's answer says.
+    pub(super) fn of(interval_ms: u32, timeout_ms: u32) -> Self {
+        let interval = Duration::from_millis(u64::from(interval_ms)).max(INTERVAL_MIN);
+        let timeout = Duration::from_millis(u64::from(timeout_ms)).max(interval + PATIENCE);
+        let now = Instant::now();
+        Self {
+            interval,
+            timeout,
+            beat_at: Some(now + interval),
+            silent_at: now + timeout,
+        }
+    }
+
+    /// Something was sent.
+    pub(super) fn beat_later(&mut self) {
+        self.beat_at = self.beat_at.map(|_| Instant::now() + self.interval);
+    }
+
+    /// Something was heard.
+    pub(super) fn heard(&mut self) {
+        self.silent_at = Instant::now() + self.timeout;
+    }
+
+    /// An answer is waited for, and no longer than this.
+    pub(super) fn expect_answer(&mut self) {
+        self.silent_at = self.silent_at.min(Instant::now() + PATIENCE);
+    }
+}
+
+/// Waits until then; `None`: for ever.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What comes of a link.
+pub(super) enum Heard {
+    /// A packet that is known.
+    Packet(response::Packet),
+    /// The other side has ended it.
+    End,
+    /// What speaks there is no gateway, but this.
+    Foreign(&'static str),
+}
+
+/// A connection.
+pub(super) struct Link {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    pub(super) async fn request(&mut self, packet: request::Packet) -> io::Result<()> {
+        self.send(&encode(&proto::Request { packet: Some(packet) })).await
+    }
+
+    /// Ends it behind all that was sent.
+    pub(super) async fn end(mut self) {
+        // It may have ended already.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// The next packet that is known, or the end.
+    pub(super) async fn next(&mut self) -> io::Result<Heard> {
+        const NO_PACKET: &str = "it does not speak the protocol of terminals";
+        loop {
+            if let Some(other) = tongue(&self.received) {
+                return Ok(Heard::Foreign(other));
+            }
+            match frame::next(&self.received, FRAME_BYTES_MAX_AFTER_LOGIN) {
+                frame::Next::Packet(packet, rest) => {
+                    let Ok(response) = proto::Response::decode(packet) else {
+                        return Ok(Heard::Foreign(NO_PACKET));
+                    };
+                    let used = self.received.len() - rest.len();
+                    self.received.drain(..used);
+                    if let Some(packet) = response.packet {
+                        return Ok(Heard::Packet(packet));
+                    }
+                }
+                frame::Next::Incomplete => {
+                    if self.stream.read_buf(&mut self.received).await? == 0 {
+                        return Ok(Heard::End);
+                    }
+                }
+                frame::Next::TooLarge | frame::Next::Malformed => return Ok(Heard::Foreign(NO_PACKET)),
+            }
+        }
+    }
+}

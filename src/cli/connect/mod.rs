@@ -1,0 +1,368 @@
+//! `holdfast connect`: a terminal in a terminal, or in a script. It logs in, beats, tells what arrives, and comes back by
+//! itself after a lost link, as the gateway's verdicts ask it to; never where that cannot help.
+
+mod input;
+mod link;
+
+use std::fmt::Display;
+use std::io;
+use std::num::NonZeroU64;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ending::Ending;
+use super::outcome::{Fault, ended_by, print};
+use super::place::{Listener, Place};
+use super::sign;
+use super::words::{Next, describe, next_of, remedy};
+use crate::base::ids::{InstanceId, Platform, UserId};
+use crate::logic::wire::packet::HEARTBEAT;
+use crate::logic::wire::proto::{self, request, response};
+use crate::node::config::Config;
+use input::{Input, Line, Writer};
+use link::{Heard, Link, Pulse, until};
+
+/// The first wait after a lost link, and the longest; doubled in between.
+const BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// See [`BACKOFF_MIN`].
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// For how long it tries to come back. A gateway that is started again is there much sooner, with any number of users.
+const COMING_BACK_MAX: Duration = Duration::from_secs(600);
+
+/// How long a connection and an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Long enough to try things out; every login makes a new one.
+const USERSIG_LIFETIME_S: u64 = 86_400;
+
+const HELP: &str = "commands: /background on|off, /logout, /quit\n";
+
+/// What `--help` says of scripts.
+pub(super) const FOR_SCRIPTS: &str = "\
+Lines of standard input are commands: /background on|off, /logout, /quit, and an empty line to log in afresh. Each waits \
+until the one before it was answered, the first for the login. The end of input is /quit; input without a line, such as \
+/dev/null, holds the connection until a signal or the gateway ends it. A lost link is tried again for 10 minutes.
+
+Exit codes: 0 logged in, and ended as was wished; 2 wrong arguments or configuration; 3 the gateway refused the login, or \
+ended the session; 4 there is no gateway at the address; 5 the link was lost and did not come back; 128 and its number: a \
+signal; 1 anything else.";
+
+/// Who connects to where.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Arguments {
+    /// The UserID.
+    #[arg(long, value_parser = super::user)]
+    user: UserId,
+    /// Android, iPhone, iPad, Windows, Mac, Linux or Web.
+    #[arg(long, value_parser = super::platform)]
+    platform: Platform,
+    /// The installation's number; drawn at random if not given.
+    #[arg(long)]
+    instance: Option<NonZeroU64>,
+    /// Where the gateway listens, by name or address; the first of `terminals.listen` if not given.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<Place>,
+    /// Says that the app is in the background.
+    #[arg(long)]
+    background: bool,
+    /// Logs in with this UserSig; if not given, one is made as `holdfast usersig` makes it.
+    #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
+    usersig: Option<String>,
+}
+
+/// Why a link is over.
+enum End {
+    /// The gateway's last word.
+    Told(Next, String),
+    /// It was logged out, as was asked for.
+    LoggedOut,
+    /// It broke.
+    Lost(String),
+    /// It was never there.
+    NoLink(io::Error),
+    /// Input asked for it.
+    Quit,
+}
+
+/// What the gateway still owes an answer to. Lines wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Login,
+    Logout,
+    Nothing,
+}
+
+/// Runs a terminal until its input, the gateway or a signal ends it.
+pub(super) async fn connect(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut ending = Ending::listen(|| {})?;
+    let mut terminal = Terminal::new(config, arguments, Input::standard());
+    let start = format!(
+        "{} on {} {}, instance {}\n{HELP}",
+        arguments.user,
+        arguments.platform.name(),
+        terminal.place,
+        terminal.instance
+    );
+    print(&start)?;
+    tokio::select! {
+        signal = ending.asked() => Ok(ended_by(signal)),
+        outcome = terminal.stay() => outcome,
+    }
+}
+
+struct Terminal<'a> {
+    config: &'a Config,
+    arguments: &'a Arguments,
+    place: Place,
+    instance: InstanceId,
+    session: u64,
+    background: bool,
+    /// A gateway has answered a login here.
+    was_in: bool,
+    /// When it began to come back.
+    away_since: Option<Instant>,
+    backoff: Duration,
+    input: Input,
+}
+
+impl<'a> Terminal<'a> {
+    fn new(config: &'a Config, arguments: &'a Arguments, input: Input) -> Self {
+        let first = config.terminals.first();
+        let first = first.expect("a configuration has an address for each listener");
+        let drawn = || InstanceId::new(fastrand::u64(1..)).expect("drawn from 1 on");
+        Self {
+            config,
+            arguments,
+            place: arguments.address.clone().unwrap_or_else(|| Place::of(*first)),
+            instance: arguments.instance.unwrap_or_else(drawn),
+            session: 0,
+            background: arguments.background,
+            was_in: false,
+            away_since: None,
+            backoff: BACKOFF_MIN,
+            input,
+        }
+    }
+
+    /// Stays connected until it is to end.
+    async fn stay(&mut self) -> anyhow::Result<ExitCode> {
+        loop {
+            match self.hold_link().await? {
+                End::Quit => return Ok(ExitCode::SUCCESS),
+                End::LoggedOut => {
+                    if !self.ask_for_login().await? {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+                End::Told(Next::Stop, text) => return Err(Fault::Refused(text).into()),
+                End::Told(Next::Ask, text) => {
+                    let refused = Fault::Refused(text);
+                    if self.input.writer == Writer::Script {
+                        return Err(refused.into());
+                    }
+                    print(&format!("{refused}\n"))?;
+                    if !self.ask_for_login().await? {
+                        return Ok(refused.exit_code());
+                    }
+                }
+                End::Told(Next::Resume(at_least), text) if self.was_in => {
+                    self.pause(at_least, Fault::Lost(text)).await?;
+                }
+                End::Told(Next::Resume(at_least), text) => self.pause(at_least, Fault::Refused(text)).await?,
+                End::NoLink(error) if self.was_in => {
+                    self.pause(Duration::ZERO, self.lost(&error)).await?;
+                }
+                End::Lost(why) if self.was_in => self.pause(Duration::ZERO, self.lost(&why)).await?,
+                // It may be no gateway, and then nothing is gained by trying again.
+                End::NoLink(error) => return Err(self.place.unreached(Listener::Terminals, &error).into()),
+                End::Lost(why) => return Err(self.place.mistaken(Listener::Terminals, &why).into()),
+            }
+        }
+    }
+
+    /// Connects, logs in, and stays for as long as it can.
+    async fn hold_link(&mut self) -> anyhow::Result<End> {
+        let mut link = match self.place.connect(PATIENCE).await {
+            Ok(stream) => Link::new(stream),
+            Err(error) => return Ok(End::NoLink(error)),
+        };
+        if let Err(error) = link.request(request::Packet::Login(self.login())).await {
+            return Ok(End::Lost(error.to_string()));
+        }
+        let (mut pulse, mut owed) = (Pulse::before_login(), Owed::Login);
+        loop {
+            tokio::select! {
+                heard = link.next() => match heard {
+                    Ok(Heard::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
+                        return Ok(end);
+                    },
+                    Ok(Heard::End) => return Ok(End::Lost("it ended the connection".to_owned())),
+                    Ok(Heard::Foreign(what)) => return Err(self.place.mistaken(Listener::Terminals, what).into()),
+                    Err(error) => return Ok(End::Lost(error.to_string())),
+                },
+                line = self.input.next(), if owed == Owed::Nothing => {
+                    if line == Line::Quit {
+                        link.end().await;
+                        return Ok(End::Quit);
+                    }
+                    if let Err(error) = self.obey(line, &mut link, &mut pulse, &mut owed).await? {
+                        return Ok(End::Lost(error.to_string()));
+                    }
+                }
+                () = until(pulse.beat_at) => {
+                    if let Err(error) = link.send(HEARTBEAT).await {
+                        return Ok(End::Lost(error.to_string()));
+                    }
+                    pulse.beat_later();
+                }
+                () = tokio::time::sleep_until(pulse.silent_at) => {
+                    return Ok(End::Lost("it does not answer".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn lost(&self, why: &impl Display) -> Fault {
+        Fault::Lost(format!("no link to {}: {why}", self.place))
+    }
+
+    fn login(&self) -> proto::Login {
+        let sig = self.arguments.usersig.clone();
+        let user = &self.arguments.user;
+        proto::Login {
+            protocol: 1,
+            features: 0,
+            user_id: user.as_str().to_owned(),
+            user_sig: sig.unwrap_or_else(|| sign(self.config, user, USERSIG_LIFETIME_S)),
+            platform: self.arguments.platform as i32,
+            instance: self.instance.get(),
+            session: self.session,
+            sdk_version: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            app_version: String::new(),
+            background: self.background,
+        }
+    }
+
+    /// Takes what came, and gives the end of the link if it is one. That is told by whoever deals with it.
+    fn take(
+        &mut self,
+        packet: response::Packet,
+        pulse: &mut Pulse,
+        owed: &mut Owed,
+    ) -> anyhow::Result<Option<End>> {
+        pulse.heard();
+        let text = describe(&packet);
+        let verdict = match packet {
+            response::Packet::LoginAnswer(answer) => {
+                let verdict = answer.verdict.unwrap_or_default();
+                if verdict.code == 0 {
+                    print(&format!("{text}\n"))?;
+                    self.session = answer.session;
+                    (self.was_in, self.away_since, self.backoff) = (true, None, BACKOFF_MIN);
+                    *pulse = Pulse::of(answer.heartbeat_interval_ms, answer.heartbeat_timeout_ms);
+                    *owed = Owed::Nothing;
+                    return Ok(None);
+                }
+                verdict
+            }
+            response::Packet::HeartbeatAnswer(_) => {
+                print(&format!("{text}\n"))?;
+                return Ok(None);
+            }
+            response::Packet::LogoutAnswer(_) => {
+                print(&format!("{text}\n"))?;
+                return Ok(Some(End::LoggedOut));
+            }
+            response::Packet::ForceOffline(force) => force.verdict.unwrap_or_default(),
+            response::Packet::GoAway(away) => away.verdict.unwrap_or_default(),
+            response::Packet::Error(error) => error.verdict.unwrap_or_default(),
+        };
+        let remedy = match self.arguments.usersig {
+            None => remedy(&verdict),
+            // Whoever brings a UserSig knows where it is from.
+            Some(_) => "",
+        };
+        Ok(Some(End::Told(next_of(&verdict), format!("{text}{remedy}"))))
+    }
+
+    /// Does what a line asks for, but for `/quit`. The inner error is the link's.
+    async fn obey(
+        &mut self,
+        line: Line,
+        link: &mut Link,
+        pulse: &mut Pulse,
+        owed: &mut Owed,
+    ) -> anyhow::Result<io::Result<()>> {
+        let packet = match line {
+            Line::Logout => {
+                pulse.expect_answer();
+                *owed = Owed::Logout;
+                request::Packet::Logout(proto::Logout {})
+            }
+            Line::Background(background) => {
+                self.background = background;
+                request::Packet::Background(proto::Background { background })
+            }
+            Line::Enter | Line::Quit => return Ok(Ok(())),
+            Line::Unknown => {
+                print(HELP)?;
+                return Ok(Ok(()));
+            }
+            Line::NotText => {
+                print("a line that is not UTF-8 was skipped\n")?;
+                return Ok(Ok(()));
+            }
+        };
+        let sent = link.request(packet).await;
+        pulse.beat_later();
+        Ok(sent)
+    }
+
+    /// Waits before it comes back: longer each time, and at a moment of its own. Gives `reason` back as the error when it is
+    /// not to come back any more.
+    async fn pause(&mut self, at_least: Duration, reason: Fault) -> anyhow::Result<()> {
+        let wait = self.backoff.mul_f64(0.5 + fastrand::f64()).max(at_least);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        let since = *self.away_since.get_or_insert_with(Instant::now);
+        if since.elapsed() + wait > COMING_BACK_MAX {
+            return Err(reason.into());
+        }
+        print(&format!("{reason}\ncoming back in {:.1} s\n", wait.as_secs_f64()))?;
+        let back_at = Instant::now() + wait;
+        let is_asked = self.input.writer == Writer::Person;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(back_at) => return Ok(()),
+                // A script's lines wait for the next login.
+                line = self.input.next(), if is_asked => match line {
+                    Line::Quit => return Err(reason.into()),
+                    // The next login tells it.
+                    Line::Background(background) => self.background = background,
+                    Line::Enter | Line::Logout | Line::Unknown | Line::NotText => {}
+                },
+            }
+        }
+    }
+
+    /// Waits for the wish to log in afresh, or to leave.
+    async fn ask_for_login(&mut self) -> anyhow::Result<bool> {
+        self.session = 0;
+        if self.input.writer == Writer::Person {
+            print("press Enter to log in afresh, or type /quit\n")?;
+        }
+        loop {
+            match self.input.next().await {
+                Line::Enter => return Ok(true),
+                Line::Quit => return Ok(false),
+                Line::Background(background) => self.background = background,
+                Line::Logout | Line::Unknown | Line::NotText => print(HELP)?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

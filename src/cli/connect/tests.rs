@@ -1,0 +1,220 @@
+//! A terminal against a gateway of a few lines.
+
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use super::*;
+use crate::logic::wire::frame;
+use crate::logic::wire::packet::encode;
+use crate::node::config::Sources;
+
+fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// The terminal of a test, and where it connects to.
+struct Bench {
+    listener: TcpListener,
+    config: Config,
+    arguments: Arguments,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let arguments = Arguments {
+            user: UserId::new(b"alice").unwrap(),
+            platform: Platform::IPhone,
+            instance: InstanceId::new(7),
+            address: Some(Place::of(listener.local_addr().unwrap())),
+            background: true,
+            usersig: None,
+        };
+        Self {
+            listener,
+            config: Config::read(&Sources::default()).unwrap(),
+            arguments,
+        }
+    }
+
+    fn terminal(&self, input: Input) -> Terminal<'_> {
+        Terminal::new(&self.config, &self.arguments, input)
+    }
+
+    async fn accept(&self) -> Far {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        Far {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Takes one connection, reads its login, says something, and closes.
+    async fn answer(&self, packet: response::Packet) -> proto::Login {
+        let mut far = self.accept().await;
+        let login = far.login().await;
+        far.say(packet).await;
+        login
+    }
+}
+
+/// The gateway's end of a connection.
+struct Far {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Far {
+    async fn read(&mut self) -> Option<request::Packet> {
+        loop {
+            if let frame::Next::Packet(packet, rest) = frame::next(&self.received, 4_096) {
+                let request = proto::Request::decode(packet).unwrap();
+                self.received = rest.to_vec();
+                return request.packet;
+            }
+            if self.stream.read_buf(&mut self.received).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn login(&mut self) -> proto::Login {
+        match self.read().await {
+            Some(request::Packet::Login(login)) => login,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn say(&mut self, packet: response::Packet) {
+        let bytes = encode(&proto::Response { packet: Some(packet) });
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+}
+
+fn accepted() -> response::Packet {
+    response::Packet::LoginAnswer(proto::LoginAnswer {
+        verdict: Some(proto::Verdict::default()),
+        session: 5,
+        heartbeat_interval_ms: 120_000,
+        heartbeat_timeout_ms: 400_000,
+        ..Default::default()
+    })
+}
+
+fn verdict(what_next: proto::WhatNext) -> Option<proto::Verdict> {
+    Some(proto::Verdict {
+        code: 1,
+        what_next: what_next.into(),
+        ..Default::default()
+    })
+}
+
+fn refused(what_next: proto::WhatNext) -> response::Packet {
+    response::Packet::LoginAnswer(proto::LoginAnswer {
+        verdict: verdict(what_next),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn comes_back_with_its_session_until_it_is_told_to_ask() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (_keyboard, input) = Input::of(Writer::Person);
+        let mut terminal = bench.terminal(input);
+        let (end, login) = tokio::join!(terminal.hold_link(), bench.answer(accepted()));
+        assert!(matches!(end.unwrap(), End::Lost(_)));
+        assert_eq!((login.session, login.instance, login.background), (0, 7, true));
+        let force = response::Packet::ForceOffline(proto::ForceOffline {
+            verdict: verdict(proto::WhatNext::LogInAfresh),
+            ..Default::default()
+        });
+        let (end, login) = tokio::join!(terminal.hold_link(), bench.answer(force));
+        assert!(matches!(end.unwrap(), End::Told(Next::Ask, _)));
+        assert_eq!(login.session, 5);
+    });
+}
+
+#[test]
+fn each_line_waits_until_the_one_before_it_was_answered() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (keyboard, input) = Input::of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        for line in [Line::Background(false), Line::Logout, Line::Quit] {
+            keyboard.try_send(line).unwrap();
+        }
+        let far = async {
+            let mut far = bench.accept().await;
+            far.login().await;
+            // What it has not read by now it reads only after the login's answer.
+            tokio::task::yield_now().await;
+            assert_eq!(keyboard.capacity(), keyboard.max_capacity() - 3);
+            far.say(accepted()).await;
+            assert!(matches!(far.read().await, Some(request::Packet::Background(_))));
+            assert!(matches!(far.read().await, Some(request::Packet::Logout(_))));
+            assert_eq!(keyboard.capacity(), keyboard.max_capacity() - 1, "/quit waits");
+            far.say(response::Packet::LogoutAnswer(proto::LogoutAnswer {}))
+                .await;
+        };
+        let (outcome, ()) = tokio::join!(terminal.stay(), far);
+        assert_eq!(outcome.unwrap(), ExitCode::SUCCESS);
+    });
+}
+
+/// What a script is told when its first login is answered like this.
+async fn told_by(packet: response::Packet) -> Fault {
+    let bench = Bench::new().await;
+    let (_keyboard, input) = Input::of(Writer::Script);
+    let mut terminal = bench.terminal(input);
+    let (outcome, _) = tokio::join!(terminal.stay(), bench.answer(packet));
+    outcome.unwrap_err().downcast().unwrap()
+}
+
+#[test]
+fn a_script_is_never_asked_and_nothing_is_tried_in_vain() {
+    on_a_runtime(async {
+        for what_next in [proto::WhatNext::Stop, proto::WhatNext::LogInAfresh] {
+            assert!(matches!(told_by(refused(what_next)).await, Fault::Refused(_)));
+        }
+        // A link that ends before a gateway has answered here may be that of anything.
+        let beat = response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {});
+        assert!(matches!(told_by(beat).await, Fault::Unreached(_)));
+    });
+}
+
+#[test]
+fn a_link_that_does_not_come_back_is_given_up() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (_keyboard, input) = Input::of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        tokio::join!(terminal.hold_link(), bench.answer(accepted()))
+            .0
+            .unwrap();
+        terminal.away_since = Instant::now().checked_sub(COMING_BACK_MAX);
+        let lost = terminal.pause(Duration::ZERO, terminal.lost(&"gone")).await;
+        let lost: Fault = lost.unwrap_err().downcast().unwrap();
+        assert!(matches!(lost, Fault::Lost(_)), "{lost}");
+        // A login sets the time back.
+        tokio::join!(terminal.hold_link(), bench.answer(accepted()))
+            .0
+            .unwrap();
+        assert_eq!(terminal.away_since, None);
+    });
+}
+
+#[test]
+fn a_person_may_leave_while_it_comes_back() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (keyboard, input) = Input::of(Writer::Person);
+        let mut terminal = bench.terminal(input);
+        keyboard.try_send(Line::Quit).unwrap();
+        let reason = terminal.lost(&"gone");
+        assert!(terminal.pause(BACKOFF_MAX, reason).await.is_err());
+    });
+}
