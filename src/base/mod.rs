@@ -9,6 +9,7 @@ pub mod arena;
 pub mod counters;
 pub mod histogram;
 pub mod packed;
+pub mod receipt;
 pub mod wheel;
 
 pub mod planted;

@@ -22,8 +22,36 @@ pub(super) enum Command {
     },
     /// Sends some again, marked as replayed.
     Replay(Choice),
-    /// Drops some for good.
-    Drop(Choice),
+    /// Drops some for good, or late ones.
+    Drop(Unwanted),
+}
+
+/// What is dropped.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Unwanted {
+    /// Cursors of dead letters, as `callbacks list` shows them.
+    #[arg(required_unless_present_any = ["all", "late"], conflicts_with_all = ["all", "late"])]
+    cursors: Vec<String>,
+    /// All dead letters.
+    #[arg(long, conflicts_with = "late")]
+    all: bool,
+    /// All callbacks that are late: those that failed, and those that wait behind them.
+    #[arg(long)]
+    late: bool,
+    /// Of the late ones only those of this user.
+    #[arg(long, requires = "late", value_name = "USER")]
+    user: Option<String>,
+}
+
+impl Unwanted {
+    fn body(&self) -> Value {
+        match (self.late, &self.user) {
+            (true, None) => json!({ "late": true }),
+            (true, Some(user)) => json!({ "late": true, "user": user }),
+            (false, _) if self.all => json!({ "all": true }),
+            (false, _) => json!({ "positions": self.cursors }),
+        }
+    }
 }
 
 /// Which of them.
@@ -37,6 +65,15 @@ pub(super) struct Choice {
     all: bool,
 }
 
+impl Choice {
+    fn body(&self) -> Value {
+        match self.all {
+            true => json!({ "all": true }),
+            false => json!({ "positions": self.cursors }),
+        }
+    }
+}
+
 /// Lines that are asked for at a time.
 const PAGE_LINES: usize = 1_000;
 
@@ -48,8 +85,8 @@ pub(super) async fn callbacks(config: &Config, command: Command) -> anyhow::Resu
             print(&standing.first().map_or_else(String::new, status))?;
         }
         Command::List { json } => list(config, if json { whole } else { row }).await?,
-        Command::Replay(choice) => deal(config, "replay", &choice).await?,
-        Command::Drop(choice) => deal(config, "drop", &choice).await?,
+        Command::Replay(choice) => deal(config, "replay", &choice.body()).await?,
+        Command::Drop(unwanted) => deal(config, "drop", &unwanted.body()).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -96,14 +133,9 @@ fn row(line: &Value) -> String {
     )
 }
 
-async fn deal(config: &Config, deed: &str, choice: &Choice) -> anyhow::Result<()> {
-    let body = if choice.all {
-        json!({ "all": true })
-    } else {
-        json!({ "positions": choice.cursors })
-    };
+async fn deal(config: &Config, deed: &str, body: &Value) -> anyhow::Result<()> {
     let path = format!("/v1/callbacks/{deed}");
-    let (status, answer) = client::command(config, &path, &body, client::PATIENCE).await?;
+    let (status, answer) = client::command(config, &path, body, client::PATIENCE).await?;
     if status != 200 {
         bail!("{}", text(&answer["error"]));
     }
@@ -120,6 +152,26 @@ fn text(value: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_dropped_is_named() {
+        let unwanted = Unwanted {
+            cursors: vec!["AQ".to_owned()],
+            all: false,
+            late: false,
+            user: None,
+        };
+        assert_eq!(unwanted.body(), json!({ "positions": ["AQ"] }));
+        let late = Unwanted {
+            late: true,
+            cursors: Vec::new(),
+            ..unwanted
+        };
+        assert_eq!(late.body(), json!({ "late": true }));
+        let user = Some("alice".to_owned());
+        let of_one = Unwanted { user, ..late };
+        assert_eq!(of_one.body(), json!({ "late": true, "user": "alice" }));
+    }
 
     #[test]
     fn people_read_a_line_each() {

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, SessionId, ShardId, UserId};
+use crate::base::receipt::Receipt;
 use crate::base::time::Timestamp;
 use crate::logic::Transport;
 use crate::logic::record::{Commit, DeviceRecord, Status, UserRecord};
@@ -37,8 +38,8 @@ pub enum ToShard {
     Open,
     /// From another shard: logins of this shard's users were refused as busy there, since there was no way here.
     TurnedAway,
-    /// From the node: other settings, for whatever is decided from now on.
-    Settings(Arc<Settings>),
+    /// From the node: other settings, for whatever is decided from now on. The receipt is dropped when they count.
+    Settings(Arc<Settings>, Receipt),
     /// From the node: say goodbye to everyone and take no more logins.
     Stop,
 }

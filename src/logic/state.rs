@@ -211,7 +211,7 @@ impl ShardState {
             ToShard::Restore(users) => self.restore(now, users),
             ToShard::Open => self.open(now),
             ToShard::TurnedAway => self.grace.wait(now.instant),
-            ToShard::Settings(settings) => self.settings = settings,
+            ToShard::Settings(settings, _receipt) => self.settings = settings,
             ToShard::Stop => self.stop(now, out),
         }
     }

@@ -1,8 +1,13 @@
 //! The callback service in the node: its settings by the configuration, and the operator's way to what was given up.
 
+use tokio::sync::watch;
+
+use super::store;
 use crate::base::ids::UserId;
+use crate::base::receipt::Receipt;
+use crate::logic::record::Callbacks;
 use crate::node::config::Config;
-use crate::services::callback::{Handle, Settings};
+use crate::services::callback::{Handle, Settings, Trust};
 use crate::services::http::{CallbackStanding, DeadLetters, Which};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
@@ -10,8 +15,8 @@ use crate::services::registry::outbox::Dead;
 /// Dead letters that are read at once.
 const READ_AT_ONCE: usize = 1_000;
 
-/// What the callback service goes by.
-pub(super) fn settings(config: &Config) -> Settings {
+/// What the callback service goes by, with the certificates of `callback.ca_file`.
+pub(super) fn settings(config: &Config, trust: Trust) -> Settings {
     let callback = &config.callback;
     Settings {
         sdk_app_id: config.logic.sdk_app_id,
@@ -21,7 +26,30 @@ pub(super) fn settings(config: &Config) -> Settings {
         parallel: callback.parallel.min(callback.connections_max),
         timeout: callback.timeout,
         give_up: callback.give_up,
-        ca_file: callback.ca_file.clone(),
+        dead_kept: callback.dead_kept,
+        trust,
+    }
+}
+
+/// Who has to know which changes are told, and how.
+pub struct Telling {
+    owed: watch::Sender<Callbacks>,
+    service: Option<Handle>,
+}
+
+impl Telling {
+    /// The registry, which goes by `owed` from the next commit on, and the callback service, if there is a store to tell from.
+    #[must_use]
+    pub fn new(owed: watch::Sender<Callbacks>, service: Option<Handle>) -> Self {
+        Self { owed, service }
+    }
+
+    /// Tells both of a changed configuration. What the registry is told counts at once.
+    pub fn tell(&self, config: &Config, trust: Trust, receipt: Receipt) {
+        self.owed.send_replace(store::callbacks(config));
+        if let Some(service) = &self.service {
+            service.update(settings(config, trust), receipt);
+        }
     }
 }
 
@@ -73,6 +101,10 @@ impl DeadLetters for Letters {
         let count = letters.len() as u64;
         self.0.replay(letters);
         Ok(count)
+    }
+
+    fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError> {
+        self.0.drop_late(user)
     }
 
     fn forget(&self, which: &Which) -> Result<u64, ReadError> {

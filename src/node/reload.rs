@@ -2,24 +2,34 @@
 //! and files were made with, and what sessions were told, waits for a restart.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::config::{Callback, Config, Difference, Problem, Sources};
+use super::callbacks::Telling;
+use super::config::{Config, Difference, Effect, Problem, Sources};
 use super::log::{Level, Lines};
 use super::run::ShardDoor;
 use crate::base::ids::ShardId;
+use crate::base::receipt::{Receipt, Receipts};
 use crate::logic::letter::ToShard;
 use crate::logic::policy::{self, Candidate, Verdict};
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
-use crate::services::callback::check_ca_file;
+use crate::services::callback::Trust;
 use crate::services::http::{self, ReloadAsked, ReloadError, ReloadMode, Reloaded, Serving, Touched};
 use crate::services::registry::archive::Archive;
 
 /// Users of one look into the archive.
 const PAGE_USERS: usize = 1_000;
+
+/// How long an answer waits for everyone to take what changed. A shard does it within a turn, which is milliseconds; only a
+/// callback that is under way takes longer, and the receiver has `callback.timeout_ms` for it.
+pub const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is answered of settings that somebody has not taken by then.
+const NOT_YET: &str = "in a moment: somebody is too busy to take it at once";
 
 /// Where the configuration came from, and the log that it governs. Never shown: what was typed may hold secrets.
 pub struct Origin {
@@ -39,8 +49,10 @@ pub struct Listeners {
     pub count: u16,
     /// The HTTP front.
     pub front: watch::Sender<Arc<http::Settings>>,
-    /// The callback service.
-    pub callback: watch::Sender<Callback>,
+    /// The registry and the callback service.
+    pub callbacks: Telling,
+    /// How long all of them may take: [`TAKEN_WITHIN`].
+    pub patience: Duration,
 }
 
 /// Takes changed configurations.
@@ -55,10 +67,8 @@ pub struct Steward {
 /// What counts now.
 struct Running {
     config: Config,
-    /// What the shards were told last.
-    told: Option<Arc<Settings>>,
-    /// What they were told before that: gone when every shard has taken what it was told last.
-    told_before: Weak<Settings>,
+    /// Of the reload before, if not everyone had taken it in time.
+    untaken: Option<Receipts>,
 }
 
 impl Steward {
@@ -77,23 +87,9 @@ impl Steward {
             serving,
             running: Mutex::new(Running {
                 config,
-                told: None,
-                told_before: Weak::new(),
+                untaken: None,
             }),
         }
-    }
-
-    /// What the node runs by.
-    ///
-    /// # Panics
-    /// If a reload did.
-    #[must_use]
-    pub fn running(&self) -> Config {
-        self.running
-            .lock()
-            .expect("a reload does not panic")
-            .config
-            .clone()
     }
 
     /// A reload that nobody waits for: the log tells how it went.
@@ -107,8 +103,13 @@ impl Steward {
         let outcome = self.read_and_take(asked);
         match (&outcome, asked.mode) {
             (Ok(_), ReloadMode::DryRun) => tracing::debug!(by, "a reload was tried out"),
-            (Ok((changes, _)), ReloadMode::Take) => {
-                tracing::info!(by, changes = changes.len(), "the configuration was reloaded");
+            (Ok((changes, _, taken)), ReloadMode::Take) => {
+                tracing::info!(
+                    by,
+                    changes = changes.len(),
+                    ?taken,
+                    "the configuration was reloaded"
+                );
                 changes.iter().for_each(Difference::log);
             }
             (Err(ReloadError::Problems(problems) | ReloadError::Differs(problems)), _) => {
@@ -128,15 +129,15 @@ impl Steward {
                 _,
             ) => tracing::error!(by, %error, "the configuration was not reloaded"),
         }
-        let (changes, touched) = outcome?;
-        let named = |change: Difference| (change.key, change.effect.name());
+        let (changes, touched, taken) = outcome?;
+        let named = |change: Difference| (change.key, counts(change.effect, taken));
         Ok(Reloaded {
             changes: changes.into_iter().map(named).collect(),
             touched,
         })
     }
 
-    fn read_and_take(&self, asked: &ReloadAsked) -> Result<(Vec<Difference>, Touched), ReloadError> {
+    fn read_and_take(&self, asked: &ReloadAsked) -> Result<(Vec<Difference>, Touched, Taken), ReloadError> {
         let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
         let wanted =
             Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
@@ -148,24 +149,24 @@ impl Steward {
             ReloadError::Problems(problems)
         })?;
         let mut problems = running.config.secrets_taken_away(&next);
-        problems.extend(check_files(&next).err());
-        if !problems.is_empty() {
-            return Err(ReloadError::Problems(told(problems)));
-        }
-        let changes = running.config.differences(&wanted);
-        let touched = match asked.mode {
-            ReloadMode::Take => {
-                self.take(&mut running, next)?;
-                Touched::NotAsked
+        let trust = match read_files(&next) {
+            Ok(trust) if problems.is_empty() => trust,
+            outcome => {
+                problems.extend(outcome.err());
+                return Err(ReloadError::Problems(told(problems)));
             }
+        };
+        let changes = running.config.differences(&wanted);
+        let (touched, taken) = match asked.mode {
+            ReloadMode::Take => (Touched::NotAsked, self.take(&mut running, next, trust)?),
             ReloadMode::DryRun => {
                 let now = running.config.logic.clone();
                 // It may take long, and a signal shall not wait for it.
                 drop(running);
-                self.touched(&now, &next.logic)?
+                (self.touched(&now, &next.logic)?, Taken::ByAll)
             }
         };
-        Ok((changes, touched))
+        Ok((changes, touched, taken))
     }
 
     /// What the caller was given must be what is read here: it cannot be handed over.
@@ -188,29 +189,39 @@ impl Steward {
         Err(ReloadError::Differs(told))
     }
 
-    /// Tells everyone. Nothing can fail once this has begun.
-    fn take(&self, running: &mut Running, next: Config) -> Result<(), ReloadError> {
+    /// Tells everyone, and waits until all have taken it. Nothing can fail once this has begun.
+    fn take(&self, running: &mut Running, next: Config, trust: Trust) -> Result<Taken, ReloadError> {
+        // Inboxes have room for one reload at a time.
+        if running
+            .untaken
+            .as_ref()
+            .is_some_and(|receipts| !receipts.are_in())
+        {
+            return Err(ReloadError::Busy);
+        }
+        let (receipt, receipts) = Receipt::new();
         if next.logic != running.config.logic {
-            if running.told_before.strong_count() > 0 {
-                return Err(ReloadError::Busy);
-            }
             let settings = Arc::new(next.logic.clone());
             for shard in 0..self.listeners.count {
-                (self.listeners.shards)(ShardId(shard), ToShard::Settings(Arc::clone(&settings)));
+                let letter = ToShard::Settings(Arc::clone(&settings), receipt.clone());
+                (self.listeners.shards)(ShardId(shard), letter);
             }
-            let before = running.told.replace(settings);
-            running.told_before = before.map_or_else(Weak::new, |before| Arc::downgrade(&before));
         }
         let limits = self.listeners.front.borrow().limits;
+        // It looks at each request.
         self.listeners
             .front
             .send_replace(Arc::new(front_settings(&next, limits)));
-        if next.callback != running.config.callback {
-            self.listeners.callback.send_replace(next.callback.clone());
+        // The file of certificates may be another one by the same name.
+        if next.callback != running.config.callback || next.callback.ca_file.is_some() {
+            self.listeners.callbacks.tell(&next, trust, receipt.clone());
         }
         self.origin.level.set(&next);
         running.config = next;
-        Ok(())
+        drop(receipt);
+        let all_in = receipts.wait(self.listeners.patience);
+        running.untaken = (!all_in).then_some(receipts);
+        Ok(if all_in { Taken::ByAll } else { Taken::NotYetByAll })
     }
 
     /// Whom `next` would touch.
@@ -242,16 +253,28 @@ impl Steward {
     }
 }
 
+/// How far a reload is when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    ByAll,
+    NotYetByAll,
+}
+
 /// What a configuration names must be usable before it is taken.
-fn check_files(config: &Config) -> Result<(), Problem> {
-    let Some(path) = &config.callback.ca_file else {
-        return Ok(());
-    };
-    check_ca_file(path).map_err(|error| Problem {
+fn read_files(config: &Config) -> Result<Trust, Problem> {
+    Trust::read(config.callback.ca_file.as_deref()).map_err(|error| Problem {
         key: "callback.ca_file".to_owned(),
         found: error.to_string(),
         remedy: "name a file of PEM certificates, or leave it empty for the system's".to_owned(),
     })
+}
+
+/// When a setting counts, as it is true when it is said.
+fn counts(effect: Effect, taken: Taken) -> &'static str {
+    match (effect, taken) {
+        (Effect::AtOnce | Effect::NextLogins, Taken::NotYetByAll) => NOT_YET,
+        (Effect::AtOnce | Effect::NextLogins | Effect::Restart, _) => effect.name(),
+    }
 }
 
 /// Devices of a user that are Online and would have to go if the newest login came again.
@@ -304,14 +327,18 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
     use crate::base::time::Timestamp;
+    use crate::logic::record::Callbacks;
     use crate::logic::settings::Policy;
+    use crate::node::store;
     use crate::services::http::Steward as _;
     use crate::services::registry::archive::{Placed, Position, ReadError};
 
+    /// What the shards were told, and have not taken.
     type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
     struct World {
@@ -319,7 +346,9 @@ mod tests {
         steward: Steward,
         letters: Letters,
         front: watch::Receiver<Arc<http::Settings>>,
-        callback: watch::Receiver<Callback>,
+        owed: watch::Receiver<Callbacks>,
+        /// They take what they are told when the test looks at it.
+        shards_lag: Arc<AtomicBool>,
         serving: Serving,
     }
 
@@ -335,14 +364,24 @@ mod tests {
             let config = Config::read(&sources).unwrap();
             let letters = Letters::default();
             let told = Arc::clone(&letters);
+            let shards_lag = Arc::new(AtomicBool::new(false));
+            let lags = Arc::clone(&shards_lag);
             let settings = front_settings(&config, http::Limits::default());
             let (front, front_follows) = watch::channel(Arc::new(settings));
-            let (callback, callback_follows) = watch::channel(config.callback.clone());
+            let (owed, owed_follows) = watch::channel(store::callbacks(&config));
             let listeners = Listeners {
-                shards: Arc::new(move |shard, letter| told.lock().unwrap().push((shard, letter))),
+                shards: Arc::new(move |shard, mut letter| {
+                    if let ToShard::Settings(_, receipt) = &mut letter
+                        && !lags.load(Ordering::Relaxed)
+                    {
+                        *receipt = Receipt::none();
+                    }
+                    told.lock().unwrap().push((shard, letter));
+                }),
                 count: 2,
                 front,
-                callback,
+                callbacks: Telling::new(owed, None),
+                patience: Duration::ZERO,
             };
             let origin = Origin {
                 sources,
@@ -356,7 +395,8 @@ mod tests {
                 steward: Steward::new((config, origin), listeners, archive, serving.clone()),
                 letters,
                 front: front_follows,
-                callback: callback_follows,
+                owed: owed_follows,
+                shards_lag,
                 serving,
             }
         }
@@ -370,7 +410,7 @@ mod tests {
         fn told(&self) -> Vec<(u16, Arc<Settings>)> {
             let letters = std::mem::take(&mut *self.letters.lock().unwrap());
             let settings = letters.into_iter().map(|(shard, letter)| {
-                let ToShard::Settings(settings) = letter else {
+                let ToShard::Settings(settings, _) = letter else {
                     panic!("not settings: {letter:?}");
                 };
                 (shard.0, settings)
@@ -380,7 +420,7 @@ mod tests {
 
         fn expect_nothing_taken(&self) {
             assert_eq!(self.told().len(), 0);
-            assert!(!self.front.has_changed().unwrap() && !self.callback.has_changed().unwrap());
+            assert!(!self.front.has_changed().unwrap() && !self.owed.has_changed().unwrap());
         }
     }
 
@@ -405,10 +445,7 @@ mod tests {
             world.front.borrow().administrators,
             [UserId::new(b"root").unwrap()]
         );
-        assert_eq!(
-            world.callback.borrow().url.as_deref(),
-            Some("http://127.0.0.1:1/")
-        );
+        assert_eq!(*world.owed.borrow(), Callbacks::Documented);
         let again = world.reload(GOOD, ReloadMode::Take).unwrap();
         assert_eq!(again.changes, [("shards.count", "at a restart")], "it waits on");
         assert_eq!(world.told().len(), 0, "no decision depends on it");
@@ -550,15 +587,52 @@ mod tests {
     #[test]
     fn a_reload_waits_for_shards_that_have_not_taken_the_last() {
         let world = World::new("", None);
+        world.shards_lag.store(true, Ordering::Relaxed);
         let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
-        world.reload(&policy("multi"), ReloadMode::Take).unwrap();
-        world.reload(&policy("dual"), ReloadMode::Take).unwrap();
+        let counts = |policy_name: &str| {
+            let reloaded = world.reload(&policy(policy_name), ReloadMode::Take);
+            reloaded.map(|reloaded| reloaded.changes[0].1)
+        };
+        assert_eq!(counts("multi"), Ok(NOT_YET), "two shards have it before them");
+        assert_eq!(counts("dual"), Err(ReloadError::Busy));
+        assert_eq!(world.told().len(), 2);
+        assert_eq!(counts("triple"), Ok(NOT_YET));
+    }
+
+    #[test]
+    fn what_is_answered_is_true_when_it_is_answered() {
+        let mut world = World::new("", None);
+        world.steward.listeners.patience = Duration::MAX;
+        world.shards_lag.store(true, Ordering::Relaxed);
+        let letters = Arc::clone(&world.letters);
+        let taken = Arc::new(Mutex::new(0));
+        let (count, asked) = (Arc::clone(&taken), watch::Sender::new(()));
+        let mut told = asked.subscribe();
+        let shards = Arc::clone(&world.steward.listeners.shards);
+        world.steward.listeners.shards = Arc::new(move |shard, letter| {
+            shards(shard, letter);
+            asked.send_replace(());
+        });
+        // A shard that takes its letter whenever it has time.
+        let shard = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            while *count.lock().unwrap() < 2 {
+                runtime.block_on(told.changed()).unwrap();
+                for letter in std::mem::take(&mut *letters.lock().unwrap()) {
+                    *count.lock().unwrap() += 1;
+                    drop(letter);
+                }
+            }
+        });
+        let reloaded = world.reload(GOOD, ReloadMode::Take).unwrap();
         assert_eq!(
-            world.reload(&policy("triple"), ReloadMode::Take),
-            Err(ReloadError::Busy)
+            *taken.lock().unwrap(),
+            2,
+            "the answer came before every shard had taken it"
         );
-        assert_eq!(world.told().len(), 4);
-        world.reload(&policy("triple"), ReloadMode::Take).unwrap();
+        assert!(reloaded.changes.contains(&("presence.policy", "for next logins")));
+        assert!(reloaded.changes.contains(&("callback.url", "at once")));
+        shard.join().unwrap();
     }
 
     /// Keeps users.

@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::sync::watch;
 
 use super::addresses::{Side, listen};
-use super::callbacks::{self, Letters};
-use super::config::{self, Config};
+use super::callbacks::{self, Letters, Telling};
+use super::config::Config;
 use super::deadline::{Deadline, Part};
 use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
@@ -22,8 +22,7 @@ use super::watch::Watch;
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::logic::record::Callbacks;
-use crate::services::callback::{Handle, Service, Source};
+use crate::services::callback::{Handle, Service, Source, Trust};
 use crate::services::http::{self, CountersView, DeadLetters, Front, Serving};
 use crate::services::registry::{self, Registry, Store};
 use crate::shard::Restored;
@@ -80,9 +79,6 @@ struct Node<R> {
     front: Front,
     registry: Registry,
     callbacks: Option<Service>,
-    /// What a reload says of callbacks.
-    callbacks_changed: watch::Receiver<config::Callback>,
-    callbacks_owed: watch::Sender<Callbacks>,
     clock: Clock,
     stop_within: Duration,
     serving: Serving,
@@ -100,7 +96,7 @@ pub fn run<P: Prepared>(
     announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let signals = Signals::hear(config.stop_within)?;
-    let mut node = Node::start(config, origin, shards)?;
+    let node = Node::start(config, origin, shards)?;
     let reloads = start_reloads(Arc::clone(&node.steward))?;
     node.serving.begin();
     signals.started();
@@ -163,9 +159,9 @@ impl<R: Running + Send + 'static> Node<R> {
             shards: Arc::clone(&door),
             count,
             front: front_settings,
-            callback: watch::Sender::new(config.callback.clone()),
+            callbacks: Telling::new(callbacks_owed, handle.clone()),
+            patience: reload::TAKEN_WITHIN,
         };
-        let callbacks_changed = told.callback.subscribe();
         let archived = kept.as_ref().map(Kept::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let lines = origin.lines.clone();
@@ -197,8 +193,6 @@ impl<R: Running + Send + 'static> Node<R> {
             front,
             registry,
             callbacks,
-            callbacks_changed,
-            callbacks_owed,
             clock,
             stop_within: config.stop_within,
             serving,
@@ -207,7 +201,7 @@ impl<R: Running + Send + 'static> Node<R> {
     }
 
     /// Does what signals ask for, and looks after the threads, until it is to stop.
-    fn serve(&mut self, signals: &Signals, reloads: &Sender<()>) -> anyhow::Result<()> {
+    fn serve(&self, signals: &Signals, reloads: &Sender<()>) -> anyhow::Result<()> {
         let mut timekeeper = Timekeeper::start();
         let mut watch = Watch::new(self.shards.counters());
         loop {
@@ -219,21 +213,8 @@ impl<R: Running + Send + 'static> Node<R> {
                 Err(RecvTimeoutError::Disconnected) => bail!("nobody hears signals any more"),
             }
             self.check()?;
-            self.follow();
             timekeeper.look();
             watch.look();
-        }
-    }
-
-    /// Hands on what a reload says of callbacks.
-    fn follow(&mut self) {
-        if self.callbacks_changed.has_changed().unwrap_or(false) {
-            self.callbacks_changed.mark_unchanged();
-            let config = self.steward.running();
-            self.callbacks_owed.send_replace(store::callbacks(&config));
-            if let Some(service) = &self.callbacks {
-                service.handle().update(callbacks::settings(&config));
-            }
         }
     }
 
@@ -304,8 +285,9 @@ fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
 
 fn start_callbacks(config: &Config, kept: &Kept, clock: &Clock) -> io::Result<Service> {
     let source = Arc::clone(&kept.reading) as Arc<dyn Source>;
+    let trust = Trust::read(config.callback.ca_file.as_deref())?;
     Service::start(
-        callbacks::settings(config),
+        callbacks::settings(config, trust),
         source,
         kept.news.clone(),
         clock.clone(),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::gateway::Gateway;
 use crate::support::http::Http;
+use crate::support::receiver::Receiver;
 use crate::support::terminal::{Terminal, login};
 
 struct World {
@@ -106,6 +107,87 @@ fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
         answer.heartbeat_interval_ms, 120_000,
         "sessions are told what the gateway goes by"
     );
+}
+
+/// Whether the first change of a user owes a callback.
+fn owes_a_callback(world: &World, http: &Http, user: &str) -> bool {
+    let (status, text) = http.get(world.gateway.admin, &format!("/v1/users/{user}/changes"));
+    let line = text.lines().next().unwrap_or_default();
+    let change: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{status} {text}"));
+    !change["callback"].is_null()
+}
+
+#[test]
+fn a_receiver_counts_when_its_reload_is_answered() {
+    let world = World::new("");
+    let http = Http::default();
+    let receiver = Receiver::start(0);
+    let on = format!("[callback]\nurl = \"{}\"\n", receiver.url());
+    let reload = |text: &str| {
+        world.write(text);
+        let (status, answer) = http.post(world.gateway.admin, "/v1/reload", &json!({}));
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(
+            answer["changes"][0],
+            json!({"setting": "callback.url", "counts": "at once"})
+        );
+    };
+    for round in 0..5 {
+        reload(&on);
+        let user = format!("told-{round}");
+        let (_terminal, _) = Terminal::logged_in(world.gateway.terminals, login(&user, Platform::Iphone, 1));
+        assert!(owes_a_callback(&world, &http, &user), "{user}");
+        receiver.wait_for(|told| told.iter().any(|told| told.user == user));
+        reload("");
+        let user = format!("not-told-{round}");
+        let (_terminal, _) = Terminal::logged_in(world.gateway.terminals, login(&user, Platform::Iphone, 1));
+        assert!(!owes_a_callback(&world, &http, &user), "{user}");
+    }
+    assert!(world.gateway.stop());
+    assert!(receiver.told().iter().all(|told| told.user.starts_with("told-")));
+}
+
+#[test]
+fn what_shards_and_the_front_go_by_counts_when_a_reload_is_answered() {
+    let world = World::new("");
+    let http = Http::default();
+    let by_name = || {
+        let url = format!("http://{}/v1/callbacks", world.gateway.admin);
+        let request = hyper::Request::get(url).header("Host", "gateway.example");
+        http.request(request.body(Default::default()).unwrap()).0
+    };
+    let reload = |text: &str| {
+        world.write(text);
+        let (status, answer) = http.post(world.gateway.admin, "/v1/reload", &json!({}));
+        assert_eq!(status, 200, "{answer}");
+    };
+    for round in 0..5 {
+        reload("[presence]\npolicy = \"multi\"\n[admin]\nhosts = [\"gateway.example\"]\n");
+        assert_eq!(by_name(), 200);
+        assert!(world.both_may_be_online(&format!("multi-{round}")));
+        reload("");
+        assert_eq!(by_name(), 403);
+        assert!(!world.both_may_be_online(&format!("single-{round}")));
+    }
+    assert!(world.gateway.stop());
+}
+
+#[test]
+fn a_port_that_is_none_is_refused_with_its_bounds() {
+    let world = World::new("");
+    let http = Http::default();
+    for port in ["99999", "65536", "8o", "+80", "0"] {
+        world.write(&format!(
+            "[callback]\nurl = \"http://127.0.0.1:{port}/callback\"\n"
+        ));
+        let (status, answer) = http.post(world.gateway.admin, "/v1/reload", &json!({}));
+        let problem = answer["problems"][0].as_str().unwrap_or_default();
+        assert!(
+            status == 422 && problem.contains("a port from 1 to 65535"),
+            "{port}: {answer}"
+        );
+    }
+    assert!(world.gateway.stop());
 }
 
 #[test]

@@ -2,16 +2,16 @@
 //! not durable, and with a receiver that refuses, and that takes callbacks whose answers get lost.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::services::callback::Settings;
-use crate::services::callback::dispatch::{Attempt, Origin};
+use crate::services::callback::attempt::{Attempt, Origin, Outcome};
 use crate::services::callback::pump::{Pump, Wake};
+use crate::services::callback::{ReceiverUrl, Settings, Trust};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::Outbox;
 use crate::sim::checks::{Failure, ensure};
@@ -19,6 +19,9 @@ use crate::sim::shelf::Shelf;
 
 /// After a run everything must have been dealt with within so many seconds.
 const SETTLED_WITHIN_S: u64 = 1_000;
+
+/// Nobody is vouched for here.
+static TRUST: LazyLock<Trust> = LazyLock::new(|| Trust::read(None).expect("no file is read"));
 
 /// How the receiver behaves for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Post {
     pub(crate) fn new(shelf: Arc<Shelf>, random: &mut fastrand::Rng) -> Self {
         let settings = Settings {
             sdk_app_id: 1,
-            url: Some("http://receiver".to_owned()),
+            url: ReceiverUrl::read("http://receiver").ok(),
             token: None,
             parallel: random.choice([1, 2, 64]).expect("there are some"),
             timeout: Duration::from_secs(2),
@@ -51,7 +54,8 @@ impl Post {
                 .choice([60, 3_600, 86_400])
                 .map(Duration::from_secs)
                 .expect("there are some"),
-            ca_file: None,
+            dead_kept: Duration::from_secs(90_000),
+            trust: TRUST.clone(),
         };
         let (pump, attempts) = pump(&shelf, &settings, random.u64(..));
         Self {
@@ -117,7 +121,10 @@ impl Post {
         if !refused || lost {
             self.receive(&attempt)?;
         }
-        let outcome = if refused { Err("no".to_owned()) } else { Ok(()) };
+        let outcome = match refused {
+            true => Outcome::Unreachable("no".to_owned()),
+            false => Outcome::Delivered,
+        };
         self.pump
             .take(now, Wake::Ended(Box::new(attempt), outcome, Duration::ZERO));
         Ok(())

@@ -190,6 +190,18 @@ impl Outbox for Shelf {
         Ok(self.with(there))
     }
 
+    fn late(&self, after: Position, count_max: usize) -> Result<Vec<(UserId, Late)>, ReadError> {
+        let all = |kept: &mut Kept| {
+            let late = kept.slips.late.iter();
+            let late = late.flat_map(|(user, places)| places.iter().map(|place| (*place, *user)));
+            let late: BTreeMap<Position, UserId> = late.filter(|(place, _)| *place > after).collect();
+            let late = late.into_iter().take(count_max);
+            late.map(|(place, user)| (user, Late::There(kept.changes[place.0 as usize - 1].clone())))
+                .collect()
+        };
+        Ok(self.with(all))
+    }
+
     fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
         let oldest = |kept: &mut Kept| {
             let first = kept.slips.late.values().flatten().min();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,15 @@ pub struct Told {
 struct State {
     /// Of a hundred callbacks, so many are not taken.
     trouble_percent: AtomicU32,
+    /// Of these users nothing is taken: each is answered by an ErrorCode.
+    refused: Mutex<HashSet<String>>,
+    /// How often that happened.
+    refusals: AtomicU32,
+    /// Whether answers wait.
+    holds: AtomicBool,
+    /// How many callbacks came, answered or not.
+    came: AtomicU32,
+    going_on: Notify,
     told: Mutex<Vec<Told>>,
     news: Notify,
 }
@@ -84,6 +93,40 @@ impl Receiver {
 
     pub fn set_trouble(&self, percent: u32) {
         self.state.trouble_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// From now on takes nothing of these users, and everything of others again.
+    pub fn refuse(&self, users: &[String]) {
+        *self.state.refused.lock().expect("nobody panics with it") = users.iter().cloned().collect();
+    }
+
+    /// Waits until it has refused so many.
+    ///
+    /// # Panics
+    /// If it has not within two minutes.
+    pub fn wait_for_refusals(&self, count: u32) {
+        let refusals = Arc::clone(&self.state);
+        self.wait_for(|_| refusals.refusals.load(Ordering::Relaxed) >= count);
+    }
+
+    /// From now on takes callbacks and answers none until it goes on.
+    pub fn hold(&self) {
+        self.state.holds.store(true, Ordering::Release);
+    }
+
+    /// Answers what it holds, and all that comes.
+    pub fn go_on(&self) {
+        self.state.holds.store(false, Ordering::Release);
+        self.state.going_on.notify_waiters();
+    }
+
+    /// Waits until so many have come.
+    ///
+    /// # Panics
+    /// If they have not within two minutes.
+    pub fn wait_for_held(&self, count: u32) {
+        let state = Arc::clone(&self.state);
+        self.wait_for(|_| state.came.load(Ordering::Acquire) >= count);
     }
 
     /// Everything that was taken, in its order.
@@ -171,12 +214,32 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         // The gateway was killed in the middle of it.
         return Ok(plain(400, ""));
     };
+    let going_on = state.going_on.notified();
+    state.came.fetch_add(1, Ordering::AcqRel);
+    state.news.notify_waiters();
+    if state.holds.load(Ordering::Acquire) {
+        going_on.await;
+    }
     if fastrand::u32(..100) < state.trouble_percent.load(Ordering::Relaxed) {
         return trouble().await;
     }
     let body: Value = serde_json::from_slice(&body.to_bytes()).expect("callbacks are JSON");
+    let user = body["Info"]["To_Account"].as_str().expect("a user").to_owned();
+    if state
+        .refused
+        .lock()
+        .expect("nobody panics with it")
+        .contains(&user)
+    {
+        state.refusals.fetch_add(1, Ordering::Relaxed);
+        state.news.notify_waiters();
+        return Ok(plain(
+            200,
+            r#"{"ActionStatus":"FAIL","ErrorCode":1,"ErrorInfo":"not this one"}"#,
+        ));
+    }
     state.told.lock().expect("nobody panics with it").push(Told {
-        user: body["Info"]["To_Account"].as_str().expect("a user").to_owned(),
+        user,
         change: change.expect("the header"),
         previous: previous.expect("the header"),
         replayed,

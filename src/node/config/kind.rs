@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use toml::Value;
 
 use crate::base::ids::UserId;
-use crate::services::callback::check_url;
+use crate::services::callback::ReceiverUrl;
 
 /// What may be said.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ impl Kind {
             Self::Secret(min) => format!(
                 "a text of {min} to {SECRET_BYTES_MAX} printable ASCII characters, or \"\" for none"
             ),
-            Self::Url => r#"an address as "https://backend.example/path" without any of !$&?@# and spaces, or "" for none"#.to_owned(),
+            Self::Url => r#"an address as "https://backend.example:8443/path", with a port from 1 to 65535 or none, without any of !$&?@# and spaces, or "" for none"#.to_owned(),
             Self::Path => "the path of a folder".to_owned(),
             Self::FileOrNone => "the path of a file, or \"\" for none".to_owned(),
             Self::Keys => {
@@ -94,7 +94,9 @@ impl Kind {
             Self::Secret(min) => value
                 .as_str()
                 .is_some_and(|text| text.is_empty() || is_secret(text, min)),
-            Self::Url => value.as_str().is_some_and(|text| text.is_empty() || is_url(text)),
+            Self::Url => value
+                .as_str()
+                .is_some_and(|text| text.is_empty() || ReceiverUrl::read(text).is_ok()),
             Self::Path => value
                 .as_str()
                 .is_some_and(|text| !text.is_empty() && !text.contains('\0')),
@@ -155,12 +157,6 @@ fn is_secret(text: &str, bytes_min: usize) -> bool {
         && text != HIDDEN
 }
 
-/// What the callback service takes, but for a name and a password: an address is shown.
-fn is_url(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'@';
-    text.bytes().all(plain) && check_url(text).is_ok()
-}
-
 fn is_key(key: &Value) -> bool {
     let Some(key) = key.as_table() else { return false };
     let known = key.keys().all(|name| name == "secret" || name == "not_after");
@@ -215,6 +211,9 @@ mod tests {
             "http://",
             "http:///x",
             "http://a b",
+            "http://a:99999",
+            "http://a:8o",
+            "http://a:+80",
             "http://a?x=1",
             "http://u:p@a",
             "http://a#f",

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::base::ids::UserId;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::Settings;
+use crate::services::callback::ReceiverUrl;
 use crate::services::http::Token;
 use crate::services::registry::Trouble;
 use crate::services::registry::embedded::Durability;
@@ -100,7 +101,7 @@ pub enum StoreKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
     /// Where; `None`: it is not told.
-    pub url: Option<String>,
+    pub url: Option<ReceiverUrl>,
     /// What callbacks are signed with.
     pub token: Option<Token>,
     /// Users whose callbacks are under way at the same time.
@@ -111,6 +112,8 @@ pub struct Callback {
     pub timeout: Duration,
     /// How long after its change a callback is tried again.
     pub give_up: Duration,
+    /// How long dead letters are kept.
+    pub dead_kept: Duration,
     /// Which changes it is called for.
     pub sent: Callbacks,
     /// Who vouches for it; `None`: those of the system.

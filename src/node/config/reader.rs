@@ -14,6 +14,7 @@ use crate::logic::settings::{
     AddressLimits, Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose,
 };
 use crate::logic::usersig::Key;
+use crate::services::callback::ReceiverUrl;
 use crate::services::http::Token;
 use crate::services::registry::embedded::Durability;
 
@@ -159,12 +160,13 @@ impl<'a> Reader<'a> {
     pub(super) fn callback(&self) -> Callback {
         let (url, ca_file) = (self.text("callback.url"), self.text("callback.ca_file"));
         Callback {
-            url: (!url.is_empty()).then(|| url.to_owned()),
+            url: (!url.is_empty()).then(|| ReceiverUrl::read(url).expect("its kind is such a URL")),
             token: self.token("callback.token"),
             parallel: self.small("callback.parallel"),
             connections_max: self.small("callback.connections_max"),
             timeout: Duration::from_millis(self.number("callback.timeout_ms")),
             give_up: Duration::from_secs(self.number("callback.give_up_hours") * 3_600),
+            dead_kept: Duration::from_secs(self.number("callback.dead_keep_days") * 86_400),
             sent: match (url.is_empty(), self.switch("callback.expiry")) {
                 (true, _) => Callbacks::None,
                 (false, false) => Callbacks::Documented,

@@ -2,10 +2,10 @@
 //! many users' side by side. Does no I/O and reads no clock.
 //!
 //! A callback that fails makes its user late: it and all that follow it of that user wait in the store, not in memory.
-//! When many fail in a row and none succeeds, the target counts as down: nothing more is read, and one callback at a
-//! time is tried until one succeeds.
+//! A user with more callbacks than its share of the window is late too, without a failure. When many attempts in a row find
+//! nobody, the target counts as down: nothing more is read, and one callback at a time is tried until somebody answers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::ids::UserId;
@@ -14,33 +14,13 @@ use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
 
+use super::attempt::{Attempt, Origin, Outcome};
 use super::request::is_too_old;
 use super::target::{Target, wait_ms};
+use super::window::{Taken, WINDOW_MAX, Window};
 
-/// Changes that are read and not delivered: what the service holds in memory at most, about 200 bytes each.
-pub(crate) const WINDOW_MAX: usize = 1_024;
 /// The longest wait of a late user.
 const USER_WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Where a callback that is sent comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The stream.
-    Stream,
-    /// The late ones of its user.
-    Late,
-    /// The dead letters, by the operator's wish.
-    Dead,
-}
-
-/// One attempt to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    pub(crate) placed: Placed,
-    pub(crate) origin: Origin,
-    /// 1 for the first.
-    pub(crate) number: u32,
-}
 
 /// What is under way.
 #[derive(Debug)]
@@ -52,11 +32,7 @@ pub(crate) struct Dispatch {
     /// As it was written last.
     cursor: Position,
     /// Read, and neither delivered nor late.
-    open: BTreeSet<Position>,
-    /// Of each user the callbacks of the stream that are read, the one that is sent first.
-    queues: BTreeMap<UserId, VecDeque<Placed>>,
-    /// Users whose first callback can be sent.
-    ready: VecDeque<UserId>,
+    window: Window,
     /// Users of whom something is sent that does not come from the stream: a late callback, or a dead letter.
     aside: BTreeSet<UserId>,
     in_flight: usize,
@@ -73,9 +49,7 @@ impl Dispatch {
             parallel,
             read_to: cursor,
             cursor,
-            open: BTreeSet::new(),
-            queues: BTreeMap::new(),
-            ready: VecDeque::new(),
+            window: Window::default(),
             aside: BTreeSet::new(),
             in_flight: 0,
             late_had_turn: false,
@@ -92,11 +66,11 @@ impl Dispatch {
     /// From where the stream is to be read, and how many callbacks there is room for. Of a target that is down one is
     /// enough, to try it with.
     pub(crate) fn wants(&self) -> Option<(Position, usize)> {
-        let window = match self.target {
+        let window_max = match self.target {
             Target::Up { .. } => WINDOW_MAX,
             Target::Down { .. } => 1,
         };
-        let room = window.saturating_sub(self.open.len());
+        let room = window_max.saturating_sub(self.window.len());
         (room > 0).then_some((self.read_to, room))
     }
 
@@ -105,16 +79,35 @@ impl Dispatch {
         self.read_to = self.read_to.max(place);
     }
 
-    /// A callback was read of a user who is not late.
-    pub(crate) fn take(&mut self, placed: Placed) {
+    /// A callback was read of a user who is not late. If that is more than the user's share of the window, the user is late
+    /// from now on, and due at once: gives how, and what is to be kept of that.
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        placed: Placed,
+        steps: &mut Vec<OutboxStep>,
+    ) -> Option<LateUser> {
         self.looked_at(placed.position);
-        self.open.insert(placed.position);
         let user = placed.recorded.user;
-        let queue = self.queues.entry(user).or_default();
-        if queue.is_empty() && !self.aside.contains(&user) {
-            self.ready.push_back(user);
+        self.window.push(placed);
+        if !self.aside.contains(&user) {
+            self.window.make_ready(user);
         }
-        queue.push_back(placed);
+        let surplus = self.window.surplus(&user)?;
+        let late = LateUser {
+            user,
+            attempts: 0,
+            next_at: now,
+            after: surplus.after,
+        };
+        steps.extend(
+            surplus
+                .placed
+                .iter()
+                .map(|placed| OutboxStep::Late(user, placed.position)),
+        );
+        steps.push(OutboxStep::Schedule(late.clone()));
+        Some(late)
     }
 
     /// A callback was read of a user who is late: it waits behind the others, unless it was dealt with before a crash
@@ -123,6 +116,23 @@ impl Dispatch {
         self.looked_at(placed.position);
         let waits = placed.position > late.after || planted(Bug::DealtWithWaits);
         waits.then_some(OutboxStep::Late(late.user, placed.position))
+    }
+
+    /// Up to where the stream was read.
+    pub(super) fn read_to(&self) -> Position {
+        self.read_to
+    }
+
+    /// Whether a callback of this change is not tried again.
+    pub(super) fn is_too_old(&self, placed: &Placed, now: Timestamp) -> bool {
+        is_too_old(&placed.recorded.change, now, self.give_up_ms)
+    }
+
+    /// Takes out of the window what is too old and not under way.
+    pub(super) fn remove_old(&mut self, now: Timestamp) -> Vec<Placed> {
+        let give_up_ms = self.give_up_ms;
+        self.window
+            .remove_oldest(|placed| is_too_old(&placed.recorded.change, now, give_up_ms))
     }
 
     /// How many attempts may begin now.
@@ -137,19 +147,22 @@ impl Dispatch {
     pub(crate) fn room_for_replays(&self, now: Timestamp) -> usize {
         match self.target {
             Target::Up { .. } => self.room(now).saturating_sub(self.parallel / 2),
-            Target::Down { .. } if self.ready.is_empty() => self.room(now),
+            Target::Down { .. } if !self.window.has_ready() => self.room(now),
             Target::Down { .. } => 0,
         }
     }
 
-    /// How many of them may be of late users. A target that is down is tried with the stream's, too, in turn: what is
-    /// wrong may be with the late ones alone.
+    /// How many of them may be of late users: they and the replays have half of all, so that however many are late, the
+    /// stream goes on. Where there is one attempt at a time, late ones and the stream's take turns. A target that is down is
+    /// tried with both: what is wrong may be with the late ones alone.
     pub(crate) fn room_for_late(&self, now: Timestamp) -> usize {
-        let is_their_turn = match self.target {
-            Target::Up { .. } => true,
-            Target::Down { .. } => self.ready.is_empty() || !self.late_had_turn,
+        let is_their_turn = !self.window.has_ready() || !self.late_had_turn;
+        let share = match self.target {
+            Target::Up { .. } => self.parallel / 2,
+            Target::Down { .. } => 0,
         };
-        if is_their_turn { self.room(now) } else { 0 }
+        let share = share.max(usize::from(is_their_turn));
+        self.room(now).min(share.saturating_sub(self.aside.len()))
     }
 
     /// The next attempt of the stream's callbacks.
@@ -157,12 +170,8 @@ impl Dispatch {
         if self.room(now) == 0 {
             return None;
         }
-        let user = self.ready.pop_front()?;
+        let placed = self.window.send()?;
         self.late_had_turn = false;
-        let placed = self.queues[&user]
-            .front()
-            .expect("a ready user has a callback")
-            .clone();
         self.in_flight += 1;
         Some(Attempt {
             placed,
@@ -182,7 +191,7 @@ impl Dispatch {
 
     /// Whether something of this user is under way, so that nothing else of it may leave.
     pub(crate) fn is_under_way(&self, user: &UserId) -> bool {
-        self.aside.contains(user) || self.queues.contains_key(user)
+        self.aside.contains(user) || self.window.has(user)
     }
 
     /// An attempt of a late user's oldest callback.
@@ -213,78 +222,97 @@ impl Dispatch {
         &mut self,
         now: Timestamp,
         attempt: &Attempt,
-        outcome: Result<(), String>,
+        outcome: Outcome,
         steps: &mut Vec<OutboxStep>,
     ) {
         self.in_flight -= 1;
-        let outcome = outcome.or_else(|fault| match planted(Bug::RefusalTaken) {
-            true => Ok(()),
-            false => Err(fault),
-        });
-        match &outcome {
-            Ok(()) => self.target = Target::Up { failures: 0 },
-            Err(_) => self.target = self.target.failed(now, &mut self.random),
-        }
-        match (attempt.origin, outcome) {
-            (Origin::Stream, Ok(())) => self.delivered(attempt),
-            (Origin::Stream, Err(fault)) => self.failed(now, attempt, fault, steps),
-            (Origin::Late, Ok(())) => self.late_delivered(now, attempt, steps),
-            (Origin::Late, Err(fault)) => self.late_failed(now, attempt, fault, steps),
-            (Origin::Dead, outcome) => self.replayed(attempt, outcome.is_ok(), steps),
+        let fault = match self.judge(now, outcome) {
+            Outcome::Delivered => None,
+            Outcome::Refused(fault) | Outcome::Unreachable(fault) => Some(fault),
+            Outcome::Unsent => return self.unsent(attempt),
+        };
+        match (attempt.origin, fault) {
+            (Origin::Stream, None) => self.window.sent_is_done(attempt.placed.recorded.user),
+            (Origin::Stream, Some(fault)) => self.failed(now, attempt, fault, steps),
+            (Origin::Late, None) => self.late_delivered(now, attempt, steps),
+            (Origin::Late, Some(fault)) => self.late_failed(now, attempt, fault, steps),
+            (Origin::Dead, fault) => {
+                let delivered = fault
+                    .is_none()
+                    .then_some(OutboxStep::Unbury(attempt.placed.position));
+                steps.extend(delivered);
+                self.leave_aside(attempt.placed.recorded.user);
+            }
         }
     }
 
-    fn delivered(&mut self, attempt: &Attempt) {
-        let user = attempt.placed.recorded.user;
-        self.open.remove(&attempt.placed.position);
-        let queue = self.queues.get_mut(&user).expect("what was sent is queued");
-        queue.pop_front();
-        if queue.is_empty() {
-            self.queues.remove(&user);
-        } else {
-            self.ready.push_back(user);
+    /// What an outcome says of the target: whoever answers is up.
+    fn judge(&mut self, now: Timestamp, outcome: Outcome) -> Outcome {
+        match &outcome {
+            Outcome::Delivered | Outcome::Refused(_) => self.target = Target::Up { failures: 0 },
+            Outcome::Unreachable(_) => self.target = self.target.failed(now, &mut self.random),
+            Outcome::Unsent => {}
         }
+        if outcome.fault().is_some() && planted(Bug::RefusalTaken) {
+            return Outcome::Delivered;
+        }
+        outcome
+    }
+
+    /// It is as if it had not begun: a late user is still scheduled, and a dead letter dead.
+    fn unsent(&mut self, attempt: &Attempt) {
+        let user = attempt.placed.recorded.user;
+        match attempt.origin {
+            Origin::Stream => self.window.sent_is_back(user),
+            Origin::Late | Origin::Dead => self.leave_aside(user),
+        }
+    }
+
+    /// What was read of the user meanwhile has waited.
+    fn leave_aside(&mut self, user: UserId) {
+        self.aside.remove(&user);
+        self.window.make_ready(user);
     }
 
     /// The user is late from now on: all that was read of it goes to the store.
     fn failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let user = attempt.placed.recorded.user;
         if planted(Bug::CallbackOvertakes) {
-            self.delivered(attempt);
+            self.window.sent_is_done(user);
             steps.push(OutboxStep::Late(user, attempt.placed.position));
             return steps.push(self.schedule(now, user, 1, Position(0)));
         }
-        let mut queue = self.queues.remove(&user).expect("what was sent is queued");
-        for placed in &queue {
-            self.open.remove(&placed.position);
-        }
-        let mut attempts = 1;
+        let Taken { after, mut placed } = self.window.remove(&user);
+        let (mut after, mut attempts) = (after, 1);
         if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
-            queue.pop_front();
+            placed.pop_front();
             if !planted(Bug::DeadLetterLost) {
                 steps.push(bury(attempt, now, fault));
             }
-            attempts = 0;
+            (after, attempts) = (attempt.placed.position, 0);
         }
-        let Some(first) = queue.front() else {
+        if placed.is_empty() {
             return;
-        };
-        let after = Position(first.position.0 - 1);
-        steps.extend(queue.iter().map(|placed| OutboxStep::Late(user, placed.position)));
+        }
+        steps.extend(
+            placed
+                .iter()
+                .map(|placed| OutboxStep::Late(user, placed.position)),
+        );
         steps.push(self.schedule(now, user, attempts, after));
     }
 
     /// Whether the user has more is asked of the store: it is due at once.
     fn late_delivered(&mut self, now: Timestamp, attempt: &Attempt, steps: &mut Vec<OutboxStep>) {
         let (user, after) = (attempt.placed.recorded.user, attempt.placed.position);
-        self.aside.remove(&user);
+        self.leave_aside(user);
         steps.push(OutboxStep::LateDone(user, after));
         steps.push(due_at_once(now, user, after));
     }
 
     fn late_failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let (user, place) = (attempt.placed.recorded.user, attempt.placed.position);
-        self.aside.remove(&user);
+        self.leave_aside(user);
         if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
             steps.push(bury(attempt, now, fault));
             return self.late_delivered(now, attempt, steps);
@@ -293,16 +321,6 @@ impl Dispatch {
             return steps.push(OutboxStep::LateDone(user, place));
         }
         steps.push(self.schedule(now, user, attempt.number, Position(place.0 - 1)));
-    }
-
-    /// What was read of the user meanwhile has waited. A dead letter that fails stays one.
-    fn replayed(&mut self, attempt: &Attempt, delivered: bool, steps: &mut Vec<OutboxStep>) {
-        let user = attempt.placed.recorded.user;
-        self.aside.remove(&user);
-        if self.queues.contains_key(&user) {
-            self.ready.push_back(user);
-        }
-        steps.extend(delivered.then_some(OutboxStep::Unbury(attempt.placed.position)));
     }
 
     /// While the target is down the waiting is its own: the user is due, behind those that were due before.
@@ -321,7 +339,7 @@ impl Dispatch {
 
     /// The cursor, if it has moved.
     pub(crate) fn cursor_step(&mut self) -> Option<OutboxStep> {
-        let cursor = match self.open.first() {
+        let cursor = match self.window.first() {
             Some(first) if !planted(Bug::CursorRunsAhead) => Position(first.0 - 1),
             Some(_) | None => self.read_to,
         };
@@ -342,13 +360,7 @@ impl Dispatch {
 
     /// When the oldest change was recorded whose callback is read, and neither delivered nor late.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        let first = self.open.first()?;
-        let queued = self
-            .queues
-            .values()
-            .flatten()
-            .find(|placed| placed.position == *first);
-        queued.map(|placed| placed.recorded.change.at)
+        self.window.oldest()
     }
 }
 

@@ -2,46 +2,53 @@
 //! least once. Two threads: [`pump`] reads and writes the store, and may block; the other one posts. It decides nothing
 //! about users.
 
+mod age;
+pub(crate) mod attempt;
 pub(crate) mod dispatch;
 mod post;
 pub(crate) mod pump;
+mod receiver;
 mod replays;
 mod request;
+mod standing;
 mod target;
+mod tell;
+mod window;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
 use crate::base::ids::UserId;
+use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::http::{Token, runtime};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::OutboxStep;
-use dispatch::Attempt;
+use attempt::{Attempt, Outcome};
 use post::Poster;
-pub use post::check_ca_file;
+pub use post::Trust;
 pub use pump::Source;
 use pump::{Pump, Wake};
-pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, check_url};
+pub use receiver::{ReceiverUrl, UrlError};
+pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION};
 
 /// What the callback service goes by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The one app that is served.
     pub sdk_app_id: u64,
-    /// Where callbacks go; see [`check_url`]. `None`: nothing is sent, and what is due waits.
-    pub url: Option<String>,
+    /// Where callbacks go. `None`: nothing is sent, and what is due waits.
+    pub url: Option<ReceiverUrl>,
     /// Signs the URL of each attempt, if there is one.
     pub token: Option<Token>,
     /// Attempts that are made at the same time, each on a connection of its own.
@@ -50,8 +57,10 @@ pub struct Settings {
     pub timeout: Duration,
     /// Counted from the change: after this a callback that fails becomes a dead letter.
     pub give_up: Duration,
-    /// The certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// After this a dead letter is dropped.
+    pub dead_kept: Duration,
+    /// Whose certificates vouch for the receiver.
+    pub trust: Trust,
 }
 
 /// How callbacks go.
@@ -128,8 +137,12 @@ impl Numbers {
         (oldest != 0).then_some(Timestamp(oldest))
     }
 
-    fn ended(&self, delivered: bool, took: Duration) {
-        let count = if delivered { &self.delivered } else { &self.failed };
+    fn ended(&self, outcome: &Outcome, took: Duration) {
+        let count = match outcome {
+            Outcome::Delivered => &self.delivered,
+            Outcome::Refused(_) | Outcome::Unreachable(_) => &self.failed,
+            Outcome::Unsent => return,
+        };
         count.fetch_add(1, Ordering::Relaxed);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.took_us.fetch_add(took_us, Ordering::Relaxed);
@@ -161,7 +174,7 @@ impl Numbers {
 pub struct Handle {
     wakes: Sender<Wake>,
     source: Arc<dyn Source>,
-    settings: watch::Sender<Arc<Settings>>,
+    settings: mpsc::UnboundedSender<(Arc<Settings>, Receipt)>,
     numbers: Arc<Numbers>,
 }
 
@@ -172,12 +185,13 @@ impl fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Other settings, from the next attempt on.
-    pub fn update(&self, settings: Settings) {
+    /// Other settings, from the next attempt on. The receipt is dropped when they count for all that leaves; without a
+    /// receiver, when nothing is under way any more either.
+    pub fn update(&self, settings: Settings, receipt: Receipt) {
         let settings = Arc::new(settings);
-        // Who posts knows them before who has something to post.
-        self.settings.send_replace(Arc::clone(&settings));
-        let _ = self.wakes.send(Wake::Settings(settings));
+        // Who posts knows them before who has something to post. Neither listens after its end.
+        let _ = self.settings.send((Arc::clone(&settings), receipt.clone()));
+        let _ = self.wakes.send(Wake::Settings(settings, receipt));
     }
 
     /// Has these dead letters of these users sent again, marked as replayed: those of one user one after the other, the
@@ -194,6 +208,17 @@ impl Handle {
     pub fn forget(&self, places: &[Position]) -> Result<(), ReadError> {
         let steps: Vec<OutboxStep> = places.iter().map(|place| OutboxStep::Unbury(*place)).collect();
         self.source.take(&steps)
+    }
+
+    /// Forgets late callbacks, of one user or of all, and gives how many there were. It blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be written, or the service stops.
+    pub fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError> {
+        let (answer, answered) = bounded(1);
+        let _ = self.wakes.send(Wake::DropLate(user, answer));
+        let stopped = || ReadError::Store("the callback service stops".to_owned());
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
     /// The store that callbacks are read from.
@@ -221,7 +246,7 @@ impl Service {
     /// Starts the service's two threads. `news` tells of new durable changes.
     ///
     /// # Errors
-    /// If the store cannot be read, the certificates cannot, or the system gives no thread.
+    /// If the store cannot be read, or the system gives no thread.
     pub fn start(
         settings: Settings,
         source: Arc<dyn Source>,
@@ -229,16 +254,16 @@ impl Service {
         clock: Clock,
     ) -> io::Result<Self> {
         let settings = Arc::new(settings);
-        Poster::new(Arc::clone(&settings), source.store_id())?;
         let (wakes, inbox) = unbounded();
         let (attempts, due) = mpsc::unbounded_channel();
-        let (settings_sender, changed) = watch::channel(Arc::clone(&settings));
+        let (settings_sender, changed) = mpsc::unbounded_channel();
         let pump = Pump::new(Arc::clone(&source), &settings, inbox, attempts, fastrand::u64(..));
         let pump = pump.map_err(io::Error::other)?;
         let numbers = pump.numbers();
         let office = Office {
             wakes: wakes.clone(),
-            settings: changed,
+            settings,
+            changed,
             store_id: source.store_id(),
             clock: clock.clone(),
         };
@@ -289,7 +314,8 @@ fn thread<T: Send + 'static>(
 /// The posting thread.
 struct Office {
     wakes: Sender<Wake>,
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: Arc<Settings>,
+    changed: mpsc::UnboundedReceiver<(Arc<Settings>, Receipt)>,
     store_id: u64,
     clock: Clock,
 }
@@ -301,11 +327,14 @@ impl Office {
         mut due: mpsc::UnboundedReceiver<Attempt>,
         mut news: watch::Receiver<Position>,
     ) -> io::Result<()> {
-        let mut poster = self.poster()?;
+        let mut poster = self.poster();
         loop {
             tokio::select! {
                 biased;
-                Ok(()) = self.settings.changed() => poster = self.replacement().unwrap_or(poster),
+                Some((settings, _receipt)) = self.changed.recv() => {
+                    self.settings = settings;
+                    poster = self.poster();
+                }
                 attempt = due.recv() => match attempt {
                     Some(attempt) => self.post(&poster, attempt),
                     None => return Ok(()),
@@ -319,19 +348,11 @@ impl Office {
 
     /// Without one, changes wait, or are passed by when the pump looks up: nothing of that is in a hurry.
     fn has_receiver(&self) -> bool {
-        self.settings.borrow().url.is_some()
+        self.settings.url.is_some()
     }
 
-    fn poster(&mut self) -> io::Result<Arc<Poster>> {
-        let settings = Arc::clone(&self.settings.borrow_and_update());
-        Poster::new(settings, self.store_id).map(Arc::new)
-    }
-
-    fn replacement(&mut self) -> Option<Arc<Poster>> {
-        let poster = self.poster();
-        poster
-            .inspect_err(|error| tracing::error!(%error, "the callback settings cannot be used"))
-            .ok()
+    fn poster(&self) -> Arc<Poster> {
+        Arc::new(Poster::new(Arc::clone(&self.settings), self.store_id))
     }
 
     fn post(&mut self, poster: &Arc<Poster>, attempt: Attempt) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -19,7 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Settings;
-use super::dispatch::{Attempt, Origin};
+use super::attempt::{Attempt, Origin, Outcome};
+use super::receiver::ReceiverUrl;
 use super::request::{self, ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, Sender};
 
 /// What is read of an answer: it has three short fields.
@@ -36,14 +37,12 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    /// # Errors
-    /// If the certificates of `ca_file` cannot be read.
-    pub(super) fn new(settings: Arc<Settings>, store_id: u64) -> io::Result<Self> {
+    pub(super) fn new(settings: Arc<Settings>, store_id: u64) -> Self {
         let mut plain = HttpConnector::new();
         plain.set_nodelay(true);
         plain.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings.ca_file.as_deref())?)
+            .with_tls_config(ClientConfig::clone(&settings.trust.0))
             .https_or_http()
             .enable_http1()
             .wrap_connector(plain);
@@ -52,40 +51,45 @@ impl Poster {
             .pool_idle_timeout(IDLE_KEPT)
             .pool_max_idle_per_host(settings.parallel)
             .build(connector);
-        Ok(Self {
+        Self {
             client,
             settings,
             store_id,
-        })
+        }
     }
 
     /// Makes one attempt.
-    pub(super) async fn post(&self, attempt: &Attempt, now_s: u64) -> Result<(), String> {
-        let exchange = self.exchange(attempt, now_s);
+    pub(super) async fn post(&self, attempt: &Attempt, now_s: u64) -> Outcome {
+        let Some(url) = &self.settings.url else {
+            return Outcome::Unsent;
+        };
+        let exchange = self.exchange(self.request(url, attempt, now_s));
         match tokio::time::timeout(self.settings.timeout, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("no answer within {:?}", self.settings.timeout)),
+            Err(_) => Outcome::Unreachable(format!("no answer within {:?}", self.settings.timeout)),
         }
     }
 
-    async fn exchange(&self, attempt: &Attempt, now_s: u64) -> Result<(), String> {
-        let request = self.request(attempt, now_s)?;
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Outcome {
         // Errors of the client name addresses and what went wrong, never the URL's query.
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| reason(&error))?;
+        let answer = match self.client.request(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Outcome::Unreachable(reason(&error)),
+        };
         let status = answer.status();
         if status != StatusCode::OK {
-            return Err(format!("the answer's HTTP status is {}", status.as_u16()));
+            return Outcome::Unreachable(format!("the answer's HTTP status is {}", status.as_u16()));
         }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| format!("the answer cannot be read: {error}"))?;
-        request::check_answer(&body.to_bytes())
+        match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => request::read_answer(&body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Outcome::Refused(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"))
+            }
+            Err(error) => Outcome::Unreachable(format!("the answer cannot be read: {error}")),
+        }
     }
 
-    fn request(&self, attempt: &Attempt, now_s: u64) -> Result<Request<Full<Bytes>>, String> {
+    fn request(&self, url: &ReceiverUrl, attempt: &Attempt, now_s: u64) -> Request<Full<Bytes>> {
         let placed = &attempt.placed;
         let recorded = &placed.recorded;
         let sender = Sender {
@@ -93,9 +97,8 @@ impl Poster {
             token: self.settings.token.as_ref().map(|token| token.0.as_str()),
             now_s,
         };
-        let url = self.settings.url.as_ref().ok_or("there is no callback.url")?;
         let previous = recorded.previous.unwrap_or_default();
-        let mut request = Request::post(request::url(url, sender, &recorded.change))
+        let mut request = Request::post(url.with_query(&request::query(sender, &recorded.change)))
             .header(CONTENT_TYPE, "application/json")
             .header(CHANGE, recorded.change.number.0)
             .header(PREVIOUS, previous.0)
@@ -105,10 +108,8 @@ impl Poster {
         if attempt.origin == Origin::Dead {
             request = request.header(REPLAYED, 1);
         }
-        let body = Full::from(request::body(placed));
-        request
-            .body(body)
-            .map_err(|_| "callback.url cannot be used".to_owned())
+        let request = request.body(Full::from(request::body(placed)));
+        request.expect("its parts are numbers, plain texts and a URL")
     }
 }
 
@@ -121,12 +122,18 @@ fn reason(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// Whether the certificates of a file can be trusted instead of the system's.
-///
-/// # Errors
-/// Says what is wrong with the file.
-pub fn check_ca_file(path: &Path) -> io::Result<()> {
-    tls(Some(path)).map(|_| ())
+/// Whose certificates vouch for a receiver: read once, so that what was checked is what counts.
+#[derive(Debug, Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Trusts the certificates of a file, or else those that the system trusts.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file.
+    pub fn read(ca_file: Option<&Path>) -> io::Result<Self> {
+        tls(ca_file).map(Arc::new).map(Self)
+    }
 }
 
 /// Trusts the certificates of `ca_file`, or else those that the system trusts.

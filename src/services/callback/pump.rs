@@ -6,20 +6,33 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::mpsc;
 
-use super::dispatch::{Attempt, Dispatch, Origin, due_at_once};
+use super::age::DeadLook;
+use super::attempt::{Attempt, Origin, Outcome};
+use super::dispatch::{Dispatch, due_at_once};
 use super::replays::Replays;
+use super::standing::{Ages, behind};
+use super::tell::{Standing, Teller};
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
+use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Steady, Timestamp};
-use crate::services::registry::archive::{Archive, Position, ReadError};
+use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 use crate::services::registry::outbox::{Late, LateUser, Outbox, OutboxStep};
 
 /// How often it is looked whether a late user is due, and whether the store can be read again.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Looks into the stream of one turn: what becomes late takes no room, so that a long stretch of one user's would keep
+/// attempts that have ended, and others that could begin, waiting.
+const READS_AT_ONCE: usize = 4;
+
+/// Why a callback was given up by its age alone.
+const NO_RECEIVER: &str = "there is no receiver: callback.url is empty";
+const RECEIVER_DOWN: &str = "the receiver is down";
 
 /// What wakes the pump.
 #[derive(Debug)]
@@ -27,11 +40,13 @@ pub(crate) enum Wake {
     /// There may be new changes.
     News,
     /// An attempt ended.
-    Ended(Box<Attempt>, Result<(), String>, Duration),
+    Ended(Box<Attempt>, Outcome, Duration),
     /// These dead letters of these users are to be sent again.
     Replay(Vec<(UserId, Position)>),
-    /// From the next attempt on.
-    Settings(Arc<Settings>),
+    /// Late callbacks of one user, or of all, are to be forgotten; the answer says how many there were.
+    DropLate(Option<UserId>, Sender<Result<u64, ReadError>>),
+    /// From the next attempt on. The receipt is dropped when they count: without a receiver, when nothing is under way any more.
+    Settings(Arc<Settings>, Receipt),
     /// Nothing new is sent; what is under way may end until then.
     Stop(Duration),
 }
@@ -43,29 +58,25 @@ impl<S: Archive + Outbox> Source for S {}
 
 /// The thread's own things.
 pub(crate) struct Pump {
-    source: Arc<dyn Source>,
-    dispatch: Dispatch,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) dispatch: Dispatch,
     wakes: Receiver<Wake>,
     attempts: mpsc::UnboundedSender<Attempt>,
-    numbers: Arc<Numbers>,
+    pub(super) numbers: Arc<Numbers>,
     replays: Replays,
     /// Steps that the store could not take yet.
-    steps: Vec<OutboxStep>,
+    pub(super) steps: Vec<OutboxStep>,
     /// The store failed; said once.
     told: bool,
     /// There is no receiver.
     paused: bool,
-    ages: Ages,
-}
-
-/// When the oldest changes were recorded whose callbacks wait, beside those that are under way.
-#[derive(Debug)]
-struct Ages {
-    late: Option<Timestamp>,
-    /// What is late may be other than when it was looked at last.
-    late_changed: bool,
-    /// The first that waits for a receiver.
-    paused: Option<Timestamp>,
+    /// Of settings that were taken while something was under way that goes by others.
+    receipts: Vec<Receipt>,
+    pub(super) ages: Ages,
+    pub(super) teller: Teller,
+    /// How long dead letters are kept.
+    pub(super) dead_kept: Duration,
+    pub(super) dead_look: DeadLook,
 }
 
 impl Pump {
@@ -91,16 +102,23 @@ impl Pump {
             steps: Vec::new(),
             told: false,
             paused: settings.url.is_none(),
-            ages: Ages {
-                late: None,
-                late_changed: true,
-                paused: None,
-            },
+            receipts: Vec::new(),
+            ages: Ages::default(),
+            teller: Teller::new(settings.url.as_ref()),
+            dead_kept: settings.dead_kept,
+            dead_look: DeadLook::default(),
         })
     }
 
     pub(crate) fn numbers(&self) -> Arc<Numbers> {
         Arc::clone(&self.numbers)
+    }
+
+    /// Settings with a receiver count at once, those without when nothing is under way.
+    fn give_receipts(&mut self) {
+        if !self.paused || self.dispatch.in_flight() == 0 {
+            self.receipts.clear();
+        }
     }
 
     pub(crate) fn run(mut self, mut clock: Clock) {
@@ -110,17 +128,18 @@ impl Pump {
             let now = clock.now();
             if stop_by.is_none() {
                 let worked = if self.paused {
-                    self.pass_by()
+                    self.pass_by(steady.at(now))
                 } else {
                     self.work(steady.at(now))
                 };
                 self.note(worked);
             }
             self.count();
+            self.give_receipts();
             if stop_by.is_some_and(|by| by <= now.instant || self.dispatch.in_flight() == 0) {
                 return self.note_last();
             }
-            match self.wakes.recv_timeout(LOOK) {
+            match self.wakes.recv_timeout(self.rest()) {
                 Ok(wake) => {
                     stop_by = self
                         .take(steady.at(clock.now()), wake)
@@ -139,43 +158,77 @@ impl Pump {
         }
     }
 
+    /// How long nothing is to be done: none, if more can be read at once.
+    fn rest(&self) -> Duration {
+        let unread = |(after, _)| after < self.source.last();
+        match self.dispatch.wants().is_some_and(unread) && !self.paused && !self.told {
+            true => Duration::ZERO,
+            false => LOOK,
+        }
+    }
+
     /// Gives how long the end may take, if that was said.
     pub(crate) fn take(&mut self, now: Timestamp, wake: Wake) -> Option<Duration> {
         match wake {
             Wake::News => {}
-            Wake::Ended(attempt, outcome, took) => {
-                self.numbers.ended(outcome.is_ok(), took);
-                if let Err(fault) = &outcome {
-                    self.failed(&attempt, fault);
-                }
-                let was_down = self.dispatch.is_down();
-                self.dispatch.ended(now, &attempt, outcome, &mut self.steps);
-                tell_target(was_down, self.dispatch.is_down());
-            }
+            Wake::Ended(attempt, outcome, took) => self.ended(now, &attempt, outcome, took),
             Wake::Replay(letters) => self.replays.ask(letters),
-            Wake::Settings(settings) => {
+            Wake::DropLate(user, answer) => {
+                let dropped = self.drop_late(user);
+                // Whoever asked may have gone.
+                let _ = answer.send(dropped);
+            }
+            Wake::Settings(settings, receipt) => {
                 self.paused = settings.url.is_none();
+                self.receipts.push(receipt);
+                self.teller.follow(settings.url.as_ref());
                 self.dispatch.set_bounds(settings.parallel, settings.give_up);
+                self.dead_kept = settings.dead_kept;
+                self.dead_look = DeadLook::default();
             }
             Wake::Stop(within) => return Some(within),
         }
         None
     }
 
-    fn failed(&mut self, attempt: &Attempt, fault: &str) {
+    fn ended(&mut self, now: Timestamp, attempt: &Attempt, outcome: Outcome, took: Duration) {
         let user = attempt.placed.recorded.user;
-        tracing::debug!(%user, fault, "a callback failed");
-        if attempt.origin == Origin::Dead {
-            self.replays.cancel(user);
+        self.numbers.ended(&outcome, took);
+        match (attempt.origin, &outcome) {
+            (Origin::Dead, Outcome::Refused(_) | Outcome::Unreachable(_)) => self.replays.cancel(user),
+            (Origin::Dead, Outcome::Unsent) => self.replays.ask(vec![(user, attempt.placed.position)]),
+            (Origin::Dead, Outcome::Delivered) | (Origin::Stream | Origin::Late, _) => {}
         }
+        let fault = outcome.fault().map(str::to_owned);
+        if let Some(fault) = &fault {
+            tracing::debug!(%user, change = attempt.placed.recorded.change.number.0, attempt = attempt.number, fault, "a callback failed");
+        }
+        let before = self.steps.len();
+        self.dispatch.ended(now, attempt, outcome, &mut self.steps);
+        for step in &self.steps[before..] {
+            if let OutboxStep::Bury(dead) = step {
+                self.teller.buried(dead);
+            }
+        }
+        let waiting = || self.source.late_count() + behind(&*self.source);
+        let standing = match self.dispatch.is_down() {
+            true => Standing::Down,
+            false => Standing::Up,
+        };
+        self.teller.target((now, standing), fault.as_deref(), waiting);
+        self.teller.look(now);
     }
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
     pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
         self.ages.paused = None;
         self.keep()?;
-        self.read()?;
+        self.read(now)?;
         self.keep()?;
+        if self.dispatch.is_down() {
+            self.give_up_old(now, RECEIVER_DOWN)?;
+        }
+        self.drop_old_dead(now)?;
         self.replay(now)?;
         self.work_off_late(now)?;
         while let Some(attempt) = self.dispatch.next(now) {
@@ -185,7 +238,8 @@ impl Pump {
     }
 
     /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
-    pub(crate) fn pass_by(&mut self) -> Result<(), ReadError> {
+    pub(crate) fn pass_by(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.give_up_old(now, NO_RECEIVER)?;
         while let Some((after, _)) = self.dispatch.wants() {
             let (due, looked_at) = self.source.due(after, 1)?;
             self.ages.paused = due.first().map(|first| first.recorded.change.at);
@@ -198,7 +252,17 @@ impl Pump {
             self.dispatch.looked_at(passed);
             self.keep()?;
         }
-        Ok(())
+        self.drop_old_dead(now)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Nobody is told of a change that is gone.
+    pub(super) fn lose(&mut self, user: UserId, place: Position) {
+        tracing::error!(%user, position = place.0, "a callback is lost: its change is gone from the store");
+        self.numbers.lost();
     }
 
     fn send(&self, attempt: Attempt) {
@@ -206,38 +270,47 @@ impl Pump {
         let _ = self.attempts.send(attempt);
     }
 
-    fn keep(&mut self) -> Result<(), ReadError> {
+    pub(super) fn keep(&mut self) -> Result<(), ReadError> {
         self.steps.extend(self.dispatch.cursor_step());
         if !self.steps.is_empty() {
             self.source.take(&self.steps)?;
             let is_late = |step: &OutboxStep| matches!(step, OutboxStep::Late(..) | OutboxStep::LateDone(..));
-            self.ages.late_changed |= self.steps.iter().any(is_late);
+            self.ages.late_is_known &= !self.steps.iter().any(is_late);
             self.steps.clear();
         }
         Ok(())
     }
 
-    fn read(&mut self) -> Result<(), ReadError> {
-        while let Some((after, room)) = self.dispatch.wants() {
+    fn read(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        for _ in 0..READS_AT_ONCE {
+            let Some((after, room)) = self.dispatch.wants() else {
+                break;
+            };
             let (due, looked_at) = self.source.due(after, room)?;
             if looked_at == after {
                 break;
             }
-            let mut late: BTreeMap<_, Option<LateUser>> = BTreeMap::new();
-            for placed in due {
-                let late = match late.entry(placed.recorded.user) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.late_user(placed.recorded.user)?),
-                };
-                match late {
-                    Some(late) if !planted(Bug::LateOvertaken) => {
-                        self.steps.extend(self.dispatch.take_late(&placed, late));
-                    }
-                    Some(_) | None => self.dispatch.take(placed),
-                }
-            }
+            self.sort(now, due)?;
             self.dispatch.looked_at(looked_at);
             self.keep()?;
+        }
+        Ok(())
+    }
+
+    /// Into the window, or behind what is late of the same user.
+    fn sort(&mut self, now: Timestamp, due: Vec<Placed>) -> Result<(), ReadError> {
+        let mut late: BTreeMap<_, Option<LateUser>> = BTreeMap::new();
+        for placed in due {
+            let late = match late.entry(placed.recorded.user) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.late_user(placed.recorded.user)?),
+            };
+            match late {
+                Some(late) if !planted(Bug::LateOvertaken) => {
+                    self.steps.extend(self.dispatch.take_late(&placed, late));
+                }
+                Some(_) | None => *late = self.dispatch.take(now, placed, &mut self.steps),
+            }
         }
         Ok(())
     }
@@ -294,8 +367,7 @@ impl Pump {
                 return Ok(true);
             }
             Some(Late::Lost(place)) => {
-                tracing::error!(user = %user.user, position = place.0, "a callback is lost: its change is gone from the store");
-                self.numbers.lost();
+                self.lose(user.user, place);
                 self.steps.push(OutboxStep::LateDone(user.user, place));
                 self.steps.push(due_at_once(now, user.user, place));
             }
@@ -319,40 +391,5 @@ impl Pump {
     fn note_last(mut self) {
         let kept = self.keep();
         self.note(kept);
-    }
-
-    /// When the oldest change was recorded whose callback was neither taken nor given up.
-    fn oldest(&mut self) -> Option<Timestamp> {
-        if self.ages.late_changed
-            && let Ok(late) = self.source.oldest_late()
-        {
-            self.ages.late = late;
-            self.ages.late_changed = false;
-        }
-        let oldest = [self.dispatch.oldest(), self.ages.late, self.ages.paused];
-        oldest.into_iter().flatten().min()
-    }
-
-    /// Says how callbacks stand.
-    pub(crate) fn count(&mut self) {
-        let behind = self
-            .source
-            .last()
-            .0
-            .saturating_sub(self.source.cursor().unwrap_or_default().0);
-        let (late, dead) = (self.source.late_count(), self.source.dead_count());
-        self.numbers
-            .stand([self.dispatch.in_flight() as u64, behind, late, dead]);
-        self.numbers.set_down(self.dispatch.is_down());
-        let oldest = self.oldest();
-        self.numbers.set_oldest(oldest);
-    }
-}
-
-fn tell_target(was_down: bool, is_down: bool) {
-    match (was_down, is_down) {
-        (false, true) => tracing::warn!("the callback receiver is down: callbacks wait in the store"),
-        (true, false) => tracing::info!("the callback receiver is back"),
-        (false, false) | (true, true) => {}
     }
 }

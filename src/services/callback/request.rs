@@ -1,13 +1,14 @@
-//! What a callback says: its URL, its headers and its body, as Tencent Cloud IM's `State.StateChange` (1047/34520), with
+//! What a callback says: its query, its headers and its body, as Tencent Cloud IM's `State.StateChange` (1047/34520), with
 //! headers of our own beside. Sends nothing.
 
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
-use hyper::Uri;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Number, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::attempt::Outcome;
 use crate::base::ids::Platform;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Timestamp;
@@ -28,27 +29,6 @@ pub const ATTEMPT: &str = "holdfast-attempt";
 /// Present, with the value 1, if the operator has it sent again after it was given up.
 pub const REPLAYED: &str = "holdfast-replayed";
 
-/// The URL's characters that Tencent's console refuses: the query is always ours.
-const NOT_IN_URL: [char; 6] = ['!', '$', '&', '?', ' ', '#'];
-
-/// Whether this can be the receiver's URL. Empty means that there is none.
-///
-/// # Errors
-/// Says what would do.
-pub fn check_url(url: &str) -> Result<(), &'static str> {
-    if url.chars().any(|character| NOT_IN_URL.contains(&character)) {
-        return Err("a URL without any of ! $ & ? # and spaces: the query is added to it");
-    }
-    let uri: Uri = url
-        .parse()
-        .map_err(|_| "a URL like https://example.com/callback")?;
-    let scheme = uri.scheme_str();
-    if uri.host().is_none_or(str::is_empty) || !(scheme == Some("http") || scheme == Some("https")) {
-        return Err("a URL that begins with http:// or https:// and names a host");
-    }
-    Ok(())
-}
-
 /// What goes into the URL's query besides the change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sender<'a> {
@@ -59,18 +39,20 @@ pub(super) struct Sender<'a> {
     pub(super) now_s: u64,
 }
 
-/// The whole URL of one attempt.
-pub(super) fn url(base: &str, sender: Sender<'_>, change: &Change) -> String {
+/// The query of one attempt.
+pub(super) fn query(sender: Sender<'_>, change: &Change) -> String {
     let (app, platform) = (sender.sdk_app_id, opt_platform(change));
-    let address = change.address.map_or(String::new(), address_text);
-    let mut url = format!(
-        "{base}?SdkAppid={app}&CallbackCommand=State.StateChange&contenttype=json&ClientIP={address}&OptPlatform={platform}"
-    );
+    let mut query = format!("SdkAppid={app}&CallbackCommand=State.StateChange&contenttype=json");
+    // An address that nobody knows is left out: an empty one would be read as a wrong one.
+    if let Some(address) = change.address {
+        write!(query, "&ClientIP={}", address_text(address)).expect("a text takes all");
+    }
+    write!(query, "&OptPlatform={platform}").expect("a text takes all");
     if let Some(token) = sender.token {
         let sign = sign(token, sender.now_s);
-        write!(url, "&Sign={sign}&RequestTime={}", sender.now_s).expect("a text takes all");
+        write!(query, "&Sign={sign}&RequestTime={}", sender.now_s).expect("a text takes all");
     }
-    url
+    query
 }
 
 /// Lower-case hex of SHA-256 of the token and the time.
@@ -139,14 +121,52 @@ pub(super) fn body(placed: &Placed) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Whether the answer's body says that the callback was handled.
-pub(super) fn check_answer(body: &[u8]) -> Result<(), String> {
-    let answer: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON".to_owned())?;
-    match answer.get("ErrorCode").and_then(Value::as_i64) {
-        Some(0) => Ok(()),
-        Some(code) => Err(format!("the answer's ErrorCode is {code}")),
-        None => Err("the answer has no ErrorCode".to_owned()),
+/// What an answer must say.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "ErrorCode", default)]
+    code: Option<Value>,
+}
+
+/// Begins files and answers of some systems.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What the body of an answer with HTTP status 200 says. Whatever it is, the receiver is up, so what it does not take is
+/// the affair of that callback's user alone: also a body that is no JSON, which a receiver's program writes when it stumbles over
+/// one user.
+pub(super) fn read_answer(body: &[u8]) -> Outcome {
+    let body = body
+        .strip_prefix(BYTE_ORDER_MARK)
+        .unwrap_or(body)
+        .trim_ascii_start();
+    // A list would be read as the fields in their order.
+    let answer = Some(body).filter(|body| body.starts_with(b"{"));
+    let Some(answer) = answer.and_then(|body| serde_json::from_slice::<Answer>(body).ok()) else {
+        return Outcome::Refused("the answer is not JSON as the dialect has it".to_owned());
+    };
+    match answer.code {
+        None | Some(Value::Null) => Outcome::Refused("the answer has no ErrorCode".to_owned()),
+        Some(code) if is_zero(&code) => Outcome::Delivered,
+        Some(code) => Outcome::Refused(format!("the answer's ErrorCode is {}", shortened(&code))),
     }
+}
+
+/// Zero as any language writes it: 0, -0, 0.0, 0e5, or one of these as a text.
+fn is_zero(code: &Value) -> bool {
+    match code {
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => {
+            serde_json::from_str::<Number>(text).is_ok_and(|number| number.as_f64() == Some(0.0))
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Characters of an ErrorCode that are kept with a dead letter.
+const CODE_CHARACTERS_MAX: usize = 64;
+
+fn shortened(code: &Value) -> String {
+    code.to_string().chars().take(CODE_CHARACTERS_MAX).collect()
 }
 
 /// Whether a callback of this change is too old to be tried again.
@@ -159,6 +179,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, UserId};
     use crate::logic::record::{RecordedChange, Status};
+    use crate::services::callback::receiver::ReceiverUrl;
     use crate::services::registry::archive::Position;
 
     fn device(platform: Platform) -> DeviceId {
@@ -220,7 +241,8 @@ mod tests {
                 token: None,
                 now_s: 0,
             };
-            let url = url("https://example.com/cb", sender, &placed.recorded.change);
+            let url = ReceiverUrl::read("https://example.com/cb").unwrap();
+            let url = url.with_query(&query(sender, &placed.recorded.change));
             let body = String::from_utf8(body(&placed)).unwrap();
             writeln!(told, "{url}\n{body}").unwrap();
         }
@@ -236,11 +258,7 @@ mod tests {
             token: Some("cb-token-01"),
             now_s: 1_700_000_000,
         };
-        let signed = url(
-            "http://a",
-            sender,
-            &placed(Platform::Web, ChangeKind::Logout).recorded.change,
-        );
+        let signed = query(sender, &placed(Platform::Web, ChangeKind::Logout).recorded.change);
         assert!(
             signed.ends_with(&format!("&Sign={expected}&RequestTime=1700000000")),
             "{signed}"
@@ -248,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_address_is_empty_and_ipv6_is_plain() {
+    fn an_unknown_address_is_left_out_and_ipv6_is_plain() {
         let mut change = placed(Platform::Web, ChangeKind::Logout).recorded.change;
         let sender = Sender {
             sdk_app_id: 1,
@@ -256,48 +274,41 @@ mod tests {
             now_s: 0,
         };
         change.address = None;
-        assert!(url("http://a", sender, &change).contains("&ClientIP=&"));
+        assert!(!query(sender, &change).contains("ClientIP"));
         change.address = Some("2001:db8::1".parse().unwrap());
-        assert!(url("http://a", sender, &change).contains("&ClientIP=2001:db8::1&"));
+        assert!(query(sender, &change).contains("&ClientIP=2001:db8::1&"));
     }
 
     #[test]
-    fn receivers_have_plain_urls() {
+    fn a_zero_in_any_form_is_handled_and_nothing_else() {
         for good in [
-            "http://127.0.0.1:8080/cb",
-            "https://example.com",
-            "http://[::1]:1/x/y",
+            r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#,
+            r#"{"ErrorCode":0.0}"#,
+            r#"{"ErrorCode":-0}"#,
+            r#"{"ErrorCode":0e5}"#,
+            r#"{"ErrorCode":"0"}"#,
+            "\u{feff} {\"ErrorCode\":0}\r\n",
         ] {
-            assert_eq!(check_url(good), Ok(()), "{good}");
+            assert_eq!(read_answer(good.as_bytes()), Outcome::Delivered, "{good}");
         }
-        for bad in [
-            "",
-            "example.com",
-            "ftp://example.com",
-            "http://",
-            "http://a/?b",
-            "http://a/b c",
-            "http://a/$b",
-        ] {
-            assert!(check_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_error_code_0_is_handled() {
-        assert_eq!(
-            check_answer(br#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#),
-            Ok(())
-        );
         for bad in [
             "",
             "<html>",
             "{}",
             r#"{"ErrorCode":1}"#,
-            r#"{"ErrorCode":"0"}"#,
+            r#"{"ErrorCode":0.5}"#,
+            r#"{"ErrorCode":""}"#,
+            r#"{"ErrorCode":"no"}"#,
+            r#"{"ErrorCode":null}"#,
+            r#"{"ErrorCode":false}"#,
+            r#"{"ErrorCode":[0]}"#,
+            r#"{"ErrorCode":1,"ErrorCode":0}"#,
             "[0]",
         ] {
-            assert!(check_answer(bad.as_bytes()).is_err(), "{bad}");
+            let outcome = read_answer(bad.as_bytes());
+            assert!(matches!(outcome, Outcome::Refused(_)), "{bad}: {outcome:?}");
         }
+        let long = format!(r#"{{"ErrorCode":"{}"}}"#, "x".repeat(9_999));
+        assert!(read_answer(long.as_bytes()).fault().unwrap().len() < 100);
     }
 }

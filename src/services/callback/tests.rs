@@ -1,15 +1,15 @@
 //! Real HTTP, a real store, and receivers of all kinds.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::dispatch::Origin;
+use super::attempt::Origin;
 use super::*;
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
 use crate::logic::letter::{ToRegistry, ToShard, UserKey};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
+use crate::services::registry::archive::Archive;
 use crate::services::registry::embedded::{Durability, Embedded, Place, Rules};
 use crate::services::registry::outbox::{self, Outbox};
 use crate::services::registry::{Answer, Store};
@@ -45,12 +45,13 @@ fn store_with(path: &Path, changes_kept: Duration) -> Embedded {
 fn settings(url: String) -> Settings {
     Settings {
         sdk_app_id: 1_400_000_001,
-        url: Some(url),
+        url: Some(ReceiverUrl::read(&url).unwrap()),
         token: Some(Token("cb-token-01".to_owned())),
         parallel: 8,
         timeout: Duration::from_millis(300),
         give_up: FOR_EVER,
-        ca_file: None,
+        dead_kept: FOR_EVER,
+        trust: Trust::read(None).unwrap(),
     }
 }
 
@@ -98,6 +99,14 @@ fn record(store: &mut Embedded, users: usize, numbers: std::ops::RangeInclusive<
         assert!(answers.iter().all(done));
         store.rest(Timestamp(1));
     }
+}
+
+/// Records the changes `numbers` of one user in one batch.
+fn flood(store: &mut Embedded, user: &str, numbers: std::ops::RangeInclusive<u64>) {
+    let user = UserId::new(user.as_bytes()).unwrap();
+    let mut batch: Vec<ToRegistry> = numbers.map(|number| commit(&user, number)).collect();
+    store.work_off(Timestamp(1), &mut batch, &mut Vec::new());
+    store.rest(Timestamp(1));
 }
 
 fn has_all(told: &[receiver::Told], users: usize, changes: u64) -> bool {
@@ -211,8 +220,7 @@ impl Held {
         std::iter::from_fn(|| self.attempts.try_recv().ok()).collect()
     }
 
-    fn end(&mut self, attempt: Attempt, outcome: Result<(), &str>) {
-        let outcome = outcome.map_err(str::to_owned);
+    fn end(&mut self, attempt: Attempt, outcome: Outcome) {
         let ended = Wake::Ended(Box::new(attempt), outcome, Duration::ZERO);
         self.pump.take(self.now, ended);
     }
@@ -221,6 +229,14 @@ impl Held {
         let letters = dead.map(|dead| (dead.placed.recorded.user, dead.placed.position));
         self.pump.take(self.now, Wake::Replay(letters.collect()));
     }
+}
+
+fn unreachable() -> Outcome {
+    Outcome::Unreachable("no".to_owned())
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused("no".to_owned())
 }
 
 /// Of each attempt the user, the change and where it comes from.
@@ -253,7 +269,7 @@ fn replays_of_a_user_leave_one_after_the_other_and_never_beside_another_callback
     let reading = store.reading();
     while reading.dead_count() < 6 {
         for attempt in held.work() {
-            held.end(attempt, Err("no"));
+            held.end(attempt, unreachable());
         }
         held.now.0 += 1_000_000;
     }
@@ -264,19 +280,19 @@ fn replays_of_a_user_leave_one_after_the_other_and_never_beside_another_callback
     assert_eq!(named(&first), expected);
     let [zero, one] = <[Attempt; 2]>::try_from(first).unwrap();
     // The receiver holds the one of user-0.
-    held.end(one, Ok(()));
+    held.end(one, Outcome::Delivered);
     let second = held.work();
     assert_eq!(named(&second), [("user-1", 2, Origin::Dead)]);
     record(&mut store, 1, 4..=4);
     assert_eq!(named(&held.work()), [], "the new change waits for the replay");
-    held.end(zero, Ok(()));
+    held.end(zero, Outcome::Delivered);
     let mut living = held.work();
     assert_eq!(named(&living), [("user-0", 4, Origin::Stream)]);
     assert_eq!(named(&held.work()), [], "the replay waits for the new change");
-    held.end(living.remove(0), Ok(()));
+    held.end(living.remove(0), Outcome::Delivered);
     let mut next = held.work();
     assert_eq!(named(&next), [("user-0", 2, Origin::Dead)]);
-    held.end(next.remove(0), Err("no"));
+    held.end(next.remove(0), unreachable());
     assert_eq!(named(&held.work()), [], "the third would overtake the second");
     let left = reading.dead(Position(0), 9).unwrap();
     let left = left.iter().map(|dead| dead.placed.recorded.change.number.0);
@@ -292,23 +308,24 @@ fn a_replay_does_not_leave_beside_a_late_callback_of_its_user() {
     settings.give_up = Duration::ZERO;
     let mut held = Held::new(&store, &settings);
     let attempt = held.work().remove(0);
-    held.end(attempt, Err("no"));
+    held.end(attempt, unreachable());
     settings.give_up = FOR_EVER;
-    held.pump.take(held.now, Wake::Settings(Arc::new(settings)));
+    held.pump
+        .take(held.now, Wake::Settings(Arc::new(settings), Receipt::none()));
     record(&mut store, 1, 2..=2);
     let attempt = held.work().remove(0);
-    held.end(attempt, Err("no"));
+    held.end(attempt, unreachable());
     held.now.0 += 1_000_000;
     let mut late = held.work();
     assert_eq!(named(&late), [("user-0", 2, Origin::Late)]);
     held.replay(store.reading().dead(Position(0), 9).unwrap().into_iter());
     assert_eq!(named(&held.work()), []);
-    held.end(late.remove(0), Err("no"));
+    held.end(late.remove(0), unreachable());
     let mut replayed = held.work();
     assert_eq!(named(&replayed), [("user-0", 1, Origin::Dead)]);
     held.now.0 += 1_000_000;
     assert_eq!(named(&held.work()), [], "the late one waits for the replay");
-    held.end(replayed.remove(0), Ok(()));
+    held.end(replayed.remove(0), Outcome::Delivered);
     assert_eq!(named(&held.work()), [("user-0", 2, Origin::Late)]);
 }
 
@@ -342,7 +359,7 @@ fn a_callback_whose_change_is_gone_is_counted_and_holds_up_nobody() {
     for _ in 0..4 {
         for attempt in held.work() {
             told.push(attempt.placed.position.0);
-            held.end(attempt, Ok(()));
+            held.end(attempt, Outcome::Delivered);
         }
         lost.push(numbers.lost.load(Ordering::Relaxed));
     }
@@ -366,34 +383,389 @@ fn the_oldest_callback_is_named_whether_it_is_under_way_or_waits() {
     };
     assert_eq!(oldest(&mut held), None);
     record(&mut store, 2, 1..=2);
-    held.pump.pass_by().unwrap();
+    held.pump.pass_by(held.now).unwrap();
     assert_eq!(oldest(&mut held), Some(1), "waits for a receiver");
-    settings.url = Some("http://receiver".to_owned());
-    held.pump.take(held.now, Wake::Settings(Arc::new(settings)));
+    settings.url = ReceiverUrl::read("http://receiver").ok();
+    held.pump
+        .take(held.now, Wake::Settings(Arc::new(settings), Receipt::none()));
     let [zero, one] = <[Attempt; 2]>::try_from(held.work()).unwrap();
     assert_eq!(oldest(&mut held), Some(1), "under way");
-    held.end(zero, Err("no"));
-    held.end(one, Ok(()));
+    held.end(zero, unreachable());
+    held.end(one, Outcome::Delivered);
     let mut second = held.work();
     assert_eq!(named(&second), [("user-1", 2, Origin::Stream)]);
     assert_eq!(oldest(&mut held), Some(1), "late");
-    held.end(second.remove(0), Ok(()));
+    held.end(second.remove(0), Outcome::Delivered);
     held.now.0 += 1_000_000;
     let mut first = held.work();
     assert_eq!(oldest(&mut held), Some(1), "late, and under way");
-    held.end(first.remove(0), Ok(()));
+    held.end(first.remove(0), Outcome::Delivered);
     let mut second = held.work();
     assert_eq!(named(&second), [("user-0", 2, Origin::Late)]);
     assert_eq!(oldest(&mut held), Some(2), "the next late one");
-    held.end(second.remove(0), Ok(()));
+    held.end(second.remove(0), Outcome::Delivered);
     held.work();
     assert_eq!(oldest(&mut held), None);
     // What was noted of the store holds for what becomes late afterwards, too.
     record(&mut store, 1, 3..=3);
     let third = held.work().remove(0);
-    held.end(third, Err("no"));
+    held.end(third, unreachable());
     held.work();
     assert_eq!(oldest(&mut held), Some(3));
+}
+
+#[test]
+fn a_user_that_floods_the_stream_has_a_share_of_the_window_and_keeps_nobody_out() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let flooded = window::WINDOW_MAX as u64 + 76;
+    flood(&mut store, "flood", 1..=flooded);
+    record(&mut store, 1, 1..=1);
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    let first = held.work();
+    let named_first = named(&first);
+    assert!(
+        named_first.contains(&("user-0", 1, Origin::Stream)),
+        "{named_first:?}"
+    );
+    assert!(
+        named_first.contains(&("flood", 1, Origin::Late)),
+        "{named_first:?}"
+    );
+    assert_eq!(
+        held.pump.numbers().failed.load(Ordering::Relaxed),
+        0,
+        "nothing failed"
+    );
+    let (mut under_way, mut told) = (first, Vec::new());
+    while !under_way.is_empty() {
+        for attempt in under_way {
+            told.extend(
+                (attempt.placed.recorded.user.as_str() == "flood")
+                    .then_some(attempt.placed.recorded.change.number.0),
+            );
+            held.end(attempt, Outcome::Delivered);
+        }
+        // Nothing has to be waited for.
+        under_way = held.work();
+    }
+    assert_eq!(told, (1..=flooded).collect::<Vec<_>>());
+    let reading = store.reading();
+    assert_eq!(
+        (reading.late_count(), reading.cursor().unwrap()),
+        (0, reading.last())
+    );
+    flood(&mut store, "flood", flooded + 1..=flooded + 1);
+    assert_eq!(
+        named(&held.work()),
+        [("flood", flooded + 1, Origin::Stream)],
+        "it is a user like any other again"
+    );
+}
+
+#[test]
+fn what_was_under_way_of_a_user_that_was_set_aside_is_told_first_after_a_crash() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let settings = settings("http://receiver".to_owned());
+    flood(&mut store, "flood", 1..=1);
+    let mut held = Held::new(&store, &settings);
+    let under_way = held.work();
+    assert_eq!(named(&under_way), [("flood", 1, Origin::Stream)]);
+    flood(&mut store, "flood", 2..=40);
+    assert_eq!(named(&held.work()), [], "one after the other");
+    assert_eq!(store.reading().late_count(), 39);
+    // Whoever had it under way is gone.
+    let mut held = Held::new(&store, &settings);
+    for number in 1..=40 {
+        let mut next = held.work();
+        assert_eq!(named(&next), [("flood", number, Origin::Late)]);
+        held.end(next.remove(0), Outcome::Delivered);
+    }
+    assert_eq!(named(&held.work()), []);
+}
+
+#[test]
+fn a_user_that_was_set_aside_while_its_first_was_under_way_goes_on_in_order_if_that_fails() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    flood(&mut store, "flood", 1..=1);
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    let mut under_way = held.work();
+    flood(&mut store, "flood", 2..=40);
+    held.work();
+    held.end(under_way.remove(0), refused());
+    assert_eq!(named(&held.work()), [], "the failure has its wait");
+    held.now.0 += 1_000_000;
+    for number in 1..=40 {
+        let mut next = held.work();
+        assert_eq!(named(&next), [("flood", number, Origin::Late)]);
+        held.end(next.remove(0), Outcome::Delivered);
+    }
+}
+
+#[test]
+fn late_users_leave_half_of_the_room_to_the_stream() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    record(&mut store, 20, 1..=1);
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    while store.reading().late_count() < 20 {
+        for attempt in held.work() {
+            held.end(attempt, refused());
+        }
+    }
+    held.now.0 += 1_000_000;
+    for user in 20..40 {
+        flood(&mut store, &format!("user-{user}"), 1..=1);
+    }
+    let left = held.work();
+    let of = |origin| left.iter().filter(|attempt| attempt.origin == origin).count();
+    assert_eq!((of(Origin::Late), of(Origin::Stream)), (4, 4));
+}
+
+#[test]
+fn a_late_user_and_the_stream_take_turns_where_there_is_one_attempt_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    record(&mut store, 2, 1..=3);
+    let mut settings = settings("http://receiver".to_owned());
+    settings.parallel = 1;
+    let mut held = Held::new(&store, &settings);
+    let first = held.work().remove(0);
+    held.end(first, refused());
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        held.now.0 += 1_000_000;
+        let mut next = held.work();
+        told.extend(
+            named(&next)
+                .iter()
+                .map(|(user, number, _)| format!("{user} {number}")),
+        );
+        held.end(next.remove(0), Outcome::Delivered);
+    }
+    let first_four = ["user-0 1", "user-1 1", "user-0 2", "user-1 2"];
+    assert_eq!(told[..4], first_four, "{told:?}");
+}
+
+#[test]
+fn a_refusal_is_its_users_affair_and_says_that_the_receiver_is_up() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let users = 2 * target::FAILURES_MAX as usize;
+    record(&mut store, users, 1..=1);
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    let down = |held: &mut Held| {
+        held.pump.count();
+        held.pump.numbers().down.load(Ordering::Relaxed)
+    };
+    for _ in 0..users {
+        for attempt in held.work() {
+            held.end(attempt, refused());
+        }
+    }
+    assert_eq!(down(&mut held), 0);
+    assert_eq!(store.reading().late_count(), users as u64);
+    flood(&mut store, "another", 1..=1);
+    let mut next = held.work();
+    assert_eq!(
+        named(&next),
+        [("another", 1, Origin::Stream)],
+        "nobody else waits"
+    );
+    held.end(next.remove(0), Outcome::Delivered);
+    // The late ones find nobody, until the receiver counts as down; then it refuses one.
+    held.now.0 += 1_000_000;
+    while down(&mut held) == 0 {
+        for attempt in held.work() {
+            held.end(attempt, unreachable());
+        }
+    }
+    held.now.0 += 1_000_000;
+    let attempt = held.work().remove(0);
+    held.end(attempt, refused());
+    assert_eq!(down(&mut held), 0);
+}
+
+#[test]
+fn users_that_a_receiver_refuses_keep_nobody_else_waiting() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(0);
+    let refused: Vec<String> = (0..40).map(|user| format!("user-{user}")).collect();
+    receiver.refuse(&refused);
+    let service = start(&store, settings(receiver.url()));
+    record(&mut store, 41, 1..=3);
+    let told = receiver.wait_for(|told| told.len() == 3);
+    assert!(told.iter().all(|told| told.user == "user-40"));
+    receiver.wait_for_refusals(80);
+    let numbers = service.handle().numbers();
+    assert_eq!(numbers.down.load(Ordering::Relaxed), 0);
+    receiver.refuse(&[]);
+    let told = receiver.wait_for(|told| has_all(told, 41, 3));
+    Order::default().check(&told);
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+fn given_up_after_a_day() -> Settings {
+    Settings {
+        give_up: Duration::from_secs(86_400),
+        dead_kept: Duration::from_secs(3 * 86_400),
+        ..settings("http://receiver".to_owned())
+    }
+}
+
+#[test]
+fn without_a_receiver_all_is_given_up_by_age_and_pruning_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store_with(folder.path(), Duration::from_secs(86_400));
+    let reading = store.reading();
+    record(&mut store, 2, 1..=2);
+    let mut held = Held::new(&store, &given_up_after_a_day());
+    held.now = FIRST_AT;
+    // user-0 is late, user-1 has one left in the window, and one more change of each was not read.
+    let [zero, one] = <[Attempt; 2]>::try_from(held.work()).unwrap();
+    held.end(zero, refused());
+    held.end(one, Outcome::Delivered);
+    held.pump.work(held.now).unwrap();
+    record(&mut store, 2, 3..=3);
+    let none = Settings {
+        url: None,
+        ..given_up_after_a_day()
+    };
+    held.pump
+        .take(held.now, Wake::Settings(Arc::new(none), Receipt::none()));
+    let unsent = held.attempts.try_recv().unwrap();
+    held.end(unsent, Outcome::Unsent);
+    held.pump.pass_by(held.now).unwrap();
+    assert_eq!((reading.dead_count(), reading.late_count()), (0, 2));
+    held.now.0 += DAY_MS + 2;
+    held.pump.pass_by(held.now).unwrap();
+    assert_eq!(
+        (reading.dead_count(), reading.late_count()),
+        (3, 0),
+        "the last two are a moment younger"
+    );
+    held.now.0 += 10;
+    held.pump.pass_by(held.now).unwrap();
+    let dead = reading.dead(Position(0), 9).unwrap();
+    let attempts = dead.iter().map(|dead| (dead.placed.position.0, dead.attempts));
+    assert_eq!(
+        attempts.collect::<Vec<_>>(),
+        [(1, 1), (3, 0), (4, 0), (5, 0), (6, 0)]
+    );
+    assert!(
+        dead[0].fault.contains("callback.url is empty"),
+        "{}",
+        dead[0].fault
+    );
+    assert_eq!(reading.cursor().unwrap(), Position(6));
+    assert_eq!(
+        reading.late_users(Timestamp(u64::MAX), 9).unwrap(),
+        [],
+        "nobody is late any more"
+    );
+    store.rest(Timestamp(held.now.0 + DAY_MS));
+    assert_eq!(
+        reading.oldest().unwrap(),
+        Position(5),
+        "all but the newest change are pruned"
+    );
+}
+
+#[test]
+fn a_receiver_that_is_down_keeps_nothing_beyond_its_age_and_is_still_tried() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let reading = store.reading();
+    let users = target::FAILURES_MAX as usize;
+    record(&mut store, users, 1..=1);
+    let mut held = Held::new(&store, &given_up_after_a_day());
+    held.now = FIRST_AT;
+    while reading.late_count() < users as u64 {
+        for attempt in held.work() {
+            held.end(attempt, unreachable());
+        }
+    }
+    record(&mut store, users, 2..=4);
+    held.work().clear();
+    held.now.0 += DAY_MS + 100;
+    let mut tried = held.work();
+    assert!(reading.late_count() <= 1, "but for the one that is under way");
+    record(&mut store, 1, 5..=5);
+    while let Some(attempt) = tried.pop() {
+        held.end(attempt, unreachable());
+        held.now.0 += 10_000;
+        held.pump.work(held.now).unwrap();
+        tried.extend(held.attempts.try_recv());
+        if reading.dead_count() == 4 * users as u64 {
+            break;
+        }
+    }
+    assert_eq!(reading.dead_count(), 4 * users as u64);
+    if tried.is_empty() {
+        held.now.0 += 10_000;
+        tried = held.work();
+    }
+    assert_eq!(named(&tried)[0].1, 5, "what is young is what it is tried with");
+}
+
+#[test]
+fn dead_letters_are_dropped_by_age() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let reading = store.reading();
+    record(&mut store, 300, 1..=1);
+    let none = Settings {
+        url: None,
+        ..given_up_after_a_day()
+    };
+    let mut held = Held::new(&store, &none);
+    held.now = Timestamp(FIRST_AT.0 + DAY_MS + 100);
+    held.pump.pass_by(held.now).unwrap();
+    assert_eq!(reading.dead_count(), 300);
+    held.now.0 += 3 * DAY_MS - 1;
+    for _ in 0..3 {
+        held.pump.pass_by(held.now).unwrap();
+    }
+    assert_eq!(reading.dead_count(), 300, "a millisecond is left");
+    // They are looked at again after ten minutes.
+    held.now.0 += 600_000;
+    for _ in 0..3 {
+        held.pump.pass_by(held.now).unwrap();
+    }
+    assert_eq!(reading.dead_count(), 0);
+}
+
+#[test]
+fn late_callbacks_can_be_dropped_of_one_user_and_of_all() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let reading = store.reading();
+    record(&mut store, 3, 1..=2);
+    let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
+    for attempt in held.work() {
+        held.end(attempt, refused());
+    }
+    held.work();
+    assert_eq!(reading.late_count(), 6);
+    let drop_late = |held: &mut Held, user: Option<&[u8]>| {
+        let (answer, answered) = bounded(1);
+        let user = user.map(|name| UserId::new(name).unwrap());
+        held.pump.take(held.now, Wake::DropLate(user, answer));
+        answered.recv().unwrap().unwrap()
+    };
+    assert_eq!(drop_late(&mut held, Some(b"user-1")), 2);
+    assert_eq!(reading.late_count(), 4);
+    assert_eq!(drop_late(&mut held, None), 4);
+    assert_eq!(reading.late_count(), 0);
+    held.now.0 += 1_000_000;
+    assert_eq!(named(&held.work()), []);
+    record(&mut store, 3, 3..=3);
+    assert_eq!(held.work().len(), 3, "they are users like any other again");
 }
 
 #[test]
@@ -430,9 +802,9 @@ fn a_user_that_fails_for_ever_does_not_keep_the_others_from_a_receiver_that_seem
     };
     let (mut now, mut steps) = (Timestamp(1), Vec::new());
     let mut dispatch = dispatch::Dispatch::new(Position(0), 8, FOR_EVER, 1);
-    dispatch.take(bad.clone());
+    dispatch.take(now, bad.clone(), &mut steps);
     let attempt = dispatch.next(now).unwrap();
-    dispatch.ended(now, &attempt, Err("no".to_owned()), &mut steps);
+    dispatch.ended(now, &attempt, unreachable(), &mut steps);
     let late = |steps: &[OutboxStep]| match steps.last() {
         Some(OutboxStep::Schedule(late)) => late.clone(),
         other => panic!("{other:?}"),
@@ -441,19 +813,19 @@ fn a_user_that_fails_for_ever_does_not_keep_the_others_from_a_receiver_that_seem
         now.0 += 1_000_000;
         assert_eq!(
             dispatch.room_for_late(now),
-            if dispatch.is_down() { 1 } else { 8 }
+            if dispatch.is_down() { 1 } else { 4 }
         );
         let attempt = dispatch.begin_late(&late(&steps), bad.clone());
-        dispatch.ended(now, &attempt, Err("no".to_owned()), &mut steps);
+        dispatch.ended(now, &attempt, unreachable(), &mut steps);
     }
     assert!(dispatch.is_down());
     assert_eq!(dispatch.wants().map(|(_, room)| room), Some(1));
-    dispatch.take(good.clone());
+    dispatch.take(now, good.clone(), &mut steps);
     now.0 += 1_000_000;
     assert_eq!(dispatch.room_for_late(now), 0, "the late one had its turn");
     let attempt = dispatch.next(now).unwrap();
     assert_eq!(attempt.placed, *good);
-    dispatch.ended(now, &attempt, Ok(()), &mut steps);
+    dispatch.ended(now, &attempt, Outcome::Delivered, &mut steps);
     assert!(!dispatch.is_down());
 }
 
@@ -483,7 +855,7 @@ fn other_settings_count_from_the_next_attempt_on() {
     let service = start(&store, settings(old.url()));
     record(&mut store, 1, 1..=1);
     old.wait_for(|told| told.len() == 1);
-    service.handle().update(settings(new.url()));
+    service.handle().update(settings(new.url()), Receipt::none());
     record(&mut store, 1, 2..=2);
     let told = new.wait_for(|told| !told.is_empty());
     assert_eq!((told[0].change, told[0].previous), (2, 1));
@@ -522,10 +894,11 @@ fn callbacks_go_over_tls_to_a_receiver_that_is_vouched_for() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(receiver.told().is_empty(), "nobody vouches for it");
-    handle.update(Settings {
-        ca_file: Some(ca_file),
+    let trusting = Settings {
+        trust: Trust::read(Some(&ca_file)).unwrap(),
         ..settings(url)
-    });
+    };
+    handle.update(trusting, Receipt::none());
     let told = receiver.wait_for(|told| has_all(told, 1, 2));
     Order::default().check(&told);
     service.stop(STOP_WITHIN).unwrap();
@@ -536,20 +909,48 @@ fn a_file_without_a_certificate_vouches_for_nobody() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for text in ["", "not a certificate\n"] {
         std::fs::write(file.path(), text).unwrap();
-        let refused = check_ca_file(file.path()).unwrap_err().to_string();
+        let refused = Trust::read(Some(file.path())).unwrap_err().to_string();
         assert!(refused.ends_with("there is no certificate in it"), "{refused}");
     }
 }
 
 #[test]
-fn a_receiver_with_tls_must_be_known() {
+fn a_file_that_is_not_there_is_named() {
     let folder = TempDir::new().unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let missing = Settings {
-        ca_file: Some(folder.path().join("nobody.pem")),
-        ..settings(format!("https://{address}/"))
+    let missing = Trust::read(Some(&folder.path().join("nobody.pem"))).unwrap_err();
+    assert!(missing.to_string().contains("nobody.pem"), "{missing}");
+}
+
+#[test]
+fn settings_without_a_receiver_count_when_nothing_is_under_way_any_more() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(0);
+    receiver.hold();
+    let service = start(
+        &store,
+        Settings {
+            timeout: Duration::from_secs(600),
+            ..settings(receiver.url())
+        },
+    );
+    record(&mut store, 20, 1..=1);
+    receiver.wait_for_held(8);
+    let (receipt, receipts) = Receipt::new();
+    let none = Settings {
+        url: None,
+        ..settings(receiver.url())
     };
-    let store = store(&folder.path().join("store"));
-    let refused = Service::start(missing, store.reading(), store.news(), Clock::start()).unwrap_err();
-    assert!(refused.to_string().contains("nobody.pem"), "{refused}");
+    service.handle().update(none.clone(), receipt);
+    // What was taken after it is behind it.
+    let (receipt, later) = Receipt::new();
+    service.handle().update(none, receipt);
+    assert!(!receipts.are_in(), "eight are under way");
+    receiver.go_on();
+    assert!(later.wait(STOP_WITHIN) && receipts.are_in());
+    assert_eq!(receiver.told().len(), 8, "no others leave");
+    service.handle().update(settings(receiver.url()), Receipt::none());
+    let told = receiver.wait_for(|told| has_all(told, 20, 1));
+    Order::default().check(&told);
+    service.stop(STOP_WITHIN).unwrap();
 }

@@ -141,7 +141,7 @@ async fn route(desk: &Desk, head: &Parts, body: Incoming) -> Answer {
         Page::Callbacks => callbacks::standing(desk).await,
         Page::Dead => callbacks::dead(desk, query).await,
         Page::Replay => callbacks::deal(desk, Deed::Replay, &read(desk, body).await?).await,
-        Page::Drop => callbacks::deal(desk, Deed::Forget, &read(desk, body).await?).await,
+        Page::Drop => callbacks::drop(desk, &read(desk, body).await?).await,
     }
 }
 

@@ -11,6 +11,7 @@ use super::admin::{Answer, Refusal, json_response};
 use super::cursor;
 use super::history::{Lines, archived, lines, lines_max, parameter, place, unread};
 use super::lines::{DeadLine, bytes_of};
+use crate::base::ids::UserId;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
 
@@ -36,6 +37,12 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// If the store cannot be written.
     fn replay(&self, which: &Which) -> Result<u64, ReadError>;
+
+    /// Forgets late callbacks, of one user or of all. Gives how many there were.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError>;
 
     /// Forgets them. Gives how many there were.
     ///
@@ -108,6 +115,32 @@ pub(super) async fn dead(desk: &Desk, query: &str) -> Answer {
     };
     let page = desk.library.work(read).await;
     page.map(lines).map_err(|error| unread(store, error))
+}
+
+/// Drops late callbacks, or dead letters.
+pub(super) async fn drop(desk: &Desk, body: &Value) -> Answer {
+    let Some(late) = body.get("late") else {
+        return deal(desk, Deed::Forget, body).await;
+    };
+    let store = archived(desk)?.archive.store_id();
+    let letters = letters(desk)?;
+    let user = read_late(late, body)?;
+    let count = desk.library.work(move || letters.drop_late(user)).await;
+    let count = count.map_err(|error| unread(store, error))?;
+    Ok(json_response(&json!({ "dropped": count })))
+}
+
+fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, Refusal> {
+    let wrong = |text: &'static str| Refusal::new(StatusCode::BAD_REQUEST, text);
+    let others = body.get("all").or(body.get("positions"));
+    if *late != Value::Bool(true) || others.is_some() {
+        return Err(wrong("send {\"late\": true} alone, or with a \"user\""));
+    }
+    let Some(name) = body.get("user") else {
+        return Ok(None);
+    };
+    let user = name.as_str().and_then(|name| UserId::new(name.as_bytes()).ok());
+    user.map(Some).ok_or_else(|| wrong("user is no UserID"))
 }
 
 /// Sends dead letters again, or drops them.

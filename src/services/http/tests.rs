@@ -314,7 +314,7 @@ fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
         | ToShard::Restore(_)
         | ToShard::Open
         | ToShard::TurnedAway
-        | ToShard::Settings(_)
+        | ToShard::Settings(..)
         | ToShard::Stop => panic!("the front does not send this"),
     }
 }

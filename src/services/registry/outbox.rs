@@ -27,6 +27,17 @@ pub enum Late {
     Lost(Position),
 }
 
+impl Late {
+    /// Where its change is, or was.
+    #[must_use]
+    pub fn place(&self) -> Position {
+        match self {
+            Self::There(placed) => placed.position,
+            Self::Lost(place) => *place,
+        }
+    }
+}
+
 /// A callback that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dead {
@@ -98,6 +109,12 @@ pub trait Outbox: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError>;
+
+    /// The late callbacks of all users behind `after`, in commit order, at most `count_max`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn late(&self, after: Position, count_max: usize) -> Result<Vec<(UserId, Late)>, ReadError>;
 
     /// When the change of the oldest late callback was recorded.
     ///

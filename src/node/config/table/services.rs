@@ -81,7 +81,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Number(1, 720),
         "24",
-        "How long after its change a callback is tried again before it goes to the dead letters.",
+        "How long after its change a callback is tried again before it goes to the dead letters. It goes there by its age too while there is no receiver, or none that answers.",
+    ),
+    setting(
+        "callback.dead_keep_days",
+        Effect::AtOnce,
+        Kind::Number(1, 365),
+        "30",
+        "How long a dead letter is kept before it is dropped for good.",
     ),
     setting(
         "callback.expiry",

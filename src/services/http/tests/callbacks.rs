@@ -10,7 +10,7 @@ use crate::services::registry::outbox::Dead;
 
 /// Holds dead letters at odd places.
 #[derive(Default)]
-struct Morgue(Mutex<Vec<(&'static str, Which)>>);
+struct Morgue(Mutex<Vec<(&'static str, Which)>>, Mutex<Vec<Option<UserId>>>);
 
 fn letter(position: u64) -> Dead {
     let change = Change {
@@ -57,6 +57,11 @@ impl DeadLetters for Morgue {
         Ok(2)
     }
 
+    fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError> {
+        self.1.lock().unwrap().push(user);
+        Ok(4)
+    }
+
     fn forget(&self, which: &Which) -> Result<u64, ReadError> {
         self.0.lock().unwrap().push(("forget", which.clone()));
         Err(ReadError::Store("the disk is full".to_owned()))
@@ -99,6 +104,27 @@ fn dead_letters_are_replayed_and_dropped() {
         ("forget", Which::All),
     ];
     assert_eq!(*morgue.0.lock().unwrap(), expected);
+    for (body, user) in [
+        (r#"{"late":true}"#, None),
+        (r#"{"late":true,"user":"alice"}"#, Some(user("alice"))),
+    ] {
+        let dropped = post(&library.world, "/v1/callbacks/drop", body);
+        assert_eq!(dropped, (200, json!({"dropped": 4})));
+        assert_eq!(morgue.1.lock().unwrap().pop(), Some(user));
+    }
+    for wrong in [
+        r#"{"late":false}"#,
+        r#"{"late":true,"all":true}"#,
+        r#"{"late":true,"positions":[]}"#,
+        r#"{"late":true,"user":""}"#,
+        r#"{"late":true,"user":7}"#,
+    ] {
+        assert_eq!(
+            post(&library.world, "/v1/callbacks/drop", wrong).0,
+            400,
+            "{wrong}"
+        );
+    }
     let foreign = json!({"positions": [cursor::write(STORE + 1, Position(3))]}).to_string();
     let both = json!({"positions": [], "all": true}).to_string();
     let many = json!({"positions": vec!["x"; 1_001]}).to_string();

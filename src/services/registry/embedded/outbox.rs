@@ -3,7 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `c` UserID, place | nothing: a late callback |
-//! | `p` place | nothing: the same, in the order of the places |
+//! | `p` place | the UserID: the same, in the order of the places. Earlier versions wrote nothing there |
 //! | `u` UserID | when the user's are tried next, and how often the oldest was |
 //! | `s` time, UserID | nothing: whose turn comes when |
 //! | `d` place | a dead letter |
@@ -109,6 +109,18 @@ fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError
     }))
 }
 
+/// Whose late callback this is. Only an earlier version did not note it, and only its change says it elsewhere, which is gone.
+fn user_of_lost(files: &Files, place: Position) -> Result<UserId, ReadError> {
+    let suffix = key(place);
+    for guard in files.outbox.prefix(b"c") {
+        let late = guard.key().map_err(unreadable)?;
+        if let Some(user) = late[1..].strip_suffix(&suffix[..]) {
+            return unpadded(user);
+        }
+    }
+    Err(unreadable(format!("a late callback at {} is nobody's", place.0)))
+}
+
 impl Reading {
     /// Puts a step into the batch.
     fn put(
@@ -122,7 +134,7 @@ impl Reading {
             OutboxStep::Cursor(place) => files.put_number(batch, CURSOR_KEY, place.0),
             OutboxStep::Late(user, place) => {
                 batch.insert(outbox, late_key(user, *place), []);
-                batch.insert(outbox, place_key(*place), []);
+                batch.insert(outbox, place_key(*place), user.as_str());
                 let first = draft.first_late.get_or_insert(*place);
                 *first = (*first).min(*place);
                 draft.set(files, place_key(*place), true)?;
@@ -306,6 +318,33 @@ impl Outbox for Reading {
                 let place = position(&guard.key().map_err(unreadable)?[place_at..])?;
                 let change = files.change(place)?;
                 Ok(change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))))
+            };
+            range.take(count_max).map(late).collect()
+        })
+    }
+
+    fn late(&self, after: Position, count_max: usize) -> Result<Vec<(UserId, Late)>, ReadError> {
+        let from = self
+            .late_from
+            .load(Ordering::Acquire)
+            .max(after.0.saturating_add(1));
+        self.with(|files| {
+            let range = files
+                .outbox
+                .range(place_key(Position(from))..=place_key(Position(u64::MAX)));
+            let late = |guard: fjall::Guard| {
+                let (key, user) = guard.into_inner().map_err(unreadable)?;
+                let place = position(&key[1..])?;
+                let change = files.change(place)?;
+                let user = match (&user[..], &change) {
+                    (b"", Some(link)) => link.recorded.user,
+                    (b"", None) => user_of_lost(files, place)?,
+                    (name, _) => UserId::new(name).map_err(unreadable)?,
+                };
+                Ok((
+                    user,
+                    change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))),
+                ))
             };
             range.take(count_max).map(late).collect()
         })

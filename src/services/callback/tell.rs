@@ -1,0 +1,177 @@
+//! What the operator is told of callbacks, in few words: that the receiver counts as down and why, that it is back, and that
+//! callbacks were given up. Names the receiver by its host, never by its whole URL. Decides nothing.
+
+use std::time::Duration;
+
+use super::receiver::ReceiverUrl;
+use crate::base::ids::UserId;
+use crate::base::time::{Timestamp, millis};
+use crate::services::registry::outbox::Dead;
+
+/// Callbacks that are given up are told at most so often: a receiver that was away for a day gives up thousands a second.
+const DEAD_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Notice {
+    Down { fault: String },
+    Back { down_for: Duration, waiting: u64 },
+    Dead { count: u64, user: UserId, fault: String },
+}
+
+/// Knows what was told.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    host: Option<String>,
+    down_since: Option<Timestamp>,
+    /// Given up since it was told last, and the last of them.
+    dead: Option<(u64, UserId, String)>,
+    dead_told_at: Option<Timestamp>,
+}
+
+impl Teller {
+    pub(super) fn new(url: Option<&ReceiverUrl>) -> Self {
+        let mut teller = Self::default();
+        teller.follow(url);
+        teller
+    }
+
+    /// Callbacks go there from now on.
+    pub(super) fn follow(&mut self, url: Option<&ReceiverUrl>) {
+        self.host = url.map(|url| url.host().to_owned());
+    }
+
+    /// Whether the receiver counts as down after an attempt, and why that failed, if it did.
+    pub(super) fn target(
+        &mut self,
+        seen: (Timestamp, Standing),
+        fault: Option<&str>,
+        waiting: impl FnOnce() -> u64,
+    ) {
+        let notice = self.judge(seen, fault, waiting);
+        self.tell(notice);
+    }
+
+    fn judge(
+        &mut self,
+        (now, standing): (Timestamp, Standing),
+        fault: Option<&str>,
+        waiting: impl FnOnce() -> u64,
+    ) -> Option<Notice> {
+        match (standing, self.down_since) {
+            (Standing::Down, None) => {
+                self.down_since = Some(now);
+                let fault = fault.unwrap_or_default().to_owned();
+                Some(Notice::Down { fault })
+            }
+            (Standing::Up, Some(since)) => {
+                self.down_since = None;
+                Some(Notice::Back {
+                    down_for: Duration::from_millis(now.0.saturating_sub(since.0)),
+                    waiting: waiting(),
+                })
+            }
+            (Standing::Down, Some(_)) | (Standing::Up, None) => None,
+        }
+    }
+
+    /// A callback was given up.
+    pub(super) fn buried(&mut self, dead: &Dead) {
+        let count = self.dead.as_ref().map_or(0, |(count, ..)| *count);
+        self.dead = Some((count + 1, dead.placed.recorded.user, dead.fault.clone()));
+    }
+
+    /// Says what has waited long enough.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        let notice = self.dead_to_tell(now);
+        self.tell(notice);
+    }
+
+    fn dead_to_tell(&mut self, now: Timestamp) -> Option<Notice> {
+        let told = self.dead_told_at;
+        if told.is_some_and(|told| now.0 < told.0 + millis(DEAD_TOLD_EVERY)) {
+            return None;
+        }
+        let (count, user, fault) = self.dead.take()?;
+        self.dead_told_at = Some(now);
+        Some(Notice::Dead { count, user, fault })
+    }
+
+    fn tell(&self, notice: Option<Notice>) {
+        let host = self.host.as_deref().unwrap_or("none");
+        match notice {
+            None => {}
+            Some(Notice::Down { fault }) => {
+                tracing::warn!(
+                    host,
+                    fault,
+                    "the callback receiver is down: callbacks wait in the store"
+                );
+            }
+            Some(Notice::Back { down_for, waiting }) => {
+                let down_s = down_for.as_secs();
+                tracing::info!(host, down_s, waiting, "the callback receiver is back");
+            }
+            Some(Notice::Dead { count, user, fault }) => {
+                tracing::warn!(host, count, last_user = %user, last_fault = fault, "callbacks were given up: see `holdfast callbacks list`");
+            }
+        }
+    }
+}
+
+/// What the receiver counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Up,
+    Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_goes_and_comes_back_is_told_once_each() {
+        let mut teller = Teller::new(Some(
+            &ReceiverUrl::read("https://backend.example/secret-path").unwrap(),
+        ));
+        assert_eq!(teller.host.as_deref(), Some("backend.example"));
+        let mut see = |at, standing, fault| teller.judge((Timestamp(at), standing), fault, || 7);
+        assert_eq!(see(1_000, Standing::Up, Some("no answer")), None);
+        let fault = "connection refused".to_owned();
+        assert_eq!(
+            see(2_000, Standing::Down, Some(&fault)),
+            Some(Notice::Down { fault: fault.clone() })
+        );
+        assert_eq!(see(3_000, Standing::Down, Some("no answer")), None);
+        let back = Notice::Back {
+            down_for: Duration::from_secs(20),
+            waiting: 7,
+        };
+        assert_eq!(see(22_000, Standing::Up, None), Some(back));
+        assert_eq!(see(23_000, Standing::Up, None), None);
+    }
+
+    #[test]
+    fn what_is_given_up_is_told_at_once_and_then_together() {
+        let mut teller = Teller::default();
+        let user = UserId::new(b"alice").unwrap();
+        let mut bury = |at: u64, count: u64| {
+            for _ in 0..count {
+                let (known, ..) = teller.dead.take().unwrap_or((0, user, String::new()));
+                teller.dead = Some((known + 1, user, "no".to_owned()));
+            }
+            teller.dead_to_tell(Timestamp(at))
+        };
+        let told = |count| {
+            let fault = "no".to_owned();
+            Some(Notice::Dead { count, user, fault })
+        };
+        assert_eq!(bury(5, 0), None);
+        assert_eq!(bury(5, 1), told(1));
+        assert_eq!(bury(6, 40), None);
+        assert_eq!(bury(60_004, 2), None);
+        assert_eq!(bury(60_005, 0), told(42));
+        assert_eq!(bury(900_000, 0), None);
+    }
+}
