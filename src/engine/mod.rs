@@ -10,6 +10,7 @@ pub mod operations;
 pub mod token;
 
 mod accept;
+pub mod entered;
 pub mod connect;
 pub mod buffers;
 pub mod probe;

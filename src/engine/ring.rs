@@ -23,9 +23,13 @@ use super::accept::Accepts;
 use super::buffers::{Buffer, Buffers};
 use super::completion::{Completion, Incoming, Refusal, SendEnd};
 use super::connect::Ends;
+use super::entered::{Entered, RingFault, entered};
 use super::token::{MoveToken, Token};
 use crate::base::ids::ConnKey;
 use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, RECEIVE_BUFFER_BYTES};
+
+/// How long a ring that waits leaves a kernel alone that lacks memory: as long as the shortest sleep of a shard with little to do.
+const MEMORY_AGAIN: Duration = Duration::from_millis(1);
 
 /// Where other rings send sockets to. Holding one keeps the ring's descriptor from meaning another file.
 #[derive(Debug, Clone)]
@@ -43,6 +47,7 @@ pub struct Ring {
     unsubmitted: VecDeque<Entry>,
     /// How often more completions were there than the ring holds.
     overflows: u64,
+    fault: Option<RingFault>,
     event: OwnedFd,
     pub(super) listeners: Vec<OwnedFd>,
     /// Kept as long as a move may name one.
@@ -81,6 +86,7 @@ impl Ring {
             using_memory: 0,
             unsubmitted: VecDeque::new(),
             overflows: 0,
+            fault: None,
             event,
             listeners,
             others,
@@ -112,7 +118,8 @@ impl Ring {
             self.overflows += u64::from(overflow);
             let before = self.ring.completion().len();
             if !empty || taskrun || overflow {
-                check_enter(self.ring.submit());
+                let result = self.ring.submit();
+                self.take(&result);
             }
             let after = self.ring.completion().len();
             // The flag may stay up when nothing is left.
@@ -137,7 +144,8 @@ impl Ring {
             let count = u32::try_from(count).expect("a queue has fewer than 2^32 entries");
             // SAFETY: it gets no argument that the kernel could read. What the entries use lives until their ends: see
             // `push_using_memory`.
-            check_enter(unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, 0, None) });
+            let result = unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, 0, None) };
+            self.take(&result);
         }
         if !self.unsubmitted.is_empty() && self.refill() {
             self.submit();
@@ -154,7 +162,27 @@ impl Ring {
         if let Some(time) = &time {
             args = args.timespec(time);
         }
-        check_enter(self.ring.submitter().submit_with_args(1, &args));
+        let result = self.ring.submitter().submit_with_args(1, &args);
+        if self.take(&result) == Entered::LacksMemory {
+            // It would be asked again at once, by a thread that has nothing else to do.
+            std::thread::sleep(MEMORY_AGAIN);
+        }
+    }
+
+    /// Takes note of what entering came to.
+    pub(crate) fn take(&mut self, result: &io::Result<usize>) -> Entered {
+        let entered = entered(result);
+        if entered == Entered::Lost {
+            self.fault = Some(RingFault::CompletionsLost);
+        }
+        entered
+    }
+
+    /// Why the ring cannot go on, if so. The kernel counts what it lost, and says so to who waits for completions alone.
+    #[must_use]
+    pub fn fault(&mut self) -> Option<RingFault> {
+        let lost = self.ring.completion().overflow() > 0;
+        self.fault.or(lost.then_some(RingFault::CompletionsLost))
     }
 
     /// Moves completions into `out` until it has `count_max` or there are no more.
@@ -319,18 +347,6 @@ fn arrived(token: MoveToken, result: i32) -> Completion {
 
 fn count_of(result: i32) -> Result<usize, Refusal> {
     usize::try_from(result).map_err(|_| Refusal(-result))
-}
-
-/// Every error of entering but these is a mistake of ours.
-fn check_enter(result: io::Result<usize>) {
-    let Err(error) = result else { return };
-    let passing = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
-    assert!(
-        error
-            .raw_os_error()
-            .is_some_and(|number| passing.contains(&number)),
-        "entering the ring: {error}"
-    );
 }
 
 impl RingAddress {

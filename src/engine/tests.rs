@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::buffers::Buffer;
 use super::completion::{AcceptEnd, Completion, Incoming, Refusal};
+use super::entered::{Entered, RingFault, entered};
 use super::operations::{Cancel, Patience};
 use super::ring::{Ring, RingAddress};
 use super::setup::{PreparedRing, Size};
@@ -475,4 +476,42 @@ fn more_connects_than_the_queue_holds_are_all_made_whole() {
         assert!(matches!(bench.next(), Completion::Connected(_, Ok(()))));
         connected += 1;
     }
+}
+
+fn failed(errno: i32) -> std::io::Result<usize> {
+    Err(std::io::Error::from_raw_os_error(errno))
+}
+
+#[test]
+fn each_error_of_entering_has_its_reaction() {
+    assert_eq!(entered(&Ok(3)), Entered::Well);
+    for (errno, expected) in [
+        (libc::EINTR, Entered::Well),
+        (libc::ETIME, Entered::Well),
+        (libc::EBUSY, Entered::MustReap),
+        (libc::EAGAIN, Entered::LacksMemory),
+        (libc::ENOMEM, Entered::LacksMemory),
+        (libc::EBADR, Entered::Lost),
+    ] {
+        assert_eq!(entered(&failed(errno)), expected, "{errno}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "entering the ring")]
+fn an_error_that_is_our_mistake_is_not_passed_over() {
+    let _ = entered(&failed(libc::EBADF));
+}
+
+#[test]
+fn a_ring_that_lost_completions_is_broken_for_ever_and_others_go_on() {
+    let mut bench = Bench::new("127.0.0.1:0", SIZE);
+    for errno in [libc::EINTR, libc::ETIME, libc::EBUSY, libc::EAGAIN, libc::ENOMEM] {
+        bench.ring.take(&failed(errno));
+        assert_eq!(bench.ring.fault(), None, "{errno}");
+    }
+    let _connected = bench.connect();
+    bench.ring.take(&failed(libc::EBADR));
+    bench.ring.take(&Ok(1));
+    assert_eq!(bench.ring.fault(), Some(RingFault::CompletionsLost));
 }

@@ -3,6 +3,7 @@
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
+use crate::logic::note::What;
 use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
 use crate::logic::queue::{Decision, Knock, Known};
@@ -119,6 +120,7 @@ impl ShardState {
             self.close_of(device, out);
         }
         let session = self.users.devices[device].session();
+        self.note_login(What::Resumed, knock.key, device);
         self.go_live(now, device, knock, session, Vec::new(), out);
     }
 

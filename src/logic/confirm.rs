@@ -6,6 +6,7 @@ use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::logic::Effect;
 use crate::logic::letter::{ToFront, platforms_online};
+use crate::logic::note::What;
 use crate::logic::presence::{Standing, after_loss};
 use crate::logic::queue::{Committing, Event, Knock};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
@@ -91,6 +92,7 @@ impl ShardState {
         } else {
             platforms_online(forced_off)
         };
+        self.note_login(What::LoggedIn, knock.key, device);
         self.go_live(now, device, knock, change.number, named, out);
     }
 
@@ -101,6 +103,12 @@ impl ShardState {
 
     /// Ends a device; its connection, if it has one, is told why.
     fn end_by_force(&mut self, device: u32, code: Code, winner: i32, out: &mut Vec<Effect>) {
+        let what = if code == Code::SessionForcedOff {
+            What::ForcedOff
+        } else {
+            What::Kicked
+        };
+        self.note_device(what, device, Some(code));
         if let Some(key) = self.connection_of(device) {
             let force_offline = proto::ForceOffline {
                 verdict: Some(proto::Verdict::of(code)),
@@ -186,6 +194,7 @@ impl ShardState {
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
+                self.note_device(What::TimedOut, device, None);
                 let live = |key: &ConnKey| self.sessions.phase(*key) == Phase::Live { device };
                 if let Some(key) = self.connection_of(device).filter(live)
                     && !planted(Bug::SilenceUntold)
@@ -196,10 +205,12 @@ impl ShardState {
             }
             ChangeKind::Expiry => {
                 self.counters.expiries += 1;
+                self.note_device(What::Expired, device, None);
                 self.remove_device(device);
             }
             ChangeKind::Logout => {
                 self.counters.logouts += 1;
+                self.note_device(What::LoggedOut, device, None);
                 self.remove_device(device);
             }
             ChangeKind::Kick | ChangeKind::Deletion => {

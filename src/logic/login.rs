@@ -6,6 +6,7 @@ use crate::base::limits::VERSION_BYTES_MAX;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
+use crate::logic::note::What;
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
 use crate::logic::usersig::Fault;
@@ -34,9 +35,13 @@ impl ShardState {
         if !self.address_may_log_in(now, key) {
             return self.refuse_address(key, out);
         }
+        let claim = self.claim_of(&login);
         let login = match self.check_login(now, login) {
             Ok(login) => login,
-            Err(refusal) => return self.refuse_stranger(now, key, refusal, out),
+            Err(refusal) => {
+                self.refuse_stranger(now, key, refusal, out);
+                return self.name_in_note(claim);
+            }
         };
         let session = self
             .sessions
@@ -141,13 +146,10 @@ impl ShardState {
     /// Answers a login that is not let in, and closes.
     pub(super) fn refuse_login(&mut self, key: ConnKey, answer: proto::LoginAnswer, out: &mut Vec<Effect>) {
         self.counters.logins_refused += 1;
-        self.count_login(
-            answer
-                .verdict
-                .as_ref()
-                .expect("every answer has a verdict")
-                .code(),
-        );
+        let verdict = answer.verdict.as_ref().expect("every answer has a verdict");
+        let code = verdict.code();
+        self.count_login(code);
+        self.note_connection(What::LoginRefused, key, Some(code));
         if self.sessions.get(key).is_some() {
             send(key, response::Packet::LoginAnswer(answer), out);
             self.close(key, out);
@@ -189,7 +191,7 @@ fn refusal_of(code: Code) -> proto::LoginAnswer {
     }
 }
 
-fn platform(platform: proto::Platform) -> Option<Platform> {
+pub(super) fn platform(platform: proto::Platform) -> Option<Platform> {
     Platform::ALL
         .into_iter()
         .find(|ours| *ours as i32 == platform as i32)

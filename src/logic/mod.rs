@@ -30,6 +30,7 @@ pub mod presence;
 pub mod usersig;
 
 pub mod letter;
+pub mod note;
 pub mod record;
 pub mod settings;
 pub mod wire;
@@ -38,6 +39,7 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, SessionId, ShardId, UserId};
 use letter::{ToFront, ToRegistry, ToShard};
+use note::Note;
 use wire::packet::Packet;
 
 /// What can happen to a shard. Time passing is [`expire`](state::ShardState::expire).
@@ -75,6 +77,8 @@ pub enum Effect {
     Ask(ToRegistry),
     /// Answer the HTTP front.
     Reply(ToFront),
+    /// Tell the operator, who asked for it.
+    Note(Box<Note>),
 }
 
 /// Why a link ended. The rules make no difference; the counters do.

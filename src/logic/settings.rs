@@ -40,6 +40,17 @@ pub struct Settings {
     pub addresses: AddressLimits,
     /// Room in the channels.
     pub rooms: Rooms,
+    /// Whether the operator hears of single connections.
+    pub notes: Notes,
+}
+
+/// Whether what happens to single connections is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notes {
+    /// It costs nothing.
+    None,
+    /// Each costs some allocations, and what its reader makes of it.
+    Taken,
 }
 
 /// What one address may do at one shard. 0: as much as it likes.
@@ -180,6 +191,7 @@ impl Default for Settings {
                 registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
                 logins_waiting: limits::LOGINS_WAITING_MAX,
             },
+            notes: Notes::None,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::base::time::{Instant, Now, millis};
 use crate::base::wheel::Wheel;
 use crate::logic::addresses::Addresses;
 use crate::logic::letter::ToShard;
+use crate::logic::note::Note;
 use crate::logic::queue::{Waiting, Whom};
 use crate::logic::restart::Grace;
 use crate::logic::returns::Returns;
@@ -72,6 +73,8 @@ pub struct ShardState {
     pub(super) random: fastrand::Rng,
     pub(super) counters: Counters,
     pub(super) running: Running,
+    /// What was noted since the last effects.
+    pub(super) notes: Vec<Note>,
 }
 
 /// Whether new connections are welcome.
@@ -110,6 +113,7 @@ impl ShardState {
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             running: Running::Yes,
+            notes: Vec::new(),
         }
     }
 
@@ -124,6 +128,7 @@ impl ShardState {
             Input::Letter(letter) => self.letter(now, letter, out),
         }
         self.go_on(now, out);
+        self.hand_over_notes(out);
     }
 
     /// Time passed: alarms that are due ring, at most [`ALARMS_PER_TURN_MAX`] of them a call.
@@ -149,6 +154,7 @@ impl ShardState {
             self.ring_alarms(now);
         }
         self.go_on(now, out);
+        self.hand_over_notes(out);
     }
 
     fn ring_alarms(&mut self, now: Now) {

@@ -8,6 +8,7 @@ use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BY
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
+use crate::logic::note::What;
 use crate::logic::queue::Event;
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
@@ -72,6 +73,11 @@ impl ShardState {
         if loss == LinkLoss::SlowReader {
             self.counters.slow_readers += 1;
         }
+        let what = match loss {
+            LinkLoss::Peer => What::LinkEnded,
+            LinkLoss::SlowReader => What::ReaderTooSlow,
+        };
+        self.note_connection(what, key, None);
         self.lose_link(key);
         self.forget(key);
     }
@@ -233,6 +239,7 @@ impl ShardState {
 
     /// Says why, and closes.
     pub(super) fn part(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
+        self.note_connection(What::ConnectionRefused, key, Some(code));
         let error = verdict::error(code, self.retry_after_ms());
         out.push(Effect::Send(key, error));
         self.close(key, out);

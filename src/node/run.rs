@@ -341,10 +341,13 @@ mod tests {
         letters: Letters,
         /// Where the way into the registry is kept when the shards have ended.
         keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
+        /// Whether one has ended on its own.
+        ended: bool,
     }
 
     struct Recording {
         letters: Letters,
+        ended: bool,
         keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
         registry: Sender<ToRegistry>,
     }
@@ -370,6 +373,7 @@ mod tests {
         ) -> anyhow::Result<Recording> {
             Ok(Recording {
                 letters: self.letters,
+                ended: self.ended,
                 keeps: self.keeps,
                 registry,
             })
@@ -390,7 +394,7 @@ mod tests {
         }
 
         fn has_ended(&self) -> bool {
-            false
+            self.ended
         }
 
         fn join(self) -> u64 {
@@ -414,14 +418,28 @@ mod tests {
             level: super::super::log::Level::of_nothing(),
             lines: super::super::log::Lines::of_nothing(),
         };
-        let node = Node::start(&config, origin, shards).unwrap();
-        node.check().unwrap();
-        node
+        Node::start(&config, origin, shards).unwrap()
     }
 
     #[test]
     fn starts_serves_and_stops() {
         let node = node(Recorder::default(), Duration::from_secs(600));
+        node.check().unwrap();
+        node.stop().unwrap();
+    }
+
+    #[test]
+    fn a_shard_that_ends_on_its_own_ends_the_node() {
+        let shards = Recorder {
+            ended: true,
+            ..Recorder::default()
+        };
+        let node = node(shards, Duration::from_secs(600));
+        let error = node.check().unwrap_err();
+        assert!(
+            error.to_string().starts_with("a shard has ended on its own"),
+            "{error}"
+        );
         node.stop().unwrap();
     }
 

@@ -11,6 +11,7 @@ use crate::engine::operations::{Cancel, Patience};
 use crate::logic::wire::packet::Packet;
 use crate::logic::{Effect, Input, LinkLoss, Peer, Transport};
 use crate::shard::conn::{InFlight, Stage};
+use crate::shard::notes;
 use crate::shard::turn::{Echo, Shard};
 
 impl Shard {
@@ -22,6 +23,7 @@ impl Shard {
             Effect::Close(key) => self.drain(key),
             Effect::Ask(question) => self.asks.push(question),
             Effect::Reply(answer) => self.replies.push(answer),
+            Effect::Note(note) => notes::log(self.id, &note),
         }
     }
 

@@ -7,6 +7,7 @@ mod accepting;
 mod conn;
 mod links;
 mod moves;
+mod notes;
 
 pub mod mesh;
 pub mod view;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use crate::base::ids::{ShardId, UserId};
 use crate::base::limits::ACCEPTS_PENDING;
 use crate::base::time::Clock;
+use crate::engine::entered::RingFault;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
 use crate::logic::record::UserRecord;
@@ -81,6 +83,17 @@ pub enum PrepareError {
     Inbox(io::Error),
 }
 
+/// A shard could not begin, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The system's: no ring for its thread.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The system's: see [`RingFault`].
+    #[error(transparent)]
+    Ring(#[from] RingFault),
+}
+
 /// A shard with all that it needs, on its way to its thread.
 #[derive(Debug)]
 pub struct PreparedShard {
@@ -105,7 +118,7 @@ pub struct ShardHandle {
     /// What it counts.
     pub counters: CountersView,
     /// Ends after [`crate::logic::letter::ToShard::Stop`].
-    pub thread: JoinHandle<Result<(), SetupError>>,
+    pub thread: JoinHandle<Result<(), RunError>>,
 }
 
 impl PreparedShard {
@@ -189,15 +202,26 @@ impl PreparedShard {
 
     fn run(
         self,
-        mut clock: Clock,
+        clock: Clock,
         neighbours: Vec<Neighbour>,
         services: Services,
         restored: &Receiver<Restored>,
-    ) -> Result<(), SetupError> {
+    ) -> Result<(), RunError> {
         if let Core::Pinned(core) = self.config.core {
             // A thread that the system does not let be pinned works all the same.
             let _ = pin_thread(core);
         }
+        let shard = self.enable(clock, neighbours, services)?;
+        Ok(shard.run(restored)?)
+    }
+
+    /// The shard as its thread has it.
+    fn enable(
+        self,
+        mut clock: Clock,
+        neighbours: Vec<Neighbour>,
+        services: Services,
+    ) -> Result<Shard, SetupError> {
         let now = clock.now();
         let Config {
             place,
@@ -208,15 +232,13 @@ impl PreparedShard {
         let (rings, doors) = neighbours.into_iter().map(|one| (one.ring, one.door)).unzip();
         let ring = self.ring.enable(rings)?;
         let logic = ShardState::new(now, seed, place, settings);
-        let shard = Shard::new(
+        Ok(Shard::new(
             &self.config,
             (clock, now),
             (ring, logic),
             (self.inbox, doors, services),
             self.publisher,
-        );
-        shard.run(restored);
-        Ok(())
+        ))
     }
 }
 

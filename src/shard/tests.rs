@@ -21,6 +21,33 @@ const APP: u64 = 1_400_000_000;
 /// So long that only a broken shard is cut off by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
+    let settings = Settings {
+        sdk_app_id: APP,
+        keys: vec![Key {
+            secret: SECRET.to_owned(),
+            not_after_s: None,
+        }],
+        ..Settings::default()
+    };
+    Config {
+        place: Place {
+            shard: ShardId(0),
+            shards,
+            connections_max,
+        },
+        settings: Arc::new(settings),
+        seed: 7,
+        listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        receive_buffers,
+        accepts_per_second_max: 0,
+        heartbeat_delay_max: Duration::from_millis(5),
+        // So long that a stop that waits for it hangs the test.
+        stop_deadline: Duration::from_secs(3600),
+        core: Core::Any,
+    }
+}
+
 struct Node {
     shards: Vec<ShardHandle>,
     addresses: Vec<SocketAddr>,
@@ -34,30 +61,7 @@ impl Node {
 
     fn start_with(shards: u16, connections_max: u32, receive_buffers: u16) -> Self {
         let clock = Clock::start();
-        let settings = Settings {
-            sdk_app_id: APP,
-            keys: vec![Key {
-                secret: SECRET.to_owned(),
-                not_after_s: None,
-            }],
-            ..Settings::default()
-        };
-        let mut config = Config {
-            place: Place {
-                shard: ShardId(0),
-                shards,
-                connections_max,
-            },
-            settings: Arc::new(settings),
-            seed: 7,
-            listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
-            receive_buffers,
-            accepts_per_second_max: 0,
-            heartbeat_delay_max: Duration::from_millis(5),
-            // So long that a stop that waits for it hangs the test.
-            stop_deadline: Duration::from_secs(3600),
-            core: Core::Any,
-        };
+        let mut config = config(shards, connections_max, receive_buffers);
         let mut prepared = Vec::new();
         for id in 0..shards {
             config.place.shard = ShardId(id);
@@ -329,6 +333,19 @@ fn who_does_not_read_is_cut_off() {
     node.wait_until(|node| node.count("slow_readers") == 1 && node.count("connections_now") == 0);
     assert!(node.log_in("bob").0.peer_addr().is_ok());
     node.stop();
+}
+
+#[test]
+fn a_shard_whose_ring_lost_completions_ends_and_says_why() {
+    let config = config(1, 8, 16);
+    let prepared = PreparedShard::new(config).unwrap();
+    let (neighbours, doors) = (vec![prepared.neighbour()], [prepared.door()]);
+    let mut shard = prepared
+        .enable(Clock::start(), neighbours, services(&doors))
+        .unwrap();
+    shard.ring.take(&Err(io::Error::from_raw_os_error(libc::EBADR)));
+    let restored = crossbeam_channel::bounded(0).1;
+    assert_eq!(shard.run(&restored), Err(RingFault::CompletionsLost));
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::base::ids::ConnKey;
+use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
 use crate::base::time::{Clock, Instant, Now};
 use crate::engine::completion::Completion;
+use crate::engine::entered::RingFault;
 use crate::engine::ring::Ring;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::state::ShardState;
@@ -25,6 +26,7 @@ use crate::shard::{Config, Restored};
 
 /// One core's thread.
 pub(super) struct Shard {
+    pub(super) id: ShardId,
     pub(super) ring: Ring,
     pub(super) logic: ShardState,
     pub(super) table: Table,
@@ -82,6 +84,7 @@ impl Shard {
     ) -> Self {
         let slots = config.place.connections_max;
         Self {
+            id: config.place.shard,
             ring,
             logic,
             table: Table::new(slots),
@@ -113,7 +116,10 @@ impl Shard {
     }
 
     /// Works until it is stopped.
-    pub(super) fn run(mut self, restored: &Receiver<Restored>) {
+    ///
+    /// # Errors
+    /// If what the ring says is not to be trusted any more: then neither is what is known of connections.
+    pub(super) fn run(mut self, restored: &Receiver<Restored>) -> Result<(), RingFault> {
         for users in restored {
             self.now = self.clock.now();
             self.decide(Input::Letter(ToShard::Restore(users)));
@@ -122,8 +128,11 @@ impl Shard {
         self.doors.iter().for_each(ShardDoor::knock);
         loop {
             self.turn();
+            if let Some(fault) = self.ring.fault() {
+                return Err(fault);
+            }
             if self.life == Life::Ended {
-                return;
+                return Ok(());
             }
             self.sleep();
         }

@@ -3,14 +3,17 @@
 use std::io::{ErrorKind, PipeReader, PipeWriter, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use holdfast::logic::wire::proto::{self, Platform};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use serde_json::json;
+use tempfile::TempDir;
 
 use crate::support::gateway::{Gateway, free_addresses};
 use crate::support::http::Http;
-use crate::support::terminal::{Terminal, login};
+use crate::support::terminal::{Terminal, login, usersig};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_holdfast");
 
@@ -135,4 +138,90 @@ fn a_reader_that_has_gone_ends_nothing() {
     gateway.hang_up();
     gateway.ask_to_stop();
     assert_eq!(gateway.ended(), Some(0));
+}
+
+/// A gateway with a file as its configuration and another for its log.
+fn written(folder: &TempDir) -> (Gateway, PathBuf) {
+    let (file, log) = (folder.path().join("holdfast.toml"), folder.path().join("log"));
+    std::fs::write(&file, "").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(&file);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    (Gateway::start_by(command, &[("shards.count", "1")]), log)
+}
+
+#[test]
+fn at_debug_each_thing_that_happens_to_a_connection_is_one_line() {
+    let folder = TempDir::new().unwrap();
+    let (gateway, log) = written(&folder);
+    let (mut before, _) = Terminal::logged_in(gateway.terminals, login("quiet", Platform::Mac, 1));
+    before.beat();
+    std::fs::write(folder.path().join("holdfast.toml"), "[log]\nlevel = \"debug\"\n").unwrap();
+    assert_eq!(
+        Http::default().post(gateway.admin, "/v1/reload", &json!({})).0,
+        200
+    );
+
+    let (mut phone, session) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 7));
+    let resume = proto::Login {
+        session,
+        ..login("alice", Platform::Iphone, 7)
+    };
+    let (mut again, _) = Terminal::logged_in(gateway.terminals, resume);
+    assert!(phone.read().is_none(), "its session goes on elsewhere");
+    let (mut mac, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 8));
+    again.read();
+    mac.send(proto::request::Packet::Logout(proto::Logout {}));
+    mac.read();
+    let forged = proto::Login {
+        user_sig: "a-forged-usersig".to_owned(),
+        ..login("mallory", Platform::Web, 9)
+    };
+    Terminal::log_in(gateway.terminals, forged);
+    drop(before);
+    Http::default().await_status(gateway.http, "quiet", "Offline");
+    assert!(gateway.stop());
+
+    let log = std::fs::read_to_string(log).unwrap();
+    let alice = |device: &str| format!("address=127.0.0.1 user=alice {device}");
+    for (what, who) in [
+        (" logged in ", alice("platform=\"iPhone\" instance=7")),
+        (" resumed ", alice("platform=\"iPhone\" instance=7")),
+        (
+            " forced off ",
+            alice("platform=\"iPhone\" instance=7 code=\"SESSION_FORCED_OFF\""),
+        ),
+        (" logged in ", alice("platform=\"Mac\" instance=8")),
+        (" logged out ", alice("platform=\"Mac\" instance=8")),
+        (
+            " login refused ",
+            "user=mallory platform=\"Web\" instance=9 code=\"USERSIG_UNREADABLE\"".to_owned(),
+        ),
+        (
+            " link ended ",
+            "user=quiet platform=\"Mac\" instance=1".to_owned(),
+        ),
+    ] {
+        let lines = log
+            .lines()
+            .filter(|line| line.contains(what) && line.contains(&who));
+        assert_eq!(lines.count(), 1, "{what}{who} in\n{log}");
+    }
+    let quiet = log
+        .lines()
+        .filter(|line| line.contains("user=quiet") && line.contains(" logged in "));
+    assert_eq!(quiet.count(), 0, "nobody asked for it then");
+    for told in [
+        "started version=",
+        "the configuration was reloaded by=\"the admin listener\" changes=1",
+        "setting=\"log.level\" before=\"\\\"info\\\"\" after=\"\\\"debug\\\"\" counts=\"at once\"",
+        "stopping connections=0",
+        "stopped closed=0 dropped=0",
+    ] {
+        assert!(log.contains(told), "{told} is missing in\n{log}");
+    }
+    assert!(
+        !log.contains("forged") && !log.contains(&usersig("alice")[..20]),
+        "{log}"
+    );
 }

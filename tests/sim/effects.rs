@@ -85,6 +85,7 @@ impl World {
             }
             Effect::Ask(ask) => self.take_ask(shard, ask, seen)?,
             Effect::Reply(reply) => self.take_reply(reply, seen)?,
+            Effect::Note(_) => unreachable!("nobody asked for notes"),
         }
         Ok(())
     }

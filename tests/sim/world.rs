@@ -267,7 +267,7 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
         Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
         Effect::Ask(ToRegistry::Complete(..) | ToRegistry::Accounts(..)) => None,
         Effect::Send(..) | Effect::Stay(_) => None,
-        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) => None,
+        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) | Effect::Note(_) => None,
     };
     out.iter().filter_map(hint).collect()
 }

@@ -11,7 +11,7 @@ use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
 use crate::base::ids::{Platform, UserId};
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{
-    AddressLimits, Conflict, Policy, Registration, Settings, TimeoutByClass, WebClose,
+    AddressLimits, Conflict, Notes, Policy, Registration, Settings, TimeoutByClass, WebClose,
 };
 use crate::logic::usersig::Key;
 use crate::services::callback::ReceiverUrl;
@@ -94,6 +94,10 @@ impl<'a> Reader<'a> {
         let instances = Platform::ALL
             .map(|platform| self.small(&format!("presence.instances_{}", platform.name().to_lowercase())));
         Settings {
+            notes: match self.text("log.level") {
+                "debug" | "trace" => Notes::Taken,
+                _ => Notes::None,
+            },
             sdk_app_id: self.number("app.sdk_app_id"),
             keys: self.keys(),
             policy: match self.text("presence.policy") {

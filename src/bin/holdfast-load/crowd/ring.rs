@@ -159,6 +159,9 @@ impl CrowdRing {
             self.begin_due(place);
         }
         self.ring.submit();
+        if let Some(fault) = self.ring.fault() {
+            panic!("a crowd that does not know its connections measures nothing: {fault}");
+        }
     }
 
     /// Those that were told to try again, and whose time has come.

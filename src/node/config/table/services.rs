@@ -123,7 +123,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),
         r#""info""#,
-        "What is written to standard error. Release builds have nothing below debug.",
+        "What is written to standard error. info: what happens to the gateway. debug: a line for each login, refusal, force-off and end of a link too, and what libraries warn of. trace: all that libraries say. Release builds have nothing below debug.",
     ),
     setting(
         "log.format",
