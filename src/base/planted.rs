@@ -28,6 +28,8 @@ pub enum Bug {
     LinkEndWhileConfirming,
     /// A login is decided although its terminal has gone.
     GoneLoginDecided,
+    /// A logout behind a login is lost if the link ends before the login's answer.
+    BehindLoginLost,
     /// A closed web page is Offline at once.
     WebOfflineAtOnce,
     /// Silence counts a tick too early.
@@ -128,7 +130,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -141,6 +143,7 @@ impl Bug {
         Self::LinkEndNeedsRoom,
         Self::LinkEndWhileConfirming,
         Self::GoneLoginDecided,
+        Self::BehindLoginLost,
         Self::WebOfflineAtOnce,
         Self::EarlyByATick,
         Self::NotLookedAtAgain,

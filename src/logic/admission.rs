@@ -4,6 +4,7 @@ use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::note::What;
+use crate::logic::behind::Behind;
 use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
 use crate::logic::queue::{Decision, Knock, Known};
@@ -32,8 +33,11 @@ impl ShardState {
         knock: &Knock,
         out: &mut Vec<Effect>,
     ) -> Decision {
-        let Knock { key, login, .. } = knock;
-        if self.sessions.get(*key).is_none() && !planted(Bug::GoneLoginDecided) {
+        let Knock {
+            key, login, behind, ..
+        } = knock;
+        let matters = self.sessions.get(*key).is_some() || *behind == Behind::Logout;
+        if !matters && !planted(Bug::GoneLoginDecided) {
             return Decision::Done;
         }
         let device = self.users.find_device(user, login.device);
@@ -158,8 +162,7 @@ impl ShardState {
             fresh: fresh.filter(|_| !planted(Bug::ResumeIsFresh)).unwrap_or(number),
             forced_off,
         };
-        let address = self.sessions.get(knock.key).map(|session| session.peer.address);
-        self.propose(now, user, [(knock.login.device, kind, address)])
+        self.propose(now, user, [(knock.login.device, kind, Some(knock.address))])
     }
 }
 

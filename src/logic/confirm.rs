@@ -8,7 +8,7 @@ use crate::logic::Effect;
 use crate::logic::letter::{ToFront, platforms_online};
 use crate::logic::note::What;
 use crate::logic::presence::{Standing, after_loss};
-use crate::logic::queue::{Committing, Event, Knock};
+use crate::logic::queue::{Committing, Event, Goodbye, Knock};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
@@ -53,8 +53,8 @@ impl ShardState {
             (kind, event) => {
                 let device = device.expect("a device that changes is there until its change is confirmed");
                 self.confirm_loss((now, committing.decided_at), device, kind, out);
-                if let (ChangeKind::Logout, Event::Logout(key, ..)) = (kind, event) {
-                    self.answer_logout(*key, out);
+                if let (ChangeKind::Logout, Event::Logout(goodbye)) = (kind, event) {
+                    self.answer_logout(goodbye.link, out);
                 }
             }
         }
@@ -140,7 +140,14 @@ impl ShardState {
         let due = self.due(device);
         self.wheel.arm(device, due);
         if self.sessions.get(knock.key).is_none() {
-            return;
+            let (user, address) = (self.users.devices[device].user, knock.address);
+            let goodbye = Goodbye {
+                link: knock.key,
+                device: knock.login.device,
+                session,
+                address,
+            };
+            return self.follow_up(user, knock, goodbye);
         }
         self.set_phase(knock.key, Phase::Live { device });
         let answer = self.login_answer(now, knock, session, &forced_off);

@@ -3,14 +3,14 @@
 
 use std::net::Ipv6Addr;
 
-use crate::base::ids::{Class, ConnKey, DeviceId, RequestId, SessionId};
+use crate::base::ids::{Class, ConnKey, DeviceId, RequestId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::base::wheel::TICK_MS;
 use crate::logic::Effect;
 use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
 use crate::logic::presence::{self, Next, Standing, Step};
-use crate::logic::queue::{Decision, Event, Known, Whom};
+use crate::logic::queue::{Decision, Event, Goodbye, Known, Whom};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit};
 use crate::logic::session::Phase;
 use crate::logic::state::ShardState;
@@ -20,9 +20,7 @@ impl ShardState {
     pub(super) fn decide(&mut self, now: Now, user: u32, event: &Event, out: &mut Vec<Effect>) -> Decision {
         match event {
             Event::Login(knock) => self.decide_login(now, user, knock, out),
-            Event::Logout(key, device, session) => {
-                self.decide_logout(now, user, (*key, *device, *session), out)
-            }
+            Event::Logout(goodbye) => self.decide_logout(now, user, goodbye, out),
             Event::LinkEnd(key, device, address) => {
                 self.decide_link_end(now, user, (*key, *address), *device)
             }
@@ -36,23 +34,14 @@ impl ShardState {
         self.waiting[self.waiting_of(user)].known
     }
 
-    fn decide_logout(
-        &mut self,
-        now: Now,
-        user: u32,
-        (link, id, session): (ConnKey, DeviceId, SessionId),
-        out: &mut Vec<Effect>,
-    ) -> Decision {
-        let device = self.users.find_device(user, id);
+    fn decide_logout(&mut self, now: Now, user: u32, goodbye: &Goodbye, out: &mut Vec<Effect>) -> Decision {
+        let link = goodbye.link;
+        let device = self.users.find_device(user, goodbye.device);
         let is_late = |device: &Device| device.slot != link.slot && !planted(Bug::LateLogoutCounts);
-        let is_of = |device: &Device| !is_late(device) && device.session() == session;
+        let is_of = |device: &Device| !is_late(device) && device.session() == goodbye.session;
         if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
-            return self.step(
-                now,
-                key,
-                (Step::Logout, ChangeKind::Logout),
-                self.address_of_device(key),
-            );
+            let step = (Step::Logout, ChangeKind::Logout);
+            return self.step(now, key, step, Some(goodbye.address));
         }
         // The session ended while the logout waited: that is what the terminal wants. Or it went on over a newer
         // connection: then the goodbye of the old one is late, as its end would be.

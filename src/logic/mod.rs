@@ -7,6 +7,7 @@
 pub mod state;
 
 mod terminal;
+mod behind;
 mod session;
 mod login;
 mod addresses;

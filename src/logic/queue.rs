@@ -8,6 +8,7 @@ use crate::base::ids::{ConnKey, DeviceId, RequestId, SessionId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
+use crate::logic::behind::Behind;
 use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
 use crate::logic::record::{Commit, EndedRecord};
 use crate::logic::session::Phase;
@@ -21,7 +22,7 @@ pub(super) enum Event {
     /// A login came home.
     Login(Box<Knock>),
     /// A terminal said goodbye in this session.
-    Logout(ConnKey, DeviceId, SessionId),
+    Logout(Goodbye),
     /// A device's connection, which came from this address, is gone.
     LinkEnd(ConnKey, DeviceId, Ipv6Addr),
     /// A device's alarm rang: was it silent, or PushOnline, for too long?
@@ -30,6 +31,16 @@ pub(super) enum Event {
     Kick(RequestId, Whom),
     /// The admin wants to know what is on record.
     Inspect(RequestId),
+}
+
+/// A logout, of a session that this connection had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Goodbye {
+    pub(super) link: ConnKey,
+    pub(super) device: DeviceId,
+    pub(super) session: SessionId,
+    /// Where the connection came from.
+    pub(super) address: Ipv6Addr,
 }
 
 /// Whom a kick ends.
@@ -49,6 +60,10 @@ pub(super) struct Knock {
     pub(super) key: ConnKey,
     pub(super) login: LoginRequest,
     pub(super) came: Came,
+    /// Where the connection comes from: it may be gone when the login's turn comes.
+    pub(super) address: Ipv6Addr,
+    /// What the terminal had said behind it when its link ended.
+    pub(super) behind: Behind,
 }
 
 /// How a login found its user.
@@ -141,7 +156,15 @@ impl ShardState {
             }
         };
         self.set_phase(key, Phase::Waiting { user });
-        self.enqueue(user, Event::Login(Box::new(Knock { key, login, came })));
+        let (address, behind) = (self.address_of(key), Behind::Nothing);
+        let knock = Knock {
+            key,
+            login,
+            came,
+            address,
+            behind,
+        };
+        self.enqueue(user, Event::Login(Box::new(knock)));
     }
 
     /// Sessions of a user are to end.
@@ -206,6 +229,12 @@ impl ShardState {
             events.push_back(event);
         }
         self.ready.push_back(user);
+    }
+
+    /// One more thing happened to a user of whom something is being decided: it comes next.
+    pub(super) fn enqueue_first(&mut self, user: u32, event: Event) {
+        let waiting = self.waiting_of(user);
+        self.waiting[waiting].events.push_front(event);
     }
 
     /// A device's alarm rang.

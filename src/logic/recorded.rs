@@ -116,11 +116,14 @@ impl ShardState {
         self.ready.push_back(user);
     }
 
-    /// The registry could not take a change. A login is refused; anything else is tried again.
+    /// The registry could not take a change. A login is refused, unless a logout is behind it: what a person ends must not
+    /// go on by an older session. Anything else is tried again.
     fn failed(&mut self, now: Now, user: u32, event: Event, out: &mut Vec<Effect>) {
         self.counters.commits_failed += 1;
         let place = self.waiting_of(user);
-        if let Event::Login(knock) = &event {
+        if let Event::Login(knock) = &event
+            && !self.is_followed_by_logout(knock)
+        {
             self.refuse_for_now(now, knock.key, Code::NotRecorded, out);
             return self.finish(user, &event);
         }

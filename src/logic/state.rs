@@ -234,6 +234,10 @@ impl ShardState {
 
     /// Tells a terminal that the gateway stops, and closes.
     pub(super) fn say_goodbye(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
+        if let Phase::Waiting { user } = self.sessions.phase(key) {
+            // What it said behind its login is accepted work, and a stop ends none of that.
+            self.take_down(user, key);
+        }
         let verdict = proto::Verdict::of(Code::Stopping).after_ms(self.return_after_ms(now));
         let go_away = proto::GoAway {
             verdict: Some(verdict),

@@ -4,12 +4,13 @@
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId};
-use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
 use crate::logic::note::What;
-use crate::logic::queue::Event;
+use crate::logic::behind::Behind;
+use crate::logic::queue::{Event, Goodbye};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
 use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
@@ -91,6 +92,9 @@ impl ShardState {
                 self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
             }
             Phase::Waiting { user } => {
+                if self.take_down(user, key) == Behind::Logout {
+                    return;
+                }
                 let confirming = self.confirming(user, key);
                 if let Some(id) = confirming.filter(|_| !planted(Bug::LinkEndWhileConfirming)) {
                     self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
@@ -99,8 +103,8 @@ impl ShardState {
         }
     }
 
-    fn address_of(&self, key: ConnKey) -> Ipv6Addr {
-        let session = self.sessions.get(key).expect("a connection that is being lost");
+    pub(super) fn address_of(&self, key: ConnKey) -> Ipv6Addr {
+        let session = self.sessions.get(key).expect("a connection that is here");
         session.peer.address
     }
 
@@ -207,10 +211,16 @@ impl ShardState {
         };
         let session = self.users.devices[device].session();
         let Device { user, id } = self.device_of(device);
+        let goodbye = Goodbye {
+            link: key,
+            device: id,
+            session,
+            address: self.address_of(key),
+        };
         if !planted(Bug::LogoutGoesOn) {
             self.set_phase(key, Phase::Leaving { device });
         }
-        self.enqueue(user, Event::Logout(key, id, session));
+        self.enqueue(user, Event::Logout(goodbye));
     }
 
     fn note(&mut self, phase: Phase, background: bool) {
@@ -219,7 +229,7 @@ impl ShardState {
     }
 
     /// The terminal made a mistake: it is told, and loses its link.
-    fn mistake(&mut self, key: ConnKey, mistake: Mistake, out: &mut Vec<Effect>) {
+    pub(super) fn mistake(&mut self, key: ConnKey, mistake: Mistake, out: &mut Vec<Effect>) {
         let (counter, code) = match mistake {
             Mistake::FrameTooLarge => (&mut self.counters.frames_too_large, Code::FrameTooLarge),
             Mistake::Malformed => (&mut self.counters.frames_malformed, Code::Malformed),
@@ -243,18 +253,6 @@ impl ShardState {
         let error = verdict::error(code, self.retry_after_ms());
         out.push(Effect::Send(key, error));
         self.close(key, out);
-    }
-
-    /// Keeps what came behind a login until it is answered.
-    fn hold(&mut self, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
-        let kept = self.pieces.get(&key.slot).map_or(0, Vec::len);
-        if kept + bytes.len() > EAGER_BYTES_MAX {
-            return self.mistake(key, Mistake::TooEager, out);
-        }
-        if let Some(session) = self.sessions.get_mut(key).filter(|_| !bytes.is_empty()) {
-            session.pieces = Pieces::Kept;
-            self.pieces.entry(key.slot).or_default().extend_from_slice(bytes);
-        }
     }
 
     fn keep(&mut self, key: ConnKey, bytes: Vec<u8>) {

@@ -17,6 +17,7 @@ mod broken;
 mod commands;
 #[cfg(feature = "load")]
 mod ended;
+mod goodbye;
 mod killed;
 #[cfg(feature = "load")]
 mod load;

@@ -105,6 +105,9 @@ impl World {
                 self.say(link, Item::Login(Box::new(login)));
             }
         }
+        if self.random.u8(..100) < 12 {
+            return self.leave_at_once(link);
+        }
         while self.random.u8(..100) < 15 && !self.terminals[&link].broken {
             let item = self.any_item(user, device);
             self.say(link, item);
@@ -113,6 +116,24 @@ impl World {
             self.deliver(link, usize::MAX)?;
         }
         Ok(())
+    }
+
+    /// A terminal says all that it has to say behind its login, and ends its link without waiting for an answer.
+    fn leave_at_once(&mut self, link: Link) -> Result<(), Failure> {
+        let (user, device) = (self.terminals[&link].user, self.terminals[&link].device);
+        while self.random.u8(..100) < 40 && !self.terminals[&link].broken {
+            let item = self.any_item(user, device);
+            self.say(link, item);
+        }
+        if self.random.u8(..100) < 70 && !self.terminals[&link].broken {
+            self.say(link, Item::Logout);
+        }
+        self.deliver(link, usize::MAX)?;
+        let Some(terminal) = self.terminals.get_mut(&link) else {
+            return Ok(());
+        };
+        terminal.hung_up = true;
+        self.end_link(link)
     }
 
     /// Often a device comes back over a second connection.

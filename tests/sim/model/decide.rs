@@ -17,11 +17,9 @@ impl Model {
     pub(super) fn address(&self, id: UserId, decision: &Decision, device: DeviceId) -> Option<Ipv6Addr> {
         let known = self.users[&id].devices.get(&device);
         let link = match decision {
-            Decision::Login { link, .. } => Some(*link),
+            Decision::Login { link, .. } | Decision::Logout(link, _) => Some(*link),
             Decision::LinkEnd(_) => known.and_then(|known| known.link),
-            Decision::GraceEnd(_) | Decision::Logout(..) | Decision::TimeOut(_) => {
-                known.and_then(|known| self.link_there(known))
-            }
+            Decision::GraceEnd(_) | Decision::TimeOut(_) => known.and_then(|known| self.link_there(known)),
             Decision::Expiry(_) | Decision::Kick(..) => known.and_then(|known| self.link_there(known)),
         };
         link.map(|link| peer(link).address)

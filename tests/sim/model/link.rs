@@ -114,9 +114,12 @@ impl Model {
 
     /// Nothing reaches this connection any more; its user learns it in turn.
     fn lose(&mut self, link: Link) {
+        let logs_out = self.links[&link].logs_out();
         let phase = std::mem::replace(&mut self.conn(link).phase, Phase::Gone);
         match phase {
             Phase::Live(user, device) => self.user(user).queue.push_back(Event::LinkEnd(link, device)),
+            // The login goes on, as if the link had ended behind the logout.
+            Phase::Waiting(..) if logs_out => _ = self.logged_out.insert(link),
             Phase::Waiting(user, device) => {
                 let user = self.user(user);
                 let deciding = matches!(&user.busy, Busy::Committing { decision: Decision::Login { link: of, .. }, .. } if *of == link);
@@ -280,6 +283,18 @@ impl Model {
 }
 
 impl Conn {
+    /// Whether a logout has arrived that is read as soon as the login is answered.
+    pub(super) fn logs_out(&self) -> bool {
+        let arrived = self.delivered.min(self.consumed + limits::EAGER_BYTES_MAX);
+        let whole = self.sent.iter().take_while(|sent| sent.end <= arrived);
+        let mut frames = whole.map(|sent| &sent.item).skip_while(|item| match item {
+            Item::Heartbeat | Item::Background(_) | Item::Unknown | Item::Big => true,
+            Item::Logout | Item::Login(_) => false,
+            Item::TooLarge | Item::BadLength | Item::BadPacket => false,
+        });
+        frames.next() == Some(&Item::Logout)
+    }
+
     fn next(&mut self, limit: usize) -> Next {
         let Some(sent) = self.sent.front() else {
             return Next::Nothing;

@@ -13,7 +13,7 @@ use crate::sim::terminal::Login;
 use super::Model;
 use super::link::Phase;
 use super::policy::{self, Standing};
-use super::user::{Decision, Device};
+use super::user::{Decision, Device, Event};
 
 /// What a login comes to.
 enum Fate {
@@ -26,7 +26,7 @@ enum Fate {
 impl Model {
     /// Gives the change to be made, if any; what needs none is done.
     pub(super) fn decide_login(&mut self, link: Link, login: &Login) -> Option<Decision> {
-        if self.is_gone(link) {
+        if self.is_gone(link) && !self.logged_out.contains(&link) {
             return None;
         }
         let unknown = !self.users[&login.user].account;
@@ -118,6 +118,9 @@ impl Model {
         if let Some(old) = old {
             self.hang_up(old);
         }
+        if self.is_gone(link) {
+            return self.log_out_gone(link, login);
+        }
         self.welcome(link, login, session, Vec::new());
     }
 
@@ -175,6 +178,17 @@ impl Model {
             let mut named: Vec<Platform> = online.map(|(loser, _)| loser.platform).collect();
             named.sort_unstable();
             self.welcome(link, login, session, named);
+        } else {
+            self.log_out_gone(link, login);
+        }
+    }
+
+    /// The logout of a terminal that did not wait for its login's answer comes before anything else of its user.
+    fn log_out_gone(&mut self, link: Link, login: &Login) {
+        if self.logged_out.remove(&link) {
+            self.user(login.user)
+                .queue
+                .push_front(Event::Logout(link, login.device));
         }
     }
 

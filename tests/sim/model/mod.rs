@@ -14,7 +14,7 @@ pub(crate) mod decide;
 mod turn;
 pub(crate) mod user;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
@@ -65,6 +65,8 @@ pub(crate) struct Model {
     pub(super) shards: u16,
     pub(super) now: Now,
     pub(super) links: BTreeMap<Link, Conn>,
+    /// Connections that ended behind a login that waits, and a logout behind that.
+    pub(super) logged_out: BTreeSet<Link>,
     pub(super) users: BTreeMap<UserId, User>,
     /// Asked of the registry and not answered, by shard.
     pub(super) room_used: Vec<usize>,
@@ -90,6 +92,7 @@ impl Model {
             shards,
             now: Now::default(),
             links: BTreeMap::new(),
+            logged_out: BTreeSet::new(),
             users: users.iter().map(|user| (*user, User::default())).collect(),
             room_used: vec![0; usize::from(shards)],
             starved: vec![Vec::new(); usize::from(shards)],

@@ -27,6 +27,7 @@ impl Model {
         }
         self.out.clear();
         self.links.clear();
+        self.logged_out.clear();
         self.failed.clear();
         self.shards = shards;
         self.room_used = vec![0; usize::from(shards)];

@@ -8,6 +8,7 @@ use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::logic::wire::proto::Code;
 use crate::sim::shown::{Link, Said, Shown, Step};
 
+use super::link::Conn;
 use super::user::{Busy, Came, Decision, Event, User, Whom};
 use super::{Hint, Model, RegistrySays};
 
@@ -52,7 +53,7 @@ impl Model {
                 user.ends_known = None;
                 return;
             };
-            let dead = matches!(event, Event::Login(link, ..) if self.is_gone(link));
+            let dead = matches!(event, Event::Login(link, ..) if self.is_gone(link) && !self.logged_out.contains(&link));
             let load = !dead && self.user(id).needs_record(&event);
             self.user(id).queue.pop_front();
             if load || self.decide(id, &event, &[]).is_some() {
@@ -140,10 +141,11 @@ impl Model {
                     ..
                 },
                 RegistrySays::Failed,
-            ) => {
+            ) if !self.logs_out(link) => {
                 self.refuse(link, Code::NotRecorded, None);
             }
             (Busy::Committing { event, tries, .. }, RegistrySays::Failed) => {
+                let user = self.user(id);
                 user.queue.push_front(event);
                 user.tries = tries + 1;
                 user.busy = Busy::BackingOff {
@@ -154,6 +156,12 @@ impl Model {
             (Busy::Idle | Busy::Starved | Busy::BackingOff { .. }, _) => unreachable!("nothing was asked"),
         }
         self.go_on_with(id);
+    }
+
+    /// Whether a logout waits behind the login of this connection: then both are tried again.
+    fn logs_out(&self, link: Link) -> bool {
+        let held = self.links.get(&link).is_some_and(Conn::logs_out);
+        self.logged_out.contains(&link) || (held && !self.is_gone(link))
     }
 
     fn not_loaded(&mut self, id: UserId) {
