@@ -76,6 +76,14 @@ impl Refusal {
     pub const UNTOLD: Self = Self(libc::EOVERFLOW);
     /// The peer does not read, and the kernel holds no more for it.
     pub const FULL: Self = Self(libc::EAGAIN);
+    /// The kernel took not one byte, and did not say why.
+    pub const NOTHING: Self = Self(libc::EIO);
+
+    /// Whether it says that the peer is gone: the socket has ended in both directions, and what came before can still be read.
+    #[must_use]
+    pub fn is_of_gone_peer(self) -> bool {
+        matches!(self.0, libc::EPIPE | libc::ECONNRESET)
+    }
 }
 
 /// Why a pending accept ended without a connection.

@@ -207,6 +207,16 @@ impl Shard {
     }
 
     pub(super) fn constant_not_sent(&mut self, key: ConnKey, refusal: Refusal) {
+        self.not_sent(key, refusal);
+    }
+
+    /// Something could not be sent. A peer that is gone may have said goodbye before: what it sent is read first, and the read
+    /// behind it tells of the end.
+    fn not_sent(&mut self, key: ConnKey, refusal: Refusal) {
+        let is_read = matches!(self.table.stage(key), Stage::Greeting | Stage::Settled);
+        if refusal.is_of_gone_peer() && is_read {
+            return;
+        }
         let loss = match refusal {
             Refusal::FULL => LinkLoss::SlowReader,
             Refusal(_) => LinkLoss::Peer,
@@ -224,10 +234,12 @@ impl Shard {
             self.table.end_send(key);
             return self.join(key);
         }
-        let Ok(count @ 1..) = end.sent else {
-            self.table.end_send(key);
-            self.shed(key, LinkLoss::Peer);
-            return self.hear_echoes();
+        let count = match end.sent {
+            Ok(count @ 1..) => count,
+            Ok(0) | Err(_) => {
+                self.table.end_send(key);
+                return self.not_sent(key, end.sent.err().unwrap_or(Refusal::NOTHING));
+            }
         };
         let busy = self.table.busy(key);
         let sent = busy.start + count;

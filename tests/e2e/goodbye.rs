@@ -1,5 +1,6 @@
 //! Terminals that say goodbye and do not wait for an answer: what they said counts in its order.
 
+use holdfast::logic::wire::packet::HEARTBEAT;
 use holdfast::logic::wire::proto::{self, Platform, request};
 use serde_json::Value;
 
@@ -107,4 +108,18 @@ fn behind_a_mistake_nothing_counts() {
         &[no_packet, logout()],
     );
     assert_eq!(kinds(&gateway, "dave", 3), ["login", "login", "link-end"]);
+}
+
+#[test]
+fn a_logout_counts_although_answers_before_it_find_nobody() {
+    let gateway = gateway(&[]);
+    let (mut phone, _) = Terminal::logged_in(gateway.terminals, login("erin", Platform::Iphone, 1));
+    // More heartbeats than the gateway reads at once: it answers the first ones while the logout is not read.
+    let mut bytes = HEARTBEAT.repeat(400);
+    bytes.extend(logout());
+    gateway.pause();
+    phone.send_bytes(&bytes);
+    drop(phone);
+    gateway.go_on();
+    assert_eq!(kinds(&gateway, "erin", 2), ["login", "logout"]);
 }

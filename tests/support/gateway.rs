@@ -94,6 +94,21 @@ impl Gateway {
         rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("the gateway runs");
     }
 
+    /// Stops its process: what happens meanwhile happens all at once for it.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets its process go on.
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).expect("the gateway runs");
+    }
+
     /// Kills it: it has no time for anything.
     pub fn kill(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
