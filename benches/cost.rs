@@ -111,7 +111,11 @@ fn figures(arrangement: &str) -> Figures {
     let threads = THREADS.to_string();
     let gateway = Gateway::start(
         env!("CARGO_BIN_EXE_holdfast"),
-        &[("shards.count", &threads), ("registry.store", "\"memory\"")],
+        &[
+            ("shards.count", &threads),
+            ("registry.store", "\"memory\""),
+            ("limits.logins_per_user_max", "1000000"),
+        ],
     );
     let peer = EpollPeer::start(THREADS);
     let ours = Server {

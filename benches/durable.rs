@@ -72,7 +72,8 @@ fn main() {
 }
 
 fn start(name: &'static str, settings: &[(&str, &str)]) -> Way {
-    let settings = [settings, &[("shards.count", "2")]].concat();
+    let more = [("shards.count", "2"), ("limits.logins_per_user_max", "1000000")];
+    let settings = [settings, &more].concat();
     Way {
         name,
         gateway: Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &settings),

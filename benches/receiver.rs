@@ -94,6 +94,7 @@ fn start(receiver: Option<SocketAddr>) -> Gateway {
         ("shards.count", "2"),
         ("callback.url", &format!("{url:?}")),
         ("log.level", "\"error\""),
+        ("limits.logins_per_user_max", "1000000"),
     ];
     Gateway::start(env!("CARGO_BIN_EXE_holdfast"), &settings)
 }

@@ -45,6 +45,21 @@ pub const ADDRESSES_SWEEP_MS: u64 = 1_000;
 /// Failed logins of an address are counted for a minute from the first one on, as the setting says.
 pub const FAILED_LOGINS_WINDOW_MS: u64 = 60_000;
 
+/// All pauses of a restart grace together last at most so many times the grace: who could not come back in that time has to
+/// log in like anybody else, and who is gone does not stay Online for longer because others are refused.
+pub const GRACE_PAUSES_MAX: u32 = 3;
+
+/// A user's logins are counted over a minute, as the setting says.
+pub const LOGIN_RATE_WINDOW_MS: u64 = 60_000;
+
+/// Users that one shard counts logins of: those who logged in within the last second or so, and those who do it all the time. At
+/// up to 82 B each it bounds what they can make a shard remember to 5.4 MB. A user that finds no room is not limited: a full
+/// table must not lock out those who did nothing.
+pub const LOGIN_RATES_MAX: usize = 65_536;
+
+/// How often users whose logins do not count any more are forgotten. With a token a second that is as long as one login counts.
+pub const LOGIN_RATES_SWEEP_MS: u64 = 1_000;
+
 /// Kicks that wait for one user.
 pub const KICKS_WAITING_MAX: usize = 16;
 

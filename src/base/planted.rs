@@ -76,6 +76,14 @@ pub enum Bug {
     GraceCutShort,
     /// The grace goes on while logins are refused as busy.
     GraceRunsOn,
+    /// The grace stands still as long as logins are refused, however long that is.
+    GraceWithoutEnd,
+    /// The grace stands still when one user has too many logins waiting.
+    UserFloodStopsGrace,
+    /// One user logs in as often as it likes.
+    LoginRateUnlimited,
+    /// A resume that goes on with its session counts as a login.
+    ResumeTakesToken,
     /// A web page that does not come back is given up with the others, before its time-out.
     WebGivenUpEarly,
     /// The 7 days begin anew with a start.
@@ -130,7 +138,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 65] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -167,6 +175,10 @@ impl Bug {
         Self::GraceForgotten,
         Self::GraceCutShort,
         Self::GraceRunsOn,
+        Self::GraceWithoutEnd,
+        Self::UserFloodStopsGrace,
+        Self::LoginRateUnlimited,
+        Self::ResumeTakesToken,
         Self::WebGivenUpEarly,
         Self::PushOnlineBeginsAnew,
         Self::RestoredKickForgotten,

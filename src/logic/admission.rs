@@ -3,8 +3,8 @@
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
-use crate::logic::note::What;
 use crate::logic::behind::Behind;
+use crate::logic::note::What;
 use crate::logic::policy::{self, Candidate};
 use crate::logic::presence::{self, Next, Standing, Step};
 use crate::logic::queue::{Decision, Knock, Known};
@@ -41,6 +41,14 @@ impl ShardState {
             return Decision::Done;
         }
         let device = self.users.find_device(user, login.device);
+        let goes_on =
+            login.session.is_some() && device.is_some_and(|device| self.goes_on(user, device, login));
+        let wait_ms = if goes_on { 0 } else { self.login_wait_ms(now, user) };
+        if wait_ms > 0 {
+            self.counters.user_refusals_rate += 1;
+            self.refuse_user(*key, wait_ms, out);
+            return Decision::Done;
+        }
         let ended_matters = login.session.is_some() && device.is_none();
         let ended_known = self.waiting[self.waiting_of(user)].ended.is_some();
         if self.known(user) == Known::No || (ended_matters && !ended_known) {
@@ -49,15 +57,20 @@ impl ShardState {
         let by_import =
             self.settings.registration == Registration::ByImport && !planted(Bug::AnybodyRegisters);
         if by_import && self.known(user) == Known::NoAccount {
-            self.refuse_session(*key, Code::AccountUnknown, None, out);
+            self.refuse_session((now, user), *key, (Code::AccountUnknown, None), out);
             return Decision::Done;
         }
         match self.right_of(user, device, login) {
-            Right::No(code, ending) => self.refuse_session(*key, code, ending, out),
+            Right::No(code, ending) => self.refuse_session((now, user), *key, (code, ending), out),
             Right::Keep(device) => self.keep_session(now, device, knock, out),
             Right::Begin(fresh) => return self.decide_session(now, user, knock, fresh, out),
         }
         Decision::Done
+    }
+
+    /// Whether a login only goes on with the session of a device that is there.
+    fn goes_on(&self, user: u32, device: u32, login: &LoginRequest) -> bool {
+        matches!(self.right_of(user, Some(device), login), Right::Keep(_))
     }
 
     /// What a login may do, before the policy is asked.
@@ -97,9 +110,18 @@ impl ShardState {
         }
     }
 
-    fn refuse_session(&mut self, key: ConnKey, code: Code, ending: Option<Ending>, out: &mut Vec<Effect>) {
+    fn refuse_session(
+        &mut self,
+        (now, user): (Now, u32),
+        key: ConnKey,
+        (code, ending): (Code, Option<Ending>),
+        out: &mut Vec<Effect>,
+    ) {
         if code == Code::UsersigKicked {
             self.counters.usersigs_refused += 1;
+        } else {
+            // Whoever still has a UserSig that was ended must not use up what the user has.
+            self.count_login_of(now, user);
         }
         let winner = match ending {
             Some(Ending::ForcedOff { winner }) => winner as i32,
@@ -120,6 +142,9 @@ impl ShardState {
     /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
     fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
         self.counters.sessions_kept += 1;
+        if planted(Bug::ResumeTakesToken) {
+            self.count_login_of(now, self.users.devices[device].user);
+        }
         if !planted(Bug::OldConnectionStays) {
             self.close_of(device, out);
         }
@@ -145,7 +170,7 @@ impl ShardState {
         let leaving = match policy::admit(&self.settings, knock.login.device, &candidates) {
             policy::Verdict::Admit(leaving) => leaving,
             policy::Verdict::Refuse => {
-                self.refuse_session(knock.key, Code::OtherDeviceOnline, None, out);
+                self.refuse_session((now, user), knock.key, (Code::OtherDeviceOnline, None), out);
                 return Decision::Done;
             }
         };

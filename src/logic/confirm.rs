@@ -70,6 +70,7 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) {
         self.counters.logins_accepted += 1;
+        self.count_login_of(now, user);
         for (loser, _) in forced_off {
             let loser = self
                 .users

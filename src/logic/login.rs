@@ -156,7 +156,19 @@ impl ShardState {
         }
     }
 
-    /// Refuses a login because something is full.
+    /// Refuses a login because its user has as many waiting, or logs in as often, as it may: that is the user's own affair, and
+    /// nobody else waits for it. The next one may come after `wait_ms` at the earliest.
+    pub(super) fn refuse_user(&mut self, key: ConnKey, wait_ms: u64, out: &mut Vec<Effect>) {
+        let wait_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
+        let verdict = proto::Verdict::of(Code::UserLimit).after_ms(self.retry_after_ms().max(wait_ms));
+        let answer = proto::LoginAnswer {
+            verdict: Some(verdict),
+            ..Default::default()
+        };
+        self.refuse_login(key, answer, out);
+    }
+
+    /// Refuses a login because the registry has no room for what this shard asks.
     pub(super) fn refuse_busy(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
         self.counters.logins_busy += 1;
         self.grace.wait(now.instant);

@@ -11,6 +11,7 @@ mod behind;
 mod session;
 mod login;
 mod addresses;
+mod rates;
 mod returns;
 
 mod queue;

@@ -146,7 +146,12 @@ impl ShardState {
         let place = self.waiting_of(user);
         let waiting = &mut self.waiting[place];
         if waiting.logins >= self.settings.rooms.logins_waiting {
-            return self.refuse_busy(now, key, out);
+            self.counters.user_refusals_waiting += 1;
+            if planted(Bug::UserFloodStopsGrace) {
+                self.grace.wait(now.instant);
+            }
+            let wait_ms = self.login_wait_ms(now, user);
+            return self.refuse_user(key, wait_ms, out);
         }
         waiting.logins += 1;
         let came = match (&waiting.hold, waiting.events.is_empty()) {

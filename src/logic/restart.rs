@@ -2,8 +2,9 @@
 //! Decides nothing: when a device's grace ends, its alarm rings like any other.
 
 use crate::base::ids::{Class, UserId};
+use crate::base::limits::GRACE_PAUSES_MAX;
 use crate::base::planted::{Bug, planted};
-use crate::base::time::{Instant, Now};
+use crate::base::time::{Instant, Now, millis};
 use crate::logic::presence::Standing;
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
@@ -19,6 +20,8 @@ pub(super) struct Grace {
     ends: Instant,
     /// Until then logins count as being refused.
     busy_until: Instant,
+    /// For so long it may still stand still.
+    pauses_left_ms: u64,
 }
 
 impl Grace {
@@ -31,14 +34,21 @@ impl Grace {
                 now.after(settings.restart_grace)
             },
             busy_until: now,
+            pauses_left_ms: millis(settings.restart_grace) * u64::from(GRACE_PAUSES_MAX),
         }
     }
 
-    /// A login was refused as busy: whoever wants to come back may not be able to, so the grace stands still.
+    /// A login found no room with the registry, or at this shard: whoever wants to come back may not be able to, so the grace
+    /// stands still. Nothing that one user is refused for has a say in it, and a registry that fails has none: who was Online
+    /// comes back without it.
     pub(super) fn wait(&mut self, now: Instant) {
         if now < self.ends && !planted(Bug::GraceRunsOn) {
             let until = Instant(now.0 + BUSY_MS);
-            self.ends.0 += until.0 - self.busy_until.max(now).0;
+            let pause_ms = (until.0 - self.busy_until.max(now).0).min(self.pauses_left_ms);
+            if !planted(Bug::GraceWithoutEnd) {
+                self.pauses_left_ms -= pause_ms;
+            }
+            self.ends.0 += pause_ms;
             self.busy_until = until;
         }
     }
@@ -149,5 +159,14 @@ mod tests {
             grace.wait(Instant(busy_at));
             assert_eq!(grace.due(Class::Mobile, &settings), Instant(ends), "{busy_at}");
         }
+    }
+
+    #[test]
+    fn all_pauses_together_are_three_times_the_grace_at_most() {
+        let (mut grace, settings) = grace();
+        (5_000..900_000)
+            .step_by(100)
+            .for_each(|busy_at| grace.wait(Instant(busy_at)));
+        assert_eq!(grace.due(Class::Desktop, &settings), Instant(5_000 + 4 * 60_000));
     }
 }

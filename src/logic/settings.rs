@@ -38,6 +38,8 @@ pub struct Settings {
     pub retry_after: Duration,
     /// What one address may do.
     pub addresses: AddressLimits,
+    /// Logins of one user in a minute that are not resumes of a session that goes on; so many may come at once. 0: no limit.
+    pub logins_per_user_max: u32,
     /// Room in the channels.
     pub rooms: Rooms,
     /// Whether the operator hears of single connections.
@@ -187,6 +189,7 @@ impl Default for Settings {
             login_deadline: Duration::from_secs(10),
             retry_after: Duration::from_secs(2),
             addresses: AddressLimits::default(),
+            logins_per_user_max: 60,
             rooms: Rooms {
                 registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
                 logins_waiting: limits::LOGINS_WAITING_MAX,

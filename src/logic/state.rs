@@ -16,6 +16,7 @@ use crate::logic::addresses::Addresses;
 use crate::logic::letter::ToShard;
 use crate::logic::note::Note;
 use crate::logic::queue::{Waiting, Whom};
+use crate::logic::rates::Rates;
 use crate::logic::restart::Grace;
 use crate::logic::returns::Returns;
 use crate::logic::session::{Phase, Sessions};
@@ -68,6 +69,7 @@ pub struct ShardState {
     pub(super) grace: Grace,
     pub(super) versions: Versions,
     pub(super) addresses: Addresses,
+    pub(super) rates: Rates,
     pub(super) returns: Returns,
     pub(super) verifier: Verifier,
     pub(super) random: fastrand::Rng,
@@ -108,6 +110,7 @@ impl ShardState {
             grace: Grace::default(),
             versions: Versions::default(),
             addresses: Addresses::default(),
+            rates: Rates::default(),
             returns: Returns::default(),
             verifier: Verifier::default(),
             random: fastrand::Rng::with_seed(seed),
@@ -153,6 +156,7 @@ impl ShardState {
         if self.running == Running::Yes {
             self.ring_alarms(now);
         }
+        self.sweep_rates(now);
         self.go_on(now, out);
         self.hand_over_notes(out);
     }
@@ -187,7 +191,8 @@ impl ShardState {
         let login = self.login_deadlines.front().map(|(due, _)| *due);
         let retry = self.retries.peek().map(|Reverse((due, _))| *due);
         let alarm = self.wheel.next_deadline().filter(|_| !self.alarms_wait());
-        [login, retry, alarm].into_iter().flatten().min()
+        let sweep = self.rates.next_deadline();
+        [login, retry, alarm, sweep].into_iter().flatten().min()
     }
 
     /// What the shard has counted.

@@ -8,8 +8,8 @@ use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LO
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
-use crate::logic::note::What;
 use crate::logic::behind::Behind;
+use crate::logic::note::What;
 use crate::logic::queue::{Event, Goodbye};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};

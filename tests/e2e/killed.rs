@@ -253,6 +253,7 @@ fn start(folder: &TempDir, receiver: &Receiver, shards: u32) -> Gateway {
         ("registry.path", &format!("{:?}", folder.path())),
         ("callback.url", &format!("{:?}", receiver.url())),
         ("callback.timeout_ms", "300"),
+        ("limits.logins_per_user_max", "0"),
     ])
 }
 

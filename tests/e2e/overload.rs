@@ -213,3 +213,31 @@ fn an_address_fails_so_often_in_a_minute_and_no_more() {
     assert_eq!(figure(&free, &http, "holdfast_addresses_now", &[]), 0.0);
     Http::default().await_status(gateway.http, "alice", "Online");
 }
+
+#[test]
+fn a_user_logs_in_so_often_in_a_minute_and_no_more() {
+    let gateway = gateway(&[("limits.logins_per_user_max", "1")]);
+    let http = Http::default();
+    let (mut first, session) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Web, 1));
+    first.beat();
+    let (_, answer) = Terminal::log_in(gateway.terminals, login("alice", Platform::Mac, 1));
+    let verdict = answer.verdict.unwrap();
+    assert_eq!(verdict.code(), Code::UserLimit);
+    assert_eq!(verdict.what_next(), proto::WhatNext::Retry);
+    assert!(verdict.retry_after_ms > 0);
+    // A resume of a session that goes on is not counted, and others are not concerned.
+    let resume = proto::Login {
+        session,
+        ..login("alice", Platform::Web, 1)
+    };
+    let (mut again, kept) = Terminal::logged_in(gateway.terminals, resume);
+    assert_eq!(kept, session);
+    again.beat();
+    Terminal::logged_in(gateway.terminals, login("bob", Platform::Mac, 1));
+    let label = [("limit", "rate")];
+    await_figure(&gateway, &http, "holdfast_user_refusals_total", &label, 1.0);
+    let label = [("code", "USER_LIMIT")];
+    await_figure(&gateway, &http, "holdfast_logins_total", &label, 1.0);
+    // What one user is refused for does not count as a gateway that is full.
+    assert_eq!(figure(&gateway, &http, "holdfast_logins_busy_total", &[]), 0.0);
+}

@@ -23,8 +23,11 @@ pub(crate) struct Crowd {
     streak: u32,
 }
 
-/// How long a terminal is told to stay away because something is full or fails.
-pub(crate) fn told_to_wait(packet: &Packet) -> Option<u64> {
+/// Who is sent away because something that all share is full or fails.
+pub(crate) const CROWDED: [Code; 2] = [Code::Busy, Code::NotRecorded];
+
+/// How long a terminal is told to stay away whose login is refused with one of these codes.
+pub(crate) fn told_to_wait(packet: &Packet, codes: &[Code]) -> Option<u64> {
     let Packet::Response(response) = packet else {
         return None;
     };
@@ -32,8 +35,9 @@ pub(crate) fn told_to_wait(packet: &Packet) -> Option<u64> {
         return None;
     };
     let verdict = answer.verdict.as_ref()?;
-    let crowded = [Code::Busy, Code::NotRecorded].contains(&verdict.code());
-    crowded.then_some(u64::from(verdict.retry_after_ms))
+    codes
+        .contains(&verdict.code())
+        .then_some(u64::from(verdict.retry_after_ms))
 }
 
 impl Crowd {

@@ -2,6 +2,8 @@
 
 use crate::base::ids::{ConnKey, ShardId};
 use crate::logic::letter::{ToFront, ToRegistry};
+use crate::logic::wire::packet::Packet;
+use crate::logic::wire::proto::Code;
 use crate::logic::{Arrival, Effect};
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd;
@@ -51,11 +53,12 @@ impl World {
                     text,
                 };
                 let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
-                if let Some(wait) = crowd::told_to_wait(&packet) {
+                if let Some(wait) = crowd::told_to_wait(&packet, &crowd::CROWDED) {
                     let crowd = &mut self.crowds[usize::from(shard.0)];
                     crowd.sent_away(shard, self.now.instant, wait, &self.settings)?;
                 }
                 self.hear(link, &said)?;
+                self.check_wait(link, &packet)?;
                 seen.push(Shown::Said(link, said));
             }
             Effect::Stay(key) => {
@@ -152,6 +155,17 @@ impl World {
             known.push(*session);
         }
         Ok(())
+    }
+
+    /// Whoever met a limit of its user is told when it may come back.
+    fn check_wait(&self, link: Link, packet: &Packet) -> Result<(), Failure> {
+        let Some(wait) = crowd::told_to_wait(packet, &[Code::UserLimit]) else {
+            return Ok(());
+        };
+        let must = self.model.login_wait_ms(self.terminals[&link].user);
+        ensure("rate", wait >= must, || {
+            format!("{link:?} is to wait {wait} ms, and has a login in {must} ms")
+        })
     }
 
     fn check_arrival(&self, link: Link, arrival: &Arrival) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod model;
 mod planted;
 mod registry;
 mod restart;
+mod rush;
 mod shelf;
 mod shown;
 mod steps;
@@ -63,6 +64,7 @@ const NOT_REACHED: &[&str] = &[
     "letters_refused",
     "logins{code=\"USERSIG_NO_KEY\"}",
     "addresses_full",
+    "login_rates_full",
 ];
 
 /// Where a seed failed.
@@ -109,7 +111,7 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
         },
         heartbeat_timeout,
         restart_grace: random
-            .choice([5_000, 60_000, 500_000])
+            .choice([2_000, 5_000, 60_000, 500_000])
             .map(Duration::from_millis)
             .expect("there are some"),
         registration: if random.u8(..5) == 0 {
@@ -125,6 +127,11 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             }
         } else {
             AddressLimits::default()
+        },
+        logins_per_user_max: match random.u8(..4) {
+            0 => random.u32(1..=8),
+            1 => 0,
+            _ => 60,
         },
         rooms: Rooms {
             registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),

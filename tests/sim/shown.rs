@@ -219,10 +219,12 @@ fn verdict(verdict: Option<&Verdict>, settings: &Settings) -> Result<Code, Strin
     let (middle, wait) = (millis(settings.retry_after), u64::from(verdict.retry_after_ms));
     // Those who are sent away together are spread the wider the more they are.
     let crowded = [Code::Busy, Code::NotRecorded, Code::Stopping].contains(&code);
-    let widest = if crowded {
-        (millis(settings.restart_grace) / 2).min(60_000)
-    } else {
-        0
+    let of_user = code == Code::UserLimit;
+    let widest = match (crowded, of_user) {
+        (true, _) => (millis(settings.restart_grace) / 2).min(60_000),
+        // With one login a minute.
+        (false, true) => 60_000,
+        (false, false) => 0,
     };
     let in_bounds = (middle / 2..=widest.max(middle + middle / 2)).contains(&wait);
     ensure(if waits { in_bounds } else { wait == 0 || in_bounds }, || {
@@ -239,6 +241,7 @@ fn what_next(code: Code) -> Option<WhatNext> {
         Code::Silent,
         Code::Stopping,
         Code::AddressLimit,
+        Code::UserLimit,
     ];
     if retry.contains(&code) {
         return Some(WhatNext::Retry);

@@ -63,8 +63,13 @@ impl World {
             94..96 => self.query()?,
             96..98 => self.inspect()?,
             98 => self.import(),
-            _ if self.random.u8(..3) == 0 => self.restart()?,
-            _ => {}
+            _ if self.random.u8(..3) == 0 => {
+                self.restart()?;
+                if self.random.u8(..3) == 0 {
+                    self.rush()?;
+                }
+            }
+            _ => self.flood()?,
         }
         self.post.step(&mut self.random, self.now.wall)?;
         while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
@@ -78,22 +83,13 @@ impl World {
 
     fn connect(&mut self) -> Result<(), Failure> {
         let shard = ShardId(self.random.u16(..self.shard_count()));
-        let link = Link(self.links);
-        self.links += 1;
-        let Some(key) = self.take_slot(shard, link) else {
-            return Ok(());
-        };
         let pool = self.random.usize(..self.pools.len());
         let (user, devices) = &self.pools[pool];
         let (user, device) = (*user, devices[self.random.usize(..devices.len())]);
         let (user, device) = self.somebody_connected().unwrap_or((user, device));
-        self.terminals
-            .insert(link, Terminal::new(Place::At(shard, key), user, device));
-        self.happen(shard, Event::Opened(link))?;
-        if !self.terminals.contains_key(&link) {
-            // Its address may have no more.
+        let Some(link) = self.open(shard, user, device)? else {
             return Ok(());
-        }
+        };
         match self.random.u8(..100) {
             0..4 => return Ok(()),
             4..7 => {
@@ -118,22 +114,22 @@ impl World {
         Ok(())
     }
 
-    /// A terminal says all that it has to say behind its login, and ends its link without waiting for an answer.
-    fn leave_at_once(&mut self, link: Link) -> Result<(), Failure> {
-        let (user, device) = (self.terminals[&link].user, self.terminals[&link].device);
-        while self.random.u8(..100) < 40 && !self.terminals[&link].broken {
-            let item = self.any_item(user, device);
-            self.say(link, item);
-        }
-        if self.random.u8(..100) < 70 && !self.terminals[&link].broken {
-            self.say(link, Item::Logout);
-        }
-        self.deliver(link, usize::MAX)?;
-        let Some(terminal) = self.terminals.get_mut(&link) else {
-            return Ok(());
+    /// A terminal connects, unless there is no slot, or its address may have no more.
+    pub(super) fn open(
+        &mut self,
+        shard: ShardId,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<Link>, Failure> {
+        let link = Link(self.links);
+        self.links += 1;
+        let Some(key) = self.take_slot(shard, link) else {
+            return Ok(None);
         };
-        terminal.hung_up = true;
-        self.end_link(link)
+        self.terminals
+            .insert(link, Terminal::new(Place::At(shard, key), user, device));
+        self.happen(shard, Event::Opened(link))?;
+        Ok(self.terminals.contains_key(&link).then_some(link))
     }
 
     /// Often a device comes back over a second connection.
@@ -149,7 +145,7 @@ impl World {
         self.random.choice(devices)
     }
 
-    fn login(&mut self, user: UserId, device: DeviceId) -> Login {
+    pub(super) fn login(&mut self, user: UserId, device: DeviceId) -> Login {
         let known = self.sessions.get(&(user, device)).cloned().unwrap_or_default();
         let last = known.last().copied().unwrap_or(0);
         let session = match self.random.u8(..100) {
@@ -188,7 +184,7 @@ impl World {
         }
     }
 
-    fn any_item(&mut self, user: UserId, device: DeviceId) -> Item {
+    pub(super) fn any_item(&mut self, user: UserId, device: DeviceId) -> Item {
         match self.random.u8(..100) {
             0..44 => Item::Heartbeat,
             44..62 => Item::Background(self.random.bool()),
@@ -240,7 +236,7 @@ impl World {
         self.deliver(link, cut)
     }
 
-    fn deliver(&mut self, link: Link, bytes_max: usize) -> Result<(), Failure> {
+    pub(super) fn deliver(&mut self, link: Link, bytes_max: usize) -> Result<(), Failure> {
         let Some(terminal) = self.terminals.get_mut(&link) else {
             return Ok(());
         };
@@ -287,7 +283,7 @@ impl World {
         self.end_link(link)
     }
 
-    fn end_link(&mut self, link: Link) -> Result<(), Failure> {
+    pub(super) fn end_link(&mut self, link: Link) -> Result<(), Failure> {
         let Place::At(shard, _) = self.terminals[&link].place else {
             return Ok(());
         };

@@ -79,6 +79,8 @@ impl Gateway {
             format!("http.listen=[\"{http}\"]"),
             format!("admin.listen=[\"{admin}\"]"),
             format!("registry.path={:?}", folder.path().join(STORE)),
+            // The crowd comes and goes more often than people do.
+            "limits.logins_per_user_max=1000000".to_owned(),
         ];
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.extend(common.set.iter().cloned());

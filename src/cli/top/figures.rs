@@ -249,13 +249,14 @@ impl<'a> Figures<'a> {
 
     fn pressure(&self) -> String {
         format!(
-            "busy {}/s, accept pauses {}/s, buffer shortages {}/s, completions overflowed {}/s, {} operations unsubmitted; addresses refused: {}",
+            "busy {}/s, accept pauses {}/s, buffer shortages {}/s, completions overflowed {}/s, {} operations unsubmitted; addresses refused: {}; users refused: {}",
             self.per_second("logins_busy"),
             self.per_second("accept_pauses"),
             self.per_second("buffer_shortages"),
             self.per_second("completions_overflowed"),
             self.amount("operations_unsubmitted_now"),
-            by_label(&self.grew("address_refusals", "limit"), "none")
+            by_label(&self.grew("address_refusals", "limit"), "none"),
+            by_label(&self.grew("user_refusals", "limit"), "none")
         )
     }
 

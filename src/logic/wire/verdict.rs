@@ -69,6 +69,10 @@ fn meaning(code: Code) -> (&'static str, WhatNext) {
             "too many connections, or failed logins, come from this address",
             Retry,
         ),
+        Code::UserLimit => (
+            "too many logins of this user wait, or came in the last minute",
+            Retry,
+        ),
         Code::Stopping => ("the gateway is stopping", Retry),
         Code::Silent => ("no frame came for the heartbeat time-out", Retry),
         Code::SessionUnknown => ("the session is not known", LogInAfresh),

@@ -77,6 +77,18 @@ fn an_address_is_limited_by_its_settings() {
 }
 
 #[test]
+fn logins_of_a_user_are_limited_by_a_setting() {
+    assert_eq!(read(&[]).unwrap().logic.logins_per_user_max, 60);
+    let config = read(&["limits.logins_per_user_max=0"]).unwrap();
+    assert_eq!(config.logic.logins_per_user_max, 0);
+    let problems = read(&["limits.logins_per_user_max=1000001"]).unwrap_err();
+    assert!(
+        problems[0].contains("a whole number from 0 to 1000000"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn later_layers_win() {
     let file = "[presence]\npolicy = \"dual\"\nconflict = \"oldest-wins\"\nweb_close = \"at-once\"\ninstances_web = 10\n";
     let sources = Sources {

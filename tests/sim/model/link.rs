@@ -146,6 +146,7 @@ impl Model {
     }
 
     pub(super) fn refuse(&mut self, link: Link, code: Code, winner: Option<crate::base::ids::Platform>) {
+        // Only lack of room with the registry: what a user is refused for is nobody else's affair.
         if code == Code::Busy {
             let shard = self.links[&link].shard;
             self.pause_grace(shard);
@@ -270,7 +271,7 @@ impl Model {
         let is_login = |event: &&Event| matches!(event, Event::Login(..));
         let crowd = self.user(id).undecided().filter(is_login).count();
         if crowd >= self.settings.rooms.logins_waiting {
-            self.refuse(link, Code::Busy, None);
+            self.refuse(link, Code::UserLimit, None);
             return;
         }
         let idle = matches!(self.user(id).busy, Busy::Idle) && self.user(id).queue.is_empty();

@@ -16,7 +16,7 @@ use super::policy::{self, Standing};
 use super::user::{Decision, Device, Event};
 
 /// What a login comes to.
-enum Fate {
+pub(super) enum Fate {
     Refused(Code, Option<Platform>),
     KeepsSession,
     /// A change, of a session that goes back to this fresh login; `None` if it is one.
@@ -29,13 +29,19 @@ impl Model {
         if self.is_gone(link) && !self.logged_out.contains(&link) {
             return None;
         }
+        if self.is_over_rate(login) {
+            self.refuse(link, Code::UserLimit, None);
+            return None;
+        }
         let unknown = !self.users[&login.user].account;
         if unknown && self.settings.registration == Registration::ByImport {
+            self.note_login(login.user);
             self.refuse(link, Code::AccountUnknown, None);
             return None;
         }
         match self.fate(login) {
             Fate::Refused(code, winner) => {
+                self.note_refused(login.user, code);
                 self.refuse(link, code, winner);
                 None
             }
@@ -47,7 +53,7 @@ impl Model {
         }
     }
 
-    fn fate(&self, login: &Login) -> Fate {
+    pub(super) fn fate(&self, login: &Login) -> Fate {
         let user = &self.users[&login.user];
         if login.signed_at_s <= user.kicked_at_s {
             return Fate::Refused(Code::UsersigKicked, None);
@@ -91,6 +97,7 @@ impl Model {
             .map(|loser| (loser, user.devices[&loser].status))
             .collect();
         if live && self.settings.conflict == Conflict::OldestWins {
+            self.note_login(login.user);
             self.refuse(link, Code::OtherDeviceOnline, None);
             return None;
         }
@@ -143,6 +150,7 @@ impl Model {
         (session, fresh, at): (u64, u64, Timestamp),
         losers: &[(DeviceId, Status)],
     ) {
+        self.note_login(login.user);
         for (loser, _) in losers {
             self.force_off(login, *loser, at);
         }

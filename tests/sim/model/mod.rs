@@ -9,6 +9,7 @@ pub(crate) mod address;
 pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod policy;
+pub(crate) mod rate;
 pub(crate) mod restart;
 pub(crate) mod decide;
 mod turn;
@@ -75,6 +76,8 @@ pub(crate) struct Model {
     pub(super) moment: u64,
     /// Logins that failed, by shard and address.
     pub(super) failed: BTreeMap<(ShardId, Group), Failed>,
+    /// When each user's logins of late were, microseconds.
+    pub(super) taken: BTreeMap<UserId, Vec<u64>>,
     /// By shard.
     pub(super) graces: Vec<Grace>,
     /// Whether the alarms that rang are those that had to, as far as that can be said.
@@ -98,6 +101,7 @@ impl Model {
             starved: vec![Vec::new(); usize::from(shards)],
             moment: 0,
             failed: BTreeMap::new(),
+            taken: BTreeMap::new(),
             graces: vec![Grace::default(); usize::from(shards)],
             alarms_agree: true,
             orders: Orders::default(),

@@ -10,6 +10,8 @@ use super::user::{Busy, Grace};
 
 /// A login that was refused as busy stops the grace for this long.
 const PAUSE_MS: u64 = 1_000;
+/// All pauses together, in graces.
+const PAUSES_MAX: u64 = 3;
 
 impl Model {
     /// The gateway is gone. Changes of the users in `recorded` were on their way and arrived.
@@ -29,6 +31,7 @@ impl Model {
         self.links.clear();
         self.logged_out.clear();
         self.failed.clear();
+        self.taken.clear();
         self.shards = shards;
         self.room_used = vec![0; usize::from(shards)];
         self.starved = vec![Vec::new(); usize::from(shards)];
@@ -61,6 +64,7 @@ impl Model {
             began,
             ends: began + millis(self.settings.restart_grace),
             busy_until: 0,
+            paused: 0,
         });
     }
 
@@ -70,7 +74,9 @@ impl Model {
         let grace = &mut self.graces[usize::from(shard.0)];
         if grace.ends > now {
             let paused_already = grace.busy_until.saturating_sub(now);
-            grace.ends += PAUSE_MS - paused_already;
+            let most = PAUSES_MAX * millis(self.settings.restart_grace) - grace.paused;
+            let pause = (PAUSE_MS - paused_already).min(most);
+            (grace.ends, grace.paused) = (grace.ends + pause, grace.paused + pause);
             grace.busy_until = now + PAUSE_MS;
         }
     }

@@ -54,7 +54,7 @@ impl Model {
                 return;
             };
             let dead = matches!(event, Event::Login(link, ..) if self.is_gone(link) && !self.logged_out.contains(&link));
-            let load = !dead && self.user(id).needs_record(&event);
+            let load = !dead && !self.event_is_over_rate(&event) && self.user(id).needs_record(&event);
             self.user(id).queue.pop_front();
             if load || self.decide(id, &event, &[]).is_some() {
                 self.wants_registry(id, event, load);

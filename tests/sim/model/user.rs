@@ -139,6 +139,8 @@ pub(crate) struct Grace {
     pub(crate) ends: u64,
     /// The last second in which a login was refused as busy ends here.
     pub(crate) busy_until: u64,
+    /// All pauses so far.
+    pub(crate) paused: u64,
 }
 
 impl Device {

@@ -48,6 +48,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Logins of one client address that one shard refuses for their UserSig in a minute. After that it refuses the address with ADDRESS_LIMIT, until the minute is over. 0: no limit.",
     ),
     setting(
+        "limits.logins_per_user_max",
+        Effect::AtOnce,
+        Kind::Number(0, 1_000_000),
+        "60",
+        "Logins of one user in a minute: so many may come at once, and then one each time a part of the minute is over. Others are refused with USER_LIMIT and a time to come back. Resumes of sessions that go on are not counted, and logins that the gateway has no room for or cannot record are not either. 0: no limit.",
+    ),
+    setting(
         "limits.ipv4_prefix_bits",
         Effect::Restart,
         Kind::Number(0, 32),
