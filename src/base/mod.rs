@@ -8,6 +8,7 @@ pub mod time;
 pub mod arena;
 pub mod counters;
 pub mod histogram;
+pub mod json;
 pub mod packed;
 pub mod receipt;
 pub mod wheel;
