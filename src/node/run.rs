@@ -13,6 +13,7 @@ use super::addresses::{Side, listen};
 use super::callbacks::{self, Letters, Telling};
 use super::config::Config;
 use super::deadline::{Deadline, Part};
+use super::descriptors;
 use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
 use super::signals::{Asked, Signals};
@@ -135,7 +136,7 @@ impl<R: Running + Send + 'static> Node<R> {
         let opened = Opened::new(config)?;
         let clock = Clock::start_not_before(opened.latest()?);
         let (count, door) = (shards.count(), shards.door());
-        let limits = http::Limits::default();
+        let limits = http::Limits::within(descriptors::raise());
         let (front_door, inbox) = http::inbox(count, &limits);
         let listeners = front_listeners(config)?;
         let Opened {

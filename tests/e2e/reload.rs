@@ -229,7 +229,7 @@ fn a_signal_reloads_and_does_not_stop() {
     world.write("[admin]\ntoken = \"a-token-of-this-test\"\n");
     world.gateway.hang_up();
     for _ in 0..2_000 {
-        if http.get(world.gateway.admin, "/healthz").0 == 401 {
+        if http.get(world.gateway.admin, "/metrics").0 == 401 {
             assert!(
                 world.command(&["reload"]).status.success(),
                 "the new token is the one that counts"

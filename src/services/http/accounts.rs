@@ -9,13 +9,14 @@ use super::codes::{self, Failure};
 use super::openim::no_answer;
 use super::reply;
 use crate::base::ids::UserId;
+use crate::base::json;
 use crate::logic::letter::{AccountsAsk, KickError, ToFront, ToRegistry, ToShard};
 
 /// Accounts in one request (Tencent Cloud IM, 269/4919, 269/36443, 269/38417).
-const ACCOUNTS_MAX: usize = 100;
+pub(super) const ACCOUNTS_MAX: usize = 100;
 
 /// Bytes of a name or a picture's address (Tencent Cloud IM, 269/1608).
-const FIELD_BYTES_MAX: usize = 500;
+pub(super) const FIELD_BYTES_MAX: usize = 500;
 
 /// What the vendor's documentation prints for an account that does not exist.
 const ACCOUNT_UNKNOWN_TEXT: &str = "Err_TLS_PT_Open_Login_Account_Not_Exist";
@@ -128,7 +129,7 @@ fn possible(names: &[&str]) -> Vec<UserId> {
 
 /// A request's JSON.
 pub(super) fn read_body(body: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(body).map_err(|_| Failure::new(codes::BODY_NOT_JSON, "the body is not JSON"))
+    json::read(body).map_err(|fault| Failure::new(codes::BODY_NOT_JSON, format!("the body: {fault}")))
 }
 
 /// The user that a request is about.

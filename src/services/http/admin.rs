@@ -4,15 +4,19 @@ use std::borrow::Cow;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
 
-use super::body::{self, BodyFault};
+use super::body::BodyFault;
 use super::callbacks::Deed;
+use super::failures::Limit;
 use super::gate::NoAnswer;
-use super::{Desk, callbacks, commands, guard, history, inspect, metrics};
+use super::guard::Denied;
+use super::peer::Peer;
+use super::{Desk, callbacks, commands, guard, history, inspect, metrics, sizes};
+use crate::base::json;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -27,18 +31,29 @@ pub(super) type Answer = Result<Response<Full<Bytes>>, Refusal>;
 pub(super) struct Refusal {
     status: StatusCode,
     body: Value,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     /// With a text for people.
     pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
-        let body = json!({ "error": text.into() });
-        Self { status, body }
+        let body = object!({ "error": text.into() });
+        Self {
+            status,
+            body,
+            header: None,
+        }
     }
 
     /// With something more for programs.
     pub(super) fn and(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.body[name] = value.into();
+        self
+    }
+
+    /// With a header that says what would do.
+    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 }
@@ -86,74 +101,138 @@ impl<'a> Page<'a> {
     }
 
     /// What shows is got; what does something is posted.
-    fn method(self) -> Method {
+    fn access(self) -> Access {
         match self {
-            Self::Health
-            | Self::Readiness
-            | Self::Metrics
+            Self::Health | Self::Readiness => Access::Anyone,
+            Self::Metrics
             | Self::Changes
             | Self::Users
             | Self::User(_)
             | Self::ChangesOf(_)
             | Self::Callbacks
-            | Self::Dead => Method::GET,
-            Self::Kick | Self::Reload | Self::Replay | Self::Drop => Method::POST,
+            | Self::Dead => Access::Get,
+            Self::Kick | Self::Reload | Self::Replay | Self::Drop => Access::Post,
         }
     }
 }
 
+/// How a page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// By GET or HEAD, and by anyone: probes of load balancers hold no token, and some name no host.
+    Anyone,
+    /// By GET or HEAD.
+    Get,
+    /// By POST.
+    Post,
+    /// It is not there: by any of them.
+    Nothing,
+}
+
+impl Access {
+    fn check(self, method: &Method) -> Result<(), Refusal> {
+        let (methods, allowed): (&[Method], _) = match self {
+            Self::Anyone | Self::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Self::Post => (&[Method::POST], "POST"),
+            Self::Nothing => (&[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST"),
+        };
+        if methods.contains(method) {
+            return Ok(());
+        }
+        let text = format!("use {allowed}");
+        Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).with(ALLOW, allowed))
+    }
+}
+
 /// The answer to an admin request.
-pub(super) async fn answer(desk: &Desk, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
-    match route(desk, head, body).await {
+pub(super) async fn answer(desk: &Desk, peer: &Peer, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    match route(desk, peer, head, body).await {
         Ok(response) => response,
         Err(refusal) => {
             let mut response = response(refusal.status, JSON, refusal.body.to_string());
-            if let Some(page) = Page::of_path(head.uri.path())
-                && refusal.status == StatusCode::METHOD_NOT_ALLOWED
-            {
-                let method = HeaderValue::from_str(page.method().as_str()).expect("a method is plain text");
-                response.headers_mut().insert(ALLOW, method);
-            }
+            response.headers_mut().extend(refusal.header);
             response
         }
     }
 }
 
-async fn route(desk: &Desk, head: &Parts, body: Incoming) -> Answer {
-    guard::admit(&desk.settings(), head)?;
-    let no_page = || Refusal::new(StatusCode::NOT_FOUND, "there is no such page");
-    let page = Page::of_path(head.uri.path()).ok_or_else(no_page)?;
-    if head.method != page.method() {
-        let text = format!("use {}", page.method());
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text));
-    }
-    let query = head.uri.query().unwrap_or("");
+async fn route(desk: &Desk, peer: &Peer, head: &Parts, body: Incoming) -> Answer {
+    let page = Page::of_path(head.uri.path());
+    page.map_or(Access::Nothing, Page::access).check(&head.method)?;
     match page {
-        Page::Health => Ok(response(StatusCode::OK, TEXT, "ok\n")),
-        Page::Readiness => Ok(readiness(desk)),
+        Some(Page::Health) => return Ok(response(StatusCode::OK, TEXT, "ok\n")),
+        Some(Page::Readiness) => return Ok(readiness(desk)),
+        Some(_) | None => {}
+    }
+    if let Err(denied) = guard::admit(&desk.settings(), peer, head) {
+        return Err(refusal_of(desk, peer, denied).await);
+    }
+    peer.place.proven();
+    let page = page.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such page"))?;
+    let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open");
+    let _request = desk.admin_requests.try_acquire().map_err(busy)?;
+    serve(desk, peer, page, head.uri.query().unwrap_or(""), body).await
+}
+
+async fn serve(desk: &Desk, peer: &Peer, page: Page<'_>, query: &str, body: Incoming) -> Answer {
+    match page {
+        Page::Health | Page::Readiness => unreachable!("anyone may see them, so they were answered before"),
         Page::Metrics => Ok(response(StatusCode::OK, METRICS, metrics::text(desk))),
-        Page::Changes => history::changes(desk, query).await,
+        Page::Changes => history::changes(desk, peer, query).await,
         Page::Users => history::users(desk, query).await,
         Page::User(name) => inspect::inspect(desk, name).await,
         Page::ChangesOf(name) => history::changes_of(desk, name, query).await,
-        Page::Kick => commands::kick(desk, &read(desk, body).await?).await,
-        Page::Reload => commands::reload(desk, &read(desk, body).await?).await,
+        Page::Kick => commands::kick(desk, &read(desk, body, sizes::ORDINARY).await?).await,
+        Page::Reload => commands::reload(desk, &read(desk, body, sizes::ORDINARY).await?).await,
         Page::Callbacks => callbacks::standing(desk).await,
         Page::Dead => callbacks::dead(desk, query).await,
-        Page::Replay => callbacks::deal(desk, Deed::Replay, &read(desk, body).await?).await,
-        Page::Drop => callbacks::drop(desk, &read(desk, body).await?).await,
+        Page::Replay => callbacks::deal(desk, Deed::Replay, &read(desk, body, sizes::CURSORS).await?).await,
+        Page::Drop => callbacks::drop(desk, &read(desk, body, sizes::CURSORS).await?).await,
+    }
+}
+
+/// What is told to someone who is not let in, which is less when it is one too many of its network.
+async fn refusal_of(desk: &Desk, peer: &Peer, denied: Denied) -> Refusal {
+    let limit = match denied.reason {
+        Some(reason) => desk.count_failure(peer, reason).await,
+        None => Limit::Below,
+    };
+    let refusal = Refusal::new(denied.status, denied.text);
+    match (limit, denied.status) {
+        (Limit::Over, _) => {
+            let text = format!(
+                "too many requests from this address were refused, this one since: {}",
+                denied.text
+            );
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(RETRY_AFTER, "60")
+        }
+        (Limit::Below, StatusCode::UNAUTHORIZED) => {
+            refusal.with(WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"")
+        }
+        (Limit::Below, _) => refusal,
     }
 }
 
 /// A command's body.
-async fn read(desk: &Desk, body: Incoming) -> Result<Value, Refusal> {
-    let body = body::read(body, &desk.limits).await;
-    let body = body.map_err(|fault| match fault {
-        BodyFault::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+async fn read(desk: &Desk, body: Incoming, bytes_max: usize) -> Result<Value, Refusal> {
+    let body = desk.bodies.read(body, bytes_max).await.map_err(unread)?;
+    json::read(&body.bytes)
+        .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, format!("the body: {fault}")))
+}
+
+fn unread(fault: BodyFault) -> Refusal {
+    match fault {
+        BodyFault::TooLarge(bytes_max) => {
+            let text = format!("the body has more than {bytes_max} bytes");
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+        }
         BodyFault::Late => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        BodyFault::NoRoom => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too much is being sent at once: try again",
+        ),
         BodyFault::Broken => Refusal::new(StatusCode::BAD_REQUEST, "the body is not what its headers say"),
-    })?;
-    serde_json::from_slice(&body).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not JSON"))
+    }
 }
 
 /// What is said to a request that no shard answered.

@@ -12,11 +12,12 @@ use super::cursor;
 use super::history::{Lines, archived, lines, lines_max, parameter, place, unread};
 use super::lines::{DeadLine, bytes_of};
 use crate::base::ids::UserId;
+use crate::base::json::flag;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
 
 /// Dead letters that one request may name.
-const NAMED_MAX: usize = 1_000;
+pub(super) const NAMED_MAX: usize = 1_000;
 
 /// The callback service, as the operator deals with it. All calls block.
 pub trait DeadLetters: Send + Sync {
@@ -133,7 +134,7 @@ pub(super) async fn drop(desk: &Desk, body: &Value) -> Answer {
 fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, Refusal> {
     let wrong = |text: &'static str| Refusal::new(StatusCode::BAD_REQUEST, text);
     let others = body.get("all").or(body.get("positions"));
-    if *late != Value::Bool(true) || others.is_some() {
+    if flag(late) != Some(true) || others.is_some() {
         return Err(wrong("send {\"late\": true} alone, or with a \"user\""));
     }
     let Some(name) = body.get("user") else {
@@ -172,7 +173,7 @@ fn letters(desk: &Desk) -> Result<Arc<dyn DeadLetters>, Refusal> {
 fn read_which(store: u64, body: &Value) -> Result<Which, Refusal> {
     let wrong = |text: &'static str| Refusal::new(StatusCode::BAD_REQUEST, text);
     match (body.get("all"), body.get("positions")) {
-        (Some(Value::Bool(true)), None) => Ok(Which::All),
+        (Some(all), None) if flag(all) == Some(true) => Ok(Which::All),
         (None, Some(Value::Array(words))) if words.len() <= NAMED_MAX => {
             let word = |word: &Value| match word.as_str() {
                 Some(word) => place(store, word),

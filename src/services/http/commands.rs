@@ -11,6 +11,7 @@ use super::gate::Purpose;
 use super::steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Touched};
 use super::{Desk, library};
 use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
+use crate::base::json::flag;
 use crate::logic::letter::{KickError, ToFront, ToShard};
 
 /// Ends one device's session. UserSigs stay good: the device may log in again.
@@ -68,15 +69,12 @@ fn read_device(body: &Value) -> Result<(UserId, DeviceId), Refusal> {
 
 /// Has the configuration read again.
 pub(super) async fn reload(desk: &Desk, body: &Value) -> Answer {
-    let mode = match body.get("dry_run") {
-        None | Some(Value::Bool(false)) => ReloadMode::Take,
-        Some(Value::Bool(true)) => ReloadMode::DryRun,
-        Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "dry_run is not true or false",
-            ));
-        }
+    let wrong = || Refusal::new(StatusCode::BAD_REQUEST, "dry_run is not true or false");
+    let dry = body.get("dry_run").map(|dry| flag(dry).ok_or_else(wrong));
+    let mode = if dry.transpose()?.unwrap_or(false) {
+        ReloadMode::DryRun
+    } else {
+        ReloadMode::Take
     };
     let asked = ReloadAsked {
         mode,

@@ -8,6 +8,9 @@ use crate::services::registry::archive::Position;
 /// The form of the word. Another form will have another number.
 const VERSION: u8 = 1;
 
+/// A store's number and a place, with the version before them, in base64.
+pub(super) const CURSOR_BYTES: usize = 23;
+
 /// Why a word is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CursorFault {
@@ -59,6 +62,7 @@ mod tests {
             check(&write(7, Position(position)), Ok(position));
         }
         let good = write(7, Position(5));
+        assert_eq!(good.len(), CURSOR_BYTES);
         assert!(
             good.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -1,5 +1,6 @@
-//! Who may ask the admin listener. A web page that a person at this machine opens could send requests here, so foreign
-//! hosts and origins are refused, also on loopback, and so is everything that a form could post.
+//! Who may ask at all. A web page that a person at this machine opens could send requests here, so foreign hosts and
+//! origins are refused at the admin listener, also on loopback, and so is everything that a form could post. The same
+//! holds at the backend's listener while its secret is the one that everyone knows. Reads no body.
 
 use std::net::IpAddr;
 
@@ -9,82 +10,160 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use sha2::Sha256;
 
-use super::admin::{JSON, Refusal};
+use super::admin::JSON;
+use super::failures::Reason;
+use super::peer::Peer;
 use super::{Settings, Token};
+use crate::logic::usersig::DEVELOPMENT_SECRET;
 
-/// Lets a request in, whatever it asks for.
-pub(super) fn admit(settings: &Settings, head: &Parts) -> Result<(), Refusal> {
-    check_hosts(settings, head)?;
+/// What browsers say of where a request comes from, and no page can change.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a form can post, and with it any page, without being asked whether it may, and that can pass for JSON.
+const FORM_TYPES: [&str; 2] = ["text/plain", "multipart/form-data"];
+
+/// A request that is not let in.
+#[derive(Debug)]
+pub(super) struct Denied {
+    /// For what it is counted; `None` for a mistake of someone who may ask.
+    pub(super) reason: Option<Reason>,
+    pub(super) status: StatusCode,
+    /// For people.
+    pub(super) text: &'static str,
+}
+
+impl Denied {
+    fn stranger(text: &'static str) -> Self {
+        Self {
+            reason: Some(Reason::Stranger),
+            status: StatusCode::FORBIDDEN,
+            text,
+        }
+    }
+}
+
+/// Lets a request to the admin listener in, whatever it asks for.
+pub(super) fn admit(settings: &Settings, peer: &Peer, head: &Parts) -> Result<(), Denied> {
+    let names = Names { settings, peer };
+    let host = text(&head.headers, &HOST).unwrap_or("");
+    if !names.has(host) || !names.has_target(head) {
+        return Err(Denied::stranger("the Host is not one of admin.hosts"));
+    }
+    check_page(&names, head)?;
     if let Some(token) = &settings.admin_token
         && !holds(&head.headers, token)
     {
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "send the header `Authorization: Bearer <admin.token>`",
-        ));
+        return Err(Denied {
+            reason: Some(Reason::Token),
+            status: StatusCode::UNAUTHORIZED,
+            text: "send the header `Authorization: Bearer <admin.token>`",
+        });
     }
-    if head.method == Method::GET {
+    let wanted = head.method != Method::POST || content_type(head).eq_ignore_ascii_case(JSON);
+    wanted.then_some(()).ok_or(Denied {
+        reason: None,
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        text: "send the header `Content-Type: application/json`",
+    })
+}
+
+/// Lets a request to the backend's listener in. Who sends it is checked by its UserSig, which any page could make with the
+/// development secret.
+pub(super) fn admit_backend(settings: &Settings, peer: &Peer, head: &Parts) -> Result<(), Denied> {
+    let names = Names { settings, peer };
+    if !names.has_target(head) {
+        return Err(Denied {
+            reason: Some(Reason::Stranger),
+            status: StatusCode::MISDIRECTED_REQUEST,
+            text: "this is no proxy: send the path alone",
+        });
+    }
+    if settings.keys.iter().all(|key| key.secret != DEVELOPMENT_SECRET) {
         return Ok(());
     }
-    let content_type = text(&head.headers, &CONTENT_TYPE).unwrap_or("");
-    let content_type = content_type.split(';').next().unwrap_or("").trim();
-    if !content_type.eq_ignore_ascii_case(JSON) {
-        let text = "send the header `Content-Type: application/json`";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    // A browser always names the host; what names none is none.
+    if head.headers.contains_key(HOST) && !text(&head.headers, &HOST).is_some_and(|host| names.has(host)) {
+        return Err(Denied::stranger(
+            "with the development secret the Host has to be one of loopback, or of admin.hosts",
+        ));
+    }
+    check_page(&names, head)?;
+    let kind = content_type(head);
+    if FORM_TYPES.iter().any(|form| form.eq_ignore_ascii_case(kind)) {
+        return Err(Denied::stranger(
+            "with the development secret, send the header `Content-Type: application/json`",
+        ));
     }
     Ok(())
 }
 
-/// Refuses names that are not ours: a page can have its own name resolve to this address.
-fn check_hosts(settings: &Settings, head: &Parts) -> Result<(), Refusal> {
-    let host = text(&head.headers, &HOST).unwrap_or("");
-    let authority = head
-        .uri
-        .authority()
-        .map_or(host, hyper::http::uri::Authority::as_str);
-    if !is_ours(settings, host) || !is_ours(settings, authority) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "the Host is not one of admin.hosts",
-        ));
+/// Refuses what a page of another name sends.
+fn check_page(names: &Names<'_>, head: &Parts) -> Result<(), Denied> {
+    let foreign =
+        || Denied::stranger("a page of another host sent this: the Origin is not one of admin.hosts");
+    if let Some(origin) = head.headers.get(ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        origin.filter(|(_, host)| names.has(host)).ok_or_else(foreign)?;
     }
-    if !head.headers.contains_key(ORIGIN) {
-        return Ok(());
+    let site = text(&head.headers, &SEC_FETCH_SITE).unwrap_or("none");
+    if head.method == Method::POST && site == "cross-site" {
+        return Err(foreign());
     }
-    let origin = text(&head.headers, &ORIGIN).and_then(|origin| origin.split_once("://"));
-    match origin {
-        Some((_, host)) if is_ours(settings, host) => Ok(()),
-        Some(_) | None => Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "the Origin is not one of admin.hosts",
-        )),
-    }
+    Ok(())
+}
+
+/// Without its parameters.
+fn content_type(head: &Parts) -> &str {
+    let whole = text(&head.headers, &CONTENT_TYPE).unwrap_or("");
+    whole.split(';').next().unwrap_or("").trim()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whether a `host[:port]` is of loopback or configured.
-fn is_ours(settings: &Settings, host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        || settings
-            .admin_hosts
-            .iter()
-            .any(|ours| ours.eq_ignore_ascii_case(name))
+/// What this gateway is called: a page can have its own name resolve to this address, but cannot have one of these.
+struct Names<'a> {
+    settings: &'a Settings,
+    peer: &'a Peer,
+}
+
+impl Names<'_> {
+    /// Whether a `host[:port]` is of loopback, the address that was reached, or configured.
+    fn has(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or(rest),
+            None => host.split(':').next().unwrap_or(host),
+        };
+        let is_own = |address: IpAddr| address.is_loopback() || Some(address) == self.peer.reached;
+        let mut configured = self.settings.admin_hosts.iter();
+        name.eq_ignore_ascii_case("localhost")
+            || name
+                .parse()
+                .is_ok_and(|address: IpAddr| is_own(address.to_canonical()))
+            || configured.any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a request that names its host in the first line, as to a proxy, names this one.
+    fn has_target(&self, head: &Parts) -> bool {
+        head.uri
+            .authority()
+            .is_none_or(|target| self.has(target.as_str()))
+    }
 }
 
 /// Whether the request holds the token. Compared by MACs, so that the time tells nothing of it.
 fn holds(headers: &HeaderMap, token: &Token) -> bool {
-    let sent = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let sent = text(headers, &AUTHORIZATION).and_then(bearer);
     let mac = |token: &str| {
         let mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("HMAC takes keys of any length");
         mac.chain_update(b"holdfast admin")
     };
     sent.is_some_and(|sent| mac(&token.0).verify(&mac(sent).finalize().into_bytes()).is_ok())
+}
+
+/// What stands behind the scheme, which is the same in any case (RFC 9110, 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start())
 }

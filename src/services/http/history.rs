@@ -13,6 +13,7 @@ use super::admin::{Answer, Refusal, response};
 use super::inspect::read_user;
 use super::library::Archived;
 use super::lines::{ChangeLine, UserLine, bytes_of};
+use super::peer::Peer;
 use super::{Desk, cursor, server, url};
 use crate::base::ids::{ChangeNumber, UserId};
 use crate::services::registry::archive::{Archive, Position, ReadError};
@@ -44,7 +45,7 @@ pub(super) struct Lines {
 }
 
 /// All users' changes in commit order. Waits for some if there are none.
-pub(super) async fn changes(desk: &Desk, query: &str) -> Answer {
+pub(super) async fn changes(desk: &Desk, peer: &Peer, query: &str) -> Answer {
     let archived = archived(desk)?;
     let store = archived.archive.store_id();
     let after = match parameter(query, "after")? {
@@ -70,6 +71,8 @@ pub(super) async fn changes(desk: &Desk, query: &str) -> Answer {
         tokio::select! {
             () = come(&mut news) => tokio::time::sleep(GATHER).await,
             () = &mut end => return Ok(lines(page)),
+            // It may be gone, and its place is free then; if it only said all, it may ask again.
+            () = peer.has_sent_all() => return Ok(lines(page)),
             () = server::until(desk.stopped.clone()) => return Ok(lines(page)),
         }
     }

@@ -2,6 +2,7 @@
 //! that a sum over a name never counts twice.
 
 use super::exposition::{Exposition, Kind, seconds};
+use super::peer::Side;
 use super::process::{cpu_seconds, resident_bytes};
 use super::{CountersView, Desk};
 use crate::base::histogram::Counted;
@@ -128,9 +129,40 @@ fn put_front(desk: &Desk, out: &mut Exposition) {
         ),
     ];
     numbers.into_iter().for_each(|number| put(out, number));
+    put_connections(desk, out);
     let times = desk.query_times.borrow().view().read();
     let help = "How long a status query took in the gateway: from the end of its body to its whole answer, refused or not.";
     out.histograms("holdfast_http_query_seconds", help, [("", times)]);
+}
+
+fn put_connections(desk: &Desk, out: &mut Exposition) {
+    let sides = [Side::Backend, Side::Admin];
+    let labels = |side: Side| format!("listener=\"{}\"", side.name());
+    let name = "holdfast_http_connections_now";
+    out.family(name, Kind::Gauge, "Open HTTP connections.");
+    for side in sides {
+        out.sample(name, &labels(side), desk.places(side).taken_now());
+    }
+    let name = "holdfast_http_connections_gave_way_total";
+    let help = "HTTP connections that were ended to make room for others.";
+    out.family(name, Kind::Counter, help);
+    for side in sides {
+        out.sample(name, &labels(side), desk.places(side).gave_way());
+    }
+    let help = "Times that the system had no descriptor or memory for an HTTP connection.";
+    put(out, ("http_accept_failures", help, desk.accept_failures.get()));
+    let name = "holdfast_http_refused_total";
+    let help = "Requests refused for who sent them.";
+    out.family(name, Kind::Counter, help);
+    for (labels, count) in desk.failures.all() {
+        out.sample(name, &labels, count);
+    }
+    let name = "holdfast_http_refused_limited_total";
+    let help = "Those of them that came from an address with too many in its minute.";
+    out.family(name, Kind::Counter, help);
+    for (side, count) in desk.failures.limited() {
+        out.sample(name, &labels(side), count);
+    }
 }
 
 fn put_registry(desk: &Desk, out: &mut Exposition) {

@@ -12,26 +12,31 @@ mod caller;
 mod codes;
 mod commands;
 mod cursor;
+mod failures;
 mod gate;
 mod guard;
 mod history;
 mod inspect;
 mod library;
+mod limits;
 mod lines;
 mod exposition;
 mod metrics;
 mod openim;
+mod peer;
+mod places;
 mod process;
 mod query;
 mod reply;
 mod server;
+mod sizes;
 mod steward;
 mod stream;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
@@ -46,58 +51,22 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::histogram::{Counted, Histogram};
 use crate::base::ids::{ShardId, UserId};
-use crate::base::limits::HTTP_IN_FLIGHT_MAX;
 use crate::base::time::{Clock, Instant, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
 use crate::services::callback;
 use crate::services::registry::{Vitals, Workload};
+use body::Bodies;
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
+use failures::{Failures, Limit, Reason};
 use gate::{Gate, Ways};
 pub use library::Archived;
 use library::Library;
+pub use limits::Limits;
+use peer::{Peer, Side};
+use places::Places;
 use process::Process;
 pub use steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Steward, Touched};
-
-/// The front's limits; tests make them small.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Request line and headers. A UserSig in the URL has under 1 KiB, proxies add a few headers.
-    pub head_bytes_max: usize,
-    /// 500 UserIDs of 32 characters, each written as a six-byte escape, are 97,500 bytes.
-    pub body_bytes_max: usize,
-    /// From the start of waiting for a request to its last header. Longer than backends keep idle
-    /// connections in their pools (60 to 90 s), short enough that a silent peer gives its place back.
-    pub head_read_max: Duration,
-    /// From the last header to the end of the body.
-    pub body_read_max: Duration,
-    /// Without a byte that the peer takes of its answer. Far longer than any network stalls for.
-    pub write_stall_max: Duration,
-    /// Tencent's backend gives a REST request 3 s, and clients count on it.
-    pub answer_within: Duration,
-    /// Open connections of the backend's listener; accepting pauses there. Far beyond any connection pool.
-    pub connections_max: usize,
-    /// Open connections of the admin listener: scrapers, probes, and tools that keep theirs open.
-    pub admin_connections_max: usize,
-    /// See [`HTTP_IN_FLIGHT_MAX`].
-    pub in_flight_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            head_bytes_max: 16 * 1024,
-            body_bytes_max: 128 * 1024,
-            head_read_max: Duration::from_secs(100),
-            body_read_max: Duration::from_secs(10),
-            write_stall_max: Duration::from_secs(10),
-            answer_within: Duration::from_secs(3),
-            connections_max: 4_096,
-            admin_connections_max: 1_024,
-            in_flight_max: HTTP_IN_FLIGHT_MAX,
-        }
-    }
-}
 
 /// The secret that the admin listener asks for. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -278,6 +247,12 @@ impl Front {
                 };
                 let desk = Rc::new(Desk {
                     gate: Gate::new(shards, limits, ways),
+                    bodies: Bodies::new(&limits),
+                    backend_places: Places::new(limits, limits.connections_max),
+                    admin_places: Places::new(limits, limits.admin_connections_max),
+                    admin_requests: Semaphore::new(limits.admin_requests_max()),
+                    accept_failures: Cell::default(),
+                    failures: Failures::default(),
                     counters: doors.counters,
                     log_lines_dropped: doors.log_lines_dropped,
                     vitals: doors.vitals,
@@ -326,6 +301,14 @@ struct Desk {
     settings: watch::Receiver<Arc<Settings>>,
     limits: Limits,
     gate: Gate,
+    bodies: Bodies,
+    backend_places: Rc<Places>,
+    admin_places: Rc<Places>,
+    /// Those of the admin listener but for its health.
+    admin_requests: Semaphore,
+    /// Times that the system had no room for one more connection.
+    accept_failures: Cell<u64>,
+    failures: Failures,
     counters: CountersView,
     log_lines_dropped: Box<dyn Fn() -> u64 + Send>,
     vitals: Vitals,
@@ -355,5 +338,22 @@ impl Desk {
 
     fn now(&self) -> Now {
         self.clock.borrow_mut().now()
+    }
+
+    fn places(&self, side: Side) -> &Rc<Places> {
+        match side {
+            Side::Backend => &self.backend_places,
+            Side::Admin => &self.admin_places,
+        }
+    }
+
+    /// Counts a request that is refused for who sent it. If it is one too many this waits: its answer is not urgent.
+    async fn count_failure(&self, peer: &Peer, reason: Reason) -> Limit {
+        let now = self.now().instant;
+        let limit = self.failures.count(now, peer.side, peer.address, reason);
+        if limit == Limit::Over {
+            tokio::time::sleep(self.limits.refusal_delay).await;
+        }
+        limit
     }
 }

@@ -2,20 +2,22 @@
 //! read is answered with HTTP status 200; the verdict is in the body. Decides nothing about users.
 
 use http_body_util::Full;
-use hyper::Response;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
 
 use super::Desk;
 use super::accounts;
-use super::body::{self, BodyFault};
+use super::body::{BodyFault, Held};
 use super::caller;
 use super::codes::{self, Failure};
 use super::gate::{NoAnswer, Purpose};
+use super::guard::{self, Denied};
+use super::peer::Peer;
 use super::query::{self, Query};
 use super::reply::{self, Statuses};
-use super::url;
+use super::{sizes, url};
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::logic::letter::{Brief, Depth, KickError, Standing, Standings, ToFront, ToShard};
 
@@ -44,23 +46,70 @@ impl Command {
             _ => None,
         }
     }
+
+    /// How long its body may be.
+    fn body_bytes_max(self) -> usize {
+        match self {
+            Self::Query => sizes::QUERY,
+            Self::Kick | Self::Import => sizes::ORDINARY,
+            Self::ImportMany => sizes::PROFILES,
+            Self::Check | Self::Delete => sizes::ACCOUNTS,
+        }
+    }
+}
+
+/// How a command may be sent. Some clients send a GET with a body.
+const METHODS: [Method; 3] = [Method::POST, Method::GET, Method::HEAD];
+
+/// The same for the header.
+const ALLOWED: HeaderValue = HeaderValue::from_static("POST, GET, HEAD");
+
+/// A request that is not carried out.
+struct Refused {
+    status: StatusCode,
+    failure: Failure,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            status: StatusCode::OK,
+            failure,
+        }
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self {
+            status: denied.status,
+            failure: Failure::new(codes::URL_INVALID, denied.text),
+        }
+    }
 }
 
 /// Answers a request. Nothing of its body is kept before the caller is known; an answer that does not wait for the whole
 /// body is the connection's last.
-pub(super) async fn answer(desk: &Desk, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
-    let (answer, read) = match admit(desk, head).await {
+pub(super) async fn answer(desk: &Desk, peer: &Peer, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    let (answer, read) = match admit(desk, peer, head).await {
         Ok(command) => {
-            let body = body::read(body, &desk.limits).await;
+            let body = desk.bodies.read(body, command.body_bytes_max()).await;
             let read = body.as_ref().map(|_| ()).map_err(|fault| *fault);
-            (carry_out(desk, command, body).await, read)
+            (carry_out(desk, command, body).await.map_err(Refused::from), read)
         }
-        Err(failure) => (Err(failure), body::discard(body, &desk.limits).await),
+        Err(refused) => (Err(refused), desk.bodies.discard(body).await),
     };
-    let answer = answer.unwrap_or_else(|failure| reply::failure(&failure));
+    let (status, answer) = match answer {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(Refused { status, failure }) => (status, reply::failure(&failure)),
+    };
     let mut response = Response::new(answer.into());
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, ALLOWED);
+    }
     if read.is_err() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -69,10 +118,18 @@ pub(super) async fn answer(desk: &Desk, head: &Parts, body: Incoming) -> Respons
 
 /// Finds out what is asked, and whether the caller may ask it. Content-Type and Accept are of no interest: clients
 /// send anything there.
-async fn admit(desk: &Desk, head: &Parts) -> Result<Command, Failure> {
-    // Some clients send a GET with a body.
-    if head.method != "POST" && head.method != "GET" {
-        return Err(Failure::new(codes::URL_INVALID, "use POST"));
+async fn admit(desk: &Desk, peer: &Peer, head: &Parts) -> Result<Command, Refused> {
+    if !METHODS.contains(&head.method) {
+        return Err(Refused {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            failure: Failure::new(codes::URL_INVALID, "use POST"),
+        });
+    }
+    if let Err(denied) = guard::admit_backend(&desk.settings(), peer, head) {
+        if let Some(reason) = denied.reason {
+            desk.count_failure(peer, reason).await;
+        }
+        return Err(denied.into());
     }
     let path = url::decode(head.uri.path(), url::Plus::Itself);
     let path = path.ok_or_else(|| Failure::new(codes::URL_INVALID, "the path cannot be decoded"))?;
@@ -83,39 +140,45 @@ async fn admit(desk: &Desk, head: &Parts) -> Result<Command, Failure> {
         )
     };
     let command = Command::of_path(&path).ok_or_else(unknown)?;
-    caller::check(desk, head.uri.query().unwrap_or("")).await?;
+    caller::check(desk, peer, head.uri.query().unwrap_or("")).await?;
     Ok(command)
 }
 
 async fn carry_out(
     desk: &Desk,
     command: Command,
-    body: Result<Bytes, BodyFault>,
+    body: Result<Held<'_>, BodyFault>,
 ) -> Result<Vec<u8>, Failure> {
-    let body = body.map_err(|fault| match fault {
-        BodyFault::TooLarge => {
-            let bytes_max = desk.limits.body_bytes_max;
-            Failure::new(
-                codes::BODY_NOT_JSON,
-                format!("the body has more than {bytes_max} bytes"),
-            )
-        }
-        BodyFault::Late => Failure::new(codes::TIMED_OUT, "the body did not come in time"),
-        BodyFault::Broken => Failure::new(codes::TIMED_OUT, "the body is not what its headers say"),
-    })?;
+    let held = body.map_err(unread)?;
+    let body = &held.bytes;
     match command {
         Command::Query => {
             let mut watch = desk.clock.borrow().clone();
             watch.now();
-            let answer = answer_query(desk, &query::read(&body)?).await;
+            let answer = answer_query(desk, &query::read(body)?).await;
             desk.query_times.borrow_mut().record(watch.since_now(), 1);
             answer
         }
-        Command::Kick => kick(desk, accounts::read_user(&accounts::read_body(&body)?)?).await,
-        Command::Import => accounts::import(desk, &body).await,
-        Command::ImportMany => accounts::import_many(desk, &body).await,
-        Command::Check => accounts::check(desk, &body).await,
-        Command::Delete => accounts::delete(desk, &body).await,
+        Command::Kick => kick(desk, accounts::read_user(&accounts::read_body(body)?)?).await,
+        Command::Import => accounts::import(desk, body).await,
+        Command::ImportMany => accounts::import_many(desk, body).await,
+        Command::Check => accounts::check(desk, body).await,
+        Command::Delete => accounts::delete(desk, body).await,
+    }
+}
+
+fn unread(fault: BodyFault) -> Failure {
+    match fault {
+        BodyFault::TooLarge(bytes_max) => Failure::new(
+            codes::BODY_NOT_JSON,
+            format!("the body has more than {bytes_max} bytes"),
+        ),
+        BodyFault::Late => Failure::new(codes::TIMED_OUT, "the body did not come in time"),
+        BodyFault::NoRoom => Failure::new(
+            codes::TOO_FREQUENT,
+            "too much is being sent at once: try again later",
+        ),
+        BodyFault::Broken => Failure::new(codes::TIMED_OUT, "the body is not what its headers say"),
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::codes::{ACCOUNTS_INVALID, ACCOUNTS_TOO_MANY, Failure, QUERY_BODY_INVALID};
 use crate::base::ids::UserId;
+use crate::base::json::{self, JsonFault, Names, Skipped, Whole, flag};
 use crate::base::limits::QUERY_USERS_MAX;
 use crate::logic::letter::Depth;
 
@@ -43,14 +43,12 @@ impl Detail {
     }
 }
 
-#[derive(Deserialize)]
+/// What is read of a body.
+#[derive(Default)]
 struct Body {
-    #[serde(rename = "To_Account", default)]
     accounts: Accounts,
-    #[serde(rename = "IsNeedDetail", default)]
-    detail: Flag,
-    #[serde(rename = "IsReturnInstid", default)]
-    instances: Flag,
+    detail: bool,
+    instances: bool,
 }
 
 /// Reads a query's body.
@@ -58,10 +56,6 @@ struct Body {
 /// # Errors
 /// What is to be told to the caller.
 pub(super) fn read(body: &[u8]) -> Result<Query, Failure> {
-    let is_object = body.trim_ascii_start().first() == Some(&b'{');
-    let body = is_object
-        .then(|| serde_json::from_slice::<Body>(body).ok())
-        .flatten();
     // The text is the one that the vendor's documentation prints for this code.
     let not_json = || {
         Failure::new(
@@ -69,21 +63,21 @@ pub(super) fn read(body: &[u8]) -> Result<Query, Failure> {
             "Fail to Parse json data of body, Please check it",
         )
     };
-    let body = body.ok_or_else(not_json)?;
+    let body = match json::read_as(body, ReadBody) {
+        Ok(body) => body.ok_or_else(not_json)?,
+        Err(JsonFault::Empty | JsonFault::Malformed(_)) => return Err(not_json()),
+        Err(JsonFault::Twice(text)) => return Err(Failure::new(QUERY_BODY_INVALID, text)),
+    };
     let (users, nobodies) = body.accounts.check()?;
     Ok(Query {
         users,
         nobodies,
-        detail: detail(body.detail, body.instances),
+        detail: match (body.detail, body.instances) {
+            (false, _) => Detail::None,
+            (true, false) => Detail::Platforms,
+            (true, true) => Detail::Devices,
+        },
     })
-}
-
-fn detail(wanted: Flag, instances: Flag) -> Detail {
-    match (wanted, instances) {
-        (Flag(false), _) => Detail::None,
-        (Flag(true), Flag(false)) => Detail::Platforms,
-        (Flag(true), Flag(true)) => Detail::Devices,
-    }
 }
 
 /// `To_Account`, with the first thing that is wrong with it.
@@ -154,40 +148,76 @@ struct Entry<'a>(&'a mut Accounts);
 macro_rules! useless {
     ($this:ident => $value:expr; $($method:ident: $type:ty),*) => {
         $(fn $method<E>(self, _: $type) -> Result<Self::Value, E> { let $this = self; Ok($value) })*
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> { let $this = self; Ok($value) }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> { let $this = self; Ok($value) }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> { let $this = self; Ok($value) }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> { let $this = self; Ok($value) }
         fn visit_unit<E>(self) -> Result<Self::Value, E> { let $this = self; Ok($value) }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            let $this = self;
-            Ok($value)
-        }
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("any JSON") }
     };
 }
 
-fn skip<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
+/// Reads the body; `None` if it is JSON but no object.
+struct ReadBody;
+
+impl<'de> DeserializeSeed<'de> for ReadBody {
+    type Value = Option<Body>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Body>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
 
-impl<'de> Deserialize<'de> for Accounts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Accounts;
-            useless!(_any => Accounts::not_a_list(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64,
-                visit_str: &str);
+impl<'de> Visitor<'de> for ReadBody {
+    type Value = Option<Body>;
+    useless!(_any => None; visit_str: &str);
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Accounts, A::Error> {
-                let mut accounts = Accounts {
-                    present: true,
-                    users: Vec::with_capacity(QUERY_USERS_MAX),
-                    ..Accounts::default()
-                };
-                while list.next_element_seed(Entry(&mut accounts))?.is_some() {}
-                Ok(accounts)
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Option<Body>, A::Error> {
+        Skipped.visit_seq(list).map(|()| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Body>, A::Error> {
+        let (mut body, mut names) = (Body::default(), Names::default());
+        while let Some(name) = map.next_key::<String>()? {
+            names.take::<A::Error>(&name)?;
+            match name.as_str() {
+                "To_Account" => body.accounts = map.next_value_seed(ReadAccounts)?,
+                "IsNeedDetail" => body.detail = flag(&map.next_value_seed(Whole)?) == Some(true),
+                "IsReturnInstid" => body.instances = flag(&map.next_value_seed(Whole)?) == Some(true),
+                _ => map.next_value_seed(Skipped)?,
             }
         }
-        deserializer.deserialize_any(List)
+        Ok(Some(body))
+    }
+}
+
+/// Reads `To_Account`.
+struct ReadAccounts;
+
+impl<'de> DeserializeSeed<'de> for ReadAccounts {
+    type Value = Accounts;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Accounts, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReadAccounts {
+    type Value = Accounts;
+    useless!(_any => Accounts::not_a_list(); visit_str: &str);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Accounts, A::Error> {
+        let mut accounts = Accounts {
+            present: true,
+            users: Vec::with_capacity(QUERY_USERS_MAX),
+            ..Accounts::default()
+        };
+        while list.next_element_seed(Entry(&mut accounts))?.is_some() {}
+        Ok(accounts)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Accounts, A::Error> {
+        Skipped.visit_map(map).map(|()| Accounts::not_a_list())
     }
 }
 
@@ -201,7 +231,7 @@ impl<'de> DeserializeSeed<'de> for Entry<'_> {
 
 impl<'de> Visitor<'de> for Entry<'_> {
     type Value = ();
-    useless!(entry => entry.0.take_fault(); visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+    useless!(entry => entry.0.take_fault(););
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.0.take(text);
@@ -209,32 +239,15 @@ impl<'de> Visitor<'de> for Entry<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        skip(list)?;
+        Skipped.visit_seq(list)?;
         self.0.take_fault();
         Ok(())
     }
-}
 
-/// On if it is the number 1; anything else is off, as strangers write these fields in many ways.
-#[derive(Clone, Copy, Default)]
-struct Flag(bool);
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct One;
-        impl<'de> Visitor<'de> for One {
-            type Value = Flag;
-            useless!(_any => Flag(false); visit_bool: bool, visit_i64: i64, visit_f64: f64, visit_str: &str);
-
-            fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
-                Ok(Flag(number == 1))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Flag, A::Error> {
-                skip(list).map(|()| Flag(false))
-            }
-        }
-        deserializer.deserialize_any(One)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        Skipped.visit_map(map)?;
+        self.0.take_fault();
+        Ok(())
     }
 }
 
@@ -269,6 +282,11 @@ mod tests {
             r#"{"To_Account":["a"],"IsReturnInstid":1}"#,
             Ok((&["a"], Detail::None)),
         );
+        check("\u{feff}{\"To_Account\":[\"a\"]}", Ok((&["a"], Detail::None)));
+        for yes in ["1", "1.0", "true", "\"1\"", "\"true\""] {
+            let body = format!(r#"{{"To_Account":["a"],"IsNeedDetail":{yes},"IsReturnInstid":{yes}}}"#);
+            check(&body, Ok((&["a"], Detail::Devices)));
+        }
         for odd in [
             "0",
             "2",
@@ -319,6 +337,22 @@ mod tests {
         }
         let second = read(br#"{"To_Account":["a",7]}"#).unwrap_err();
         assert_eq!(second.text, "To_Account[1]: not a string");
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused() {
+        for twice in [
+            r#"{"To_Account":["a"],"To_Account":["b"]}"#,
+            r#"{"To_Account":["a"],"IsNeedDetail":1,"IsNeedDetail":0}"#,
+            r#"{"To_Account":["a"],"x":1,"x":1}"#,
+            r#"{"To_Account":["a"],"x":[{"y":1,"y":1}]}"#,
+            r#"{"To_Account":[{"y":1,"y":1}]}"#,
+            r#"{"To_Account":{"y":1,"y":1}}"#,
+        ] {
+            let refused = read(twice.as_bytes()).unwrap_err();
+            assert_eq!(refused.code, QUERY_BODY_INVALID, "{twice}");
+            assert!(refused.text.contains("stands twice"), "{}", refused.text);
+        }
     }
 
     #[test]

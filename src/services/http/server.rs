@@ -1,25 +1,29 @@
-//! Connections of the HTTP front: accepting within limits, reading a request, writing its answer, and the graceful
-//! end. Knows no command.
+//! Connections of the HTTP front: accepting within limits, reading a request, writing its answer, ending what is silent,
+//! and the graceful end. Knows no command.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::openim;
+use super::peer::{Peer, Side};
+use super::places::{Place, Places};
 use super::stream::Patient;
-use super::{Desk, Listeners, admin};
+use super::{Desk, Listeners, admin, openim};
 use crate::logic::letter::ToFront;
 
 /// How long accepting pauses when the system has no descriptor for one more connection.
@@ -27,13 +31,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is written and read of one connection at a time: a whole reply for 500 users, and a whole request head.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-
-/// Who is served on a listener.
-#[derive(Debug, Clone, Copy)]
-enum Side {
-    Backend,
-    Admin,
-}
 
 /// Serves until `stopped` says so.
 pub(super) async fn run(
@@ -44,19 +41,13 @@ pub(super) async fn run(
 ) -> io::Result<()> {
     let graceful = Rc::new(GracefulShutdown::new());
     let mut porches = Vec::new();
-    let limits = desk.limits;
-    let sides = [
-        (Side::Backend, listeners.backend, limits.connections_max),
-        (Side::Admin, listeners.admin, limits.admin_connections_max),
-    ];
-    for (side, listeners, connections_max) in sides {
-        let places = Arc::new(Semaphore::new(connections_max));
+    let sides = [(Side::Backend, listeners.backend), (Side::Admin, listeners.admin)];
+    for (side, listeners) in sides {
         for listener in listeners {
             listener.set_nonblocking(true)?;
             let porch = Porch {
                 desk: Rc::clone(&desk),
                 side,
-                places: Arc::clone(&places),
                 graceful: Rc::clone(&graceful),
                 stopped: stopped.clone(),
             };
@@ -102,7 +93,6 @@ pub(super) async fn until(mut stopped: watch::Receiver<Option<Duration>>) {
 struct Porch {
     desk: Rc<Desk>,
     side: Side,
-    places: Arc<Semaphore>,
     graceful: Rc<GracefulShutdown>,
     stopped: watch::Receiver<Option<Duration>>,
 }
@@ -116,49 +106,104 @@ impl Porch {
     }
 
     async fn accept_for_ever(&self, listener: TcpListener) {
+        let mut was_refused = false;
         loop {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            let place = place.expect("the places are never closed");
             match listener.accept().await {
-                Ok((stream, _)) => self.welcome(stream, place),
+                Ok((stream, from)) => {
+                    was_refused = false;
+                    let place = self.places().enter(from.ip()).await;
+                    self.welcome(stream, from, place);
+                }
+                Err(error) if is_of_one(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept an HTTP connection");
+                    self.desk.accept_failures.set(self.desk.accept_failures.get() + 1);
+                    // Told once: it may go on for long.
+                    if !std::mem::replace(&mut was_refused, true) {
+                        let listener = self.side.name();
+                        tracing::warn!(%error, listener, "cannot accept an HTTP connection");
+                    }
+                    self.places().make_one_give_way();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    fn welcome(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        let (desk, side, limits) = (Rc::clone(&self.desk), self.side, self.desk.limits);
+    fn places(&self) -> &Rc<Places> {
+        self.desk.places(self.side)
+    }
+
+    fn welcome(&self, stream: TcpStream, from: SocketAddr, place: Place) {
+        let limits = self.desk.limits;
         // Without it a reply waits for the acknowledgement of the last one; worth nothing if it cannot be set.
         let _ = stream.set_nodelay(true);
+        let peer = Rc::new(Peer {
+            side: self.side,
+            address: from.ip().to_canonical(),
+            reached: stream
+                .local_addr()
+                .ok()
+                .map(|address| address.ip().to_canonical()),
+            place: Rc::new(place),
+            stream: Rc::new(stream),
+        });
+        let (place, stream) = (Rc::clone(&peer.place), Rc::clone(&peer.stream));
+        let desk = Rc::clone(&self.desk);
         let service = service_fn(move |request| {
-            let desk = Rc::clone(&desk);
-            async move { Ok::<_, Infallible>(serve(&desk, side, request).await) }
+            let (desk, peer) = (Rc::clone(&desk), Rc::clone(&peer));
+            async move { Ok::<_, Infallible>(serve(&desk, &peer, request).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_read_max)
+            // The place keeps the time, which depends on what is known of the peer.
+            .header_read_timeout(None)
+            // A client that has said all may close its half, and still waits for its answer.
+            .half_close(true)
             .max_header_size(limits.head_bytes_max)
             .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(
-                TokioIo::new(Patient::new(stream, limits.write_stall_max)),
+                TokioIo::new(Patient::new(stream, Rc::clone(&place), limits.write_stall_max)),
                 service,
             );
-        let connection = self.graceful.watch(connection);
-        spawn_local(async move {
-            // The peer's faults and its silence end here, and are nobody else's business.
-            let _ = connection.await;
-            drop(place);
-        });
+        spawn_local(live(self.graceful.watch(connection), place));
     }
 }
 
-async fn serve(desk: &Desk, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Whether accepting failed for one connection alone, which is gone.
+fn is_of_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// A connection until its end, which comes from the peer, from its silence, or because it gives way to another.
+async fn live<E>(connection: impl Future<Output = Result<(), E>>, place: Rc<Place>) {
+    let mut connection = pin!(connection);
+    let mut alarm = pin!(tokio::time::sleep(place.patience().unwrap_or_default()));
+    let mut step = place.step();
+    poll_fn(|context| {
+        // The peer's faults end here, and are nobody else's business.
+        if connection.as_mut().poll(context).is_ready() || place.poll_leaving(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(patience) = place.patience() else {
+            return Poll::Pending;
+        };
+        if std::mem::replace(&mut step, place.step()) != place.step() {
+            alarm.set(tokio::time::sleep(patience));
+        }
+        alarm.as_mut().poll(context)
+    })
+    .await;
+}
+
+async fn serve(desk: &Desk, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    peer.place.asked();
     let (head, body) = request.into_parts();
-    match side {
-        Side::Backend => openim::answer(desk, &head, body).await,
-        Side::Admin => admin::answer(desk, &head, body).await,
-    }
+    let answer = match peer.side {
+        Side::Backend => openim::answer(desk, peer, &head, body).await,
+        Side::Admin => admin::answer(desk, peer, &head, body).await,
+    };
+    peer.place.answered();
+    answer
 }

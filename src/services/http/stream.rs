@@ -1,29 +1,50 @@
-//! One HTTP connection's stream, with a bound on how long a peer may leave an answer unread. Without it a peer that asks
-//! and never reads would hold its place for ever. Changes no byte.
+//! One HTTP connection's stream, with a bound on how long a peer may leave an answer unread, and word to its place when the
+//! answer was taken. Without the bound a peer that asks and never reads would hold its place for ever. Changes no byte.
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Duration, Sleep, sleep};
+
+use super::places::Place;
 
 /// A stream whose writes fail when they make no progress for a while.
 pub(super) struct Patient {
-    stream: TcpStream,
+    stream: Rc<TcpStream>,
+    place: Rc<Place>,
     patience: Duration,
     /// Runs while a write waits.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: Rc<TcpStream>, place: Rc<Place>, patience: Duration) -> Self {
         Self {
             stream,
+            place,
             patience,
             stuck: None,
+        }
+    }
+
+    /// Writes by `write` as soon as the stream takes something.
+    fn poll_with(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let ready = self.stream.poll_write_ready(context);
+            ready!(self.judge(ready, context))?;
+            match write(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 
@@ -46,15 +67,24 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
 impl AsyncWrite for Patient {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let write = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.judge(write, context)
+        self.get_mut()
+            .poll_with(context, |stream| stream.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -62,21 +92,22 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let write = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
-        this.judge(write, context)
+        self.get_mut()
+            .poll_with(context, |stream| stream.try_write_vectored(bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket keeps nothing back.
+        self.place.flushed();
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(shutdown(&*self.stream, Shutdown::Write)?))
     }
 }
 
@@ -85,6 +116,8 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
+    use super::super::Limits;
+    use super::super::places::Places;
     use super::*;
 
     #[tokio::test]
@@ -92,7 +125,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let mut patient = Patient::new(stream, Duration::from_millis(50));
+        let places = Places::new(Limits::default(), 1);
+        let place = places.enter(std::net::Ipv4Addr::LOCALHOST.into()).await;
+        let (stream, place) = (Rc::new(stream), Rc::new(place));
+        let mut patient = Patient::new(stream, place, Duration::from_millis(50));
         let error = loop {
             if let Err(error) = patient.write_all(&[0; 65_536]).await {
                 break error;

@@ -3,12 +3,15 @@
 mod accounts;
 mod admin;
 mod backend;
+mod bodies;
 mod bounds;
+mod browsers;
 mod callbacks;
 mod callers;
 mod commands;
 mod durable;
 mod history;
+mod probes;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -145,10 +148,15 @@ impl World {
 
     /// Asks as the administrator.
     fn ask(&self, path: &str, body: &str) -> Value {
+        self.post(&self.target(path), body)
+    }
+
+    /// A command's path with the proof that it comes from the administrator.
+    fn target(&self, path: &str) -> String {
         let sig = user_sig("administrator");
         let query =
             format!("sdkappid={APP}&identifier=administrator&usersig={sig}&random=9&contenttype=json");
-        self.post(&format!("{path}?{query}"), body)
+        format!("{path}?{query}")
     }
 
     fn post(&self, target: &str, body: &str) -> Value {
@@ -210,6 +218,25 @@ fn http(address: SocketAddr, method: &str, target: &str, headers: &str, body: &s
     // The front may answer and close before it has read all.
     let _ = stream.write_all(request.as_bytes());
     read_response(&mut stream)
+}
+
+/// All that comes back for these bytes, until the front closes.
+fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+/// A connection from one of loopback's other addresses.
+fn connect_from(address: [u8; 4], to: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    connect(&socket, &to).unwrap();
+    socket.into()
 }
 
 fn read_response(stream: &mut TcpStream) -> (u16, String) {

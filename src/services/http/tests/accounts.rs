@@ -1,5 +1,6 @@
 //! The account commands as backends call them.
 
+use super::super::accounts::FIELD_BYTES_MAX;
 use super::*;
 use crate::logic::letter::AccountsAsk;
 
@@ -164,6 +165,47 @@ fn a_deletion_has_room_for_all_its_letters_or_sends_none() {
     assert_eq!(world.letters.lock().unwrap().len(), 2);
 }
 
+/// As Python's `json.dumps` and PHP's `json_encode` write what is not ASCII, for every character.
+fn escaped(text: &str) -> String {
+    let escapes = text.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+    format!("\"{}\"", escapes.collect::<String>())
+}
+
+#[test]
+fn a_hundred_accounts_with_the_longest_profiles_fit_escaped() {
+    let world = World::new(settings(), shards);
+    let account = |number: usize| {
+        let (user, text) = (
+            escaped(&format!("{number:032}")),
+            escaped(&"x".repeat(FIELD_BYTES_MAX)),
+        );
+        format!(
+            "{{\n        \"UserID\": {user},\n        \"Nick\": {text},\n        \"FaceUrl\": {text}\n    }}"
+        )
+    };
+    let accounts: Vec<_> = (0..100).map(account).collect();
+    let body = format!("{{\n    \"AccountList\": [{}]\n}}", accounts.join(",\n    "));
+    assert!(body.len() > 600_000);
+    let reply = world.ask(IMPORT_MANY, &body);
+    assert_eq!(
+        (&reply["ErrorCode"], &reply["FailAccounts"]),
+        (&json!(0), &json!([]))
+    );
+    assert_eq!(imported(&world).len(), 100);
+}
+
+#[test]
+fn the_longest_lists_of_accounts_fit_escaped() {
+    let world = World::new(settings(), shards);
+    let items: Vec<_> = (0..100)
+        .map(|number| format!("{{\"UserID\":{}}}", escaped(&format!("off{number:029}"))))
+        .collect();
+    for (command, list) in [(CHECK, "CheckItem"), (DELETE, "DeleteItem")] {
+        let reply = world.ask(command, &format!("{{\"{list}\":[{}]}}", items.join(",")));
+        assert_eq!(reply["ResultItem"].as_array().unwrap().len(), 100, "{command}");
+    }
+}
+
 #[test]
 fn reloaded_settings_count_for_the_next_request() {
     let world = World::new(settings(), shards);
@@ -174,5 +216,5 @@ fn reloaded_settings_count_for_the_next_request() {
     next.admin_token = Some(Token(TOKEN.to_owned()));
     world.settings.send_replace(Arc::new(next));
     check(&world, CHECK, &body, 60_010);
-    assert_eq!(world.get("/healthz", "").0, 401);
+    assert_eq!(world.get("/metrics", "").0, 401);
 }

@@ -41,7 +41,7 @@ fn admin_refuses_strangers() {
     let world = World::new(settings(), shards);
     let check = |method: &str, headers: &str, status: u16| {
         assert_eq!(
-            http(world.admin, method, "/healthz", headers, "").0,
+            http(world.admin, method, "/metrics", headers, "").0,
             status,
             "{method} {headers}"
         );
@@ -55,9 +55,14 @@ fn admin_refuses_strangers() {
         check("GET", &format!("Origin: https://{host}\r\n"), 403);
     }
     check("GET", "Origin: null\r\n", 403);
-    check("POST", "", 415);
-    check("POST", "Content-Type: text/plain\r\n", 415);
-    check("POST", "Content-Type: application/json; charset=utf-8\r\n", 405);
+    check("GET", "Sec-Fetch-Site: cross-site\r\n", 200);
+    let kick = |headers: &str| http(world.admin, "POST", "/v1/kick", headers, "{}").0;
+    assert_eq!(kick(""), 415);
+    assert_eq!(kick("Content-Type: text/plain\r\n"), 415);
+    let json = "Content-Type: application/json; charset=utf-8\r\n";
+    assert_eq!(kick(json), 400);
+    assert_eq!(kick(&format!("{json}Sec-Fetch-Site: same-origin\r\n")), 400);
+    assert_eq!(kick(&format!("{json}Sec-Fetch-Site: cross-site\r\n")), 403);
 }
 
 #[test]
@@ -70,8 +75,40 @@ fn admin_asks_for_its_token() {
         ("Authorization: Bearer x\r\n".to_owned(), 401),
         (format!("Authorization: Bearer {TOKEN}x\r\n"), 401),
         (format!("Authorization: Basic {TOKEN}\r\n"), 401),
+        (format!("Authorization: Bearer\r\nX: {TOKEN}\r\n"), 401),
+        (format!("Authorization: Bearer{TOKEN}\r\n"), 401),
         (format!("Authorization: Bearer {TOKEN}\r\n"), 200),
+        (format!("Authorization: bearer {TOKEN}\r\n"), 200),
+        (format!("Authorization:BEARER   {TOKEN} \r\n"), 200),
     ] {
         assert_eq!(world.get("/metrics", &headers).0, status, "{headers}");
     }
+    let refusal = raw(world.admin, "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    assert!(refusal.contains("\r\nwww-authenticate: Bearer "), "{refusal}");
+}
+
+#[test]
+fn who_guesses_the_token_is_slowed_down_and_its_address_is_not_locked_out() {
+    let mut settings = settings();
+    settings.admin_token = Some(Token(TOKEN.to_owned()));
+    settings.limits.refusal_delay = Duration::from_millis(1);
+    let world = World::new(settings, shards);
+    let guess = |number: u32| {
+        world
+            .get("/metrics", &format!("Authorization: Bearer {number}\r\n"))
+            .0
+    };
+    for number in 0..failures::FAILURES_MAX {
+        assert_eq!(guess(number), 401);
+    }
+    assert_eq!(guess(0), 429);
+    let refusal = raw(world.admin, "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    assert!(refusal.contains("\r\nretry-after: 60\r\n"), "{refusal}");
+    assert_eq!(
+        world
+            .get("/metrics", &format!("Authorization: Bearer {TOKEN}\r\n"))
+            .0,
+        200
+    );
+    assert_eq!(world.get("/healthz", "").0, 200);
 }

@@ -4,12 +4,44 @@ use super::*;
 
 #[test]
 fn bodies_have_a_size() {
-    let mut settings = settings();
-    settings.limits.body_bytes_max = 1_000;
-    let world = World::new(settings, shards);
+    let world = World::new(settings(), shards);
     let body = |padding: usize| format!("{{\"To_Account\":[\"off\"],\"x\":\"{}\"}}", "x".repeat(padding));
-    assert_eq!(world.ask(QUERY, &body(900))["ErrorCode"], 0);
-    assert_eq!(world.ask(QUERY, &body(1_001))["ErrorCode"], 60_003);
+    assert_eq!(world.ask(QUERY, &body(sizes::QUERY - 100))["ErrorCode"], 0);
+    assert_eq!(world.ask(QUERY, &body(sizes::QUERY))["ErrorCode"], 60_003);
+}
+
+#[test]
+fn bodies_under_way_have_a_size_together() {
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let mut settings = settings();
+    settings.limits.bodies_bytes_max = sizes::QUERY;
+    settings.limits.body_read_max = Duration::from_millis(50);
+    settings.limits.answer_within = Duration::from_secs(3_600);
+    let world = World::new(settings, move |_, letter| {
+        asked.send(letter).unwrap();
+        None
+    });
+    let body = r#"{"To_Account":["off1"]}"#;
+    let ask = || {
+        let mut stream = TcpStream::connect(world.backend).unwrap();
+        let (target, length) = (world.target(QUERY), body.len());
+        // It does not say how long it is, so it has room for as much as it may have.
+        write!(
+            stream,
+            "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        )
+        .unwrap();
+        serde_json::from_str::<Value>(&read_response(&mut stream).1).unwrap()
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(ask);
+        let letter = was_asked.recv().unwrap();
+        assert_eq!(ask()["ErrorCode"], 60_018);
+        world
+            .door
+            .send(shards(user("off1").home(SHARDS), letter).unwrap());
+        assert_eq!(first.join().unwrap()["ErrorCode"], 0);
+    });
 }
 
 #[test]
@@ -43,30 +75,88 @@ fn silent_clients_are_closed() {
     assert_eq!((status, body.contains("60008")), (200, true), "{body}");
 }
 
+/// Connections that say nothing.
+fn idle(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
+}
+
 #[test]
-fn accepting_pauses_when_all_places_are_taken() {
+fn who_says_nothing_gives_way_to_who_asks() {
     let mut settings = settings();
-    settings.limits.connections_max = 1;
+    settings.limits.connections_max = 3;
+    settings.limits.admin_connections_max = 3;
     settings.limits.head_read_max = Duration::from_secs(3_600);
     let world = World::new(settings, shards);
+    let mut silent = idle(world.backend, 20);
+    let mut at_admin = idle(world.admin, 20);
+    assert_eq!(world.ask(QUERY, r#"{"To_Account":["off"]}"#)["ErrorCode"], 0);
+    assert_eq!(world.get("/healthz", "").0, 200);
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0, "the oldest was ended");
+    assert_eq!(at_admin[0].read(&mut [0]).unwrap(), 0, "the oldest was ended");
+}
+
+#[test]
+fn who_asked_and_is_silent_gives_way_too() {
+    let mut settings = settings();
+    settings.limits.connections_max = 1;
+    let world = World::new(settings, shards);
     let mut first = TcpStream::connect(world.backend).unwrap();
-    first
-        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        .unwrap();
-    let mut byte = [0];
-    first.read_exact(&mut byte).unwrap();
-    let mut second = TcpStream::connect(world.backend).unwrap();
-    second
-        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        .unwrap();
-    second.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    assert!(
-        second.read(&mut byte).is_err(),
-        "served although the only place is taken"
-    );
-    drop(first);
-    second.set_read_timeout(None).unwrap();
-    assert_eq!(read_response(&mut second).0, 200);
+    let body = r#"{"To_Account":["off"]}"#;
+    let (target, length) = (world.target(QUERY), body.len());
+    write!(
+        first,
+        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    first.read_exact(&mut [0]).unwrap();
+    assert_eq!(world.ask(QUERY, body)["ErrorCode"], 0);
+    let mut rest = Vec::new();
+    first.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"]}"), "it got its answer before");
+}
+
+#[test]
+fn an_answer_that_is_never_taken_ends_its_connection() {
+    let mut settings = settings();
+    settings.limits.answer_taken_max = Duration::from_millis(50);
+    settings.limits.write_stall_max = Duration::from_secs(3_600);
+    let world = World::new(settings, shards);
+    let mut deaf = TcpStream::connect(world.admin).unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // Until the system takes no more of what it would be told.
+    deaf.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    while deaf.write_all(request.as_bytes()).is_ok() {}
+    while !world
+        .get("/metrics", "")
+        .1
+        .contains("connections_now{listener=\"admin\"} 1\n")
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_client_that_closes_its_half_is_answered() {
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let world = World::new(settings(), move |_, letter| {
+        asked.send(letter).unwrap();
+        None
+    });
+    let body = r#"{"To_Account":["off1"]}"#;
+    let mut stream = TcpStream::connect(world.backend).unwrap();
+    let (target, length) = (world.target(QUERY), body.len());
+    write!(
+        stream,
+        "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let letter = was_asked.recv().unwrap();
+    world
+        .door
+        .send(shards(user("off1").home(SHARDS), letter).unwrap());
+    let (status, body) = read_response(&mut stream);
+    assert_eq!((status, body.contains("Offline")), (200, true), "{body}");
 }
 
 /// Shards that answer nothing but keep the letters.

@@ -71,6 +71,83 @@ fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
 }
 
 #[test]
+fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let is_first = Mutex::new(true);
+    let kicked_at_s = Clock::start().now().signing.seconds() + 10;
+    let settings = Settings {
+        administrators: vec![user("administrator"), user("chief")],
+        ..settings()
+    };
+    let world = World::new(settings, move |shard, letter| {
+        let ToShard::Inspect(request, who) = letter else {
+            return shards(shard, letter);
+        };
+        if std::mem::replace(&mut *is_first.lock().unwrap(), false) {
+            asked.send(request).unwrap();
+            return None;
+        }
+        // The home knows of the kick, whenever it is asked again.
+        let known = Inspection {
+            kicked_at_s,
+            ..inspection(who)
+        };
+        Some(ToFront::Inspected(request, Ok(Some(Box::new(known)))))
+    });
+    let sig = user_sig("chief");
+    let url = url_of("chief", &sig);
+    std::thread::scope(|scope| {
+        let reply = scope.spawn(|| code(&world.post(&url, BODY)));
+        let request = was_asked.recv().unwrap();
+        assert_eq!(code(&world.ask(KICK, r#"{"UserID":"chief"}"#)), 0);
+        let before = Some(Box::new(inspection(user("chief"))));
+        world.door.send(ToFront::Inspected(request, Ok(before)));
+        assert_eq!(reply.join().unwrap(), 70_052);
+    });
+    assert_eq!(code(&world.post(&url, BODY)), 70_052);
+}
+
+/// The same from another address of loopback.
+fn post_from(address: [u8; 4], world: &World, target: &str) -> u64 {
+    let mut stream = connect_from(address, world.backend);
+    let length = BODY.len();
+    write!(
+        stream,
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{BODY}"
+    )
+    .unwrap();
+    code(&serde_json::from_str(&read_response(&mut stream).1).unwrap())
+}
+
+#[test]
+fn who_fails_too_often_is_told_less_and_others_of_its_address_go_on() {
+    let mut settings = settings();
+    settings.limits.refusal_delay = Duration::from_millis(1);
+    let world = World::new(settings, shards);
+    let bad = query_url("x");
+    for _ in 0..failures::FAILURES_MAX {
+        assert_eq!(code(&world.post(&bad, BODY)), 70_003);
+    }
+    let reply = world.post(&bad, BODY);
+    assert_eq!(code(&reply), 60_018);
+    let text = reply["ErrorInfo"].as_str().unwrap();
+    assert!(text.contains("the UserSig cannot be decoded"), "{text}");
+    assert_eq!(code(&world.ask(QUERY, BODY)), 0);
+    assert_eq!(post_from([127, 0, 0, 2], &world, &bad), 70_003);
+    let (_, metrics) = world.get("/metrics", "");
+    let failed = failures::FAILURES_MAX + 2;
+    for line in [
+        format!("holdfast_http_refused_total{{listener=\"http\",reason=\"usersig\"}} {failed}"),
+        "holdfast_http_refused_limited_total{listener=\"http\"} 1".to_owned(),
+    ] {
+        assert!(
+            metrics.lines().any(|seen| seen == line),
+            "{line} is missing in\n{metrics}"
+        );
+    }
+}
+
+#[test]
 fn while_the_registry_cannot_be_read_administrators_may_ask() {
     let world = with_chief(|shard, letter| {
         let ToShard::Inspect(request, _) = letter else {
@@ -85,7 +162,7 @@ fn while_the_registry_cannot_be_read_administrators_may_ask() {
 fn a_body_that_says_that_it_is_too_large_is_not_waited_for() {
     let world = World::new(settings(), shards);
     let target = query_url(&user_sig("administrator"));
-    let length = settings().limits.body_bytes_max + 1;
+    let length = sizes::QUERY + 1;
     let mut stream = TcpStream::connect(world.backend).unwrap();
     write!(
         stream,

@@ -45,7 +45,7 @@ fn one_device_is_kicked() {
     }
     check(&json!([]), 400);
     assert_eq!(post(&world, "/v1/kick", "{").0, 400);
-    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(Limits::default().body_bytes_max));
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(sizes::ORDINARY));
     assert_eq!(post(&world, "/v1/kick", &long).0, 413);
 }
 
@@ -156,7 +156,7 @@ fn the_configuration_is_reloaded() {
     };
     let changes = json!([{"setting": "presence.policy", "counts": "for next logins"}]);
     let taken = json!({"dry_run": false, "changes": changes, "touched": null});
-    for body in ["{}", r#"{"dry_run":false}"#] {
+    for body in ["{}", r#"{"dry_run":false}"#, r#"{"dry_run":0}"#] {
         check_reload(
             body,
             (ReloadMode::Take, Ok(reloaded(Touched::NotAsked))),
@@ -166,12 +166,14 @@ fn the_configuration_is_reloaded() {
     }
     let live = Touched::Live { users: 1, devices: 2 };
     let seen = json!({"dry_run": true, "changes": changes, "touched": {"users": 1, "devices": 2}});
-    check_reload(
-        r#"{"dry_run":true}"#,
-        (ReloadMode::DryRun, Ok(reloaded(live))),
-        200,
-        &seen,
-    );
+    for yes in ["true", "1", "1.0", "\"1\"", "\"true\""] {
+        check_reload(
+            &format!("{{\"dry_run\":{yes}}}"),
+            (ReloadMode::DryRun, Ok(reloaded(live))),
+            200,
+            &seen,
+        );
+    }
 }
 
 #[test]
@@ -186,5 +188,10 @@ fn a_reload_that_fails_says_all_that_is_wrong() {
     );
     let world = World::new(settings(), shards);
     assert_eq!(post(&world, "/v1/reload", "{}").0, 503);
-    assert_eq!(post(&world, "/v1/reload", r#"{"dry_run":1}"#).0, 400);
+    for neither in ["2", "null", "\"x\"", "[]", "{}"] {
+        assert_eq!(
+            post(&world, "/v1/reload", &format!("{{\"dry_run\":{neither}}}")).0,
+            400
+        );
+    }
 }

@@ -97,6 +97,10 @@ fn library() -> Library {
 }
 
 pub(super) fn library_with(callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
+    library_of(settings(), callbacks)
+}
+
+fn library_of(settings: Settings, callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     let shelf = Arc::new(Shelf::default());
     let (news, following) = watch::channel(Position(0));
     let archived = Archived {
@@ -108,7 +112,7 @@ pub(super) fn library_with(callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
         callbacks,
         ..Others::default()
     };
-    let world = World::with(settings(), shards, others);
+    let world = World::with(settings, shards, others);
     Library { world, shelf, news }
 }
 
@@ -221,6 +225,43 @@ fn a_follower_that_hears_nothing_gets_an_empty_page() {
         page.next.clone().unwrap()
     ));
     assert_eq!(again.next, page.next);
+}
+
+/// Begins to follow the changes, of which there are none, and gives the connection when it waits.
+fn follow(library: &Library) -> TcpStream {
+    let mut follower = TcpStream::connect(library.world.admin).unwrap();
+    write!(
+        follower,
+        "GET /v1/changes?wait_s=55 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    // Without a word it would wait for as long as it had asked to.
+    follower.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    while library.shelf.reads.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    follower
+}
+
+#[test]
+fn a_follower_that_closes_its_half_is_answered_and_leaves() {
+    let library = library();
+    let mut follower = follow(&library);
+    follower.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_response(&mut follower), (200, String::new()));
+}
+
+#[test]
+fn places_are_kept_for_those_who_look_at_health() {
+    let mut settings = settings();
+    settings.limits.admin_connections_max = 2;
+    let library = library_of(settings, None);
+    let mut follower = follow(&library);
+    assert_eq!(library.world.get("/metrics", "").0, 503);
+    assert_eq!(library.world.get("/healthz", "").0, 200);
+    follower.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_response(&mut follower).0, 200);
+    assert_eq!(library.world.get("/metrics", "").0, 200);
 }
 
 #[test]

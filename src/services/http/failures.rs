@@ -1,0 +1,188 @@
+//! Requests that were refused for who sent them: counted by listener and reason, and of each network for a minute. A good
+//! proof is never looked at through these counts, so nobody locks out those who share an address, such as a proxy's.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::peer::Side;
+use super::places::Network;
+use crate::base::time::Instant;
+
+/// Failures of one network in a minute that are answered as any other. A client that retries once a second, or a person
+/// who has mistaken the token, stays below.
+pub(super) const FAILURES_MAX: u32 = 60;
+
+/// Failures are counted for a minute from the first one on.
+const WINDOW_MS: u64 = 60_000;
+
+/// Networks that failures are counted of. At 40 B each it bounds what strangers can make the front remember; one that
+/// finds no room is not limited.
+const NETWORKS_MAX: usize = 4_096;
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It names no app or another, or no user.
+    Caller,
+    /// Its UserSig is not good.
+    UserSig,
+    /// Its UserSig is good, but its user is no administrator.
+    NotAdministrator,
+    /// It has no token, or another.
+    Token,
+    /// It was sent to another name, or by a page of another.
+    Stranger,
+}
+
+impl Reason {
+    const ALL: [Self; 5] = [
+        Self::Caller,
+        Self::UserSig,
+        Self::NotAdministrator,
+        Self::Token,
+        Self::Stranger,
+    ];
+
+    /// As metrics name it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::UserSig => "usersig",
+            Self::NotAdministrator => "not-administrator",
+            Self::Token => "token",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
+/// How often one network has failed.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    count: u32,
+    since: Instant,
+}
+
+impl Counted {
+    fn is_over(&self, now: Instant) -> bool {
+        now.0.saturating_sub(self.since.0) >= WINDOW_MS
+    }
+}
+
+/// All refusals.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    counts: [[Cell<u64>; Reason::ALL.len()]; 2],
+    /// Those that were one too many of their network.
+    limited: [Cell<u64>; 2],
+    networks: RefCell<HashMap<Network, Counted>>,
+}
+
+/// What the limit says of one more failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// It is answered as any other.
+    Below,
+    /// It is one too many.
+    Over,
+}
+
+impl Failures {
+    /// Counts a failure from `address`.
+    pub(super) fn count(&self, now: Instant, side: Side, address: IpAddr, reason: Reason) -> Limit {
+        add_one(&self.counts[side as usize][reason as usize]);
+        let count = self.count_of(now, Network::of(address));
+        if count <= FAILURES_MAX {
+            return Limit::Below;
+        }
+        if count == FAILURES_MAX + 1 {
+            let (listener, reason) = (side.name(), reason.name());
+            tracing::warn!(%address, listener, reason, "many requests from this address are refused");
+        }
+        add_one(&self.limited[side as usize]);
+        Limit::Over
+    }
+
+    /// How often this network has failed in its minute, with this time; 0 if nothing can be counted of it.
+    fn count_of(&self, now: Instant, network: Network) -> u32 {
+        let mut networks = self.networks.borrow_mut();
+        if networks.len() >= NETWORKS_MAX && !networks.contains_key(&network) {
+            networks.retain(|_, counted| !counted.is_over(now));
+            if networks.len() >= NETWORKS_MAX {
+                return 0;
+            }
+        }
+        let counted = networks
+            .entry(network)
+            .or_insert(Counted { count: 0, since: now });
+        if counted.is_over(now) {
+            (counted.count, counted.since) = (0, now);
+        }
+        counted.count = counted.count.saturating_add(1);
+        counted.count
+    }
+
+    /// Each count with its labels.
+    pub(super) fn all(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for side in [Side::Backend, Side::Admin] {
+            let listener = side.name();
+            for reason in Reason::ALL {
+                let count = self.counts[side as usize][reason as usize].get();
+                let reason = reason.name();
+                all.push((format!("listener=\"{listener}\",reason=\"{reason}\""), count));
+            }
+        }
+        all
+    }
+
+    /// How many were one too many of their network, by listener.
+    pub(super) fn limited(&self) -> [(Side, u64); 2] {
+        [Side::Backend, Side::Admin].map(|side| (side, self.limited[side as usize].get()))
+    }
+}
+
+fn add_one(count: &Cell<u64>) {
+    count.set(count.get() + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn fail(failures: &Failures, ms: u64, address: u32) -> Limit {
+        let address = Ipv4Addr::from_bits(address).into();
+        failures.count(Instant(ms), Side::Admin, address, Reason::Token)
+    }
+
+    #[test]
+    fn failures_count_for_a_minute_and_for_their_network_alone() {
+        let failures = Failures::default();
+        for ms in 0..u64::from(FAILURES_MAX) {
+            assert_eq!(fail(&failures, ms, 1), Limit::Below);
+        }
+        assert_eq!(fail(&failures, WINDOW_MS - 1, 1), Limit::Over);
+        assert_eq!(fail(&failures, WINDOW_MS - 1, 2), Limit::Below);
+        assert_eq!(fail(&failures, WINDOW_MS, 1), Limit::Below);
+        let total = u64::from(FAILURES_MAX) + 3;
+        let labels = "listener=\"admin\",reason=\"token\"".to_owned();
+        assert!(failures.all().contains(&(labels, total)));
+        assert_eq!(failures.limited()[1], (Side::Admin, 1));
+    }
+
+    #[test]
+    fn a_full_table_limits_nobody_new_and_forgets_who_has_served_its_minute() {
+        let failures = Failures::default();
+        let networks = u32::try_from(NETWORKS_MAX).unwrap();
+        (0..networks).for_each(|address| assert_eq!(fail(&failures, 0, address), Limit::Below));
+        for _ in 0..=FAILURES_MAX {
+            assert_eq!(fail(&failures, 1, networks), Limit::Below);
+        }
+        assert_eq!(failures.networks.borrow().len(), NETWORKS_MAX);
+        assert_eq!(fail(&failures, WINDOW_MS, networks), Limit::Below);
+        assert_eq!(failures.networks.borrow().len(), 1);
+    }
+}
