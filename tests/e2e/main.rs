@@ -28,6 +28,7 @@ mod reload;
 mod restarted;
 mod screen;
 mod secrets;
+mod silent;
 mod started;
 mod statuses;
 mod together;

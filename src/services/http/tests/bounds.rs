@@ -16,7 +16,7 @@ fn bodies_under_way_have_a_size_together() {
     let mut settings = settings();
     settings.limits.bodies_bytes_max = sizes::QUERY;
     settings.limits.body_read_max = Duration::from_millis(50);
-    settings.limits.answer_within = Duration::from_secs(3_600);
+    settings.limits.answer_within = Duration::from_secs(60);
     let world = World::new(settings, move |_, letter| {
         asked.send(letter).unwrap();
         None
@@ -151,7 +151,9 @@ fn a_client_that_closes_its_half_is_answered() {
     )
     .unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let letter = was_asked.recv().unwrap();
+    let letter = was_asked
+        .recv_timeout(Duration::from_secs(60))
+        .expect("the request is worked on");
     world
         .door
         .send(shards(user("off1").home(SHARDS), letter).unwrap());

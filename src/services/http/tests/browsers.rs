@@ -26,7 +26,8 @@ fn delete(secret: &str, headers: &str) -> u16 {
     status
 }
 
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
+    "Host: evil.example\r\nContent-Type: application/json\r\n",
     "Host: 127.0.0.1:9002\r\nContent-Type: text/plain;charset=UTF-8\r\nOrigin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
     "Host: 127.0.0.1:9002\r\nContent-Type: application/json\r\nOrigin: null\r\n",
     "Host: 127.0.0.1:9002\r\nContent-Type: application/json\r\nSec-Fetch-Site: cross-site\r\n",
