@@ -76,6 +76,37 @@ fn a_kill_that_nobody_can_catch_ends_the_gateway_too() {
 }
 
 #[test]
+fn what_runs_apart_is_ended_too() {
+    let may = Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if !cfg!(feature = "peers") || cores < 2 || !may.is_ok_and(|may| may.status.success()) {
+        println!("skipped: it takes the feature `peers`, two cores, and the right to make namespaces");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    command.args("versus --peer echo --apart --connections 20 --rounds 100 --results".split(' '));
+    command
+        .arg(folder.path().join("results"))
+        .env("TMPDIR", folder.path());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut run = Running::start(&mut command);
+    run.error_with("begins");
+    let servers = run.children();
+    assert_eq!(servers.len(), 2, "the gateway and the one beside it");
+    run.signal(Signal::TERM);
+    let said = run.end();
+    servers.into_iter().for_each(wait_until_gone);
+    assert_eq!(said.code, Some(143), "{said:?}");
+    assert_eq!(left_in(&folder), Vec::<String>::new());
+}
+
+#[test]
 fn bars_leave_a_terminal_as_it_was() {
     let folder = TempDir::new().unwrap();
     let mut screen = Screen::new();

@@ -16,8 +16,12 @@ const CURSOR_SHOWN: &str = "\x1b[?25h";
 const CURSOR_HIDDEN: &str = "\x1b[?25l";
 
 fn top(gateway: &Gateway, screen: &Screen, term: Option<&str>) -> Running {
+    top_every("100ms", gateway, screen, term)
+}
+
+fn top_every(interval: &str, gateway: &Gateway, screen: &Screen, term: Option<&str>) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    command.args(["top", "--interval", "100ms", "--set"]);
+    command.args(["top", "--interval", interval, "--set"]);
     command.arg(format!("admin.listen=[\"{}\"]", gateway.admin));
     command.env_remove("TERM").envs(term.map(|term| ("TERM", term)));
     command
@@ -69,8 +73,12 @@ fn top_that_is_ended_by_a_key_leaves_the_terminal_as_it_was() {
 fn top_ends_with_its_terminal() {
     let gateway = gateway(&[]);
     let mut screen = Screen::new();
-    let top = top(&gateway, &screen, Some("xterm"));
-    screen.wait_for("turn p50");
+    let top = top_every("1m", &gateway, &screen, Some("xterm"));
+    screen.wait_for(CURSOR_HIDDEN);
+    screen.forget();
+    screen.press(b"\x1b[B");
+    // The last word of a drawing: from here on it only waits for keys.
+    screen.wait_for(CURSOR_HIDDEN);
     // No signal tells it: it is not the terminal's foreground.
     drop(screen);
     assert_eq!(top.end().code, Some(1));

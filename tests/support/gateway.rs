@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
+use holdfast::engine::process::end_with_this_process;
 use tempfile::TempDir;
 
 /// The development app and its secret, as the gateway prints them at its start.
@@ -74,6 +75,8 @@ impl Gateway {
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }
+        // Also when a test or a bench is killed.
+        end_with_this_process(&mut command);
         Self {
             child: command.spawn().expect("the gateway's binary starts"),
             _folder: folder,

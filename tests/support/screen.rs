@@ -51,7 +51,12 @@ impl Screen {
         self.person.write_all(keys).expect("it takes keys");
     }
 
-    /// Reads until it shows this, and gives all that was ever written on it.
+    /// What was written so far does not count any more.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Reads until it shows this, and gives all that was written on it.
     pub fn wait_for(&mut self, part: &str) -> &str {
         while !self.seen.contains(part) {
             wait_readable(&self.person);

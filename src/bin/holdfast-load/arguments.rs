@@ -1,6 +1,7 @@
 //! What was typed, as it was typed, and what it means as a whole. It starts nothing.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,13 +29,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
     /// Where a running gateway takes terminals.
-    #[arg(long, global = true, requires_all = ["http", "admin", "pid"])]
+    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = address, requires_all = ["http", "admin", "pid"])]
     gateway: Option<SocketAddr>,
     /// Where it answers the backend.
-    #[arg(long, global = true, requires = "gateway")]
+    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = address, requires = "gateway")]
     http: Option<SocketAddr>,
     /// Where it answers the operator.
-    #[arg(long, global = true, requires = "gateway")]
+    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = address, requires = "gateway")]
     admin: Option<SocketAddr>,
     /// Its process, whose CPU and memory are measured.
     #[arg(long, global = true, requires = "gateway")]
@@ -324,6 +325,16 @@ fn there(program: PathBuf, remedy: &str) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// Of the addresses of a name the first of IPv4, if there is one.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let form = |error: io::Error| {
+        format!("take HOST:PORT, as in localhost:9001, 127.0.0.1:9001 or [::1]:9001 ({error})")
+    };
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(form)?.collect();
+    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    best.copied().ok_or_else(|| format!("{text} has no address"))
+}
+
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if interval.is_zero() {
@@ -377,6 +388,15 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn an_address_may_be_a_name_and_is_refused_with_what_would_do() {
+        assert_eq!(address("localhost:7"), address("127.0.0.1:7"));
+        assert!(address("[::1]:7").is_ok());
+        for bad in ["localhost", "127.0.0.1:65536", ""] {
+            assert!(address(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
+        }
     }
 
     #[test]

@@ -59,7 +59,12 @@ impl Http {
 
     /// An answer's header `Holdfast-Next`, and its body.
     fn ask(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(Option<String>, Bytes)> {
-        let uri = request.uri().path().to_owned();
+        let place = request
+            .uri()
+            .authority()
+            .map_or("", |place| place.as_str())
+            .to_owned();
+        let page = request.uri().path().to_owned();
         let answer = self.runtime.block_on(async {
             let exchange = async {
                 let answer = self.client.request(request).await?;
@@ -76,7 +81,7 @@ impl Http {
                 .await
                 .context("no answer in time")?
         });
-        answer.with_context(|| format!("asking the gateway for {uri}"))
+        answer.with_context(|| format!("asking the gateway at {place} for {page}; does it run there?"))
     }
 
     fn get(&self, address: SocketAddr, path: &str) -> anyhow::Result<(Option<String>, Bytes)> {
