@@ -81,7 +81,7 @@ static ALLOCATOR: Counting = Counting;
 fn start() -> SocketAddr {
     let clock = Clock::start();
     let key = Key {
-        secret: DEVELOPMENT_SECRET.to_owned(),
+        secret: DEVELOPMENT_SECRET.into(),
         not_after_s: None,
     };
     let settings = Settings {

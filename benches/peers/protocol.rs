@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Clock;
-use holdfast::logic::usersig::{Key, Verifier};
+use holdfast::logic::usersig::{self, Key, Verifier};
 use holdfast::logic::wire::frame::{self, Next};
 use holdfast::logic::wire::packet::{HEARTBEAT_ANSWER, Incoming, LOGOUT_ANSWER, encode, read};
 use holdfast::logic::wire::proto::{self, response};
@@ -22,7 +22,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(sdk_app_id: u64, secret: &str) -> Self {
         let key = Key {
-            secret: secret.to_owned(),
+            secret: secret.into(),
             not_after_s: None,
         };
         Self {
@@ -115,7 +115,11 @@ impl Checker {
     pub(crate) fn check(&mut self, app: &App, login: &proto::Login) -> Option<Welcome> {
         let user = UserId::new(login.user_id.as_bytes()).ok()?;
         let now = self.clock.now();
-        let keys = (app.sdk_app_id, &*app.keys);
+        let keys = usersig::App {
+            sdk_app_id: app.sdk_app_id,
+            keys: &app.keys,
+            ahead_max_s: 86_400,
+        };
         let claims = self.verifier.verify(now.signing, keys, &user, &login.user_sig);
         claims.ok()?;
         let answer = proto::LoginAnswer {

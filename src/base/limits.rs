@@ -72,6 +72,10 @@ pub const QUERY_USERS_MAX: usize = 500;
 /// An inflated UserSig. Real ones have under 1 KiB; the bound stops a small input that inflates for ever.
 pub const USERSIG_INFLATED_BYTES_MAX: usize = 4 * 1024;
 
+/// How long a UserSig may be good, in seconds: 50 years of up to 366 days, the longest that the vendor's pages allow. A forged
+/// or mistaken lifetime must not be as good as for ever.
+pub const USERSIG_LIFETIME_S_MAX: u64 = 50 * 366 * 86_400;
+
 /// Users of one shard that may have something with the registry at the same time. With a commit of a
 /// millisecond this passes four million changes per second, far beyond what a core decides.
 pub const REGISTRY_IN_FLIGHT_MAX: usize = 4_096;

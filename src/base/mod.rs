@@ -3,6 +3,7 @@
 pub mod ids;
 pub mod limits;
 pub mod measured;
+pub mod secret;
 pub mod time;
 
 pub mod arena;

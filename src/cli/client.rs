@@ -156,7 +156,7 @@ async fn ask_admin(
 ) -> anyhow::Result<Answer> {
     let place = Place::of(first(&config.admin));
     let request = match &config.admin_token {
-        Some(token) => request.header("Authorization", format!("Bearer {}", token.0)),
+        Some(token) => request.header("Authorization", format!("Bearer {}", token.0.expose())),
         None => request,
     };
     let (status, body) = exchange(

@@ -179,6 +179,10 @@ fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Resu
             on_a_runtime(status::status(config, &users, looks))
         }
         Command::Usersig { user, days } => {
+            anyhow::ensure!(
+                best_key(config).counts(Clock::start().now().wall),
+                "every key of usersig.keys has ended (not_after): no UserSig would be taken"
+            );
             print(&format!("{}\n", sign(config, &user, days * 86_400)))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -211,18 +215,21 @@ fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 
 /// A UserSig, made now with the configuration's key that is good for longest.
 fn sign(config: &Config, user: &UserId, lifetime_s: u64) -> String {
-    // The one that is good for longest: while keys are changed, the new one.
-    let keys = config.logic.keys.iter();
-    let key = keys
-        .max_by_key(|key| key.not_after_s.unwrap_or(u64::MAX))
-        .expect("a configuration has a key, if only the development one");
+    let secret = best_key(config).secret.expose();
     usersig::sign(
         Clock::start().now().wall,
         config.logic.sdk_app_id,
-        &key.secret,
+        secret,
         user,
         lifetime_s,
     )
+}
+
+/// The key that is good for longest: while keys are changed, the new one.
+fn best_key(config: &Config) -> &usersig::Key {
+    let keys = config.logic.keys.iter();
+    keys.max_by_key(|key| key.not_after_s.unwrap_or(u64::MAX))
+        .expect("a configuration has a key, if only the development one")
 }
 
 #[cfg(test)]

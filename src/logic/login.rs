@@ -9,7 +9,7 @@ use crate::logic::addresses::AtAddress;
 use crate::logic::note::What;
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
-use crate::logic::usersig::Fault;
+use crate::logic::usersig::{App, Fault};
 use crate::logic::wire::packet::PROTOCOL;
 use crate::logic::wire::proto::{self, Code, response};
 use crate::logic::{Arrival, Effect, LoginRequest};
@@ -100,7 +100,11 @@ impl ShardState {
         }
         let user = UserId::new(login.user_id.as_bytes())
             .map_err(|_| invalid("user_id: 1 to 32 bytes of printable ASCII"))?;
-        let app = (self.settings.sdk_app_id, &*self.settings.keys);
+        let app = App {
+            sdk_app_id: self.settings.sdk_app_id,
+            keys: &self.settings.keys,
+            ahead_max_s: self.settings.usersig_ahead_max.as_secs(),
+        };
         let claims = self.verifier.verify(now.signing, app, &user, &login.user_sig);
         let claims = claims.map_err(Refusal::UserSig)?;
         Ok(LoginRequest {
@@ -137,7 +141,11 @@ impl ShardState {
             Refusal::UserSig(fault) => {
                 self.counters.usersigs_refused += 1;
                 self.count_failed_login(now, key);
-                refusal_of(code_of(fault))
+                let verdict = proto::Verdict::with_text(code_of(fault), fault.to_string());
+                proto::LoginAnswer {
+                    verdict: Some(verdict),
+                    ..Default::default()
+                }
             }
         };
         self.refuse_login(key, answer, out);
@@ -216,10 +224,10 @@ fn is_version(text: &str) -> bool {
 fn code_of(fault: Fault) -> Code {
     match fault {
         Fault::Empty => Code::UsersigEmpty,
-        Fault::Unreadable => Code::UsersigUnreadable,
+        Fault::Unreadable | Fault::LivesTooLong => Code::UsersigUnreadable,
         Fault::WrongApp => Code::UsersigWrongApp,
         Fault::WrongUser => Code::UsersigWrongUser,
-        Fault::Expired => Code::UsersigExpired,
+        Fault::Expired | Fault::Ahead => Code::UsersigExpired,
         Fault::NoKey => Code::UsersigNoKey,
         Fault::WrongSignature => Code::UsersigWrongSignature,
     }

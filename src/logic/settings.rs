@@ -14,6 +14,8 @@ pub struct Settings {
     pub sdk_app_id: u64,
     /// The secrets that UserSigs may be made with.
     pub keys: Vec<Key>,
+    /// How far ahead of the clock a UserSig may be dated.
+    pub usersig_ahead_max: Duration,
     /// Who may be online together.
     pub policy: Policy,
     /// Who goes when two may not be online together.
@@ -173,6 +175,7 @@ impl Default for Settings {
         Self {
             sdk_app_id: 0,
             keys: Vec::new(),
+            usersig_ahead_max: Duration::from_secs(86_400),
             policy: Policy::Single,
             conflict: Conflict::NewestWins,
             instances: [1; 7],

@@ -317,6 +317,7 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
     http::Settings {
         sdk_app_id: config.logic.sdk_app_id,
         keys: config.logic.keys.clone(),
+        usersig_ahead_max: config.logic.usersig_ahead_max,
         administrators: config.administrators.clone(),
         admin_token: config.admin_token.clone(),
         admin_hosts: config.admin_hosts.clone(),

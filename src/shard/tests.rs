@@ -25,7 +25,7 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
     let settings = Settings {
         sdk_app_id: APP,
         keys: vec![Key {
-            secret: SECRET.to_owned(),
+            secret: SECRET.into(),
             not_after_s: None,
         }],
         ..Settings::default()

@@ -94,7 +94,7 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
     Settings {
         sdk_app_id: APP,
         keys: vec![Key {
-            secret: SECRET.to_owned(),
+            secret: SECRET.into(),
             not_after_s: None,
         }],
         policy: random.choice(policies).expect("there are four"),

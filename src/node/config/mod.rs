@@ -188,7 +188,10 @@ impl Config {
     /// Whether UserSigs are made with the secret that everyone knows.
     #[must_use]
     pub fn is_for_development(&self) -> bool {
-        self.logic.keys.iter().any(|key| key.secret == DEVELOPMENT_SECRET)
+        self.logic
+            .keys
+            .iter()
+            .any(|key| key.secret.expose() == DEVELOPMENT_SECRET)
     }
 
     fn of(values: Values) -> Self {

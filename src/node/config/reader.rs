@@ -76,13 +76,13 @@ impl<'a> Reader<'a> {
 
     fn keys(&self) -> Vec<Key> {
         let keys = self.list("usersig.keys").iter().map(|key| Key {
-            secret: key["secret"].as_str().expect("its kind is a key").to_owned(),
+            secret: key["secret"].as_str().expect("its kind is a key").into(),
             not_after_s: key.get("not_after").and_then(kind::not_after_s),
         });
         let keys: Vec<_> = keys.collect();
         if keys.is_empty() {
             vec![Key {
-                secret: DEVELOPMENT_SECRET.to_owned(),
+                secret: DEVELOPMENT_SECRET.into(),
                 not_after_s: None,
             }]
         } else {
@@ -100,6 +100,7 @@ impl<'a> Reader<'a> {
             },
             sdk_app_id: self.number("app.sdk_app_id"),
             keys: self.keys(),
+            usersig_ahead_max: self.seconds("usersig.ahead_max_s"),
             policy: match self.text("presence.policy") {
                 "dual" => Policy::Dual,
                 "triple" => Policy::Triple,
@@ -143,7 +144,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn token(&self, key: &str) -> Option<Token> {
         let text = self.text(key);
-        (!text.is_empty()).then(|| Token(text.to_owned()))
+        (!text.is_empty()).then(|| Token(text.into()))
     }
 
     pub(super) fn registry(&self) -> Registry {

@@ -145,7 +145,7 @@ fn a_text_needs_no_quotes() {
     ]);
     let config = config.unwrap();
     assert_eq!(config.logic.policy, Policy::Dual);
-    assert_eq!(config.callback.token.unwrap().0, token);
+    assert_eq!(config.callback.token.unwrap().0.expose(), token);
     assert_eq!(config.registry.path, std::path::Path::new("2026"));
 }
 

@@ -94,7 +94,7 @@ impl Poster {
         let recorded = &placed.recorded;
         let sender = Sender {
             sdk_app_id: self.settings.sdk_app_id,
-            token: self.settings.token.as_ref().map(|token| token.0.as_str()),
+            token: self.settings.token.as_ref().map(|token| token.0.expose()),
             now_s,
         };
         let previous = recorded.previous.unwrap_or_default();

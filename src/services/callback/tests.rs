@@ -46,7 +46,7 @@ fn settings(url: String) -> Settings {
     Settings {
         sdk_app_id: 1_400_000_001,
         url: Some(ReceiverUrl::read(&url).unwrap()),
-        token: Some(Token("cb-token-01".to_owned())),
+        token: Some(Token("cb-token-01".into())),
         parallel: 8,
         timeout: Duration::from_millis(300),
         give_up: FOR_EVER,

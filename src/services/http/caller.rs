@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::{Desk, Settings, url};
 use crate::base::ids::UserId;
 use crate::logic::letter::{ToFront, ToShard};
+use crate::logic::usersig::App;
 
 /// A caller that may ask for nothing.
 enum Refused {
@@ -81,7 +82,11 @@ async fn find(desk: &Desk, query: &str) -> Result<(), Refused> {
 
 /// Gives the Unix second in which the UserSig was made.
 fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &str) -> Result<u64, Failure> {
-    let app = (settings.sdk_app_id, &settings.keys[..]);
+    let app = App {
+        sdk_app_id: settings.sdk_app_id,
+        keys: &settings.keys,
+        ahead_max_s: settings.usersig_ahead_max.as_secs(),
+    };
     let now = desk.now().signing;
     let claims = desk.verifier.borrow_mut().verify(now, app, caller, user_sig);
     let refusal = |fault| Failure::new(codes::of_fault(fault), fault.to_string());

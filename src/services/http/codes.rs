@@ -69,9 +69,9 @@ pub(super) const USERSIG_KICKED: u32 = 70_052;
 /// The code of a UserSig that is not good.
 pub(super) fn of_fault(fault: Fault) -> u32 {
     match fault {
-        Fault::Expired => 70_001,
+        Fault::Expired | Fault::Ahead => 70_001,
         Fault::Empty => 70_002,
-        Fault::Unreadable => 70_003,
+        Fault::Unreadable | Fault::LivesTooLong => 70_003,
         Fault::WrongSignature => 70_009,
         Fault::WrongUser => 70_013,
         Fault::WrongApp => 70_014,

@@ -78,7 +78,11 @@ pub(super) fn admit_backend(settings: &Settings, peer: &Peer, head: &Parts) -> R
             text: "this is no proxy: send the path alone",
         });
     }
-    if settings.keys.iter().all(|key| key.secret != DEVELOPMENT_SECRET) {
+    if settings
+        .keys
+        .iter()
+        .all(|key| key.secret.expose() != DEVELOPMENT_SECRET)
+    {
         return Ok(());
     }
     // A browser always names the host; what names none is none.
@@ -159,7 +163,11 @@ fn holds(headers: &HeaderMap, token: &Token) -> bool {
         let mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("HMAC takes keys of any length");
         mac.chain_update(b"holdfast admin")
     };
-    sent.is_some_and(|sent| mac(&token.0).verify(&mac(sent).finalize().into_bytes()).is_ok())
+    sent.is_some_and(|sent| {
+        mac(token.0.expose())
+            .verify(&mac(sent).finalize().into_bytes())
+            .is_ok()
+    })
 }
 
 /// What stands behind the scheme, which is the same in any case (RFC 9110, 11.1).

@@ -51,6 +51,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::histogram::{Counted, Histogram};
 use crate::base::ids::{ShardId, UserId};
+use crate::base::secret::Secret;
 use crate::base::time::{Clock, Instant, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::usersig::{Key, Verifier};
@@ -70,7 +71,7 @@ pub use steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Stewar
 
 /// The secret that the admin listener asks for. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub String);
+pub struct Token(pub Secret);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,6 +86,8 @@ pub struct Settings {
     pub sdk_app_id: u64,
     /// The secrets that UserSigs may be made with.
     pub keys: Vec<Key>,
+    /// How far ahead a UserSig may be dated.
+    pub usersig_ahead_max: Duration,
     /// Who may call the REST interface.
     pub administrators: Vec<UserId>,
     /// What the admin listener asks for; `None` on loopback only.

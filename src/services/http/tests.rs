@@ -62,9 +62,10 @@ fn settings() -> Settings {
     Settings {
         sdk_app_id: APP,
         keys: vec![Key {
-            secret: SECRET.to_owned(),
+            secret: SECRET.into(),
             not_after_s: None,
         }],
+        usersig_ahead_max: Duration::from_secs(86_400),
         administrators: vec![user("administrator")],
         admin_token: None,
         admin_hosts: vec!["gateway.example".to_owned()],

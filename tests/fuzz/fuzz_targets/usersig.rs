@@ -3,11 +3,12 @@
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Timestamp;
-use holdfast::logic::usersig::{Key, Verifier};
+use holdfast::logic::usersig::{App, Key, Verifier};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let user = UserId::new(b"alice").expect("a UserID");
-    let keys = [Key { secret: "secret".to_owned(), not_after_s: None }];
+    let keys = [Key { secret: "secret".into(), not_after_s: None }];
     let now = Timestamp(1_700_000_000_000);
-    assert!(Verifier::default().verify(now, (1_400_000_001, &keys), &user, text).is_err());
+    let app = App { sdk_app_id: 1_400_000_001, keys: &keys, ahead_max_s: 86_400 };
+    assert!(Verifier::default().verify(now, app, &user, text).is_err());
 });

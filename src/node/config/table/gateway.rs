@@ -118,6 +118,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The secret keys that UserSigs may be made with: { secret = \"…\", not_after = \"2027-01-01T00:00:00Z\" }, not_after being optional. None: the development secret, on loopback only.",
     ),
     setting(
+        "usersig.ahead_max_s",
+        Effect::AtOnce,
+        Kind::Number(60, 365 * SECONDS_A_DAY),
+        "86400",
+        "How far ahead of the gateway's clock a UserSig may be dated. One that is dated further ahead is refused with 70001: a kick ends the UserSigs made up to its own second, so until that date no kick could end it.",
+    ),
+    setting(
         "shards.count",
         Effect::Restart,
         Kind::Number(0, 1_024),

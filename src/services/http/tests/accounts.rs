@@ -213,7 +213,7 @@ fn reloaded_settings_count_for_the_next_request() {
     check(&world, CHECK, &body, 0);
     let mut next = settings();
     next.administrators = vec![user("somebody")];
-    next.admin_token = Some(Token(TOKEN.to_owned()));
+    next.admin_token = Some(Token(TOKEN.into()));
     world.settings.send_replace(Arc::new(next));
     check(&world, CHECK, &body, 60_010);
     assert_eq!(world.get("/metrics", "").0, 401);

@@ -68,7 +68,7 @@ fn admin_refuses_strangers() {
 #[test]
 fn admin_asks_for_its_token() {
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.to_owned()));
+    settings.admin_token = Some(Token(TOKEN.into()));
     let world = World::new(settings, shards);
     for (headers, status) in [
         (String::new(), 401),
@@ -90,7 +90,7 @@ fn admin_asks_for_its_token() {
 #[test]
 fn who_guesses_the_token_is_slowed_down_and_its_address_is_not_locked_out() {
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.to_owned()));
+    settings.admin_token = Some(Token(TOKEN.into()));
     settings.limits.refusal_delay = Duration::from_millis(1);
     let world = World::new(settings, shards);
     let guess = |number: u32| {

@@ -8,7 +8,7 @@ const DELETE: &str = "/v4/im_open_login_svc/account_delete";
 /// The status of a deletion that is sent with these headers, signed with the world's secret.
 fn delete(secret: &str, headers: &str) -> u16 {
     let mut settings = settings();
-    settings.keys[0].secret = secret.to_owned();
+    settings.keys[0].secret = secret.into();
     let world = World::new(settings, shards);
     let sig = usersig::sign(Clock::start().now().wall, APP, secret, &user("administrator"), 60);
     let target =

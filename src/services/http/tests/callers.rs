@@ -192,3 +192,14 @@ fn a_refused_caller_keeps_its_connection() {
         "{rest}"
     );
 }
+
+#[test]
+fn a_usersig_that_is_dated_too_far_ahead_is_refused_and_told_why() {
+    let world = World::new(settings(), shards);
+    let post = |seconds| world.post(&query_url(&later_sig("administrator", seconds)), BODY);
+    assert_eq!(code(&post(86_000)), 0);
+    let refused = post(87_000);
+    assert_eq!(code(&refused), 70_001);
+    let text = refused["ErrorInfo"].as_str().unwrap();
+    assert!(text.contains("usersig.ahead_max_s"), "{text}");
+}

@@ -27,7 +27,7 @@ fn secrets_are_told_to_nobody() {
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     tracing::info!("the log is collected");
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.to_owned()));
+    settings.admin_token = Some(Token(TOKEN.into()));
     let mut told = BTreeMap::from([("settings", format!("{settings:?}"))]);
     let world = World::new(settings, shards);
     let (good, foreign) = (user_sig("administrator"), user_sig("alice"));
