@@ -120,7 +120,7 @@ impl Checker {
             keys: &app.keys,
             ahead_max_s: 86_400,
         };
-        let claims = self.verifier.verify(now.signing, keys, &user, &login.user_sig);
+        let claims = self.verifier.verify(now.wall, keys, &user, &login.user_sig);
         claims.ok()?;
         let answer = proto::LoginAnswer {
             verdict: Some(proto::Verdict::of(proto::Code::Ok)),

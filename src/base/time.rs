@@ -20,10 +20,9 @@ pub const BEFORE_START_MS: u64 = 400 * 86_400_000;
 pub struct Now {
     /// For deadlines.
     pub instant: Instant,
-    /// For what is stored and shown. Never falls within a process.
+    /// What the system's clock says, right or wrong at this moment: for what is stored and shown, and for what others have
+    /// signed by their clocks. Somebody may set it, forth and back.
     pub wall: Timestamp,
-    /// What the system's clock says, right or wrong at this moment: for what others have signed by their clocks.
-    pub signing: Timestamp,
 }
 
 impl Now {
@@ -98,7 +97,6 @@ pub fn millis(duration: Duration) -> u64 {
 #[derive(Debug, Clone)]
 pub struct Clock {
     started_ms: u64,
-    wall_latest: Timestamp,
     /// What the steady clock said at the last reading.
     read_ns: u64,
 }
@@ -111,29 +109,17 @@ impl Clock {
         let read_ns = boot_ns();
         Self {
             started_ms: read_ns / NANOS_A_MS,
-            wall_latest: Timestamp::default(),
             read_ns,
         }
     }
 
-    /// The same, with a wall clock that does not fall below `latest`: what is on record was not in the future.
-    #[must_use]
-    pub fn start_not_before(latest: Timestamp) -> Self {
-        Self {
-            wall_latest: latest,
-            ..Self::start()
-        }
-    }
-
-    /// Both clocks, now. A wall clock that was set back stands still until it has caught up.
+    /// Both clocks, now.
     pub fn now(&mut self) -> Now {
-        let signing = wall();
-        self.wall_latest = self.wall_latest.max(signing);
+        let wall = wall();
         self.read_ns = boot_ns();
         Now {
             instant: Instant(BEFORE_START_MS + self.read_ns / NANOS_A_MS - self.started_ms),
-            wall: self.wall_latest,
-            signing,
+            wall,
         }
     }
 

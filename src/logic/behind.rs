@@ -163,13 +163,12 @@ mod tests {
         Now {
             instant: Instant(1_000_000),
             wall,
-            signing: wall,
         }
     }
 
     fn shard() -> ShardState {
         let keys = vec![Key {
-            secret: "a secret of the tests".to_owned(),
+            secret: "a secret of the tests".into(),
             not_after_s: None,
         }];
         let settings = Settings {
@@ -215,7 +214,7 @@ mod tests {
                 ToRegistry::Load(_, user, _) => ToShard::Loaded(user, Ok(None)),
                 ToRegistry::Commit(_, user, commit) => {
                     kinds.extend(commit.changes.into_iter().map(|change| change.kind));
-                    ToShard::Committed(user, Ok(()))
+                    ToShard::Committed(user, Ok(Timestamp(0)))
                 }
                 ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
             };

@@ -9,7 +9,7 @@ use crate::logic::letter::{ToFront, platforms_online};
 use crate::logic::note::What;
 use crate::logic::presence::{Standing, after_loss};
 use crate::logic::queue::{Committing, Event, Goodbye, Knock};
-use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Status, later_kick};
 use crate::logic::session::Phase;
 use crate::logic::state::{ShardState, send};
 use crate::logic::wire::packet::{PROTOCOL, Packet};
@@ -21,7 +21,7 @@ impl ShardState {
         let Committing { commit, event, .. } = committing;
         if let Some(kicked_at_s) = commit.kicked_at_s {
             let latest = self.kicked_at_s.entry(user).or_default();
-            *latest = kicked_at_s.max(*latest);
+            *latest = later_kick(*latest, kicked_at_s);
         }
         for change in &commit.changes {
             self.count_change(&change.kind);

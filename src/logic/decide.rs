@@ -169,7 +169,7 @@ impl ShardState {
         else {
             unreachable!("what is proposed is a commit")
         };
-        commit.kicked_at_s = Some(now.signing.seconds());
+        commit.kicked_at_s = Some(now.wall.seconds());
         if !planted(Bug::DeletionKeepsAccount) {
             commit.account = account;
         }

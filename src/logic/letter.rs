@@ -20,8 +20,8 @@ pub struct UserKey(pub u32);
 pub enum ToShard {
     /// From the registry: the answer to [`ToRegistry::Load`]; no record if there is no such account.
     Loaded(UserKey, Result<Option<Box<UserRecord>>, RegistryError>),
-    /// From the registry: the answer to [`ToRegistry::Commit`].
-    Committed(UserKey, Result<(), RegistryError>),
+    /// From the registry: the answer to [`ToRegistry::Commit`], with the time that its changes have on record.
+    Committed(UserKey, Result<Timestamp, RegistryError>),
     /// From the front: the statuses of some users of this shard, at most 500. Answered by [`ToFront::Statuses`].
     Query(RequestId, Depth, Vec<UserId>),
     /// From the front: end all sessions of a user of this shard. Answered by [`ToFront::Kicked`].

@@ -105,7 +105,7 @@ impl ShardState {
             keys: &self.settings.keys,
             ahead_max_s: self.settings.usersig_ahead_max.as_secs(),
         };
-        let claims = self.verifier.verify(now.signing, app, &user, &login.user_sig);
+        let claims = self.verifier.verify(now.wall, app, &user, &login.user_sig);
         let claims = claims.map_err(Refusal::UserSig)?;
         Ok(LoginRequest {
             user,

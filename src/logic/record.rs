@@ -36,7 +36,7 @@ impl Status {
 pub struct Change {
     /// Follows the user's previous change without a gap.
     pub number: ChangeNumber,
-    /// When it was decided. Never before the user's previous change.
+    /// When it was decided. On record it is never before the user's previous change: see [`UserRecord::changed_at`].
     pub at: Timestamp,
     /// Whose step it is.
     pub device: DeviceId,
@@ -123,6 +123,9 @@ pub struct Commit {
 pub struct UserRecord {
     /// The number of the last change.
     pub change: ChangeNumber,
+    /// The time of the last change. None that follows has an earlier one, also if the clock was set back: time is held back
+    /// for each user alone, so a clock that was wrong once is wrong for nobody else.
+    pub changed_at: Timestamp,
     /// The number of the last change that had a callback.
     pub told: ChangeNumber,
     /// Whether the account exists. The record of a deleted one goes on, for the numbering and the kick second.
@@ -225,10 +228,10 @@ impl UserRecord {
     /// # Panics
     /// If it does not follow what is on record: that is a defect of whoever decided it.
     pub fn apply(&mut self, commit: &Commit) {
-        for change in &commit.changes {
-            self.apply_change(change);
-        }
         self.finish(commit);
+        for change in &commit.changes {
+            self.apply_change(&self.held_back(change.clone()));
+        }
     }
 
     /// As [`UserRecord::apply`]; gives the changes as they are to be kept.
@@ -239,6 +242,7 @@ impl UserRecord {
         let mut recorded = Vec::with_capacity(commit.changes.len());
         self.finish(&commit);
         for change in commit.changes {
+            let change = self.held_back(change);
             let before = self.session_of(change.device);
             self.apply_change(&change);
             let session = self.session_of(change.device).or(before).unwrap_or_default();
@@ -259,11 +263,17 @@ impl UserRecord {
     fn finish(&mut self, commit: &Commit) {
         let logs_in = |change: &Change| matches!(change.kind, ChangeKind::Login { .. });
         self.registered |= commit.changes.iter().any(logs_in);
-        self.kicked_at_s = self.kicked_at_s.max(commit.kicked_at_s.unwrap_or(0));
+        self.kicked_at_s = later_kick(self.kicked_at_s, commit.kicked_at_s.unwrap_or(0));
         match commit.account {
             AccountStep::Keep => {}
             AccountStep::Delete => self.registered = false,
         }
+    }
+
+    /// The change with the time that it has on record.
+    fn held_back(&self, change: Change) -> Change {
+        let at = change.at.max(self.changed_at);
+        Change { at, ..change }
     }
 
     fn session_of(&self, device: DeviceId) -> Option<SessionId> {
@@ -278,6 +288,7 @@ impl UserRecord {
             "changes are numbered without a gap"
         );
         self.change = change.number;
+        self.changed_at = change.at;
         let mobile = change.device.platform.class() == Class::Mobile;
         match &change.kind {
             ChangeKind::Login { fresh, forced_off } => {
@@ -340,5 +351,86 @@ impl UserRecord {
             ending,
             at,
         });
+    }
+}
+
+/// A kick that was recorded so many seconds ahead of a later one was made by a wrong clock.
+const KICK_AHEAD_S_MAX: u64 = 86_400;
+
+/// The kick second that counts, of that on record and that of another kick; 0: none. The later one, since clocks are set
+/// back by a little all the time; but a kick that a wrong clock dated far ahead, and that shuts its user out until then, is
+/// replaced by the next.
+#[must_use]
+pub fn later_kick(known_s: u64, another_s: u64) -> u64 {
+    if another_s > 0 && known_s > another_s.saturating_add(KICK_AHEAD_S_MAX) {
+        another_s
+    } else {
+        known_s.max(another_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::InstanceId;
+
+    const YEARS_AHEAD: u64 = 315_360_000_000;
+
+    fn commit(number: u64, at: u64) -> Commit {
+        let device = DeviceId {
+            platform: Platform::Web,
+            instance: InstanceId::MIN,
+        };
+        let kind = ChangeKind::Login {
+            fresh: ChangeNumber(number),
+            forced_off: Vec::new(),
+        };
+        let change = Change {
+            number: ChangeNumber(number),
+            at: Timestamp(at),
+            device,
+            kind,
+            address: None,
+        };
+        Commit {
+            user: UserId::new(b"alice").unwrap(),
+            changes: vec![change],
+            kicked_at_s: None,
+            account: AccountStep::Keep,
+        }
+    }
+
+    #[test]
+    fn the_time_of_one_user_never_falls_and_rises_with_the_clock() {
+        let mut record = UserRecord::default();
+        let mut at = |number, at| {
+            let recorded = record.record(commit(number, at), Callbacks::None);
+            assert_eq!(record.devices[0].login_at, recorded[0].change.at);
+            recorded[0].change.at.0
+        };
+        let times = [
+            (1, 1_000, 1_000),
+            (2, YEARS_AHEAD, YEARS_AHEAD),
+            (3, 2_000, YEARS_AHEAD),
+            (4, YEARS_AHEAD + 1, YEARS_AHEAD + 1),
+        ];
+        for (number, decided_at, expected) in times {
+            assert_eq!(at(number, decided_at), expected);
+        }
+        let mut applied = UserRecord::default();
+        times
+            .iter()
+            .for_each(|(number, at, _)| applied.apply(&commit(*number, *at)));
+        assert_eq!(applied, record, "both ways to take a commit agree");
+    }
+
+    #[test]
+    fn a_kick_of_a_wrong_clock_is_replaced_by_the_next() {
+        assert_eq!(later_kick(0, 0), 0);
+        assert_eq!(later_kick(100, 0), 100);
+        assert_eq!(later_kick(100, 70), 100);
+        assert_eq!(later_kick(100, 170), 170);
+        assert_eq!(later_kick(KICK_AHEAD_S_MAX + 70, 70), KICK_AHEAD_S_MAX + 70);
+        assert_eq!(later_kick(KICK_AHEAD_S_MAX + 71, 70), 70);
     }
 }

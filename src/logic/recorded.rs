@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
 use crate::base::planted::{Bug, planted};
-use crate::base::time::Now;
+use crate::base::time::{Now, Timestamp};
 use crate::logic::Effect;
 use crate::logic::letter::{KickError, RegistryError, ToFront};
 use crate::logic::queue::{Event, Hold, Known};
@@ -91,17 +91,22 @@ impl ShardState {
         &mut self,
         now: Now,
         user: u32,
-        answer: Result<(), RegistryError>,
+        answer: Result<Timestamp, RegistryError>,
         out: &mut Vec<Effect>,
     ) {
         let place = self.waiting_of(user);
-        let Hold::Committing(committing) = std::mem::replace(&mut self.waiting[place].hold, Hold::Free)
+        let Hold::Committing(mut committing) = std::mem::replace(&mut self.waiting[place].hold, Hold::Free)
         else {
             unreachable!("the registry answers what it was asked")
         };
         let shows = planted(Bug::FailedCommitShown) && !matches!(committing.event, Event::Login(_));
-        match answer.or_else(|error| if shows { Ok(()) } else { Err(error) }) {
-            Ok(()) => {
+        match answer.or_else(|error| if shows { Ok(now.wall) } else { Err(error) }) {
+            Ok(at) => {
+                committing
+                    .commit
+                    .changes
+                    .iter_mut()
+                    .for_each(|change| change.at = at);
                 self.waiting[place].ended = None;
                 self.waiting[place].known = match committing.commit.account {
                     AccountStep::Keep => Known::Resident,

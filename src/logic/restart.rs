@@ -123,9 +123,13 @@ impl ShardState {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId};
+    use crate::base::time::{BEFORE_START_MS, Timestamp};
+    use crate::logic::state::Place;
 
     fn grace() -> (Grace, Settings) {
         let settings = Settings::default();
@@ -144,6 +148,43 @@ mod tests {
         };
         let grace = Grace::begin(Instant(5_000), &longer);
         assert_eq!(grace.due(Class::Web, &longer), Instant(905_000));
+    }
+
+    #[test]
+    fn push_online_since_a_time_that_lies_ahead_ends_by_the_setting_from_the_start_on() {
+        let now = Now {
+            instant: Instant(BEFORE_START_MS),
+            wall: Timestamp(1_700_000_000_000),
+        };
+        let due_after = |since: u64| {
+            let place = Place {
+                shard: ShardId(0),
+                shards: 1,
+                connections_max: 1,
+            };
+            let settings = Arc::new(Settings::default());
+            let mut state = ShardState::new(now, 1, place, settings);
+            let mut record = UserRecord::default();
+            let device = DeviceId {
+                platform: Platform::Android,
+                instance: InstanceId::MIN,
+            };
+            record.devices.push(DeviceRecord {
+                device,
+                status: Status::PushOnline,
+                session: ChangeNumber(1),
+                fresh: ChangeNumber(1),
+                login_at: Timestamp(since),
+                since: Timestamp(since),
+            });
+            state.restore(now, vec![(UserId::new(b"alice").unwrap(), record)]);
+            let (device, _) = state.users.devices_of(0).next().unwrap();
+            state.due(device).since(now.instant)
+        };
+        const DAY_MS: u64 = 86_400_000;
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(due_after(now.wall.0 - 2 * DAY_MS), days(5));
+        assert_eq!(due_after(now.wall.0 + 3_650 * DAY_MS), days(7));
     }
 
     #[test]

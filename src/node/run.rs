@@ -18,7 +18,7 @@ use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
 use super::signals::{Asked, Signals};
 use super::store::{self, Kept, Opened};
-use super::timekeeper::Timekeeper;
+use super::timekeeper::{self, Timekeeper};
 use super::watch::Watch;
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
@@ -134,7 +134,7 @@ fn tell_start(config: &Config, shards: u16) {
 impl<R: Running + Send + 'static> Node<R> {
     fn start<P: Prepared<Running = R>>(config: &Config, origin: Origin, shards: P) -> anyhow::Result<Self> {
         let opened = Opened::new(config)?;
-        let clock = Clock::start_not_before(opened.latest()?);
+        let clock = Clock::start();
         let (count, door) = (shards.count(), shards.door());
         let limits = http::Limits::within(descriptors::raise());
         let (front_door, inbox) = http::inbox(count, &limits);
@@ -148,9 +148,7 @@ impl<R: Running + Send + 'static> Node<R> {
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
         let shards = shards.start(clock.clone(), registry.door(), front_door, receivers)?;
-        let users = store::restore(kept.as_ref(), &restored)?;
-        drop(restored);
-        tracing::info!(users, "users with devices are back");
+        bring_back(kept.as_ref(), restored, &vitals, clock.clone())?;
         let callbacks = kept.as_ref().map(|kept| start_callbacks(config, kept, &clock));
         let callbacks = callbacks.transpose().context("the callback service")?;
         let handle = callbacks.as_ref().map(Service::handle);
@@ -282,6 +280,19 @@ fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
         backend: listen(Side::Backend, config, patience)?,
         admin: listen(Side::Admin, config, patience)?,
     })
+}
+
+/// Has the shards take in the users that are on record, and looks whether the clock agrees with the records.
+fn bring_back(
+    kept: Option<&Kept>,
+    doors: Vec<Sender<Restored>>,
+    vitals: &registry::Vitals,
+    mut clock: Clock,
+) -> anyhow::Result<()> {
+    let users = store::restore(kept, &doors, vitals)?;
+    timekeeper::compare(vitals.clock_behind(clock.now().wall));
+    tracing::info!(users, "users with devices are back");
+    Ok(())
 }
 
 fn start_callbacks(config: &Config, kept: &Kept, clock: &Clock) -> io::Result<Service> {

@@ -21,10 +21,6 @@ use crate::shard::Restored;
 /// Users that a shard takes in at once.
 const RESTORED_AT_ONCE: usize = 256;
 
-/// Of the last changes, so many are looked at for the latest time: shards that commit side by side are never further
-/// out of order.
-const LATEST_AMONG: u64 = 10_000;
-
 /// The node's store.
 pub(super) struct Opened {
     pub(super) store: Box<dyn Store>,
@@ -101,30 +97,34 @@ impl Opened {
             callbacks,
         })
     }
-
-    /// The latest time on record: the clock may have been set back since.
-    pub(super) fn latest(&self) -> anyhow::Result<Timestamp> {
-        let Some(Kept { reading, .. }) = &self.kept else {
-            return Ok(Timestamp::default());
-        };
-        let after = Position(reading.last().0.saturating_sub(LATEST_AMONG));
-        let after = reading.oldest()?.max(after);
-        let changes = reading.changes(after, usize::MAX)?;
-        let times = changes.iter().map(|placed| placed.recorded.change.at);
-        Ok(times.max().unwrap_or_default())
-    }
 }
 
-/// Hands all users that are on record with devices to their home shards. Gives how many there were.
-pub(super) fn restore(kept: Option<&Kept>, doors: &[Sender<Restored>]) -> anyhow::Result<u64> {
+/// The time of the newest change. The start needs it for nothing but a warning: what cannot be read is passed over.
+fn newest_at(reading: &Reading) -> Timestamp {
+    let before = Position(reading.last().0.saturating_sub(1));
+    let newest = reading.changes(before, 1).unwrap_or_default();
+    newest
+        .first()
+        .map_or(Timestamp::default(), |placed| placed.recorded.change.at)
+}
+
+/// Hands all users that are on record with devices to their home shards, and notes the latest time that was seen. Gives how
+/// many users there were.
+pub(super) fn restore(
+    kept: Option<&Kept>,
+    doors: &[Sender<Restored>],
+    vitals: &Vitals,
+) -> anyhow::Result<u64> {
     let Some(Kept { reading, .. }) = kept else {
         return Ok(0);
     };
+    vitals.note_time(newest_at(reading));
     let shards = u16::try_from(doors.len()).context("too many shards")?;
     let mut batches: Vec<Restored> = doors.iter().map(|_| Vec::new()).collect();
     let mut count = 0;
     // A shard that is gone is noticed by the node.
     reading.residents(&mut |user, record| {
+        vitals.note_time(record.changed_at);
         let home = usize::from(user.home(shards).0);
         batches[home].push((user, record));
         count += 1;

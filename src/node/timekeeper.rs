@@ -1,9 +1,27 @@
-//! Notices that somebody set the host's clock: UserSigs and times on record are then off. Only tells.
+//! Notices that the host's clock was set, or is behind what is on record: UserSigs and times on record are then off. Only
+//! tells.
 
-use crate::base::time::{Clock, Now};
+use std::time::Duration;
+
+use crate::base::time::{Clock, Now, millis};
 
 /// Clocks are corrected by less all the time.
 const STEP_MS: i64 = 5_000;
+
+/// Says at a start that the clock is behind what is on record, if that is more than clocks are off.
+pub(super) fn compare(behind: Duration) {
+    if is_behind(behind) {
+        let by_s = behind.as_secs();
+        tracing::warn!(
+            by_s,
+            "the host's clock is behind what is on record: changes of users whose last change lies ahead of it keep that time until the clock has caught up"
+        );
+    }
+}
+
+fn is_behind(behind: Duration) -> bool {
+    millis(behind) >= STEP_MS.unsigned_abs()
+}
 
 /// Compares the clock that is set with the one that is not.
 #[derive(Debug)]
@@ -26,7 +44,7 @@ impl Timekeeper {
             let by_s = step_ms / 1_000;
             tracing::warn!(
                 by_s,
-                "the host's clock was set: a time on record stands still until the clock has caught up with it"
+                "the host's clock was set: changes of users whose last change lies ahead of it keep that time, and ages are counted by the clock of the start until the next one"
             );
         }
     }
@@ -40,7 +58,7 @@ impl Timekeeper {
 }
 
 fn ahead_ms(now: Now) -> i64 {
-    now.signing.0.cast_signed() - now.instant.0.cast_signed()
+    now.wall.0.cast_signed() - now.instant.0.cast_signed()
 }
 
 #[cfg(test)]
@@ -49,16 +67,20 @@ mod tests {
     use crate::base::time::{Instant, Timestamp};
 
     #[test]
+    fn a_clock_counts_as_behind_by_more_than_a_correction() {
+        assert!(!is_behind(Duration::from_millis(4_999)) && is_behind(Duration::from_secs(5)));
+    }
+
+    #[test]
     fn a_step_is_told_once_and_drift_never() {
         let mut keeper = Timekeeper {
             clock: Clock::start(),
             ahead_ms: 0,
         };
-        let mut check = |instant, signing, expected| {
+        let mut check = |instant, wall, expected| {
             let now = Now {
                 instant: Instant(instant),
-                wall: Timestamp(0),
-                signing: Timestamp(signing),
+                wall: Timestamp(wall),
             };
             assert_eq!(keeper.step_ms(now), expected, "{now:?}");
         };

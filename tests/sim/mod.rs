@@ -167,11 +167,7 @@ impl World {
         let shards = random.u16(1..=4);
         let instant = Instant(BEFORE_START_MS + random.u64(..100_000));
         let wall = Timestamp(1_700_000_000_000 + random.u64(..1_000_000));
-        let now = Now {
-            instant,
-            wall,
-            signing: wall,
-        };
+        let now = Now { instant, wall };
         let shelf = Arc::<Shelf>::default();
         let users: Vec<UserId> = pools.iter().map(|(user, _)| *user).collect();
         Self {

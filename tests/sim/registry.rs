@@ -125,7 +125,7 @@ impl Registry {
             (None, RegistrySays::Failed) => ToShard::Loaded(ask.key, Err(RegistryError)),
             (Some(commit), RegistrySays::Done) => {
                 self.record(commit, settings)?;
-                ToShard::Committed(ask.key, Ok(()))
+                ToShard::Committed(ask.key, Ok(self.records[&ask.user].changed_at))
             }
             (Some(_), RegistrySays::Failed) => ToShard::Committed(ask.key, Err(RegistryError)),
         };

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::base::ids::{ChangeNumber, UserId};
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, millis};
 use crate::logic::record::{RecordedChange, UserRecord};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(Mutex<Kept>);
@@ -174,7 +174,8 @@ impl Outbox for Shelf {
 
     fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError> {
         let mut late: Vec<LateUser> = self.with(|kept| kept.slips.schedule.values().cloned().collect());
-        late.retain(|late| late.next_at <= now);
+        let nobody_waits_till = now.0.saturating_add(millis(LATE_WAIT_MAX));
+        late.retain(|late| late.next_at <= now || late.next_at.0 > nobody_waits_till);
         late.sort_by_key(|late| (late.next_at, late.user));
         late.truncate(count_max);
         Ok(late)

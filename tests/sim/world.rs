@@ -180,7 +180,6 @@ impl World {
         self.now = Now {
             instant: Instant(passed),
             wall: Timestamp(wall),
-            signing: Timestamp(wall),
         };
         if self.trace {
             println!("   now {passed} ({} s)", wall / 1_000);

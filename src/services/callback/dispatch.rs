@@ -12,15 +12,12 @@ use crate::base::ids::UserId;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Placed, Position};
-use crate::services::registry::outbox::{Dead, LateUser, OutboxStep};
+use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, LateUser, OutboxStep};
 
 use super::attempt::{Attempt, Origin, Outcome};
 use super::request::is_too_old;
 use super::target::{Target, wait_ms};
 use super::window::{Taken, WINDOW_MAX, Window};
-
-/// The longest wait of a late user.
-const USER_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What is under way.
 #[derive(Debug)]
@@ -326,7 +323,7 @@ impl Dispatch {
     /// While the target is down the waiting is its own: the user is due, behind those that were due before.
     fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32, after: Position) -> OutboxStep {
         let wait_ms = match self.target {
-            Target::Up { .. } => wait_ms(attempts.max(1), USER_WAIT_MAX, &mut self.random),
+            Target::Up { .. } => wait_ms(attempts.max(1), LATE_WAIT_MAX, &mut self.random),
             Target::Down { .. } => 0,
         };
         OutboxStep::Schedule(LateUser {

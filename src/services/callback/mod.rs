@@ -359,7 +359,7 @@ impl Office {
         let (poster, wakes, mut clock) = (Arc::clone(poster), self.wakes.clone(), self.clock.clone());
         spawn_local(async move {
             let began = clock.now();
-            let outcome = poster.post(&attempt, began.signing.seconds()).await;
+            let outcome = poster.post(&attempt, began.wall.seconds()).await;
             let took_ms = millis(clock.now().instant.since(began.instant));
             // After its end the pump does not listen any more.
             let _ = wakes.send(Wake::Ended(

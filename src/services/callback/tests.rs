@@ -95,7 +95,7 @@ fn record(store: &mut Embedded, users: usize, numbers: std::ops::RangeInclusive<
         let mut answers = Vec::new();
         let mut batch: Vec<ToRegistry> = users.iter().map(|user| commit(user, number)).collect();
         store.work_off(Timestamp(1), &mut batch, &mut answers);
-        let done = |answer: &Answer| matches!(answer, Answer::Shard(_, ToShard::Committed(_, Ok(()))));
+        let done = |answer: &Answer| matches!(answer, Answer::Shard(_, ToShard::Committed(_, Ok(_))));
         assert!(answers.iter().all(done));
         store.rest(Timestamp(1));
     }

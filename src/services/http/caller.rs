@@ -87,7 +87,7 @@ fn check_user_sig(desk: &Desk, settings: &Settings, caller: &UserId, user_sig: &
         keys: &settings.keys,
         ahead_max_s: settings.usersig_ahead_max.as_secs(),
     };
-    let now = desk.now().signing;
+    let now = desk.now().wall;
     let claims = desk.verifier.borrow_mut().verify(now, app, caller, user_sig);
     let refusal = |fault| Failure::new(codes::of_fault(fault), fault.to_string());
     claims.map(|claims| claims.signed_at_s).map_err(refusal)
@@ -136,7 +136,7 @@ async fn kicked_at_s(desk: &Desk, caller: &UserId) -> Result<u64, Failure> {
 pub(super) fn kicked(desk: &Desk, user: &UserId) {
     if desk.settings().administrators.contains(user) {
         let now = desk.now();
-        let kicked = (now.signing.seconds(), now.instant);
+        let kicked = (now.wall.seconds(), now.instant);
         desk.kicks.borrow_mut().insert(*user, kicked);
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn text(desk: &Desk) -> String {
     put_shards(&desk.counters, &mut out);
     put_front(desk, &mut out);
     put_registry(desk, &mut out);
+    put_clock(desk, &mut out);
     put_callbacks(desk, &mut out);
     put_memory(desk, &mut out);
     let dropped = (desk.log_lines_dropped)();
@@ -196,6 +197,16 @@ fn put_registry(desk: &Desk, out: &mut Exposition) {
     let times = workload.map_or_else(Counted::default, super::Workload::commit_times);
     let help = "How long a commit took, recorded or refused: from when the first letter of its batch was taken until the batch was answered.";
     out.histograms("holdfast_registry_commit_seconds", help, [("", times)]);
+}
+
+/// Beside the registry's own numbers: a clock that is behind holds back the times of users.
+fn put_clock(desk: &Desk, out: &mut Exposition) {
+    out.one(
+        "holdfast_clock_behind_records_seconds",
+        Kind::Gauge,
+        "By how much the host's clock is behind the latest time on record, as far as it was seen since the start. Until it has caught up, changes of users whose last change lies ahead keep that time.",
+        desk.vitals.clock_behind(desk.now().wall).as_secs_f64(),
+    );
 }
 
 fn put_callbacks(desk: &Desk, out: &mut Exposition) {

@@ -2,6 +2,7 @@
 //! with. The calls block, so they are made from threads that may; they never hold up a commit.
 
 use crate::base::ids::{ChangeNumber, UserId};
+use crate::base::time::Timestamp;
 use crate::logic::record::{RecordedChange, UserRecord};
 
 /// A place in the commit order of all changes. The first change has 1; 0 is before all.
@@ -68,4 +69,61 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError>;
+}
+
+/// When the change at `position`, dated `at`, was recorded at the latest, as a clock knows it that says `now`. A date that lies
+/// ahead was given by a wrong clock, and says nothing of an age. But the commit order does: whatever was recorded behind it
+/// is no older. So the next change behind it whose date does not lie ahead is looked for: close by at first, then in ever
+/// longer steps up to the `last`, so that a long time of wrong dates costs few looks. Nobody knows more if there is none.
+///
+/// # Errors
+/// If `date_of`, which gives the date of the change at a place, if there is one, fails.
+pub fn recorded_by(
+    (position, at): (Position, Timestamp),
+    (last, now): (Position, Timestamp),
+    mut date_of: impl FnMut(Position) -> Result<Option<Timestamp>, ReadError>,
+) -> Result<Timestamp, ReadError> {
+    let (mut step, mut place) = (1_u64, position);
+    while at > now && place < last {
+        place = Position(position.0.saturating_add(step)).min(last);
+        if let Some(date) = date_of(place)?.filter(|date| *date <= now) {
+            return Ok(date);
+        }
+        step = step.saturating_mul(2);
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AHEAD: u64 = 1_000;
+
+    /// The first of changes with these dates, at time 50; and how many others were looked at.
+    fn check(dates: &[u64], expected: u64, looks_max: usize) {
+        let mut looks = 0;
+        let date_of = |place: Position| {
+            looks += 1;
+            Ok(dates.get(place.0 as usize - 1).copied().map(Timestamp))
+        };
+        let first = (Position(1), Timestamp(dates[0]));
+        let last = Position(dates.len() as u64);
+        let found = recorded_by(first, (last, Timestamp(50)), date_of).unwrap();
+        assert_eq!(found, Timestamp(expected), "{dates:?}");
+        assert!(looks <= looks_max, "{looks} looks");
+    }
+
+    #[test]
+    fn a_date_ahead_is_bounded_by_what_was_recorded_behind_it() {
+        check(&[7, 60, 40], 7, 0);
+        check(&[50, 40], 50, 0);
+        check(&[AHEAD, 40], 40, 1);
+        check(&[AHEAD, AHEAD, 41, 42], 41, 2);
+        check(&[AHEAD, AHEAD], AHEAD, 1);
+        check(&[AHEAD], AHEAD, 0);
+        let mut long = vec![AHEAD; 100_000];
+        long.push(45);
+        check(&long, 45, 20);
+    }
 }

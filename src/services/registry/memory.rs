@@ -38,8 +38,8 @@ impl Memory {
                 Answer::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
             }
             ToRegistry::Commit(shard, key, commit) => {
-                self.commit(now, &commit);
-                Answer::Shard(shard, ToShard::Committed(key, Ok(())))
+                let at = self.commit(now, &commit);
+                Answer::Shard(shard, ToShard::Committed(key, Ok(at)))
             }
             ToRegistry::Accounts(request, ask, users) => {
                 let existed = users.iter().map(|user| self.account(*user, ask)).collect();
@@ -70,11 +70,11 @@ impl Memory {
         Some(Box::new(record.clone()))
     }
 
-    /// Records a commit that follows what is on record.
+    /// Records a commit that follows what is on record. Gives the time that its changes have there.
     ///
     /// # Panics
     /// If it does not follow: a shard decided it against a state that never was.
-    fn commit(&mut self, now: Timestamp, commit: &Commit) {
+    fn commit(&mut self, now: Timestamp, commit: &Commit) -> Timestamp {
         let record = self.records.entry(commit.user).or_default();
         let before = lists_bytes(record);
         let mut number = record.change;
@@ -85,6 +85,8 @@ impl Memory {
         record.apply(commit);
         forget_old_ends(record, now);
         self.lists_bytes = self.lists_bytes + lists_bytes(record) - before;
+        self.vitals.note_time(record.changed_at);
+        record.changed_at
     }
 
     /// What is on record of a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
@@ -186,7 +188,7 @@ mod tests {
         let mut memory = Memory::default();
         assert_eq!(load(&mut memory, 0), None);
         assert_eq!(complete(&mut memory), Standing::UnknownAccount);
-        let committed = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(())));
+        let committed = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
         assert_eq!(one(&mut memory, 0, login(1, 5)), committed);
         assert_eq!(load(&mut memory, 0).unwrap().status(), Status::Online);
         one(&mut memory, 0, change(2, 6, ChangeKind::Logout));

@@ -103,6 +103,8 @@ struct Numbers {
     /// 0 while it can write; else since when it cannot, in Unix milliseconds.
     failing_since: AtomicU64,
     failures: AtomicU64,
+    /// The latest time on record that was seen, in Unix milliseconds.
+    latest_at: AtomicU64,
 }
 
 impl Vitals {
@@ -124,6 +126,18 @@ impl Vitals {
     pub fn counts(&self) -> [u64; 3] {
         let numbers = &self.0;
         [&numbers.commits, &numbers.batches, &numbers.failures].map(|number| number.load(Ordering::Relaxed))
+    }
+
+    /// A change of this time is on record.
+    pub fn note_time(&self, at: Timestamp) {
+        self.0.latest_at.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// By how much the clock, which says `now`, is behind what is on record.
+    #[must_use]
+    pub fn clock_behind(&self, now: Timestamp) -> Duration {
+        let latest = self.0.latest_at.load(Ordering::Relaxed);
+        Duration::from_millis(latest.saturating_sub(now.0))
     }
 
     fn set_memory(&self, bytes: u64) {

@@ -1,9 +1,15 @@
 //! What the callback service keeps in the registry's store: how far it is, whose callbacks are late, and which were given
 //! up. A change that owes a callback lies in the stream itself; beside it is kept only what does not go as it should.
 
+use std::time::Duration;
+
 use super::archive::{Placed, Position, ReadError};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
+
+/// The longest wait of a late user. One whose turn is farther ahead was scheduled by a clock that was set back since, and is
+/// due.
+pub const LATE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A user whose oldest callback failed: this one and all that follow it wait in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +104,8 @@ pub trait Outbox: Send + Sync {
     /// If the store cannot be read.
     fn late_user(&self, user: &UserId) -> Result<Option<LateUser>, ReadError>;
 
-    /// Users whose late callbacks are to be tried at `now` or before, the longest due first, at most `count_max`.
+    /// Users whose late callbacks are to be tried at `now` or before, the longest due first, and then those whose turn is
+    /// farther ahead than [`LATE_WAIT_MAX`]; at most `count_max`.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -139,7 +139,7 @@ mod tests {
             prefix: "user".to_owned(),
             kinship: Kinship::Alone,
         };
-        let now = Clock::start().now().signing;
+        let now = Clock::start().now().wall;
         let user = identities.user(7);
         let expected = mqtt::connect("user-0000007", "user-0000007", &identities.sign(now, &user));
         assert_eq!(Dialect::Mqtt.login(&identities, now, 7, 0), expected);

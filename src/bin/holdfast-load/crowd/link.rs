@@ -60,7 +60,7 @@ impl CrowdRing {
             self.fault(&format!("cannot connect: {error}"));
             return self.end_link(key.slot);
         }
-        let now = self.clock.now().signing;
+        let now = self.clock.now().wall;
         let number = self.seat.first + key.slot;
         let Some(terminal) = self.of(key) else { return };
         terminal.phase = Phase::Greeting;

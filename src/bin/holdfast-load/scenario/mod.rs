@@ -162,7 +162,7 @@ impl Stage {
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
         let crowd = Crowd::start(connections, (gateway.terminals, Dialect::Gateway), &identities)?;
-        let sig = identities.sign(Clock::start().now().signing, ADMINISTRATOR);
+        let sig = identities.sign(Clock::start().now().wall, ADMINISTRATOR);
         let caller = format!(
             "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",
             identities.sdk_app_id

@@ -47,7 +47,7 @@ fn the_kick_of_an_administrator_ends_its_usersigs() {
 
 #[test]
 fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
-    let kicked_at_s = Clock::start().now().signing.seconds() + 10;
+    let kicked_at_s = Clock::start().now().wall.seconds() + 10;
     let world = with_chief(move |shard, letter| {
         let ToShard::Inspect(request, who) = letter else {
             return shards(shard, letter);
@@ -74,7 +74,7 @@ fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
 fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
     let (asked, was_asked) = std::sync::mpsc::channel();
     let is_first = Mutex::new(true);
-    let kicked_at_s = Clock::start().now().signing.seconds() + 10;
+    let kicked_at_s = Clock::start().now().wall.seconds() + 10;
     let settings = Settings {
         administrators: vec![user("administrator"), user("chief")],
         ..settings()

@@ -59,6 +59,9 @@ struct StoredUser {
     ended: Vec<StoredEnd>,
     #[prost(uint64, tag = "7")]
     last: u64,
+    /// 0 in records of earlier versions.
+    #[prost(uint64, tag = "8")]
+    changed_at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -146,6 +149,7 @@ pub(super) fn encode_user(known: &Known) -> Vec<u8> {
         devices: record.devices.iter().map(stored_device).collect(),
         ended: record.ended.iter().map(stored_end).collect(),
         last: known.last.0,
+        changed_at: record.changed_at.0,
     };
     stored.encode_to_vec()
 }
@@ -155,6 +159,7 @@ pub(super) fn decode_user(bytes: &[u8]) -> Result<Known, Damage> {
     let damage = Damage("user record");
     let stored = StoredUser::decode(bytes).map_err(|_| damage)?;
     let record = UserRecord {
+        changed_at: changed_at(&stored),
         change: ChangeNumber(stored.change),
         told: ChangeNumber(stored.told),
         registered: stored.registered,
@@ -174,6 +179,14 @@ pub(super) fn decode_user(bytes: &[u8]) -> Result<Known, Damage> {
         record,
         last: Position(stored.last),
     })
+}
+
+/// The time of the last change; of a record that does not say it, the latest time in it.
+fn changed_at(stored: &StoredUser) -> Timestamp {
+    let devices = stored.devices.iter().map(|known| known.since.max(known.login_at));
+    let ends = stored.ended.iter().map(|known| known.at);
+    let known = [stored.changed_at].into_iter();
+    Timestamp(known.chain(devices).chain(ends).max().unwrap_or(0))
 }
 
 /// The bytes of a change.
@@ -444,6 +457,7 @@ mod tests {
                 at: Timestamp(numbers[2]),
             };
             let record = UserRecord {
+                changed_at: Timestamp(u64::MAX),
                 change: ChangeNumber(numbers[0]),
                 told: ChangeNumber(numbers[1]),
                 registered,

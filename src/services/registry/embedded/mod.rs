@@ -138,15 +138,21 @@ impl Embedded {
         Ok(draft.users.get_mut(&user).expect("it was just put there"))
     }
 
-    /// Takes a commit into the batch.
+    /// Takes a commit into the batch. Gives the time that its changes have on record.
     ///
     /// # Panics
     /// If it does not follow what is on record: a shard decided it against a state that never was.
-    fn draft_commit(&self, draft: &mut Draft, now: Timestamp, commit: Commit) -> Result<(), ReadError> {
+    fn draft_commit(
+        &self,
+        draft: &mut Draft,
+        now: Timestamp,
+        commit: Commit,
+    ) -> Result<Timestamp, ReadError> {
         let mut last = Position(self.last.0 + draft.changes.len() as u64);
         let callbacks = *self.rules.callbacks.borrow();
         let known = self.open_record(draft, commit.user)?;
         let recorded = known.record.record(commit, callbacks);
+        let at = known.record.changed_at;
         forget_old_ends(&mut known.record, now);
         let mut links = Vec::with_capacity(recorded.len());
         for recorded in recorded {
@@ -156,7 +162,7 @@ impl Embedded {
         }
         draft.changes.extend(links);
         draft.commits += 1;
-        Ok(())
+        Ok(at)
     }
 
     fn draft_import(&self, draft: &mut Draft, users: &[UserId]) -> Result<Vec<bool>, ReadError> {
@@ -259,6 +265,10 @@ impl Embedded {
                     self.reading.owes(place);
                 }
                 self.last = end;
+                draft
+                    .users
+                    .values()
+                    .for_each(|known| self.vitals.note_time(known.record.changed_at));
                 self.vitals.wrote(draft.commits);
                 self.vitals.recover();
                 match self.rules.durability {

@@ -21,9 +21,9 @@ use super::reading::{Reading, placed};
 use super::store::{CURSOR_KEY, Files, key, position, unreadable};
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredTurn {
@@ -305,6 +305,13 @@ impl Outbox for Reading {
                 late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
             }
             self.schedule_from.store(first, Ordering::Release);
+            let nobody_waits_till = now.0.saturating_add(millis(LATE_WAIT_MAX) + 1);
+            let from = [b"s", &nobody_waits_till.max(first).to_be_bytes()[..]].concat();
+            let left = count_max - late.len();
+            for guard in files.outbox.range(from..vec![b's' + 1]).take(left) {
+                let scheduled = guard.key().map_err(unreadable)?;
+                late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
+            }
             Ok(late)
         })
     }

@@ -2,6 +2,7 @@
 //! process; and a store that is not ours is left alone.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -72,10 +73,16 @@ pub(super) fn commit(name: &str, number: u64, at: u64) -> ToRegistry {
 pub(super) fn work(store: &mut Embedded, now: u64, letters: Vec<ToRegistry>) -> Vec<Answer> {
     let (mut letters, mut answers) = (letters, Vec::new());
     store.work_off(Timestamp(now), &mut letters, &mut answers);
+    for answer in &mut answers {
+        // The times have a test of their own.
+        if let Answer::Shard(_, ToShard::Committed(_, Ok(at))) = answer {
+            *at = Timestamp(0);
+        }
+    }
     answers
 }
 
-pub(super) const DONE: Answer = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(())));
+pub(super) const DONE: Answer = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(Timestamp(0))));
 pub(super) const REFUSED: Answer =
     Answer::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
 
@@ -398,4 +405,115 @@ fn what_is_no_directory_is_refused() {
     let refused = Embedded::open(place(&file), rules()).unwrap_err();
     assert!(matches!(refused, OpenError::Directory { .. }), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), b"not a store");
+}
+
+/// Ten years after any time that these tests count in.
+const WRONG: u64 = 3_650 * DAY_MS;
+
+#[test]
+fn a_wrong_clock_holds_back_the_time_of_its_users_alone() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let at = |store: &mut Embedded, letter| {
+        let (mut letters, mut answers) = (vec![letter], Vec::new());
+        store.work_off(Timestamp(9), &mut letters, &mut answers);
+        match answers.remove(0) {
+            Answer::Shard(_, ToShard::Committed(_, Ok(at))) => at.0,
+            other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(at(&mut store, commit("alice", 1, WRONG)), WRONG);
+    assert_eq!(
+        store.vitals().clock_behind(Timestamp(WRONG - 7)),
+        Duration::from_millis(7)
+    );
+    assert_eq!(at(&mut store, commit("bob", 1, 20)), 20);
+    drop(store);
+    let mut store = open(folder.path());
+    assert_eq!(at(&mut store, commit("alice", 2, 30)), WRONG);
+    assert_eq!(at(&mut store, commit("carol", 1, 30)), 30);
+    let changes = store.reading().changes(Position(0), 9).unwrap();
+    let times: Vec<u64> = changes.iter().map(|placed| placed.recorded.change.at.0).collect();
+    assert_eq!(times, [WRONG, 20, WRONG, 30]);
+}
+
+#[test]
+fn a_record_of_an_earlier_version_holds_back_by_the_latest_time_in_it() {
+    use prost::Message;
+
+    let mut known = Known::default();
+    let ToRegistry::Commit(_, _, login) = commit("alice", 1, 70) else {
+        unreachable!("a commit")
+    };
+    known.record.apply(&login);
+    let bytes = codec::encode_user(&known);
+    assert_eq!(codec::decode_user(&bytes).unwrap(), known);
+    known.record.changed_at = Timestamp(0);
+    let earlier = codec::encode_user(&known);
+    assert!(
+        earlier.encoded_len() < bytes.encoded_len(),
+        "the field is not there"
+    );
+    assert_eq!(
+        codec::decode_user(&earlier).unwrap().record.changed_at,
+        Timestamp(70)
+    );
+}
+
+#[test]
+fn pruning_goes_on_behind_changes_that_a_wrong_clock_dated() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let reading = store.reading();
+    let keep_until = |day: u64| day * DAY_MS + 7 * DAY_MS + 1;
+    for (number, at) in [(1, WRONG), (2, WRONG + 1)] {
+        work(&mut store, 1, vec![commit("alice", number, at)]);
+    }
+    for (number, day) in [(1, 1), (2, 2), (3, 30), (4, 31)] {
+        work(
+            &mut store,
+            day * DAY_MS,
+            vec![commit("bob", number, day * DAY_MS)],
+        );
+    }
+    reading.take(&[OutboxStep::Cursor(Position(6))]).unwrap();
+    let mut oldest_at = |now| {
+        store.rest(Timestamp(now));
+        reading.oldest().unwrap()
+    };
+    assert_eq!(
+        oldest_at(keep_until(1) - 2),
+        Position(0),
+        "nothing says that they are old"
+    );
+    assert_eq!(oldest_at(keep_until(1)), Position(3));
+    assert_eq!(oldest_at(keep_until(2)), Position(4));
+}
+
+#[test]
+fn a_late_user_that_a_wrong_clock_scheduled_is_due() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    work(&mut store, 1, vec![commit("alice", 1, 0)]);
+    let reading = store.reading();
+    let late = |name: &str, next_at| LateUser {
+        user: user(name),
+        attempts: 1,
+        next_at: Timestamp(next_at),
+        after: Position(0),
+    };
+    let longest = millis(crate::services::registry::outbox::LATE_WAIT_MAX);
+    let all = [
+        late("alice", 5),
+        late("bob", 10 + longest),
+        late("carol", 11 + longest),
+        late("dave", WRONG),
+    ];
+    let steps: Vec<_> = all.iter().cloned().map(OutboxStep::Schedule).collect();
+    reading.take(&steps).unwrap();
+    let due = |now, count_max| reading.late_users(Timestamp(now), count_max).unwrap();
+    assert_eq!(due(10, 9), [all[0].clone(), all[2].clone(), all[3].clone()]);
+    assert_eq!(due(10, 2), [all[0].clone(), all[2].clone()]);
+    assert_eq!(due(11, 9), [all[0].clone(), all[3].clone()]);
+    assert_eq!(due(u64::MAX, 9), all);
 }

@@ -9,6 +9,7 @@ use super::store::{self, Files, PRUNED_KEY, key};
 use super::{Embedded, Position, ReadError};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
+use crate::services::registry::archive;
 
 /// How long the store waits after a failed write before it opens its files again.
 pub(super) const REOPEN_AFTER_MS: u64 = 500;
@@ -93,7 +94,8 @@ impl Embedded {
     pub(super) fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
         let oldest = Timestamp(now.0.saturating_sub(self.rules.changes_kept_ms));
         // Who else needs them is asked only when some are old: it takes longer to find out.
-        if !self.reading.with(|files| begins_before(files, oldest))? {
+        let (last, times) = (self.last, (now, oldest));
+        if !self.reading.with(|files| begins_before(files, last, times))? {
             return Ok(());
         }
         let bound = self
@@ -110,11 +112,12 @@ impl Embedded {
                 .take(PRUNED_AT_ONCE)
             {
                 let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
-                let link = codec::decode_change(&bytes)?;
-                if link.recorded.change.at >= oldest {
+                let at = codec::decode_change(&bytes)?.recorded.change.at;
+                let position = store::position(&place)?;
+                if recorded_by(files, (position, at), (last, now))? >= oldest {
                     break;
                 }
-                end = store::position(&place)?;
+                end = position;
                 places.push(place);
             }
             if end == pruned {
@@ -131,14 +134,32 @@ impl Embedded {
     }
 }
 
-/// Whether the first change that is kept is older than this.
-fn begins_before(files: &Files, time: Timestamp) -> Result<bool, ReadError> {
+/// Whether the first change that is kept is older than `oldest`.
+fn begins_before(
+    files: &Files,
+    last: Position,
+    (now, oldest): (Timestamp, Timestamp),
+) -> Result<bool, ReadError> {
     let mut kept = files.changes.range(key(Position(files.pruned()?.0 + 1))..);
     let Some(first) = kept.next() else {
         return Ok(false);
     };
-    let (_, bytes) = first.into_inner().map_err(store::unreadable)?;
-    Ok(codec::decode_change(&bytes)?.recorded.change.at < time)
+    let (place, bytes) = first.into_inner().map_err(store::unreadable)?;
+    let dated = (
+        store::position(&place)?,
+        codec::decode_change(&bytes)?.recorded.change.at,
+    );
+    Ok(recorded_by(files, dated, (last, now))? < oldest)
+}
+
+/// As [`archive::recorded_by`], while the files are in hand.
+fn recorded_by(
+    files: &Files,
+    dated: (Position, Timestamp),
+    known: (Position, Timestamp),
+) -> Result<Timestamp, ReadError> {
+    let date_of = |place| Ok(files.change(place)?.map(|link| link.recorded.change.at));
+    archive::recorded_by(dated, known, date_of)
 }
 
 /// Undoes what a refused batch may have left. The sync proves that the disk takes writes again, also when there is nothing
