@@ -16,9 +16,13 @@ pub const EAGER_BYTES_MAX: usize = 4 * 1024;
 /// SDK and app versions: long enough for "12.34.5678-beta.9+build".
 pub const VERSION_BYTES_MAX: usize = 32;
 
-/// Distinct version strings kept by one shard; later ones are shown as `other`. Bounds what strangers can
-/// make a shard remember: 4,096 × (32 + 24) bytes.
+/// Distinct version strings kept by one shard; when its connections show so many, others are shown as `other`. Bounds what
+/// users can make a shard remember: 4,096 × (32 + 24) bytes.
 pub const VERSIONS_MAX: usize = 4_096;
+
+/// How often a full table of version strings is looked through for those that no connection shows: it takes a few
+/// milliseconds with a million connections.
+pub const VERSIONS_SWEEP_MS: u64 = 1_000;
 
 /// Logins that wait for one user while a change of it is with the registry.
 pub const LOGINS_WAITING_MAX: usize = 16;

@@ -72,18 +72,25 @@ impl ShardState {
 
     /// A connection that came home waits for its user's turn.
     pub(super) fn knock(&mut self, now: Now, key: ConnKey, arrival: Arrival, out: &mut Vec<Effect>) {
-        let (sdk_version, app_version) = (
-            self.versions.intern(&arrival.login.sdk_version),
-            self.versions.intern(&arrival.login.app_version),
-        );
-        let session = self.sessions.get_mut(key).expect("the connection that came home");
-        (session.sdk_version, session.app_version) = (sdk_version, app_version);
+        self.note_versions(now, key, &arrival.login);
         out.push(Effect::Stay(key));
         let Arrival { login, leftover, .. } = arrival;
         self.enqueue_login(now, key, login, out);
         if !leftover.is_empty() {
             self.received(now, key, &leftover, out);
         }
+    }
+
+    /// One after the other: what is noted is shown, and stays if the other needs room.
+    fn note_versions(&mut self, now: Now, key: ConnKey, login: &LoginRequest) {
+        let Self {
+            versions, sessions, ..
+        } = self;
+        let noted = "the connection that came home";
+        let sdk_version = versions.intern(now.instant, &login.sdk_version, sessions.versions());
+        sessions.get_mut(key).expect(noted).sdk_version = sdk_version;
+        let app_version = versions.intern(now.instant, &login.app_version, sessions.versions());
+        sessions.get_mut(key).expect(noted).app_version = app_version;
     }
 
     fn check_login(&mut self, now: Now, login: proto::Login) -> Result<LoginRequest, Refusal> {

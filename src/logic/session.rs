@@ -208,6 +208,12 @@ impl Sessions {
         Some(session)
     }
 
+    /// The version strings that connections show, each as often as it is shown.
+    pub(super) fn versions(&self) -> impl Iterator<Item = VersionId> {
+        let sessions = self.slots.iter().flatten();
+        sessions.flat_map(|session| [session.sdk_version, session.app_version])
+    }
+
     /// Every connection there is.
     pub(super) fn keys(&self) -> Vec<ConnKey> {
         let slots = (0_u32..).take(self.slots.len());

@@ -13,6 +13,7 @@ use crate::logic::note::What;
 use crate::logic::queue::{Event, Goodbye};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
+use crate::logic::versions::VersionId;
 use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
 use crate::logic::wire::proto::Code;
 use crate::logic::wire::{frame, packet, verdict};
@@ -46,13 +47,12 @@ impl ShardState {
 
     fn take_in(&mut self, key: ConnKey, peer: Peer, phase: Phase) {
         self.counters.connections_now += 1;
-        let version = self.versions.intern("");
         let session = Session {
             stand: Stand::of(phase),
             generation: key.generation,
             peer,
-            sdk_version: version,
-            app_version: version,
+            sdk_version: VersionId::EMPTY,
+            app_version: VersionId::EMPTY,
             pieces: Pieces::None,
             live: None,
             at_address: AtAddress::No,
