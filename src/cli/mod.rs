@@ -18,6 +18,7 @@ mod status;
 mod top;
 mod words;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::logic::usersig;
-use crate::node::config::{Config, Sources};
+use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
@@ -45,7 +46,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
     /// Overrides one setting, as in `--set shards.count=4`; `holdfast config` shows them all.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    set: Vec<OsString>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -114,12 +115,14 @@ fn platform(text: &str) -> Result<Platform, String> {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let overrides = match texts(arguments.set) {
+        Ok(overrides) => overrides,
+        Err(problems) => return tell_problems(&problems),
+    };
     let sources = Sources {
         file: arguments.config,
-        environment: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
-        overrides: arguments.set,
+        environment: std::env::vars_os().collect(),
+        overrides,
     };
     let config = match Config::read(&sources) {
         Ok(config) => config,
@@ -129,6 +132,27 @@ pub fn main() -> ExitCode {
         None => run_gateway(&config, &sources),
         Some(command) => execute(command, &config, &sources).unwrap_or_else(|error| tell_error(&error)),
     }
+}
+
+/// The settings that were typed. A path that is no text has another way in.
+fn texts(set: Vec<OsString>) -> Result<Vec<String>, Vec<Problem>> {
+    let not_text = |text: OsString| Problem {
+        key: "--set".to_owned(),
+        // What stands behind the key may be a secret.
+        found: format!(
+            "bytes that are not UTF-8, for {}",
+            text.to_string_lossy().split('=').next().unwrap_or_default()
+        ),
+        remedy: "name a path of any bytes in the environment, as HOLDFAST_REGISTRY_PATH".to_owned(),
+    };
+    let (texts, others): (Vec<_>, Vec<_>) = set
+        .into_iter()
+        .map(OsString::into_string)
+        .partition(Result::is_ok);
+    if others.is_empty() {
+        return Ok(texts.into_iter().flatten().collect());
+    }
+    Err(others.into_iter().filter_map(Result::err).map(not_text).collect())
 }
 
 /// Runs the gateway. From here on nothing waits for whoever reads what it prints.
@@ -158,7 +182,8 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let plan = config.shards.plan(cores, descriptors::raise());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let shards = PreparedShards::new(config, plan, &addresses::usable(&config.terminals))?;
-    let program = std::env::args().next().unwrap_or_else(|| "holdfast".to_owned());
+    let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
+    let program = program.to_string_lossy();
     let greeting = greeting::greeting(config, sources, &program, plan.count);
     run::run(config, origin, shards, || {
         // A gateway that nobody listens to serves all the same: also where its output is a pipe that is full.

@@ -40,13 +40,13 @@ pub struct Given {
 }
 
 /// These say how a gateway is reached, and need not be its own.
-const OF_THE_WAY: &[&str] = &["admin.listen", "admin.token"];
+const OF_THE_WAY: &[&str] = &["admin.listen", "admin.token", "admin.token_file"];
 
 impl Config {
     /// The settings that differ in `other`, in the table's order.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        let differing = settings().filter(|setting| self.values[setting.key] != other.values[setting.key]);
+        let differing = settings().filter(|setting| !self.values.agrees(&other.values, setting.key));
         let difference = |setting: &Setting| {
             let shown = |config: &Self| config.values[setting.key].to_string();
             Difference {
@@ -109,7 +109,7 @@ impl Config {
         };
         let in_environment = |setting: &Setting| {
             let variable = setting.variable();
-            sources.environment.iter().any(|(name, _)| *name == variable)
+            sources.environment.iter().any(|(name, _)| *name == *variable)
         };
         let file = sources
             .file
@@ -184,7 +184,7 @@ mod tests {
         std::fs::write(file.path(), text).unwrap();
         let sources = Sources {
             file: Some(file.path().to_owned()),
-            environment: vec![("HOLDFAST_LOG_LEVEL".to_owned(), "warn".to_owned())],
+            environment: vec![("HOLDFAST_LOG_LEVEL".into(), "warn".into())],
             overrides: [
                 "presence.policy=dual",
                 "admin.listen=[\"127.0.0.1:1\"]",

@@ -30,7 +30,7 @@ pub(super) enum Kind {
     Path,
     /// Where a file is; empty: none.
     FileOrNone,
-    /// A list of `{ secret, not_after }`.
+    /// A list of `{ secret, not_after }`, or `secret_file` instead of `secret`.
     Keys,
 }
 
@@ -38,10 +38,10 @@ pub(super) enum Kind {
 pub(super) const HIDDEN: &str = "<set>";
 
 /// The vendor's secret keys have 64 characters.
-const KEY_BYTES_MIN: usize = 16;
+pub(super) const KEY_BYTES_MIN: usize = 16;
 
 /// Far beyond what anyone uses.
-const SECRET_BYTES_MAX: usize = 1_024;
+pub(super) const SECRET_BYTES_MAX: usize = 1_024;
 
 impl Kind {
     /// What may be said, for people.
@@ -68,7 +68,7 @@ impl Kind {
             Self::Path => "the path of a folder".to_owned(),
             Self::FileOrNone => "the path of a file, or \"\" for none".to_owned(),
             Self::Keys => {
-                "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }"
+                "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }, or with secret_file = \"path\" instead of secret"
                     .to_owned()
             }
         }
@@ -126,6 +126,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is a path, which may have any bytes.
+    #[must_use]
+    pub(super) fn is_path(self) -> bool {
+        matches!(self, Self::Path | Self::FileOrNone)
+    }
+
     /// Whether what was said must not be repeated.
     #[must_use]
     pub(super) fn is_secret(self) -> bool {
@@ -151,7 +157,7 @@ fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bo
 }
 
 /// Shorter ones can be guessed; printed place-holders are none.
-fn is_secret(text: &str, bytes_min: usize) -> bool {
+pub(super) fn is_secret(text: &str, bytes_min: usize) -> bool {
     (bytes_min..=SECRET_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic())
         && text != HIDDEN
@@ -159,9 +165,15 @@ fn is_secret(text: &str, bytes_min: usize) -> bool {
 
 fn is_key(key: &Value) -> bool {
     let Some(key) = key.as_table() else { return false };
-    let known = key.keys().all(|name| name == "secret" || name == "not_after");
-    let secret = key.get("secret").and_then(Value::as_str);
-    let secret = secret.is_some_and(|text| is_secret(text, KEY_BYTES_MIN));
+    let known = |name: &String| ["secret", "secret_file", "not_after"].contains(&&**name);
+    let known = key.keys().all(known);
+    let secret = match (key.get("secret"), key.get("secret_file")) {
+        (Some(secret), None) => secret.as_str().is_some_and(|text| is_secret(text, KEY_BYTES_MIN)),
+        (None, Some(path)) => path
+            .as_str()
+            .is_some_and(|path| !path.is_empty() && !path.contains('\0')),
+        (Some(_), Some(_)) | (None, None) => false,
+    };
     known && secret && key.get("not_after").is_none_or(|end| not_after_s(end).is_some())
 }
 
@@ -240,5 +252,13 @@ mod tests {
         );
         check(Kind::Keys, r#"[{secret="0123456789abcdef", until=1}]"#, false);
         check(Kind::Keys, r#"[{secret="<set>"}]"#, false);
+        check(Kind::Keys, r#"[{secret_file="/run/key"}]"#, true);
+        check(Kind::Keys, r#"[{secret_file=""}]"#, false);
+        check(Kind::Keys, r#"[{not_after=2027-01-01T00:00:00Z}]"#, false);
+        check(
+            Kind::Keys,
+            r#"[{secret="0123456789abcdef", secret_file="/run/key"}]"#,
+            false,
+        );
     }
 }

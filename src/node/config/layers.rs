@@ -1,14 +1,18 @@
 //! From what was typed to one value a setting: defaults, then the file, then the environment, then `--set`. Finds every
 //! problem before it gives up, and never repeats a secret.
 
-use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
+use super::files;
 use super::kind::Kind;
 use super::table::{Setting, settings};
+use super::values::Values;
+use super::variables::{self, Variable};
 
 /// Something that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub struct Sources {
     /// `--config`.
     pub file: Option<PathBuf>,
     /// The process's environment.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(OsString, OsString)>,
     /// `--set key=value`, in order.
     pub overrides: Vec<String>,
 }
@@ -69,15 +73,12 @@ impl Sources {
     }
 }
 
-/// One value for each setting, by its key.
-pub(super) type Values = BTreeMap<&'static str, Value>;
-
 /// Lays the sources over each other.
 pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
     let mut layers = Layers::default();
     for setting in settings() {
         let default = setting.default.parse().expect("a default is TOML");
-        layers.values.insert(setting.key, default);
+        layers.values.put(setting.key, default);
     }
     if let Some(path) = &sources.file {
         layers.add_file(path);
@@ -88,6 +89,7 @@ pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
     for text in &sources.overrides {
         layers.add_override(text);
     }
+    files::read_secrets(&mut layers.values, &mut layers.problems);
     (layers.values, layers.problems)
 }
 
@@ -101,7 +103,7 @@ impl Layers {
     fn add_file(&mut self, path: &Path) {
         let place = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
+            Ok(text) => Zeroizing::new(text),
             Err(error) => {
                 self.problems.push(Problem::new(
                     place,
@@ -141,23 +143,29 @@ impl Layers {
         }
     }
 
-    /// Variables of other sections are somebody else's: Kubernetes tells of a service `holdfast` in them.
-    fn add_variable(&mut self, name: &str, text: &str) {
-        if let Some(setting) = settings().find(|setting| setting.variable() == name) {
-            return self.put(setting, read_value(setting.kind, text));
+    fn add_variable(&mut self, name: &OsStr, text: &OsStr) {
+        match variables::variable(name) {
+            Variable::Setting(setting) => self.put_text(setting, &name.to_string_lossy(), text),
+            Variable::Mistaken { nearest, section } => {
+                let found = "a variable of a setting that does not exist";
+                let remedy = remedy(&nearest, &section);
+                self.problems
+                    .push(Problem::new(name.to_string_lossy(), found, remedy));
+            }
+            Variable::Foreign => {}
         }
-        let of_a_service = ["_SERVICE_", "_PORT"].iter().any(|part| name.contains(part));
-        let section = settings().map(|setting| setting.key.split('.').next().unwrap_or(setting.key));
-        let mut prefixes = section.map(|section| format!("HOLDFAST_{}_", section.to_uppercase()));
-        if let Some(prefix) = prefixes.find(|prefix| name.starts_with(prefix) && !of_a_service) {
-            let variables = settings().map(Setting::variable);
-            let same: Vec<String> = variables.filter(|known| known.starts_with(&prefix)).collect();
-            let remedy = format!("this section has {}", same.join(", "));
-            self.problems.push(Problem::new(
-                name,
-                "a variable of a setting that does not exist",
-                remedy,
-            ));
+    }
+
+    /// Takes a text from `place`, which is any bytes if it is a path.
+    fn put_text(&mut self, setting: &'static Setting, place: &str, text: &OsStr) {
+        match text.to_str() {
+            Some(text) => self.put(setting, read_value(setting.kind, text)),
+            None if setting.kind.is_path() => self.values.put_path(setting.key, text.into()),
+            None => {
+                let remedy = format!("it takes {}", setting.kind.bounds());
+                self.problems
+                    .push(Problem::new(place, "a text that is not UTF-8", remedy));
+            }
         }
     }
 
@@ -174,23 +182,20 @@ impl Layers {
     }
 
     fn unknown(&mut self, key: &str) {
+        let keys = || settings().map(|setting| setting.key.to_owned());
         let section = key.split('.').next().unwrap_or(key);
-        let same = settings().map(|setting| setting.key);
-        let same: Vec<_> = same
+        let same: Vec<_> = keys()
             .filter(|known| known.split('.').next() == Some(section))
             .collect();
-        let remedy = if same.is_empty() {
-            "`holdfast config` shows all settings".to_owned()
-        } else {
-            format!("this section has {}", same.join(", "))
-        };
+        let nearest = variables::nearest(key, keys()).expect("there are settings");
+        let remedy = remedy(&nearest, &same);
         self.problems
             .push(Problem::new(key, "a setting that does not exist", remedy));
     }
 
     fn put(&mut self, setting: &'static Setting, value: Value) {
         if setting.kind.takes(&value) {
-            self.values.insert(setting.key, value);
+            self.values.put(setting.key, value);
             return;
         }
         let found = if setting.kind.is_secret() {
@@ -200,6 +205,15 @@ impl Layers {
         };
         let remedy = format!("it takes {}", setting.kind.bounds());
         self.problems.push(Problem::new(setting.key, found, remedy));
+    }
+}
+
+/// What would do instead of something that does not exist.
+fn remedy(nearest: &str, section: &[String]) -> String {
+    if section.is_empty() {
+        format!("did you mean {nearest}? `holdfast config` shows all settings")
+    } else {
+        format!("did you mean {nearest}? This section has {}", section.join(", "))
     }
 }
 

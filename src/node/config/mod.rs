@@ -1,12 +1,15 @@
 //! The configuration: what was typed becomes what is meant, once, and all problems are told at once.
 
 mod changed;
+mod files;
 mod kind;
 mod layers;
 mod print;
 mod reader;
 pub mod shards;
 mod table;
+mod values;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +26,11 @@ use crate::services::http::Token;
 use crate::services::registry::Trouble;
 use crate::services::registry::embedded::Durability;
 pub use changed::{Difference, Given};
-use layers::Values;
 pub use layers::{Problem, Sources};
 use reader::Reader;
 use shards::ShardsWanted;
 pub use table::Effect;
+use values::Values;
 
 pub use crate::logic::usersig::DEVELOPMENT_SECRET;
 
@@ -173,7 +176,7 @@ impl Config {
     pub fn reloaded(&self, other: &Self) -> Result<Self, Vec<Problem>> {
         let mut values = other.values.clone();
         for setting in table::settings().filter(|setting| setting.effect == Effect::Restart) {
-            values.insert(setting.key, self.values[setting.key].clone());
+            values.copy(&self.values, setting.key);
         }
         let config = Self::of(values);
         let mut problems = Vec::new();
@@ -257,8 +260,8 @@ impl Config {
                 "set your app's own secret key, and app.sdk_app_id",
             ));
         }
-        if let Some(address) = foreign(&self.admin).filter(|_| self.admin_token.is_none()) {
-            let remedy = "set admin.token, or listen on loopback";
+        if let Some(address) = foreign(&self.admin).filter(|_| self.has_no_token()) {
+            let remedy = "set admin.token or admin.token_file, or listen on loopback";
             problems.push(Problem::new(
                 "admin.listen",
                 format!("{address} without a token"),
@@ -273,6 +276,11 @@ impl Config {
         }
         self.check_addresses(problems);
         self.check_times(problems);
+    }
+
+    /// A token whose file cannot be read is told by itself.
+    fn has_no_token(&self) -> bool {
+        self.admin_token.is_none() && self.values["admin.token_file"].as_str() == Some("")
     }
 
     fn check_addresses(&self, problems: &mut Vec<Problem>) {

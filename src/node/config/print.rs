@@ -5,8 +5,8 @@ use std::fmt::Write;
 use toml::Value;
 
 use super::kind::{HIDDEN, Kind};
-use super::layers::Values;
 use super::table::settings;
+use super::values::Values;
 
 const HEAD: &str = "\
 # The effective configuration of holdfast. `holdfast reload`, or SIGHUP, takes a changed one: each setting says from when on it counts.

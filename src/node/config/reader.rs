@@ -1,14 +1,15 @@
 //! From values to what is meant: one typed value at a time. Checks nothing: the table did.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
 
-use super::layers::Values;
+use super::files::file_key;
+use super::values::Values;
 use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
 use crate::base::ids::{Platform, UserId};
+use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{
     AddressLimits, Conflict, Notes, Policy, Registration, Settings, TimeoutByClass, WebClose,
@@ -23,7 +24,7 @@ pub(super) struct Reader<'a>(pub(super) &'a Values);
 
 impl<'a> Reader<'a> {
     fn value(&self, key: &str) -> &'a Value {
-        self.0.get(key).expect("every setting has a value")
+        &self.0[key]
     }
 
     pub(super) fn number(&self, key: &str) -> u64 {
@@ -75,12 +76,18 @@ impl<'a> Reader<'a> {
     }
 
     fn keys(&self) -> Vec<Key> {
-        let keys = self.list("usersig.keys").iter().map(|key| Key {
-            secret: key["secret"].as_str().expect("its kind is a key").into(),
-            not_after_s: key.get("not_after").and_then(kind::not_after_s),
+        let read = self.0.read("usersig.keys").iter().cloned();
+        let keys = self.list("usersig.keys").iter().zip(read);
+        let keys = keys.filter_map(|(key, read)| {
+            // Without either its file could not be read: then the configuration is not used.
+            let secret = key.get("secret").and_then(Value::as_str).map(Secret::from);
+            Some(Key {
+                secret: secret.or(read)?,
+                not_after_s: key.get("not_after").and_then(kind::not_after_s),
+            })
         });
         let keys: Vec<_> = keys.collect();
-        if keys.is_empty() {
+        if self.list("usersig.keys").is_empty() {
             vec![Key {
                 secret: DEVELOPMENT_SECRET.into(),
                 not_after_s: None,
@@ -144,7 +151,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn token(&self, key: &str) -> Option<Token> {
         let text = self.text(key);
-        (!text.is_empty()).then(|| Token(text.into()))
+        if !text.is_empty() {
+            return Some(Token(text.into()));
+        }
+        let read = self.0.read(file_key(key)).first()?;
+        read.clone().map(Token)
     }
 
     pub(super) fn registry(&self) -> Registry {
@@ -153,7 +164,7 @@ impl<'a> Reader<'a> {
                 "memory" => StoreKind::Memory,
                 _ => StoreKind::Embedded,
             },
-            path: PathBuf::from(self.text("registry.path")),
+            path: self.0.path("registry.path"),
             durability: match self.text("registry.durability") {
                 "relaxed" => Durability::Relaxed,
                 _ => Durability::Commit,
@@ -164,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn callback(&self) -> Callback {
-        let (url, ca_file) = (self.text("callback.url"), self.text("callback.ca_file"));
+        let (url, ca_file) = (self.text("callback.url"), self.0.path("callback.ca_file"));
         Callback {
             url: (!url.is_empty()).then(|| ReceiverUrl::read(url).expect("its kind is such a URL")),
             token: self.token("callback.token"),
@@ -178,7 +189,7 @@ impl<'a> Reader<'a> {
                 (false, false) => Callbacks::Documented,
                 (false, true) => Callbacks::All,
             },
-            ca_file: (!ca_file.is_empty()).then(|| PathBuf::from(ca_file)),
+            ca_file: Some(ca_file).filter(|path| !path.as_os_str().is_empty()),
         }
     }
 }

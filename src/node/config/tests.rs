@@ -1,5 +1,8 @@
 //! Configurations as people write them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::*;
 use crate::base::ids::Platform;
 use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, WebClose};
@@ -93,9 +96,9 @@ fn later_layers_win() {
     let file = "[presence]\npolicy = \"dual\"\nconflict = \"oldest-wins\"\nweb_close = \"at-once\"\ninstances_web = 10\n";
     let sources = Sources {
         environment: vec![
-            ("HOLDFAST_PRESENCE_POLICY".to_owned(), "triple".to_owned()),
-            ("HOLDFAST_SHARDS_COUNT".to_owned(), "7".to_owned()),
-            ("HOLDFAST_SERVICE_HOST".to_owned(), "10.0.0.1".to_owned()),
+            ("HOLDFAST_PRESENCE_POLICY".into(), "triple".into()),
+            ("HOLDFAST_SHARDS_COUNT".into(), "7".into()),
+            ("HOLDFAST_SERVICE_HOST".into(), "10.0.0.1".into()),
         ],
         overrides: vec![
             "shards.count=9".to_owned(),
@@ -116,7 +119,7 @@ fn later_layers_win() {
 #[test]
 fn variables_of_no_setting_are_a_problem_unless_they_are_somebody_elses() {
     let with = |names: &[&str]| {
-        let environment = names.iter().map(|name| ((*name).to_owned(), "1".to_owned()));
+        let environment = names.iter().map(|name| ((*name).into(), "1".into()));
         read_all(&Sources {
             environment: environment.collect(),
             ..Sources::default()
@@ -130,9 +133,21 @@ fn variables_of_no_setting_are_a_problem_unless_they_are_somebody_elses() {
     ];
     assert!(with(&services).is_ok());
     assert!(with(&["HOLDFAST_CONFIG", "HOLDFAST_USERSIG", "HOLDFAST"]).is_ok());
-    let problems = with(&["HOLDFAST_SHARDS_CUONT", "HOLDFAST_HTTP_LISTN"]).unwrap_err();
-    assert!(problems[0].starts_with("HOLDFAST_SHARDS_CUONT: found a variable of a setting that does not exist; this section has HOLDFAST_SHARDS_COUNT"), "{problems:#?}");
-    assert_eq!(problems.len(), 2, "{problems:#?}");
+    let problems = with(&[
+        "HOLDFAST_SHARDS_CUONT",
+        "HOLDFAST_HTTP_LISTN",
+        "HOLDFAST_PRESENSE_POLICY",
+    ])
+    .unwrap_err();
+    let nonexistent = "found a variable of a setting that does not exist; did you mean";
+    assert!(problems[0].starts_with(&format!("HOLDFAST_SHARDS_CUONT: {nonexistent} HOLDFAST_SHARDS_COUNT? This section has HOLDFAST_SHARDS_COUNT, ")), "{problems:#?}");
+    assert!(
+        problems[2].starts_with(&format!(
+            "HOLDFAST_PRESENSE_POLICY: {nonexistent} HOLDFAST_PRESENCE_POLICY? `holdfast config`"
+        )),
+        "{problems:#?}"
+    );
+    assert_eq!(problems.len(), 3, "{problems:#?}");
 }
 
 #[test]
@@ -169,10 +184,10 @@ fn every_problem_is_told_at_once() {
     for part in [
         "presence.policy: found \"two\"; it takes \"single\" or \"dual\"",
         "presence.unknown: found a setting that does not exist",
-        "nonsense: found a setting that does not exist; `holdfast config`",
+        "nonsense: found a setting that does not exist; did you mean ",
         "http.listen: found [\"localhost:1\"]; it takes a list",
         "--set: found no `=`",
-        "shards.cuont: found a setting that does not exist; this section has shards.count",
+        "shards.cuont: found a setting that does not exist; did you mean shards.count? This section has shards.count",
         "admin.listen: found 127.0.0.1:9001, which terminals.listen has too",
         "presence.heartbeat_timeout_mobile_s: found 400 s, while terminals beat every 500 s",
         "presence.heartbeat_timeout_desktop_s",
@@ -341,15 +356,10 @@ fn a_reload_leaves_what_waits_for_a_restart() {
         ("shards.count", Effect::Restart),
         ("presence.policy", Effect::NextLogins),
     ];
-    let differing = |running: &Config| -> Vec<_> {
-        let all = running.differences(&wanted).into_iter();
-        all.map(|difference| (difference.key, difference.effect))
-            .collect()
-    };
-    assert_eq!(differing(&running), expected);
+    assert_eq!(differing(&running, &wanted), expected);
     let reloaded = running.reloaded(&wanted).unwrap();
     assert_eq!((reloaded.shards.count, reloaded.logic.policy), (2, Policy::Multi));
-    assert_eq!(differing(&reloaded), [("shards.count", Effect::Restart)]);
+    assert_eq!(differing(&reloaded, &wanted), [("shards.count", Effect::Restart)]);
 }
 
 #[test]
@@ -361,5 +371,153 @@ fn a_reload_is_checked_with_what_waits_for_a_restart() {
     assert_eq!(
         problems[0].key, "usersig.keys",
         "the public secret, while all the world can connect"
+    );
+}
+
+fn differing(config: &Config, other: &Config) -> Vec<(&'static str, Effect)> {
+    let all = config.differences(other).into_iter();
+    all.map(|difference| (difference.key, difference.effect))
+        .collect()
+}
+
+fn with_environment(variables: &[(&str, &[u8])]) -> Result<Config, Vec<String>> {
+    let environment = variables
+        .iter()
+        .map(|(name, text)| ((*name).into(), OsStr::from_bytes(text).into()));
+    read_all(&Sources {
+        environment: environment.collect(),
+        ..Sources::default()
+    })
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_and_a_path_may_be_any_bytes() {
+    let config = with_environment(&[("HOLDFAST_REGISTRY_PATH", b"/srv/\xff\xfe")]).unwrap();
+    assert_eq!(config.registry.path.as_os_str().as_bytes(), b"/srv/\xff\xfe");
+    let ca_file = with_environment(&[("HOLDFAST_CALLBACK_CA_FILE", b"/srv/\xff")]).unwrap();
+    assert_eq!(
+        ca_file.callback.ca_file.unwrap().as_os_str().as_bytes(),
+        b"/srv/\xff"
+    );
+    let problems = with_environment(&[
+        ("HOLDFAST_PRESENCE_POLICY", b"du\xffal"),
+        ("HOLDFAST_ADMIN_TOKEN", b"a-token-of-mine-\xff"),
+        ("SOMEBODY_ELSES", b"\xff"),
+    ])
+    .unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    for (problem, name) in problems.iter().zip(["PRESENCE_POLICY", "ADMIN_TOKEN"]) {
+        let expected = format!("HOLDFAST_{name}: found a text that is not UTF-8; it takes ");
+        assert!(
+            problem.starts_with(&expected) && !problem.contains("mine"),
+            "{problem}"
+        );
+    }
+    let other = with_environment(&[("HOLDFAST_REGISTRY_PATH", b"/srv/\xff\xfd")]).unwrap();
+    assert_eq!(
+        differing(&config, &other),
+        [("registry.path", Effect::Restart)],
+        "paths that look alike differ"
+    );
+    assert_eq!(
+        config.reloaded(&other).unwrap().registry.path,
+        config.registry.path
+    );
+}
+
+fn file_of(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn secrets_may_stand_in_files_that_a_reload_reads_again() {
+    let (token, callback, key) = (
+        file_of("a-token-in-a-file\n"),
+        file_of("cb-token-in-a-file\r\n"),
+        file_of("a-secret-key-in-a-file"),
+    );
+    let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+    let overrides = [
+        format!("admin.token_file={}", path(&token)),
+        format!("callback.token_file={}", path(&callback)),
+        format!(
+            "usersig.keys=[{{secret=\"another-secret-key\"}}, {{secret_file={:?}, not_after=\"2027-01-01T00:00:00Z\"}}]",
+            path(&key)
+        ),
+    ];
+    let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    let config = read(&overrides).unwrap();
+    let tokens = [&config.admin_token, &config.callback.token].map(|token| token.clone().unwrap().0);
+    assert_eq!(
+        tokens.each_ref().map(|token| token.expose()),
+        ["a-token-in-a-file", "cb-token-in-a-file"]
+    );
+    let keys: Vec<_> = config.logic.keys.iter().map(|key| key.secret.expose()).collect();
+    assert_eq!(keys, ["another-secret-key", "a-secret-key-in-a-file"]);
+    assert_eq!(config.logic.keys[1].not_after_s, Some(1_798_761_600));
+    let shown = format!("{config:?} {}", config.print());
+    assert!(
+        !shown.contains("in-a-file") && shown.contains(&path(&key)),
+        "{shown}"
+    );
+
+    assert_eq!(differing(&config, &read(&overrides).unwrap()), []);
+    std::fs::write(token.path(), "another-token-in-it").unwrap();
+    std::fs::write(key.path(), "another-secret-in-it").unwrap();
+    let next = read(&overrides).unwrap();
+    assert_eq!(
+        differing(&config, &next),
+        [
+            ("admin.token_file", Effect::AtOnce),
+            ("usersig.keys", Effect::AtOnce)
+        ]
+    );
+    let reloaded = config.reloaded(&next).unwrap();
+    assert_eq!(reloaded.admin_token.unwrap().0.expose(), "another-token-in-it");
+    assert_eq!(reloaded.logic.keys[1].secret.expose(), "another-secret-in-it");
+}
+
+#[test]
+fn a_secrets_file_that_does_not_do_is_named_and_not_shown() {
+    let (good, lines, short) = (
+        file_of("a-token-in-a-file\n"),
+        file_of("a-token-in-a-file\nand-more\n"),
+        file_of("short\n"),
+    );
+    let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+    let check = |overrides: &[&str], expected: &str| {
+        let problems = read(overrides).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(problems[0].starts_with(expected), "{expected}: {problems:#?}");
+        assert!(!problems[0].contains("in-a-file"), "{problems:#?}");
+    };
+    let token = format!("admin.token_file={}", path(&good));
+    check(
+        &[&token, "admin.token=0123456789abcdef"],
+        "admin.token_file: found a file, while admin.token is set, too; set one of the two",
+    );
+    for file in [&lines, &short] {
+        let expected = format!(
+            "admin.token_file: found {}: something else; name a file",
+            path(file)
+        );
+        check(&[&format!("admin.token_file={}", path(file))], &expected);
+    }
+    check(
+        &["callback.token_file=/nowhere/at/all"],
+        "callback.token_file: found /nowhere/at/all: No such file",
+    );
+    check(
+        &[
+            "usersig.keys=[{secret_file=\"/nowhere/at/all\"}]",
+            "terminals.listen=[\"0.0.0.0:1\"]",
+        ],
+        "usersig.keys: found /nowhere/at/all: No such file",
+    );
+    check(
+        &["admin.token_file=/dev/zero", "admin.listen=[\"0.0.0.0:1\"]"],
+        "admin.token_file: found /dev/zero: something else",
     );
 }

@@ -90,6 +90,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "If set, admin requests must send `Authorization: Bearer <token>`. At least 16 characters.",
     ),
     setting(
+        "admin.token_file",
+        Effect::AtOnce,
+        Kind::FileOrNone,
+        r#""""#,
+        "A file that holds admin.token, in one line. It is read at the start and at each reload. Empty: none.",
+    ),
+    setting(
         "admin.hosts",
         Effect::AtOnce,
         Kind::Hosts,
@@ -115,7 +122,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Keys,
         "[]",
-        "The secret keys that UserSigs may be made with: { secret = \"…\", not_after = \"2027-01-01T00:00:00Z\" }, not_after being optional. None: the development secret, on loopback only.",
+        "The secret keys that UserSigs may be made with: { secret = \"…\", not_after = \"2027-01-01T00:00:00Z\" }, not_after being optional. With secret_file = \"path\" the secret is read from a file, at the start and at each reload. None: the development secret, on loopback only.",
     ),
     setting(
         "usersig.ahead_max_s",

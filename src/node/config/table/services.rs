@@ -56,6 +56,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "If set, each callback proves by Sign and RequestTime that it comes from here.",
     ),
     setting(
+        "callback.token_file",
+        Effect::AtOnce,
+        Kind::FileOrNone,
+        r#""""#,
+        "A file that holds callback.token, in one line. It is read at the start and at each reload. Empty: none.",
+    ),
+    setting(
         "callback.parallel",
         Effect::AtOnce,
         Kind::Number(1, 1_024),

@@ -1,0 +1,106 @@
+//! Secrets that stand in files of their own: read beside the configuration, at the start and at each reload. Shows nothing of
+//! them, not in an error either.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use toml::Value;
+use zeroize::Zeroizing;
+
+use super::kind::{Kind, SECRET_BYTES_MAX};
+use super::layers::Problem;
+use super::table::{Setting, settings};
+use super::values::Values;
+use crate::base::secret::Secret;
+
+/// What a file of a setting's secret is named by: the setting's own name, with this behind it.
+const SUFFIX: &str = "_file";
+
+/// Reads the secrets whose files the values name.
+pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
+    for setting in settings() {
+        match setting.kind {
+            Kind::Secret(bytes_min) => read_token(setting, bytes_min, values, problems),
+            Kind::Keys => read_keys(setting, values, problems),
+            Kind::Addresses
+            | Kind::Number(..)
+            | Kind::Switch
+            | Kind::OneOf(_)
+            | Kind::Users
+            | Kind::Hosts
+            | Kind::Url
+            | Kind::Path
+            | Kind::FileOrNone => {}
+        }
+    }
+}
+
+/// The setting that names the file of a secret setting.
+pub(super) fn file_key(secret: &str) -> &'static str {
+    let of_it = |setting: &&Setting| setting.key.strip_suffix(SUFFIX) == Some(secret);
+    settings()
+        .find(of_it)
+        .expect("every secret may stand in a file")
+        .key
+}
+
+fn read_token(setting: &Setting, bytes_min: usize, values: &mut Values, problems: &mut Vec<Problem>) {
+    let key = file_key(setting.key);
+    let path = values.path(key);
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    if values[setting.key].as_str() != Some("") {
+        let found = format!("a file, while {} is set, too", setting.key);
+        return problems.push(Problem::new(key, found, "set one of the two"));
+    }
+    match read(&path, bytes_min) {
+        Ok(secret) => values.put_read(key, vec![Some(secret)]),
+        Err(found) => problems.push(unreadable(key, &path, &found, bytes_min)),
+    }
+}
+
+fn read_keys(setting: &'static Setting, values: &mut Values, problems: &mut Vec<Problem>) {
+    let keys = values[setting.key].as_array().cloned().unwrap_or_default();
+    let bytes_min = super::kind::KEY_BYTES_MIN;
+    let mut secrets = Vec::with_capacity(keys.len());
+    for key in &keys {
+        let path = key.get("secret_file").and_then(Value::as_str).map(Path::new);
+        let secret = path.map(|path| {
+            read(path, bytes_min).map_err(|found| unreadable(setting.key, path, &found, bytes_min))
+        });
+        match secret.transpose() {
+            Ok(secret) => secrets.push(secret),
+            Err(problem) => {
+                problems.push(problem);
+                secrets.push(None);
+            }
+        }
+    }
+    values.put_read(setting.key, secrets);
+}
+
+fn unreadable(key: &str, path: &Path, found: &str, bytes_min: usize) -> Problem {
+    let remedy = format!(
+        "name a file that holds {bytes_min} to {SECRET_BYTES_MAX} printable ASCII characters in one line"
+    );
+    Problem::new(key, format!("{}: {found}", path.display()), remedy)
+}
+
+/// The one line of a file, without its end.
+fn read(path: &Path, bytes_min: usize) -> Result<Secret, String> {
+    let told = |error: io::Error| error.to_string();
+    let mut text = Zeroizing::new(String::new());
+    // A line's end, and a byte that is too much.
+    let bytes_max = SECRET_BYTES_MAX as u64 + 3;
+    let file = File::open(path).map_err(told)?;
+    file.take(bytes_max).read_to_string(&mut text).map_err(told)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if super::kind::is_secret(line, bytes_min) {
+        Ok(line.into())
+    } else {
+        Err("something else".to_owned())
+    }
+}
