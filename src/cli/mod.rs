@@ -32,7 +32,7 @@ use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
-use crate::node::{addresses, descriptors, run};
+use crate::node::{addresses, descriptors, privacy, run};
 use outcome::{print, tell_error, tell_problems};
 
 /// An io_uring, thread-per-core connection and presence gateway.
@@ -157,6 +157,9 @@ fn texts(set: Vec<OsString>) -> Result<Vec<String>, Vec<Problem>> {
 
 /// Runs the gateway. From here on nothing waits for whoever reads what it prints.
 fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
+    if let Err(error) = privacy::begin(config.core_dumps) {
+        return tell_error(&error.into());
+    }
     let log = match Log::start(config) {
         Ok(log) => log,
         Err(error) => return tell_error(&error.into()),

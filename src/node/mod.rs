@@ -13,6 +13,7 @@ mod deadline;
 pub mod descriptors;
 pub mod log;
 pub mod patience;
+pub mod privacy;
 pub mod reload;
 pub mod run;
 pub mod shards;

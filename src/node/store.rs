@@ -1,6 +1,7 @@
 //! Where the node's records are kept, by the configuration: opened, read for the shards' beginning, and handed to the
 //! registry. Keeps nothing itself.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 
 use super::config::{Config, StoreKind};
 use super::patience::Patience;
+use super::privacy;
 use crate::base::time::Timestamp;
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
@@ -86,6 +88,7 @@ impl Opened {
             changes_kept_ms: crate::base::time::millis(config.registry.changes_kept),
         };
         let store = open(&place, &rules, Patience(config.start_patience)).context("registry.path")?;
+        warn_if_open(&config.registry.path);
         let kept = Kept {
             reading: store.reading(),
             news: store.news(),
@@ -96,6 +99,17 @@ impl Opened {
             kept: Some(kept),
             callbacks,
         })
+    }
+}
+
+/// Files in it are made for nobody else, but older ones, and the folder itself, are as somebody made them.
+fn warn_if_open(folder: &Path) {
+    if let Some(mode) = privacy::open_to_others(folder) {
+        tracing::warn!(
+            folder = %folder.display(),
+            mode = format_args!("{mode:o}"),
+            "others than the gateway's user may look into the folder of the records: chmod -R go= would end that"
+        );
     }
 }
 

@@ -46,6 +46,7 @@ fn still_serves(gateway: &Gateway, user: &str) {
     terminal.log_out();
 }
 
+/// Root alone may look, unless the gateway has `node.core_dumps`.
 fn descriptors(gateway: &Gateway) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gateway.id()))
         .unwrap()

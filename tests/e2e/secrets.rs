@@ -1,5 +1,9 @@
 //! Secrets, UserSigs, tokens and the REST query string never reach what the gateway prints or shows.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -83,4 +87,70 @@ fn errors_and_metrics_hide_them() {
     for hidden in [&sig, secret, CALLBACK_TOKEN, "usersig=", "Sign=", "identifier="] {
         assert!(!log.contains(hidden), "{hidden} in {log}");
     }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Everything below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let deeper = |path: PathBuf| {
+        let inner = if path.is_dir() { below(&path) } else { Vec::new() };
+        std::iter::once(path).chain(inner)
+    };
+    entries.flat_map(deeper).collect()
+}
+
+#[test]
+fn what_is_written_is_for_nobody_else_and_an_open_folder_is_told() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (store, log) = (folder.path().join("store"), folder.path().join("log"));
+    std::fs::create_dir(&store).unwrap();
+    std::fs::set_permissions(&store, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new("sh");
+    // A generous umask, as some systems have it.
+    command.args([
+        "-c",
+        r#"umask 000; exec "$0" "$@""#,
+        env!("CARGO_BIN_EXE_holdfast"),
+    ]);
+    command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let gateway = Gateway::start_by(command, &[("registry.path", &format!("{store:?}"))]);
+    let (_alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
+    assert!(gateway.stop());
+    let written = below(&store);
+    assert!(!written.is_empty());
+    for path in written {
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("mode=755"), "{log}");
+}
+
+#[test]
+fn what_is_no_text_is_refused_before_anything_is_kept() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let run = |command: &mut Command| {
+        let output = command.current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(below(folder.path()).is_empty(), "no store was made");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let no_text = OsStr::from_bytes(b"sing\xffle");
+    let program = || Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let told = run(program().env("HOLDFAST_PRESENCE_POLICY", no_text));
+    assert!(
+        told.contains("HOLDFAST_PRESENCE_POLICY: found a text that is not UTF-8"),
+        "{told}"
+    );
+    let argument = OsStr::from_bytes(b"registry.path=/srv/\xff");
+    let told = run(program().arg("--set").arg(argument));
+    assert!(
+        told.contains("--set: found bytes that are not UTF-8, for registry.path"),
+        "{told}"
+    );
 }

@@ -67,6 +67,8 @@ pub struct Config {
     pub start_patience: Duration,
     /// How long a clean stop may take.
     pub stop_within: Duration,
+    /// Whether the process's memory may be written to a file, or looked into.
+    pub core_dumps: CoreDumps,
     /// `error` to `trace`.
     pub log_level: String,
     /// How the log is written.
@@ -130,6 +132,15 @@ pub enum Pin {
     Yes,
     /// The system moves them.
     No,
+}
+
+/// Whether the process's memory, which holds secrets, may be written to a file, or looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreDumps {
+    /// By nobody but root.
+    None,
+    /// As for any process.
+    Allowed,
 }
 
 /// How the log is written.
@@ -228,6 +239,11 @@ impl Config {
             callback: reader.callback(),
             start_patience: reader.seconds("node.start_patience_s"),
             stop_within: reader.seconds("node.stop_deadline_s"),
+            core_dumps: if reader.switch("node.core_dumps") {
+                CoreDumps::Allowed
+            } else {
+                CoreDumps::None
+            },
             log_level: reader.text("log.level").to_owned(),
             log_format: if reader.text("log.format") == "json" {
                 LogFormat::Json

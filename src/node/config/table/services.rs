@@ -126,6 +126,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long a clean stop may take, all in all. Connections and requests that are still open after three quarters of it are dropped.",
     ),
     setting(
+        "node.core_dumps",
+        Effect::Restart,
+        Kind::Switch,
+        "false",
+        "Whether the system may write the gateway's memory, which holds secrets, to a core dump, and processes of the same user may look into it, as debuggers and profilers do. false: root alone may.",
+    ),
+    setting(
         "log.level",
         Effect::AtOnce,
         Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),
