@@ -178,6 +178,7 @@ fn at_debug_each_thing_that_happens_to_a_connection_is_one_line() {
         ..login("mallory", Platform::Web, 9)
     };
     Terminal::log_in(gateway.terminals, forged);
+    let (_stays, _) = Terminal::logged_in(gateway.terminals, login("stays", Platform::Mac, 1));
     drop(before);
     Http::default().await_status(gateway.http, "quiet", "Offline");
     assert!(gateway.stop());
@@ -215,8 +216,8 @@ fn at_debug_each_thing_that_happens_to_a_connection_is_one_line() {
         "started version=",
         "the configuration was reloaded by=\"the admin listener\" changes=1",
         "setting=\"log.level\" before=\"\\\"info\\\"\" after=\"\\\"debug\\\"\" counts=\"at once\"",
-        "stopping connections=0",
-        "stopped closed=0 dropped=0",
+        "stopping connections=1",
+        "stopped closed=1 dropped=0",
     ] {
         assert!(log.contains(told), "{told} is missing in\n{log}");
     }

@@ -1,5 +1,6 @@
 //! Starts: at addresses that another process has, or had a moment ago.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
@@ -33,6 +34,42 @@ fn a_start_right_after_a_kill_gets_its_addresses_and_its_store() {
     }
     assert_eq!(Http::default().get(running.admin, "/readyz").0, 200);
     assert!(running.stop());
+}
+
+/// A gateway whose start waits for `taken` to be free, once it has said so.
+fn waiting(taken: &str, addresses: [SocketAddr; 3], store: &TempDir) -> Gateway {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.stderr(writer);
+    let path = format!("{:?}", store.path());
+    let settings = [("registry.path", path.as_str()), ("node.start_patience_s", "300")];
+    let gateway = Gateway::spawn(addresses, command, &settings);
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(taken)), "it does not wait");
+    gateway
+}
+
+#[test]
+fn a_start_that_waits_ends_at_the_first_signal() {
+    let (here, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = format!("{:?}", here.path());
+    let addresses = free_addresses();
+    let first = Gateway::start_at(
+        addresses,
+        Command::new(PROGRAM),
+        &[("registry.path", path.as_str())],
+    );
+    let at_an_address = waiting("the address is taken", addresses, &elsewhere);
+    at_an_address.ask_to_stop();
+    assert_eq!(
+        at_an_address.ended(),
+        None,
+        "nothing has begun that could end in order"
+    );
+    let at_a_store = waiting("the store is taken", free_addresses(), &here);
+    at_a_store.ask_to_stop();
+    assert_eq!(at_a_store.ended(), Some(0));
+    assert!(first.stop());
 }
 
 /// What a gateway says that finds `taken` taken and does not wait for it.
