@@ -344,6 +344,8 @@ fn a_shard_whose_ring_lost_completions_ends_and_says_why() {
         .enable(Clock::start(), neighbours, services(&doors))
         .unwrap();
     shard.ring.take(&Err(io::Error::from_raw_os_error(libc::EBADR)));
+    // One that noticed nothing would end in order.
+    doors[0].send(ToShard::Stop).unwrap();
     let restored = crossbeam_channel::bounded(0).1;
     assert_eq!(shard.run(&restored), Err(RingFault::CompletionsLost));
 }
