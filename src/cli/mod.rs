@@ -18,7 +18,8 @@ mod status;
 mod top;
 mod words;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -115,7 +116,7 @@ fn platform(text: &str) -> Result<Platform, String> {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let overrides = match texts(arguments.set) {
+    let overrides = match texts(all_set(std::env::args_os())) {
         Ok(overrides) => overrides,
         Err(problems) => return tell_problems(&problems),
     };
@@ -153,6 +154,21 @@ fn texts(set: Vec<OsString>) -> Result<Vec<String>, Vec<Problem>> {
         return Ok(texts.into_iter().flatten().collect());
     }
     Err(others.into_iter().filter_map(Result::err).map(not_text).collect())
+}
+
+/// Every `--set` of a command line, in its order. Where some stand before the command and some behind it, clap keeps the latter
+/// alone. It has checked them: a value never begins with a hyphen.
+fn all_set(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut rest = arguments.into_iter().take_while(|argument| argument != "--");
+    let mut all = Vec::new();
+    while let Some(argument) = rest.next() {
+        match argument.as_bytes().strip_prefix(b"--set=") {
+            Some(text) => all.push(OsStr::from_bytes(text).to_owned()),
+            None if argument == "--set" => all.extend(rest.next()),
+            None => {}
+        }
+    }
+    all
 }
 
 /// Runs the gateway. From here on nothing waits for whoever reads what it prints.
@@ -268,6 +284,31 @@ mod tests {
     fn the_arguments_are_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_set_before_and_behind_the_command_counts() {
+        let typed = [
+            "holdfast",
+            "--set",
+            "a=1",
+            "status",
+            "--set=b=2",
+            "--set",
+            "a=3",
+            "alice",
+            "--",
+            "--set",
+            "c=4",
+        ];
+        let all = all_set(typed.map(OsString::from));
+        assert_eq!(all, ["a=1", "b=2", "a=3"]);
+        let parsed = Arguments::try_parse_from(typed).unwrap();
+        assert_eq!(
+            parsed.set,
+            ["b=2", "a=3"],
+            "else nobody has to look at the command line again"
+        );
     }
 
     #[test]

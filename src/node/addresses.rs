@@ -139,14 +139,4 @@ mod tests {
             open(side, four, NONE).unwrap();
         }
     }
-
-    #[test]
-    fn an_address_that_becomes_free_is_waited_for() {
-        let first = open(Side::Backend, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
-        let address = first.local_addr().unwrap();
-        let patience = Patience(std::time::Duration::from_secs(3_600));
-        let waiting = std::thread::spawn(move || open(Side::Backend, address, patience).unwrap());
-        drop(first);
-        assert_eq!(waiting.join().unwrap().local_addr().unwrap(), address);
-    }
 }

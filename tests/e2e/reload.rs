@@ -32,7 +32,7 @@ impl World {
     fn command(&self, arguments: &[&str]) -> Output {
         let admin = format!("admin.listen=[\"{}\"]", self.gateway.admin);
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        command.args(arguments).args(["--set", &admin]);
+        command.args(["--set", &admin]).args(arguments);
         if !arguments.contains(&"--config") {
             command.arg("--config").arg(self.file.path());
         }
