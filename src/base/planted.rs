@@ -124,6 +124,8 @@ pub enum Bug {
     CursorRunsAhead,
     /// A callback that fails again is forgotten.
     LateForgotten,
+    /// A receiver that refuses callbacks counts as one that is not there.
+    RefusalMeansDown,
     /// A callback that the receiver refused counts as delivered.
     RefusalTaken,
     /// A callback that fails is given up whatever its age.
@@ -138,7 +140,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -199,6 +201,7 @@ impl Bug {
         Self::LateOvertaken,
         Self::CursorRunsAhead,
         Self::LateForgotten,
+        Self::RefusalMeansDown,
         Self::RefusalTaken,
         Self::GivenUpEarly,
         Self::DeadLetterLost,

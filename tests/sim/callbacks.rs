@@ -1,7 +1,8 @@
 //! The callback service in the world: its deciding part is the real one, over a store that may fail and forget what was
-//! not durable, and with a receiver that refuses, and that takes callbacks whose answers get lost.
+//! not durable, and with a receiver that fails, that takes callbacks whose answers get lost, and that refuses all callbacks of
+//! some users for ever: these must not hold up anybody else's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -19,6 +20,13 @@ use crate::sim::shelf::Shelf;
 
 /// After a run everything must have been dealt with within so many seconds.
 const SETTLED_WITHIN_S: u64 = 1_000;
+
+/// Once all goes well but for users who are refused, everybody else's callbacks are told within so many seconds: the longest wait
+/// of a user, and of a receiver that counted as down.
+const OTHERS_WITHIN_S: u64 = 60 + 10;
+
+/// After so many attempts in a row that nobody answered, a receiver may count as down.
+const UNANSWERED_MIN: u32 = 32;
 
 /// Nobody is vouched for here.
 static TRUST: LazyLock<Trust> = LazyLock::new(|| Trust::read(None).expect("no file is read"));
@@ -40,10 +48,14 @@ pub(crate) struct Post {
     /// Of each user the changes that the receiver has heard of, in the order it did so first.
     told: BTreeMap<UserId, Vec<u64>>,
     reception: Reception,
+    /// Users whose callbacks the receiver answers with an error code, whatever they say.
+    refused: BTreeSet<UserId>,
+    /// Attempts since the receiver answered last.
+    unanswered: u32,
 }
 
 impl Post {
-    pub(crate) fn new(shelf: Arc<Shelf>, random: &mut fastrand::Rng) -> Self {
+    pub(crate) fn new(shelf: Arc<Shelf>, users: &[UserId], random: &mut fastrand::Rng) -> Self {
         let settings = Settings {
             sdk_app_id: 1,
             url: ReceiverUrl::read("http://receiver").ok(),
@@ -58,6 +70,10 @@ impl Post {
             trust: TRUST.clone(),
         };
         let (pump, attempts) = pump(&shelf, &settings, random.u64(..));
+        let refused = match random.u8(..3) {
+            0 => random.usize(1..users.len()),
+            _ => 0,
+        };
         Self {
             shelf,
             settings,
@@ -66,6 +82,11 @@ impl Post {
             under_way: Vec::new(),
             told: BTreeMap::new(),
             reception: Reception::Good,
+            refused: random
+                .choose_multiple(users.to_vec(), refused)
+                .into_iter()
+                .collect(),
+            unanswered: 0,
         }
     }
 
@@ -76,13 +97,8 @@ impl Post {
             45..96 if self.under_way.is_empty() => Ok(()),
             45..96 => {
                 let place = random.usize(..self.under_way.len());
-                let bad = match self.reception {
-                    Reception::Good => 2,
-                    Reception::Bad => 50,
-                    Reception::Down => 100,
-                };
-                let refused = random.u8(..100) < bad;
-                self.answer(place, refused, random.u8(..4) == 0, now)
+                let outcome = self.outcome(random, self.under_way[place].placed.recorded.user);
+                self.answer(place, outcome, random.u8(..4) == 0, now)
             }
             96 => {
                 self.shelf.set_failing(random.u8(..4) == 0);
@@ -94,6 +110,23 @@ impl Post {
                 self.reception = random.choice(receptions).expect("there are some");
                 Ok(())
             }
+        }
+    }
+
+    /// What comes of an attempt for this user.
+    fn outcome(&self, random: &mut fastrand::Rng, user: UserId) -> Outcome {
+        let (bad, is_down) = match self.reception {
+            Reception::Good => (2, false),
+            Reception::Bad => (50, false),
+            Reception::Down => (100, true),
+        };
+        if !is_down && self.refused.contains(&user) {
+            return refusal();
+        }
+        match random.u8(..100) < bad {
+            true if !is_down && random.bool() => refusal(),
+            true => Outcome::Unreachable("nobody is there".to_owned()),
+            false => Outcome::Delivered,
         }
     }
 
@@ -115,19 +148,25 @@ impl Post {
         })
     }
 
-    /// An attempt ends. One that was refused may have been taken all the same, if its answer was lost.
-    fn answer(&mut self, place: usize, refused: bool, lost: bool, now: Timestamp) -> Result<(), Failure> {
+    /// An attempt ends. One that found nobody may have been taken all the same, if its answer was lost.
+    fn answer(&mut self, place: usize, outcome: Outcome, lost: bool, now: Timestamp) -> Result<(), Failure> {
         let attempt = self.under_way.swap_remove(place);
-        if !refused || lost {
+        let (unanswered, taken) = match outcome {
+            Outcome::Unreachable(_) => (self.unanswered + 1, lost),
+            Outcome::Delivered => (0, true),
+            Outcome::Refused(_) => (0, false),
+            Outcome::Unsent => unreachable!("what is under way was sent"),
+        };
+        self.unanswered = unanswered;
+        if taken {
             self.receive(&attempt)?;
         }
-        let outcome = match refused {
-            true => Outcome::Unreachable("no".to_owned()),
-            false => Outcome::Delivered,
-        };
         self.pump
             .take(now, Wake::Ended(Box::new(attempt), outcome, Duration::ZERO));
-        Ok(())
+        let is_down = self.pump.is_receiver_down();
+        ensure("receiver", !is_down || unanswered >= UNANSWERED_MIN, || {
+            format!("it counts as down after {unanswered} attempts that nobody answered")
+        })
     }
 
     /// The receiver hears of a change.
@@ -183,6 +222,7 @@ impl Post {
             }
         }
         self.shelf.crash();
+        self.unanswered = 0;
         self.check()?;
         (self.pump, self.attempts) = pump(&self.shelf, &self.settings, random.u64(..));
         Ok(())
@@ -214,14 +254,20 @@ impl Post {
         })
     }
 
-    /// From now on all goes well: everything that is owed must be told.
+    /// From now on all goes well: everything that is owed must be told, and soon of those who are not refused.
     pub(crate) fn settle(&mut self, mut now: Timestamp) -> Result<(), Failure> {
         self.shelf.set_failing(false);
+        for _ in 0..OTHERS_WITHIN_S {
+            self.answer_all(now)?;
+            now = Timestamp(now.0 + 1_000);
+        }
+        let held_up = self.first_held_up();
+        ensure("callbacks of others", held_up.is_none(), || {
+            format!("held up by {:?}: {held_up:?}", self.refused)
+        })?;
+        self.refused.clear();
         for _ in 0..SETTLED_WITHIN_S {
-            self.work(now)?;
-            while !self.under_way.is_empty() {
-                self.answer(0, false, false, now)?;
-            }
+            self.answer_all(now)?;
             if self.shelf.is_done() {
                 return self.check();
             }
@@ -231,6 +277,39 @@ impl Post {
             format!("some never leave: {:?}", self.shelf)
         })
     }
+
+    /// The service works, and the receiver answers, until nothing is under way.
+    fn answer_all(&mut self, now: Timestamp) -> Result<(), Failure> {
+        self.work(now)?;
+        while let Some(attempt) = self.under_way.first() {
+            let outcome = match self.refused.contains(&attempt.placed.recorded.user) {
+                true => refusal(),
+                false => Outcome::Delivered,
+            };
+            self.answer(0, outcome, false, now)?;
+            if self.under_way.is_empty() {
+                self.work(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A change of a user whom the receiver does not refuse, and that it has not heard of.
+    fn first_held_up(&self) -> Option<Placed> {
+        let buried = self.shelf.buried();
+        let waits = |placed: &Placed| {
+            let recorded = &placed.recorded;
+            let told = self.told.get(&recorded.user);
+            let is_told = told.is_some_and(|told| told.contains(&recorded.change.number.0));
+            let is_refused = self.refused.contains(&recorded.user);
+            recorded.previous.is_some() && !is_refused && !is_told && !buried.contains_key(&placed.position)
+        };
+        self.shelf.all().into_iter().find(waits)
+    }
+}
+
+fn refusal() -> Outcome {
+    Outcome::Refused("an error code".to_owned())
 }
 
 fn pump(shelf: &Arc<Shelf>, settings: &Settings, seed: u64) -> (Pump, mpsc::UnboundedReceiver<Attempt>) {

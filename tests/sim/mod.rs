@@ -175,7 +175,7 @@ impl World {
             shards: Self::shards(now, seed, shards, &settings),
             model: Model::new(settings.clone(), shards, &users),
             registry: Registry::new(Arc::clone(&shelf)),
-            post: Post::new(shelf, &mut random),
+            post: Post::new(shelf, &users, &mut random),
             terminals: BTreeMap::new(),
             wallet: Wallet::default(),
             pools,

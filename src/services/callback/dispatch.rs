@@ -246,6 +246,9 @@ impl Dispatch {
     /// What an outcome says of the target: whoever answers is up.
     fn judge(&mut self, now: Timestamp, outcome: Outcome) -> Outcome {
         match &outcome {
+            Outcome::Refused(_) if planted(Bug::RefusalMeansDown) => {
+                self.target = self.target.failed(now, &mut self.random);
+            }
             Outcome::Delivered | Outcome::Refused(_) => self.target = Target::Up { failures: 0 },
             Outcome::Unreachable(_) => self.target = self.target.failed(now, &mut self.random),
             Outcome::Unsent => {}

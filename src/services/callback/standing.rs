@@ -14,6 +14,12 @@ pub(super) struct Ages {
 }
 
 impl Pump {
+    /// Whether the receiver counts as down.
+    #[cfg(test)]
+    pub(crate) fn is_receiver_down(&self) -> bool {
+        self.dispatch.is_down()
+    }
+
     /// When the oldest change was recorded whose callback was neither taken nor given up.
     fn oldest(&mut self) -> Option<Timestamp> {
         if !self.ages.late_is_known
