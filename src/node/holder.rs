@@ -15,7 +15,8 @@ pub(super) fn holder(address: SocketAddr) -> String {
     match found {
         Some(id) if id == std::process::id() => "another listener of this gateway has it".to_owned(),
         Some(id) => format!("process {id} ({}) has it", name_of(id)),
-        None => "another process has it, one of another user or one that ended a moment ago".to_owned(),
+        None => "another process has it: one that cannot be looked into, or one that ended a moment ago"
+            .to_owned(),
     }
 }
 
