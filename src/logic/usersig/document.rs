@@ -11,8 +11,10 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
+
+use crate::base::json;
 
 /// The vendor's names of the members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +39,16 @@ pub(super) struct Document {
     pub(super) user_buffer: Option<String>,
     #[serde(rename = "TLS.sig")]
     pub(super) signature: String,
-    #[serde(flatten, skip_serializing)]
-    pub(super) _others: Others,
 }
 
 impl Document {
+    /// Reads one; `None` if it is none. Members that nobody here knows are ignored.
+    pub(super) fn read(json: &[u8]) -> Option<Self> {
+        let value = json::read(json).ok()?;
+        // A list would be taken for the members in their order.
+        value.is_object().then(|| Self::deserialize(value).ok())?
+    }
+
     /// One without a signature.
     pub(super) fn new(identifier: &str, sdk_app_id: u64, time_s: u64, expire_s: u64) -> Self {
         Self {
@@ -52,7 +59,6 @@ impl Document {
             time_s,
             user_buffer: None,
             signature: String::new(),
-            _others: Others,
         }
     }
 
@@ -117,35 +123,4 @@ fn user_buffer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
         return Err(D::Error::custom("the user buffer is not base64"));
     }
     Ok(buffer)
-}
-
-/// Members that nobody here knows: ignored, but each may stand there only once, as those that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Others;
-
-impl<'de> Deserialize<'de> for Others {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-
-        impl<'de> Visitor<'de> for Names {
-            type Value = Others;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("members of different names")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Others, A::Error> {
-                let mut seen: Vec<String> = Vec::new();
-                while let Some((name, IgnoredAny)) = members.next_entry()? {
-                    if seen.contains(&name) {
-                        return Err(A::Error::custom("a member stands there twice"));
-                    }
-                    seen.push(name);
-                }
-                Ok(Others)
-            }
-        }
-
-        deserializer.deserialize_map(Names)
-    }
 }

@@ -179,7 +179,7 @@ impl Verifier {
         if !matches!(status, Ok(Status::StreamEnd)) {
             return Err(Fault::Unreadable);
         }
-        serde_json::from_slice(&self.document).map_err(|_| Fault::Unreadable)
+        Document::read(&self.document).ok_or(Fault::Unreadable)
     }
 }
 

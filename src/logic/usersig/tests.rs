@@ -316,7 +316,7 @@ fn cuts<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = (&'a str, &'a 
 /// Whether it is ever taken, signed or not.
 fn is_readable(document: &Document) -> bool {
     let json = serde_json::to_vec(document).unwrap();
-    UserId::new(document.identifier.as_bytes()).is_ok() && serde_json::from_slice::<Document>(&json).is_ok()
+    UserId::new(document.identifier.as_bytes()).is_ok() && Document::read(&json).is_some()
 }
 
 /// Texts that somebody would choose who wants to be somebody else.

@@ -96,6 +96,15 @@ pub(super) fn first_late(files: &Files) -> Result<Option<Position>, ReadError> {
         .transpose()
 }
 
+/// Whose turn comes when, from this time on.
+fn turns_from(files: &Files, from: u64) -> impl Iterator<Item = Result<(u64, UserId), ReadError>> {
+    let from = [b"s", &from.to_be_bytes()[..]].concat();
+    files.outbox.range(from..vec![b's' + 1]).map(|guard| {
+        let turn = guard.key().map_err(unreadable)?;
+        Ok((position(&turn[1..9])?.0, unpadded(&turn[9..])?))
+    })
+}
+
 fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError> {
     let Some(bytes) = files.outbox.get(turn_key(user)).map_err(unreadable)? else {
         return Ok(None);
@@ -292,25 +301,20 @@ impl Outbox for Reading {
     fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError> {
         let from = self.schedule_from.load(Ordering::Acquire);
         self.with(|files| {
-            let mut late = Vec::new();
-            let mut first = u64::MAX;
-            let from = [b"s", &from.to_be_bytes()[..]].concat();
-            for guard in files.outbox.range(from..vec![b's' + 1]) {
-                let scheduled = guard.key().map_err(unreadable)?;
-                let at = u64::from_be_bytes(scheduled[1..9].try_into().expect("eight bytes"));
+            let (mut late, mut first) = (Vec::new(), u64::MAX);
+            for turn in turns_from(files, from) {
+                let (at, user) = turn?;
                 first = first.min(at);
                 if at > now.0 || late.len() == count_max {
                     break;
                 }
-                late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
+                late.extend(late_user(files, &user)?);
             }
             self.schedule_from.store(first, Ordering::Release);
             let nobody_waits_till = now.0.saturating_add(millis(LATE_WAIT_MAX) + 1);
-            let from = [b"s", &nobody_waits_till.max(first).to_be_bytes()[..]].concat();
-            let left = count_max - late.len();
-            for guard in files.outbox.range(from..vec![b's' + 1]).take(left) {
-                let scheduled = guard.key().map_err(unreadable)?;
-                late.extend(late_user(files, &unpadded(&scheduled[9..])?)?);
+            let turns = turns_from(files, nobody_waits_till.max(first));
+            for turn in turns.take(count_max - late.len()) {
+                late.extend(late_user(files, &turn?.1)?);
             }
             Ok(late)
         })
