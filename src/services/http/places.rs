@@ -370,17 +370,17 @@ mod tests {
         taken[0].asked();
         taken[0].proven();
         let mut newcomer = Box::pin(places.enter(address(2)));
-        let waiting = futures_poll(&mut newcomer);
+        let waiting = poll(&mut newcomer);
         assert!(waiting.is_pending());
         taken[0].answered();
         taken[0].flushed();
-        assert!(futures_poll(&mut newcomer).is_pending());
+        assert!(poll(&mut newcomer).is_pending());
         assert_eq!(leaving(&taken), [0]);
         taken.clear();
-        assert!(futures_poll(&mut newcomer).is_ready());
+        assert!(poll(&mut newcomer).is_ready());
     }
 
-    fn futures_poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
         let mut context = Context::from_waker(Waker::noop());
         std::pin::Pin::new(future).poll(&mut context)
     }
