@@ -12,6 +12,7 @@
 //! [fjall]: https://docs.rs/fjall
 
 mod codec;
+mod keys;
 mod outbox;
 mod reading;
 mod store;

@@ -17,10 +17,10 @@ use hashbrown::HashMap;
 use prost::Message;
 
 use super::codec::{self, Link};
+use super::keys::{dead_key, late_key, place_key, schedule_key, turn_key, unpadded};
 use super::reading::{Reading, placed};
 use super::store::{CURSOR_KEY, Files, key, position, unreadable};
 use crate::base::ids::UserId;
-use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
@@ -49,38 +49,6 @@ struct StoredDead {
 
 /// How many of the looked-at changes may owe nothing, for each that is asked for.
 const LOOKED_AT_PER_DUE: usize = 4;
-
-fn padded(user: &UserId) -> [u8; USER_ID_BYTES_MAX] {
-    let mut padded = [0; USER_ID_BYTES_MAX];
-    let name = user.as_str().as_bytes();
-    padded[..name.len()].copy_from_slice(name);
-    padded
-}
-
-fn unpadded(bytes: &[u8]) -> Result<UserId, ReadError> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    UserId::new(&bytes[..end]).map_err(unreadable)
-}
-
-fn late_key(user: &UserId, place: Position) -> Vec<u8> {
-    [b"c", &padded(user)[..], &key(place)].concat()
-}
-
-fn place_key(place: Position) -> Vec<u8> {
-    [b"p", &key(place)[..]].concat()
-}
-
-fn turn_key(user: &UserId) -> Vec<u8> {
-    [b"u", &padded(user)[..]].concat()
-}
-
-fn schedule_key(at: Timestamp, user: &UserId) -> Vec<u8> {
-    [b"s", &at.0.to_be_bytes()[..], &padded(user)].concat()
-}
-
-fn dead_key(place: Position) -> Vec<u8> {
-    [b"d", &key(place)[..]].concat()
-}
 
 /// How many callbacks are late, and how many dead.
 pub(super) fn counts(files: &Files) -> Result<(u64, u64), ReadError> {
