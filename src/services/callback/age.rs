@@ -8,7 +8,7 @@ use super::dispatch::due_at_once;
 use super::pump::Pump;
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::services::registry::archive::{Placed, Position, ReadError};
+use crate::services::registry::archive::{Placed, Position, ReadError, recorded_by};
 use crate::services::registry::outbox::{Dead, Late, LateUser, OutboxStep};
 
 /// Callbacks that are looked at together: some milliseconds of the store.
@@ -26,6 +26,23 @@ pub(super) struct DeadLook {
 }
 
 impl Pump {
+    fn is_too_old(&self, placed: &Placed, now: Timestamp) -> bool {
+        let ahead_ms = self.ahead_ms(placed, now);
+        self.dispatch.is_too_old(placed, Timestamp(now.0 + ahead_ms))
+    }
+
+    /// By how much a wrong clock has dated a change ahead, as far as those behind it tell.
+    pub(super) fn ahead_ms(&self, placed: &Placed, now: Timestamp) -> u64 {
+        let at = placed.recorded.change.at;
+        let date_of = |place: Position| {
+            let found = self.source.changes(Position(place.0 - 1), 1)?.pop();
+            Ok(found.map(|placed| placed.recorded.change.at))
+        };
+        let by = recorded_by((placed.position, at), (self.source.last(), now), date_of);
+        // What cannot be read tells nothing.
+        at.0 - by.map_or(at, |by| by.min(at)).0
+    }
+
     /// While there is nobody to try them with: gives up what is too old, late ones first.
     pub(super) fn give_up_old(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
         self.give_up_late(now, fault)?;
@@ -46,7 +63,7 @@ impl Pump {
             let mut users = BTreeSet::new();
             let mut young = false;
             for (user, late) in page {
-                young = matches!(&late, Late::There(placed) if !self.dispatch.is_too_old(placed, now));
+                young = matches!(&late, Late::There(placed) if !self.is_too_old(placed, now));
                 if young {
                     break;
                 }
@@ -100,7 +117,7 @@ impl Pump {
             let (due, _) = self.source.due(self.dispatch.read_to(), count_max)?;
             let old = due
                 .iter()
-                .take_while(|placed| self.dispatch.is_too_old(placed, now))
+                .take_while(|placed| self.is_too_old(placed, now))
                 .count();
             for placed in due.into_iter().take(old) {
                 self.dispatch.looked_at(placed.position);

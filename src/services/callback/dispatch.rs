@@ -120,7 +120,7 @@ impl Dispatch {
         self.read_to
     }
 
-    /// Whether a callback of this change is not tried again.
+    /// Whether a callback of this change is not tried again, as a clock knows it that says `now`.
     pub(super) fn is_too_old(&self, placed: &Placed, now: Timestamp) -> bool {
         is_too_old(&placed.recorded.change, now, self.give_up_ms)
     }
@@ -174,6 +174,7 @@ impl Dispatch {
             placed,
             origin: Origin::Stream,
             number: 1,
+            ahead_ms: 0,
         })
     }
 
@@ -200,6 +201,7 @@ impl Dispatch {
             placed,
             origin: Origin::Late,
             number: user.attempts + 1,
+            ahead_ms: 0,
         }
     }
 
@@ -211,6 +213,7 @@ impl Dispatch {
             placed: dead.placed,
             origin: Origin::Dead,
             number: dead.attempts + 1,
+            ahead_ms: 0,
         }
     }
 
@@ -284,7 +287,7 @@ impl Dispatch {
         }
         let Taken { after, mut placed } = self.window.remove(&user);
         let (mut after, mut attempts) = (after, 1);
-        if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
+        if self.is_too_old(&attempt.placed, Timestamp(now.0 + attempt.ahead_ms)) {
             placed.pop_front();
             if !planted(Bug::DeadLetterLost) {
                 steps.push(bury(attempt, now, fault));
@@ -313,7 +316,7 @@ impl Dispatch {
     fn late_failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let (user, place) = (attempt.placed.recorded.user, attempt.placed.position);
         self.leave_aside(user);
-        if is_too_old(&attempt.placed.recorded.change, now, self.give_up_ms) {
+        if self.is_too_old(&attempt.placed, Timestamp(now.0 + attempt.ahead_ms)) {
             steps.push(bury(attempt, now, fault));
             return self.late_delivered(now, attempt, steps);
         }

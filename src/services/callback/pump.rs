@@ -171,7 +171,10 @@ impl Pump {
     pub(crate) fn take(&mut self, now: Timestamp, wake: Wake) -> Option<Duration> {
         match wake {
             Wake::News => {}
-            Wake::Ended(attempt, outcome, took) => self.ended(now, &attempt, outcome, took),
+            Wake::Ended(mut attempt, outcome, took) => {
+                attempt.ahead_ms = self.ahead_ms(&attempt.placed, now);
+                self.ended(now, &attempt, outcome, took);
+            }
             Wake::Replay(letters) => self.replays.ask(letters),
             Wake::DropLate(user, answer) => {
                 let dropped = self.drop_late(user);

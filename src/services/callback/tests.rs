@@ -60,6 +60,10 @@ fn start(store: &Embedded, settings: Settings) -> Service {
 }
 
 fn commit(user: &UserId, number: u64) -> ToRegistry {
+    commit_at(user, number, Timestamp(FIRST_AT.0 + number))
+}
+
+fn commit_at(user: &UserId, number: u64, at: Timestamp) -> ToRegistry {
     let kind = match number % 2 {
         1 => ChangeKind::Login {
             fresh: ChangeNumber(number),
@@ -69,7 +73,7 @@ fn commit(user: &UserId, number: u64) -> ToRegistry {
     };
     let change = Change {
         number: ChangeNumber(number),
-        at: Timestamp(FIRST_AT.0 + number),
+        at,
         device: DeviceId {
             platform: Platform::Android,
             instance: InstanceId::MIN,
@@ -228,6 +232,43 @@ impl Held {
     fn replay(&mut self, dead: impl Iterator<Item = outbox::Dead>) {
         let letters = dead.map(|dead| (dead.placed.recorded.user, dead.placed.position));
         self.pump.take(self.now, Wake::Replay(letters.collect()));
+    }
+}
+
+#[test]
+fn a_callback_of_a_change_that_a_wrong_clock_dated_ahead_is_given_up() {
+    const YEARS: u64 = 315_360_000_000;
+    let give_up = Duration::from_secs(100);
+    for with_receiver in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let mut store = store(folder.path());
+        let [alice, bob] = [b"alice".as_slice(), b"bob"].map(|name| UserId::new(name).unwrap());
+        let ahead = Timestamp(FIRST_AT.0 + YEARS);
+        let mut batch = vec![commit_at(&alice, 1, ahead), commit(&bob, 1)];
+        store.work_off(Timestamp(1), &mut batch, &mut Vec::new());
+        store.rest(Timestamp(1));
+        let settings = Settings {
+            give_up,
+            ..settings("http://receiver".to_owned())
+        };
+        let mut held = Held::new(&store, &settings);
+        let reading = store.reading();
+        let mut look = |at_ms: u64| {
+            held.now = Timestamp(FIRST_AT.0 + at_ms);
+            if with_receiver {
+                for attempt in held.work() {
+                    held.end(attempt, refused());
+                }
+                held.work();
+            } else {
+                held.pump.pass_by(held.now).unwrap();
+            }
+            reading.dead_count()
+        };
+        assert_eq!(look(50_000), 0, "{with_receiver}");
+        assert_eq!(look(100_001), 2, "{with_receiver}");
+        let dead = reading.dead(Position(0), 9).unwrap();
+        assert_eq!(dead[0].placed.recorded.change.at, ahead, "its own date is told");
     }
 }
 
