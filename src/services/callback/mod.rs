@@ -4,7 +4,9 @@
 
 mod age;
 pub(crate) mod attempt;
+mod beside;
 pub(crate) mod dispatch;
+mod names;
 mod post;
 pub(crate) mod pump;
 mod receiver;
@@ -35,6 +37,7 @@ use crate::services::http::{Token, runtime};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::OutboxStep;
 use attempt::{Attempt, Outcome};
+use names::Names;
 use post::Poster;
 pub use post::Trust;
 pub use pump::Source;
@@ -53,7 +56,7 @@ pub struct Settings {
     pub token: Option<Token>,
     /// Attempts that are made at the same time, each on a connection of its own.
     pub parallel: usize,
-    /// For the whole exchange.
+    /// For the whole exchange: finding the address if none is known, connecting, asking, and the answer.
     pub timeout: Duration,
     /// Counted from the change: after this a callback that fails becomes a dead letter.
     pub give_up: Duration,
@@ -261,6 +264,7 @@ impl Service {
         let pump = pump.map_err(io::Error::other)?;
         let numbers = pump.numbers();
         let office = Office {
+            names: Names::of_system(clock.clone()),
             wakes: wakes.clone(),
             settings,
             changed,
@@ -313,6 +317,7 @@ fn thread<T: Send + 'static>(
 
 /// The posting thread.
 struct Office {
+    names: Names,
     wakes: Sender<Wake>,
     settings: Arc<Settings>,
     changed: mpsc::UnboundedReceiver<(Arc<Settings>, Receipt)>,
@@ -352,7 +357,11 @@ impl Office {
     }
 
     fn poster(&self) -> Arc<Poster> {
-        Arc::new(Poster::new(Arc::clone(&self.settings), self.store_id))
+        Arc::new(Poster::new(
+            Arc::clone(&self.settings),
+            self.store_id,
+            self.names.clone(),
+        ))
     }
 
     fn post(&mut self, poster: &Arc<Poster>, attempt: Attempt) {

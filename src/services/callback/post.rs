@@ -20,6 +20,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Settings;
 use super::attempt::{Attempt, Origin, Outcome};
+use super::names::Names;
 use super::receiver::ReceiverUrl;
 use super::request::{self, ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, Sender};
 
@@ -31,14 +32,16 @@ const IDLE_KEPT: Duration = Duration::from_secs(60);
 
 /// A client of one receiver.
 pub(super) struct Poster {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
     settings: Arc<Settings>,
     store_id: u64,
 }
 
 impl Poster {
-    pub(super) fn new(settings: Arc<Settings>, store_id: u64) -> Self {
-        let mut plain = HttpConnector::new();
+    pub(super) fn new(settings: Arc<Settings>, store_id: u64, names: Names) -> Self {
+        let mut plain = HttpConnector::new_with_resolver(names);
+        // Each of several addresses has its share, so that one that is dead does not keep the next from its turn.
+        plain.set_connect_timeout(Some(settings.timeout));
         plain.set_nodelay(true);
         plain.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()

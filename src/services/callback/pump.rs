@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::age::DeadLook;
 use super::attempt::{Attempt, Origin, Outcome};
-use super::dispatch::{Dispatch, due_at_once};
+use super::dispatch::Dispatch;
 use super::replays::Replays;
 use super::standing::{Ages, behind};
 use super::tell::{Standing, Teller};
@@ -21,7 +21,7 @@ use crate::base::planted::{Bug, planted};
 use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Steady, Timestamp};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{Late, LateUser, Outbox, OutboxStep};
+use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
 
 /// How often it is looked whether a late user is due, and whether the store can be read again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ pub(crate) struct Pump {
     wakes: Receiver<Wake>,
     attempts: mpsc::UnboundedSender<Attempt>,
     pub(super) numbers: Arc<Numbers>,
-    replays: Replays,
+    pub(super) replays: Replays,
     /// Steps that the store could not take yet.
     pub(super) steps: Vec<OutboxStep>,
     /// The store failed; said once.
@@ -226,23 +226,42 @@ impl Pump {
     pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
         self.ages.paused = None;
         self.keep()?;
-        self.read(now)?;
-        self.keep()?;
-        if self.dispatch.is_down() {
-            self.give_up_old(now, RECEIVER_DOWN)?;
+        let stages = [
+            Self::read,
+            Self::replay,
+            Self::work_off_late,
+            Self::begin,
+            Self::drop_old,
+        ];
+        let mut worked = Ok(());
+        for stage in stages {
+            worked = worked.and(stage(self, now));
+            // What cannot be kept must not be followed by more. What cannot be read keeps nothing else from going on.
+            if !self.steps.is_empty() {
+                break;
+            }
         }
-        self.drop_old_dead(now)?;
-        self.replay(now)?;
-        self.work_off_late(now)?;
+        worked
+    }
+
+    fn begin(&mut self, now: Timestamp) -> Result<(), ReadError> {
         while let Some(attempt) = self.dispatch.next(now) {
             self.send(attempt);
         }
         Ok(())
     }
 
+    fn drop_old(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let given_up = match self.dispatch.is_down() {
+            true => self.give_up_old(now, RECEIVER_DOWN),
+            false => Ok(()),
+        };
+        given_up.and(self.drop_old_dead(now))
+    }
+
     /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
     pub(crate) fn pass_by(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        self.give_up_old(now, NO_RECEIVER)?;
+        let given_up = self.give_up_old(now, NO_RECEIVER);
         while let Some((after, _)) = self.dispatch.wants() {
             let (due, looked_at) = self.source.due(after, 1)?;
             self.ages.paused = due.first().map(|first| first.recorded.change.at);
@@ -255,7 +274,7 @@ impl Pump {
             self.dispatch.looked_at(passed);
             self.keep()?;
         }
-        self.drop_old_dead(now)
+        given_up.and(self.drop_old_dead(now))
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -268,7 +287,7 @@ impl Pump {
         self.numbers.lost();
     }
 
-    fn send(&self, attempt: Attempt) {
+    pub(super) fn send(&self, attempt: Attempt) {
         // The poster ends after this thread; if it has failed the node notices.
         let _ = self.attempts.send(attempt);
     }
@@ -323,61 +342,6 @@ impl Pump {
             return Ok(None);
         }
         self.source.late_user(&user)
-    }
-
-    fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let waits =
-            |dispatch: &Dispatch, user: &UserId| dispatch.is_under_way(user) && !planted(Bug::ReplayBeside);
-        while self.dispatch.room_for_replays(now) > 0
-            && let Some(letter) = self.replays.next(|user| waits(&self.dispatch, user))
-        {
-            let place = letter.1;
-            let dead = self.source.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
-            self.replays.remove(&letter);
-            if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
-                let attempt = self.dispatch.begin_dead(dead);
-                self.send(attempt);
-            }
-        }
-        Ok(())
-    }
-
-    fn work_off_late(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let mut room = self.dispatch.room_for_late(now);
-        if room == 0 {
-            return Ok(());
-        }
-        // Those of whom something is under way are in the schedule, too.
-        let due = self.dispatch.late_due(now);
-        let late = self.source.late_users(due, room + self.dispatch.in_flight())?;
-        for user in late {
-            if room == 0 {
-                break;
-            }
-            if !self.dispatch.is_under_way(&user.user) && self.begin_late(now, &user)? {
-                room -= 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Says whether anything of this user has left.
-    fn begin_late(&mut self, now: Timestamp, user: &LateUser) -> Result<bool, ReadError> {
-        match self.source.late_of(&user.user, user.after, 1)?.pop() {
-            Some(Late::There(oldest)) => {
-                let attempt = self.dispatch.begin_late(user, oldest);
-                self.send(attempt);
-                return Ok(true);
-            }
-            Some(Late::Lost(place)) => {
-                self.lose(user.user, place);
-                self.steps.push(OutboxStep::LateDone(user.user, place));
-                self.steps.push(due_at_once(now, user.user, place));
-            }
-            None => self.steps.push(OutboxStep::Unschedule(user.user)),
-        }
-        self.keep()?;
-        Ok(false)
     }
 
     fn note(&mut self, worked: Result<(), ReadError>) {

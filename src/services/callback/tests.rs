@@ -8,10 +8,10 @@ use super::attempt::Origin;
 use super::*;
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
 use crate::logic::letter::{ToRegistry, ToShard, UserKey};
-use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
-use crate::services::registry::archive::Archive;
+use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit, UserRecord};
+use crate::services::registry::archive::{Archive, Placed};
 use crate::services::registry::embedded::{Durability, Embedded, Place, Rules};
-use crate::services::registry::outbox::{self, Outbox};
+use crate::services::registry::outbox::{self, Late, LateUser, Outbox};
 use crate::services::registry::{Answer, Store};
 
 #[path = "../../../tests/support/receiver.rs"]
@@ -121,6 +121,158 @@ fn has_all(told: &[receiver::Told], users: usize, changes: u64) -> bool {
 }
 
 #[test]
+fn a_receiver_has_a_name() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    let receiver = Receiver::start(0);
+    let url = format!("http://localhost:{}/callback", receiver.address.port());
+    let service = start(&store, settings(url));
+    record(&mut store, 3, 1..=3);
+    let told = receiver.wait_for(|told| has_all(told, 3, 3));
+    Order::default().check(&told);
+    service.stop(STOP_WITHIN).unwrap();
+}
+
+/// A store in which something cannot be read.
+struct Flawed {
+    reading: Arc<crate::services::registry::embedded::Reading>,
+    /// Of this user no late callbacks.
+    user: UserId,
+    told: AtomicU64,
+}
+
+const FLAW: &str = "it is damaged";
+
+impl Archive for Flawed {
+    fn store_id(&self) -> u64 {
+        self.reading.store_id()
+    }
+
+    fn last(&self) -> Position {
+        self.reading.last()
+    }
+
+    fn changes(&self, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
+        self.reading.changes(after, count_max)
+    }
+
+    fn changes_of(
+        &self,
+        user: &UserId,
+        after: ChangeNumber,
+        count_max: usize,
+    ) -> Result<Vec<Placed>, ReadError> {
+        self.reading.changes_of(user, after, count_max)
+    }
+
+    fn users(
+        &self,
+        after: Option<&UserId>,
+        count_max: usize,
+    ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
+        self.reading.users(after, count_max)
+    }
+
+    fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
+        self.reading.residents(take)
+    }
+}
+
+impl Outbox for Flawed {
+    fn cursor(&self) -> Result<Position, ReadError> {
+        self.reading.cursor()
+    }
+
+    fn due(&self, after: Position, count_max: usize) -> Result<(Vec<Placed>, Position), ReadError> {
+        self.reading.due(after, count_max)
+    }
+
+    fn take(&self, steps: &[OutboxStep]) -> Result<(), ReadError> {
+        self.reading.take(steps)
+    }
+
+    fn late_user(&self, user: &UserId) -> Result<Option<LateUser>, ReadError> {
+        self.reading.late_user(user)
+    }
+
+    fn late_users(&self, now: Timestamp, count_max: usize) -> Result<Vec<LateUser>, ReadError> {
+        self.reading.late_users(now, count_max)
+    }
+
+    fn late_of(&self, user: &UserId, after: Position, count_max: usize) -> Result<Vec<Late>, ReadError> {
+        if *user == self.user {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            return Err(ReadError::Store(FLAW.to_owned()));
+        }
+        self.reading.late_of(user, after, count_max)
+    }
+
+    fn late(&self, _: Position, _: usize) -> Result<Vec<(UserId, Late)>, ReadError> {
+        Err(ReadError::Store(FLAW.to_owned()))
+    }
+
+    fn oldest_late(&self) -> Result<Option<Timestamp>, ReadError> {
+        Err(ReadError::Store(FLAW.to_owned()))
+    }
+
+    fn late_count(&self) -> u64 {
+        self.reading.late_count()
+    }
+
+    fn dead(&self, _: Position, _: usize) -> Result<Vec<outbox::Dead>, ReadError> {
+        Err(ReadError::Store(FLAW.to_owned()))
+    }
+
+    fn dead_count(&self) -> u64 {
+        self.reading.dead_count()
+    }
+}
+
+#[test]
+fn what_cannot_be_read_keeps_nobody_else_from_their_callbacks() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    record(&mut store, 3, 1..=1);
+    let flawed = Arc::new(Flawed {
+        reading: store.reading(),
+        user: UserId::new(b"user-0").unwrap(),
+        told: AtomicU64::new(0),
+    });
+    let source = Arc::clone(&flawed) as Arc<dyn Source>;
+    let mut held = Held::of(source, &settings("http://receiver".to_owned()));
+    for attempt in held.work_as_it_can() {
+        held.end(attempt, refused());
+    }
+    held.now.0 += 1_000_000;
+    // A dead letter that is to be sent again cannot be read either.
+    held.pump.take(
+        held.now,
+        Wake::Replay(vec![(UserId::new(b"user-9").unwrap(), Position(1))]),
+    );
+    flood(&mut store, "another", 1..=1);
+    let mut left = held.work_as_it_can();
+    let mut names = named(&left);
+    names.sort_unstable_by_key(|(user, ..)| *user);
+    let expected = [
+        ("another", 1, Origin::Stream),
+        ("user-1", 1, Origin::Late),
+        ("user-2", 1, Origin::Late),
+    ];
+    assert_eq!(names, expected);
+    for attempt in left.drain(..) {
+        held.end(attempt, Outcome::Delivered);
+    }
+    for _ in 0..9 {
+        held.work_as_it_can();
+    }
+    assert_eq!(
+        flawed.told.load(Ordering::Relaxed),
+        1,
+        "it is looked at once a minute"
+    );
+}
+
+#[test]
 fn a_bad_receiver_gets_everything_in_order() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());
@@ -210,12 +362,22 @@ struct Held {
 
 impl Held {
     fn new(store: &Embedded, settings: &Settings) -> Self {
+        Self::of(store.reading(), settings)
+    }
+
+    fn of(source: Arc<dyn Source>, settings: &Settings) -> Self {
         let (sender, attempts) = mpsc::unbounded_channel();
         // Nobody wakes it: the test calls it.
         let wakes = crossbeam_channel::never();
-        let pump = Pump::new(store.reading(), settings, wakes, sender, 1).unwrap();
+        let pump = Pump::new(source, settings, wakes, sender, 1).unwrap();
         let now = Timestamp(1_700_000_001_000);
         Self { pump, attempts, now }
+    }
+
+    /// What leaves now from a store that cannot be read everywhere.
+    fn work_as_it_can(&mut self) -> Vec<Attempt> {
+        let _ = self.pump.work(self.now);
+        std::iter::from_fn(|| self.attempts.try_recv().ok()).collect()
     }
 
     /// What leaves now.

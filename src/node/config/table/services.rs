@@ -81,7 +81,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Number(100, 60_000),
         "2000",
-        "How long the app's backend may take to answer a callback.",
+        "How long the app's backend may take to answer a callback, with the time to find its address, if none is known, and to connect.",
     ),
     setting(
         "callback.give_up_hours",
