@@ -26,6 +26,12 @@ pub struct Now {
 }
 
 impl Now {
+    /// The wall-clock time of a later moment, as far as nobody sets the clock until then.
+    #[must_use]
+    pub fn wall_ahead(self, later: Instant) -> Timestamp {
+        Timestamp(self.wall.0.saturating_add(later.0.saturating_sub(self.instant.0)))
+    }
+
     /// The wall-clock time of an earlier moment.
     #[must_use]
     pub fn wall_at(self, earlier: Instant) -> Timestamp {

@@ -110,6 +110,8 @@ fn put_device(device: &Value, out: &mut String) {
         field("heard_at")
     ));
     if device["address"].is_null() {
+        let next = outcome_of(&field("platform"), &field("status"));
+        out.push_str(&format!("           {next} {}\n", field("until")));
         return;
     }
     let place = if device["background"] == true {
@@ -127,6 +129,15 @@ fn put_device(device: &Value, out: &mut String) {
         field("address"),
         field("transport")
     ));
+}
+
+/// What becomes of a device without a connection, and the time follows.
+fn outcome_of(platform: &str, status: &str) -> &'static str {
+    match (platform, status) {
+        (_, "PushOnline") => "link ended, PushOnline until",
+        ("Android" | "iPhone" | "iPad", _) => "link ended, PushOnline at",
+        _ => "link ended, Offline at",
+    }
 }
 
 fn or_none(text: &str) -> &str {
@@ -149,12 +160,31 @@ mod tests {
         });
         let device = json!({"platform": "iPhone", "status": "Online", "instance": "7", "session": 3, "login_at": "then",
             "heard_at": "now", "address": "::1", "transport": "tcp", "sdk_version": "", "app_version": "2", "background": true});
-        let known = [json!({"user": "alice", "devices": [device]})];
+        let gone = |platform: &str, status: &str| {
+            json!({"platform": platform, "status": status, "instance": "8", "session": 4, "login_at": "then",
+                "heard_at": "before", "until": "later", "address": null})
+        };
+        let devices = [
+            device,
+            gone("Web", "Online"),
+            gone("iPad", "Online"),
+            gone("Android", "PushOnline"),
+        ];
+        let known = [json!({"user": "alice", "devices": devices})];
         let expected = "\
 alice  Online
   iPhone   Online     instance 7
            session 3 since then, last heard now
            from ::1 by tcp, SDK unknown, app 2, in the background
+  Web      Online     instance 8
+           session 4 since then, last heard before
+           link ended, Offline at later
+  iPad     Online     instance 8
+           session 4 since then, last heard before
+           link ended, PushOnline at later
+  Android  PushOnline instance 8
+           session 4 since then, last heard before
+           link ended, PushOnline until later
 bo     Offline
 ghost  (no such account)
 ";

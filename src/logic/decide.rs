@@ -242,6 +242,7 @@ impl ShardState {
             session: device.session(),
             login_at: device.login_at.get(),
             heard_at: now.wall_at(device.moment.get()),
+            until: (device.standing() != Standing::Linked).then(|| now.wall_ahead(self.due(key))),
             link: self.link_inspection(key),
         });
         let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);

@@ -293,6 +293,8 @@ pub struct DeviceInspection {
     pub login_at: Timestamp,
     /// Online: when the last frame came. PushOnline: since when.
     pub heard_at: Timestamp,
+    /// Without a connection: when its status ends unless it comes back.
+    pub until: Option<Timestamp>,
     /// What is known of its connection, while it has one.
     pub link: Option<LinkInspection>,
 }

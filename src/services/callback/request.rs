@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
-use serde::Deserialize;
-use serde_json::{Number, Value, json};
+use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 use super::attempt::Outcome;
 use crate::base::ids::Platform;
+use crate::base::json;
 use crate::base::planted::{Bug, planted};
 use crate::base::time::Timestamp;
 use crate::logic::letter::platforms_online;
@@ -104,7 +104,7 @@ pub(super) fn body(placed: &Placed) -> Vec<u8> {
         // The end of PushOnline has no callback of its own in any edition: it is a silence, too.
         ChangeKind::TimeOut | ChangeKind::Expiry => ("Disconnect", "TimeOut"),
     };
-    let mut body = json!({
+    let mut body = serde_json::json!({
         "CallbackCommand": "State.StateChange",
         "EventTime": change.at.0,
         "Info": { "Action": action, "To_Account": user.as_str(), "Reason": reason },
@@ -114,40 +114,26 @@ pub(super) fn body(placed: &Placed) -> Vec<u8> {
         if !platforms.is_empty() {
             let kicked = platforms
                 .into_iter()
-                .map(|platform| json!({ "Platform": kicked_device(platform) }));
+                .map(|platform| serde_json::json!({ "Platform": kicked_device(platform) }));
             body["KickedDevice"] = Value::Array(kicked.collect());
         }
     }
     body.to_string().into_bytes()
 }
 
-/// What an answer must say.
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(rename = "ErrorCode", default)]
-    code: Option<Value>,
-}
-
-/// Begins files and answers of some systems.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 /// What the body of an answer with HTTP status 200 says. Whatever it is, the receiver is up, so what it does not take is
 /// the affair of that callback's user alone: also a body that is no JSON, which a receiver's program writes when it stumbles over
 /// one user.
 pub(super) fn read_answer(body: &[u8]) -> Outcome {
-    let body = body
-        .strip_prefix(BYTE_ORDER_MARK)
-        .unwrap_or(body)
-        .trim_ascii_start();
-    // A list would be read as the fields in their order.
-    let answer = Some(body).filter(|body| body.starts_with(b"{"));
-    let Some(answer) = answer.and_then(|body| serde_json::from_slice::<Answer>(body).ok()) else {
-        return Outcome::Refused("the answer is not JSON as the dialect has it".to_owned());
+    let answer = match json::read(body) {
+        Ok(Value::Object(answer)) => answer,
+        Ok(_) => return Outcome::Refused("the answer is no JSON object".to_owned()),
+        Err(fault) => return Outcome::Refused(format!("the answer cannot be used: {fault}")),
     };
-    match answer.code {
+    match answer.get("ErrorCode") {
         None | Some(Value::Null) => Outcome::Refused("the answer has no ErrorCode".to_owned()),
-        Some(code) if is_zero(&code) => Outcome::Delivered,
-        Some(code) => Outcome::Refused(format!("the answer's ErrorCode is {}", shortened(&code))),
+        Some(code) if is_zero(code) => Outcome::Delivered,
+        Some(code) => Outcome::Refused(format!("the answer's ErrorCode is {}", shortened(code))),
     }
 }
 

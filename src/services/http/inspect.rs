@@ -70,6 +70,8 @@ fn device_json(known: &DeviceInspection) -> Value {
         "session": known.session.0,
         "login_at": time(known.login_at),
         "heard_at": time(known.heard_at),
+        // Without a connection: when its status ends unless it comes back.
+        "until": known.until.map(time),
         // Of its connection: null while it has none.
         "address": link.map(|link| link.address.to_canonical().to_string()),
         "transport": link.map(|link| link.transport.name()),

@@ -425,6 +425,7 @@ fn inspection(user: UserId) -> Inspection {
         session: ChangeNumber(4),
         login_at: Timestamp(1_700_000_000_000),
         heard_at: Timestamp(1_700_000_001_500),
+        until: None,
         link: Some(link),
     };
     Inspection {

@@ -27,7 +27,7 @@ fn admin_shows_a_user() {
     let (status, body) = world.get("/v1/users/online%20%2f+", "");
     assert_eq!(status, 200, "{body}");
     let device = json!({"platform": "iPhone", "instance": u64::MAX.to_string(), "status": "Online", "session": 4,
-        "login_at": "2023-11-14T22:13:20.000Z", "heard_at": "2023-11-14T22:13:21.500Z", "address": "127.0.0.1",
+        "login_at": "2023-11-14T22:13:20.000Z", "heard_at": "2023-11-14T22:13:21.500Z", "until": null, "address": "127.0.0.1",
         "transport": "tcp", "sdk_version": "1.2", "app_version": "other", "background": true});
     let expected =
         json!({"user": "online /+", "status": "Online", "change": 5, "kicked_at": null, "devices": [device]});
