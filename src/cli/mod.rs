@@ -15,6 +15,7 @@ mod plan;
 mod reload;
 mod sizing;
 mod status;
+mod store;
 mod top;
 mod words;
 
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
 
 use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
+use crate::engine::process::outlive_file_limits;
 use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
@@ -89,6 +91,9 @@ enum Command {
     /// Shows how callbacks stand, and deals with those that were given up.
     #[command(subcommand)]
     Callbacks(callbacks::Command),
+    /// Looks for damage in a store that no gateway has open, and makes a new one of a damaged one.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Looks whether the gateway could run here, and says what to do if not.
     Check {
         /// And whether this host holds so many connections: 250000, 250k, 10M.
@@ -192,6 +197,7 @@ fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
 }
 
 fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
+    outlive_file_limits().context("the system lets no signal be ignored")?;
     let origin = Origin {
         sources: sources.clone(),
         level: log.level.clone(),
@@ -242,6 +248,7 @@ fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Resu
             on_a_runtime(reload::reload(config, sources, how))
         }
         Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
+        Command::Store(command) => store::store(config, command),
         Command::Check { connections } => check::check(config, connections),
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Top(arguments) => on_a_runtime(top::top(config, &arguments)),

@@ -1,5 +1,5 @@
 //! What a program has to do with those who started it and with those that it starts: the signals that end it, its end where
-//! nothing may stand in the way, children that end with it, and whether a stream is a screen. Starts nothing by itself.
+//! nothing may stand in the way, limits that must not end it, children that end with it, and whether a stream is a screen. Starts nothing by itself.
 
 use std::ffi::OsStr;
 use std::future::poll_fn;
@@ -21,6 +21,20 @@ const END_SIGNALS: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal
 
 /// What a shell adds to a signal's number to make an exit code of it.
 const EXIT_BY_SIGNAL: u8 = 128;
+
+/// Has a write beyond what a file of the process may have (RLIMIT_FSIZE) fail, as one to a full disk does. Otherwise the system
+/// ends the process by SIGXFSZ.
+///
+/// # Errors
+/// If the system refuses.
+pub fn outlive_file_limits() -> io::Result<()> {
+    // SAFETY: to ignore a signal names no code to run, and touches no memory of the process.
+    let before = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    match before {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
 
 /// A signal that asked the program to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

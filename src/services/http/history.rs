@@ -16,7 +16,7 @@ use super::lines::{ChangeLine, UserLine, bytes_of};
 use super::peer::Peer;
 use super::{Desk, cursor, server, url};
 use crate::base::ids::{ChangeNumber, UserId};
-use crate::services::registry::archive::{Archive, Position, ReadError};
+use crate::services::registry::archive::{Archive, Behind, Position, ReadError};
 
 /// The content type of JSON, one object a line.
 const LINES: &str = "application/x-ndjson";
@@ -106,7 +106,7 @@ fn read_changes(archive: &dyn Archive, start: Start, lines_max: usize) -> Result
         Start::Behind(after) => (after, archive.changes(after, lines_max)?),
         Start::Oldest => match archive.changes(Position(0), lines_max) {
             Err(ReadError::Pruned(oldest)) => (oldest, archive.changes(oldest, lines_max)?),
-            page @ (Ok(_) | Err(ReadError::Store(_))) => (Position(0), page?),
+            page => (Position(0), page?),
         },
     };
     let store = archive.store_id();
@@ -158,7 +158,9 @@ pub(super) async fn users(desk: &Desk, query: &str) -> Answer {
         // Before the list is read: what happens meanwhile is in the stream, perhaps also in the list, never in neither.
         let stream = cursor::write(archive.store_id(), archive.last());
         let page = archive.users(after.as_ref(), lines_max)?;
-        let more = (page.len() == lines_max).then(|| page.last()).flatten();
+        let more = page
+            .last()
+            .filter(|(last, _)| page.len() == lines_max || is_cut(archive, last));
         let lines = Lines {
             bytes: bytes_of(page.iter().map(|(user, record)| UserLine::new(user, record))),
             next: more.map(|(user, _)| url::encode(user.as_str())),
@@ -172,6 +174,14 @@ pub(super) async fn users(desk: &Desk, query: &str) -> Answer {
         put(&mut response, STREAM, &stream);
     }
     Ok(response)
+}
+
+/// Whether a short page is not the list's end: what follows is lost by damage, which the next page will say.
+fn is_cut(archive: &dyn Archive, last: &UserId) -> bool {
+    matches!(
+        archive.users(Some(last), 1),
+        Err(ReadError::Hole(_) | ReadError::Lost(_))
+    )
 }
 
 /// What there is to read.
@@ -188,7 +198,18 @@ pub(super) fn unread(store: u64, error: ReadError) -> Refusal {
             let text = "the changes behind this cursor are not kept any more: begin with the list of users, /v1/users, or with the oldest";
             Refusal::new(StatusCode::GONE, text).and("oldest", cursor::write(store, oldest))
         }
-        ReadError::Store(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        ReadError::Hole(behind) => {
+            let text = "here a part is lost by damage: `next` is what to send as `after` to go on behind it";
+            let next = match behind {
+                Behind::Place(place) => cursor::write(store, place),
+                Behind::Number(number) => number.0.to_string(),
+                Behind::User(user) => url::encode(user.as_str()),
+            };
+            Refusal::new(StatusCode::GONE, text).and("next", next)
+        }
+        ReadError::Store(_) | ReadError::Damaged(_) | ReadError::Lost(_) => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
     }
 }
 

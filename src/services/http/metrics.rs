@@ -168,8 +168,19 @@ fn put_connections(desk: &Desk, out: &mut Exposition) {
 
 fn put_registry(desk: &Desk, out: &mut Exposition) {
     let [commits, batches, failures] = desk.vitals.counts();
+    let [damaged_reads, lost_changes] = desk.vitals.damage();
     let workload = desk.registry_workload.as_ref();
     let numbers = [
+        (
+            "store_damaged_reads",
+            "Reads of the registry's store that found damage.",
+            damaged_reads,
+        ),
+        (
+            "store_damaged_lost_changes",
+            "Changes that are lost by damage, and for which no callback is sent.",
+            lost_changes,
+        ),
         (
             "registry_bytes_now",
             "Memory that the registry's records take.",

@@ -24,12 +24,35 @@ pub enum ReadError {
     /// The store failed. The text is for the operator.
     #[error("the registry's store cannot be read: {0}")]
     Store(String),
+    /// What was read is not what was written. The store will look for the damage, and work around it.
+    #[error("a part of the registry's store is damaged: {0}")]
+    Damaged(String),
+    /// What was asked for is lost by damage; everything else is there.
+    #[error("this part of the registry's store is lost: {0}")]
+    Lost(String),
+    /// From here on something is lost by damage; behind it, it goes on.
+    #[error("a part is lost by damage: go on behind {0:?}")]
+    Hole(
+        /// What to go on behind.
+        Behind,
+    ),
     /// What was asked for is not kept any more.
     #[error("changes are kept only from the one behind {0:?} on")]
     Pruned(
         /// The oldest place from which on nothing is missing.
         Position,
     ),
+}
+
+/// Where a reader goes on behind what is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behind {
+    /// In the stream: behind this place.
+    Place(Position),
+    /// In one user's changes: behind this number.
+    Number(ChangeNumber),
+    /// In the list of users: behind this UserID, which need not exist.
+    User(UserId),
 }
 
 /// Reading beside the letters.

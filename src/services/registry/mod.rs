@@ -5,10 +5,9 @@ pub mod archive;
 pub mod embedded;
 pub mod memory;
 pub mod outbox;
+mod vitals;
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use crate::base::ids::ShardId;
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
 use crate::base::time::{Clock, Steady, Timestamp};
 use crate::logic::letter::{RegistryError, Standing, ToFront, ToRegistry, ToShard};
+use vitals::Pace;
+pub use vitals::{Vitals, WELL_AFTER_MS};
 
 /// Letters worked off before their answers go out. Large enough that one durable write serves many changes, small
 /// enough that the first of them does not wait long.
@@ -91,77 +92,6 @@ impl Store for Box<dyn Store> {
     }
 }
 
-/// How the registry is, for everyone.
-#[derive(Debug, Clone, Default)]
-pub struct Vitals(Arc<Numbers>);
-
-#[derive(Debug, Default)]
-struct Numbers {
-    memory_bytes: AtomicU64,
-    commits: AtomicU64,
-    batches: AtomicU64,
-    /// 0 while it can write; else since when it cannot, in Unix milliseconds.
-    failing_since: AtomicU64,
-    failures: AtomicU64,
-    /// The latest time on record that was seen, in Unix milliseconds.
-    latest_at: AtomicU64,
-}
-
-impl Vitals {
-    /// Bytes that the records, or a store's caches, take in memory.
-    #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
-        self.0.memory_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Since when nothing can be recorded, if that is so.
-    #[must_use]
-    pub fn failing_since(&self) -> Option<Timestamp> {
-        let since = self.0.failing_since.load(Ordering::Relaxed);
-        (since != 0).then_some(Timestamp(since))
-    }
-
-    /// Commits that were recorded, batches that they were written in, and how often the store failed.
-    #[must_use]
-    pub fn counts(&self) -> [u64; 3] {
-        let numbers = &self.0;
-        [&numbers.commits, &numbers.batches, &numbers.failures].map(|number| number.load(Ordering::Relaxed))
-    }
-
-    /// A change of this time is on record.
-    pub fn note_time(&self, at: Timestamp) {
-        self.0.latest_at.fetch_max(at.0, Ordering::Relaxed);
-    }
-
-    /// By how much the clock, which says `now`, is behind what is on record.
-    #[must_use]
-    pub fn clock_behind(&self, now: Timestamp) -> Duration {
-        let latest = self.0.latest_at.load(Ordering::Relaxed);
-        Duration::from_millis(latest.saturating_sub(now.0))
-    }
-
-    fn set_memory(&self, bytes: u64) {
-        self.0.memory_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    fn wrote(&self, commits: u64) {
-        self.0.commits.fetch_add(commits, Ordering::Relaxed);
-        self.0.batches.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Says whether this is news.
-    fn fail(&self, now: Timestamp) -> bool {
-        self.0.failures.fetch_add(1, Ordering::Relaxed);
-        let since = &self.0.failing_since;
-        let first = since.compare_exchange(0, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed);
-        first.is_ok()
-    }
-
-    fn recover(&self) {
-        self.0.failing_since.store(0, Ordering::Relaxed);
-    }
-}
-
 /// Difficulties that a test may ask for. None by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trouble {
@@ -231,6 +161,7 @@ impl Registry {
                     doors,
                     clock,
                     commit_times,
+                    pace: Pace::default(),
                 };
                 desk.run(&inbox);
             })?;
@@ -284,6 +215,7 @@ struct Desk<S> {
     doors: Doors,
     clock: Clock,
     commit_times: Histogram,
+    pace: Pace,
 }
 
 impl<S: Store> Desk<S> {
@@ -304,6 +236,7 @@ impl<S: Store> Desk<S> {
                 self.store.rest(steady.at(now));
             }
             if batch.is_empty() {
+                self.pace.tell_if_fast(now.instant);
                 continue;
             }
             batch.extend(inbox.try_iter().take(BATCH_LETTERS_MAX - 1));
@@ -316,8 +249,10 @@ impl<S: Store> Desk<S> {
             for answer in answers.drain(..) {
                 self.deliver(answer);
             }
+            let took = watch.since_now();
+            self.pace.note(self.clock.now().instant, took, commits);
             if commits > 0 {
-                self.commit_times.record(watch.since_now(), commits as u64);
+                self.commit_times.record(took, commits as u64);
             }
         }
     }

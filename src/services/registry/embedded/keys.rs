@@ -1,6 +1,7 @@
 //! The keys of the keyspace `outbox`: the table stands in [`outbox`](super::outbox). Reads and writes nothing.
 
-use super::store::{key, unreadable};
+use super::errors::undecodable;
+use super::store::key;
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::Timestamp;
@@ -15,7 +16,7 @@ fn padded(user: &UserId) -> [u8; USER_ID_BYTES_MAX] {
 
 pub(super) fn unpadded(bytes: &[u8]) -> Result<UserId, ReadError> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    UserId::new(&bytes[..end]).map_err(unreadable)
+    UserId::new(&bytes[..end]).map_err(undecodable)
 }
 
 pub(super) fn late_key(user: &UserId, place: Position) -> Vec<u8> {

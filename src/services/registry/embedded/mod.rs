@@ -9,40 +9,70 @@
 //! what was refused did not happen. Only if the process dies in between can a refused change turn out to be on record; it
 //! is then a change like any other, as if the process had died before it could answer.
 //!
+//! # When something is damaged
+//! What was recorded in the past must not stop the present. A read that finds damage concerns whoever it was for; then all
+//! tables are looked at, and a damaged one is replaced by what is intact in it ([`mend`]). Until then and beyond,
+//! everything else is read and written. Only what nothing works without keeps a store from being opened, and is named.
+//!
 //! [fjall]: https://docs.rs/fjall
 
+mod check;
 mod codec;
+mod errors;
 mod keys;
+mod late;
+mod mend;
+mod opening;
 mod outbox;
+mod raw;
 mod reading;
+mod rebuild;
+mod salvage;
+mod sound;
 mod store;
+mod tidy;
 mod upkeep;
+mod verify;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod flips;
+#[cfg(test)]
+mod salvaged;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trouble;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use fjall::{OwnedWriteBatch, PersistMode};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::watch;
 
 use super::archive::{Position, ReadError};
-use super::{Answer, ENDED_KEPT, REST_MS, Store, Vitals, refusal};
+use super::{Answer, ENDED_KEPT, REST_MS, Store, Vitals, WELL_AFTER_MS, refusal};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegistry, ToShard};
 use crate::logic::record::{Callbacks, Commit, UserRecord};
 use codec::{Known, Link};
+pub use errors::OpenError;
+use errors::WriteError;
+pub use raw::Fault;
 pub use reading::Reading;
-use store::{Files, key};
-pub use store::{OpenError, Place};
+pub use salvage::{SalvageError, Salvaged, salvage};
+pub use store::Place;
+use store::key;
 use upkeep::Unsure;
+pub use verify::{DamagedTable, Report, verify};
 
 /// How long a change that was answered may not be durable with [`Durability::Relaxed`].
 pub const SYNC_WITHIN_MS: u64 = REST_MS;
+
+/// Users whose damaged record is named in the log: once each, and no more of them, since each try of theirs would be a line.
+const USERS_TOLD_MAX: usize = 1_000;
 
 /// When an answered change is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +106,10 @@ pub struct Embedded {
     unsure: Option<Unsure>,
     /// With [`Durability::Relaxed`]: something was written since the last sync.
     unsynced: bool,
+    /// When all tables were looked at for damage.
+    looked_at: Option<Timestamp>,
+    /// Users whose damaged record was told.
+    told: Mutex<HashSet<String>>,
 }
 
 /// A batch that is being put together.
@@ -88,29 +122,6 @@ struct Draft {
 }
 
 impl Embedded {
-    /// Opens a store, or makes one.
-    ///
-    /// # Errors
-    /// Says what is wrong with it, and changes nothing.
-    pub fn open(place: Place, rules: Rules) -> Result<Self, OpenError> {
-        let files = Files::open(&place)?;
-        let path = place.path.clone();
-        let unreadable = |error: ReadError| OpenError::Unreadable {
-            path: path.clone(),
-            text: error.to_string(),
-        };
-        let last = files.last().map_err(unreadable)?;
-        let reading = Reading::new(place, files, last).map_err(unreadable)?;
-        Ok(Self {
-            rules,
-            reading: Arc::new(reading),
-            vitals: Vitals::default(),
-            last,
-            unsure: None,
-            unsynced: false,
-        })
-    }
-
     /// The reading side, for any thread that may block.
     #[must_use]
     pub fn reading(&self) -> Arc<Reading> {
@@ -179,19 +190,20 @@ impl Embedded {
         match letter {
             ToRegistry::Load(shard, key, user) => Answer::Shard(
                 shard,
-                ToShard::Loaded(key, self.noted(now, self.load(now, &user))),
+                ToShard::Loaded(key, self.noted(now, &[user], self.load(now, &user))),
             ),
             ToRegistry::Commit(shard, key, commit) => {
-                let drafted = self.noted(now, self.draft_commit(draft, now, *commit));
-                Answer::Shard(shard, ToShard::Committed(key, drafted))
+                let user = commit.user;
+                let drafted = self.draft_commit(draft, now, *commit);
+                Answer::Shard(shard, ToShard::Committed(key, self.noted(now, &[user], drafted)))
             }
             ToRegistry::Accounts(request, AccountsAsk::Import, users) => {
-                let existed = self.noted(now, self.draft_import(draft, &users));
+                let existed = self.noted(now, &users, self.draft_import(draft, &users));
                 Answer::Front(ToFront::Accounts(request, existed))
             }
             ToRegistry::Accounts(request, AccountsAsk::Check, users) => {
                 let exist = users.iter().map(|user| Ok(self.account(user)?.is_some()));
-                let exist = self.noted(now, exist.collect());
+                let exist = self.noted(now, &users, exist.collect());
                 Answer::Front(ToFront::Accounts(request, exist))
             }
             ToRegistry::Complete(request, mut users) => {
@@ -199,14 +211,6 @@ impl Embedded {
                 Answer::Front(ToFront::Statuses(request, users))
             }
         }
-    }
-
-    /// The operator learns why something is refused.
-    fn noted<T>(&self, now: Timestamp, result: Result<T, ReadError>) -> Result<T, RegistryError> {
-        result.map_err(|error| {
-            self.fail(now, &error);
-            RegistryError
-        })
     }
 
     fn load(&self, now: Timestamp, user: &UserId) -> Result<Option<Box<UserRecord>>, ReadError> {
@@ -225,7 +229,7 @@ impl Embedded {
 
     /// What is on record of a user that its shard does not hold.
     fn standing(&self, now: Timestamp, user: &UserId) -> Standing {
-        match self.noted(now, self.account(user)) {
+        match self.noted(now, &[*user], self.account(user)) {
             Ok(None) => Standing::UnknownAccount,
             Ok(Some(record)) => Standing::of_record(&record),
             Err(RegistryError) => Standing::Unavailable,
@@ -233,12 +237,12 @@ impl Embedded {
     }
 
     /// Writes a batch, and makes it durable as the rules say.
-    fn write(&mut self, draft: &Draft) -> Result<(), ReadError> {
+    fn write(&mut self, draft: &Draft) -> Result<(), WriteError> {
         let mode = match self.rules.durability {
             Durability::Commit => PersistMode::SyncData,
             Durability::Relaxed => PersistMode::Buffer,
         };
-        self.reading.with(|files| {
+        let written = self.reading.with(|files| {
             let batch = OwnedWriteBatch::with_capacity(
                 files.database.clone(),
                 draft.users.len() + draft.changes.len(),
@@ -250,8 +254,9 @@ impl Embedded {
             for (link, place) in draft.changes.iter().zip(self.last.0 + 1..) {
                 batch.insert(&files.changes, key(Position(place)), codec::encode_change(link));
             }
-            batch.commit().map_err(store::unreadable)
-        })
+            Ok(batch.commit().map_err(WriteError::of_database))
+        });
+        written.map_err(WriteError::of).flatten()
     }
 
     /// Ends a batch: gives whether it was written.
@@ -279,7 +284,7 @@ impl Embedded {
                 true
             }
             Err(error) => {
-                self.fail(now, &error);
+                self.note_write(now, &error);
                 self.unsure = Some(Unsure {
                     failed_at: now,
                     last: self.last,
@@ -328,11 +333,12 @@ impl Store for Embedded {
         if self.recover(now) {
             self.sync(now);
         }
+        self.vitals.tell_if_well(Timestamp(now.0 + WELL_AFTER_MS));
     }
 
     fn rest(&mut self, now: Timestamp) {
         if self.reading.failed.swap(false, Ordering::AcqRel) {
-            self.suspect(now, &store::unreadable("a write of the callbacks' state failed"));
+            self.suspect(now, &WriteError::of("a write of the callbacks' state failed"));
         }
         if !self.recover(now) {
             return;
@@ -340,6 +346,10 @@ impl Store for Embedded {
         if self.unsynced {
             self.sync(now);
         }
+        if self.unsure.is_none() {
+            self.look_for_damage(now);
+        }
+        self.vitals.tell_if_well(now);
         if let Err(error) = self.prune(now) {
             self.suspect(now, &error);
         }

@@ -17,23 +17,15 @@ use hashbrown::HashMap;
 use prost::Message;
 
 use super::codec::{self, Link};
+use super::errors::{undecodable, unread};
 use super::keys::{dead_key, late_key, place_key, schedule_key, turn_key, unpadded};
-use super::reading::{Reading, placed};
-use super::store::{CURSOR_KEY, Files, key, position, unreadable};
+use super::late::{late_user, stored_turn, turns_from};
+use super::reading::Reading;
+use super::store::{CURSOR_KEY, Files, key, position};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+use crate::services::registry::archive::{Archive, Behind, Placed, Position, ReadError};
 use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTurn {
-    #[prost(uint32, tag = "1")]
-    attempts: u32,
-    #[prost(uint64, tag = "2")]
-    next_at: u64,
-    #[prost(uint64, tag = "3")]
-    after: u64,
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredDead {
@@ -52,50 +44,42 @@ const LOOKED_AT_PER_DUE: usize = 4;
 
 /// How many callbacks are late, and how many dead.
 pub(super) fn counts(files: &Files) -> Result<(u64, u64), ReadError> {
-    let count = |prefix: &[u8]| files.outbox.prefix(prefix).count() as u64;
-    Ok((count(b"p"), count(b"d")))
+    let count = |prefix: &[u8]| {
+        let mut keys = files
+            .outbox
+            .prefix(prefix)
+            .map(|guard| guard.key().map_err(unread));
+        keys.try_fold(0, |count, key| key.map(|_| count + 1))
+    };
+    Ok((count(b"p")?, count(b"d")?))
 }
 
 /// The oldest late callback.
 pub(super) fn first_late(files: &Files) -> Result<Option<Position>, ReadError> {
     let first = files.outbox.prefix(b"p").next();
     first
-        .map(|guard| position(&guard.key().map_err(unreadable)?[1..]))
+        .map(|guard| position(&guard.key().map_err(unread)?[1..]))
         .transpose()
 }
 
-/// Whose turn comes when, from this time on.
-fn turns_from(files: &Files, from: u64) -> impl Iterator<Item = Result<(u64, UserId), ReadError>> {
-    let from = [b"s", &from.to_be_bytes()[..]].concat();
-    files.outbox.range(from..vec![b's' + 1]).map(|guard| {
-        let turn = guard.key().map_err(unreadable)?;
-        Ok((position(&turn[1..9])?.0, unpadded(&turn[9..])?))
-    })
-}
-
-fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>, ReadError> {
-    let Some(bytes) = files.outbox.get(turn_key(user)).map_err(unreadable)? else {
-        return Ok(None);
-    };
-    let turn = StoredTurn::decode(&bytes[..]).map_err(unreadable)?;
-    Ok(Some(LateUser {
-        user: *user,
-        attempts: turn.attempts,
-        next_at: Timestamp(turn.next_at),
-        after: Position(turn.after),
-    }))
+/// The change of a late callback. One that is lost by damage is gone like any other.
+fn late_change(files: &Files, place: Position) -> Result<Option<Link>, ReadError> {
+    match files.change(place) {
+        Err(ReadError::Lost(_)) => Ok(None),
+        change => change,
+    }
 }
 
 /// Whose late callback this is. Only an earlier version did not note it, and only its change says it elsewhere, which is gone.
 fn user_of_lost(files: &Files, place: Position) -> Result<UserId, ReadError> {
     let suffix = key(place);
     for guard in files.outbox.prefix(b"c") {
-        let late = guard.key().map_err(unreadable)?;
+        let late = guard.key().map_err(unread)?;
         if let Some(user) = late[1..].strip_suffix(&suffix[..]) {
             return unpadded(user);
         }
     }
-    Err(unreadable(format!("a late callback at {} is nobody's", place.0)))
+    Err(undecodable(format!("a late callback at {} is nobody's", place.0)))
 }
 
 impl Reading {
@@ -122,12 +106,7 @@ impl Reading {
                 }
                 let earliest = draft.scheduled.get_or_insert(late.next_at);
                 *earliest = late.next_at.min(*earliest);
-                let turn = StoredTurn {
-                    attempts: late.attempts,
-                    next_at: late.next_at.0,
-                    after: late.after.0,
-                };
-                batch.insert(outbox, turn_key(&late.user), turn.encode_to_vec());
+                batch.insert(outbox, turn_key(&late.user), stored_turn(late));
                 batch.insert(outbox, schedule_key(late.next_at, &late.user), []);
             }
             OutboxStep::LateDone(user, place) => {
@@ -172,6 +151,21 @@ impl Reading {
     }
 }
 
+/// Of some changes the first that owe callbacks, and the place up to which there are no others.
+fn first_due(changes: Vec<Placed>, after: Position, count_max: usize) -> (Vec<Placed>, Position) {
+    let (mut due, mut looked_at) = (Vec::new(), after);
+    for change in changes {
+        if due.len() == count_max {
+            break;
+        }
+        looked_at = change.position;
+        if change.recorded.previous.is_some() {
+            due.push(change);
+        }
+    }
+    (due, looked_at)
+}
+
 /// What the earlier steps of a batch have set.
 #[derive(Default)]
 struct Draft {
@@ -199,7 +193,7 @@ impl Draft {
 
     /// Repeating a step after a crash is allowed: it counts once.
     fn set(&mut self, files: &Files, key: Vec<u8>, is: bool) -> Result<(), ReadError> {
-        let was = files.outbox.contains_key(&key).map_err(unreadable)?;
+        let was = files.outbox.contains_key(&key).map_err(unread)?;
         self.there.entry(key).or_insert((was, is)).1 = is;
         Ok(())
     }
@@ -227,19 +221,19 @@ impl Outbox for Reading {
             return Ok((Vec::new(), last));
         }
         self.with(|files| {
-            let (mut due, mut looked_at) = (Vec::new(), after);
-            let range = files.changes.range(key(Position(after.0 + 1))..=key(last));
-            for guard in range.take(count_max * LOOKED_AT_PER_DUE) {
-                if due.len() == count_max {
-                    break;
-                }
-                let change = placed(guard)?;
-                looked_at = change.position;
-                if change.recorded.previous.is_some() {
-                    due.push(change);
-                }
+            let after = after.max(files.pruned()?);
+            if after >= last {
+                return Ok((Vec::new(), after));
             }
-            Ok((due, looked_at))
+            match files.changes_behind(after, last, count_max * LOOKED_AT_PER_DUE) {
+                Ok(changes) => Ok(first_due(changes, after, count_max)),
+                // Whoever waits for them cannot be helped. Everyone behind them can.
+                Err(ReadError::Hole(Behind::Place(behind))) => {
+                    self.lost(after, behind);
+                    Ok((Vec::new(), behind))
+                }
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -251,7 +245,7 @@ impl Outbox for Reading {
             steps
                 .iter()
                 .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;
-            let committed = batch.commit().map_err(unreadable);
+            let committed = batch.commit().map_err(unread);
             committed.inspect_err(|_| self.failed.store(true, Ordering::Release))?;
             self.count(&draft);
             let earliest = draft.scheduled.unwrap_or(Timestamp(u64::MAX));
@@ -294,8 +288,8 @@ impl Outbox for Reading {
         self.with(|files| {
             let range = files.outbox.range(first..=late_key(user, Position(u64::MAX)));
             let late = |guard: fjall::Guard| {
-                let place = position(&guard.key().map_err(unreadable)?[place_at..])?;
-                let change = files.change(place)?;
+                let place = position(&guard.key().map_err(unread)?[place_at..])?;
+                let change = late_change(files, place)?;
                 Ok(change.map_or(Late::Lost(place), |link| Late::There(link.placed(place))))
             };
             range.take(count_max).map(late).collect()
@@ -312,13 +306,13 @@ impl Outbox for Reading {
                 .outbox
                 .range(place_key(Position(from))..=place_key(Position(u64::MAX)));
             let late = |guard: fjall::Guard| {
-                let (key, user) = guard.into_inner().map_err(unreadable)?;
+                let (key, user) = guard.into_inner().map_err(unread)?;
                 let place = position(&key[1..])?;
-                let change = files.change(place)?;
+                let change = late_change(files, place)?;
                 let user = match (&user[..], &change) {
                     (b"", Some(link)) => link.recorded.user,
                     (b"", None) => user_of_lost(files, place)?,
-                    (name, _) => UserId::new(name).map_err(unreadable)?,
+                    (name, _) => UserId::new(name).map_err(undecodable)?,
                 };
                 Ok((
                     user,
@@ -334,10 +328,10 @@ impl Outbox for Reading {
         self.with(|files| {
             let (mut first, mut oldest) = (u64::MAX, None);
             for guard in files.outbox.range(from..=place_key(Position(u64::MAX))) {
-                let place = position(&guard.key().map_err(unreadable)?[1..])?;
+                let place = position(&guard.key().map_err(unread)?[1..])?;
                 first = first.min(place.0);
                 // One whose change is gone is dealt with in its turn.
-                oldest = files.change(place)?.map(|link| link.recorded.change.at);
+                oldest = late_change(files, place)?.map(|link| link.recorded.change.at);
                 if oldest.is_some() {
                     break;
                 }
@@ -357,8 +351,8 @@ impl Outbox for Reading {
                 .outbox
                 .range(dead_key(Position(after.0.saturating_add(1)))..=dead_key(Position(u64::MAX)));
             let dead = |guard: fjall::Guard| {
-                let (place, bytes) = guard.into_inner().map_err(unreadable)?;
-                let stored = StoredDead::decode(&bytes[..]).map_err(unreadable)?;
+                let (place, bytes) = guard.into_inner().map_err(unread)?;
+                let stored = StoredDead::decode(&bytes[..]).map_err(undecodable)?;
                 Ok(Dead {
                     placed: codec::decode_change(&stored.change)?.placed(position(&place[1..])?),
                     attempts: stored.attempts,

@@ -3,16 +3,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 
 use tokio::sync::watch;
 
+use super::check::Look;
 use super::codec::{self, Known};
-use super::store::{CURSOR_KEY, Files, Place, key, position, unreadable};
+use super::errors::{WriteError, undecodable, unread, unreadable};
+use super::store::{CURSOR_KEY, Files, Place};
 use crate::base::ids::{ChangeNumber, UserId};
 use crate::logic::record::UserRecord;
-use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+use crate::services::registry::Vitals;
+use crate::services::registry::archive::{Archive, Behind, Placed, Position, ReadError};
 
 /// The files of a store, with what everyone asks of them.
 pub struct Reading {
@@ -34,6 +38,11 @@ pub struct Reading {
     owing_to: AtomicU64,
     /// A write beside the registry's own failed: the database takes no more until it is opened again.
     pub(super) failed: AtomicBool,
+    /// Something was read that is not what was written. The registry looks for it in its next rest.
+    pub(super) damaged: AtomicBool,
+    /// Up to here the loss of changes that may have owed a callback was told.
+    told_lost_to: AtomicU64,
+    pub(super) vitals: Vitals,
     /// Steps of the outbox are taken one after the other, so that each counts what it found.
     pub(super) taking: Mutex<()>,
 }
@@ -60,6 +69,9 @@ impl Reading {
             late_from: AtomicU64::new(0),
             owing_to: AtomicU64::new(last.0),
             failed: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+            told_lost_to: AtomicU64::new(0),
+            vitals: Vitals::default(),
             taking: Mutex::new(()),
         })
     }
@@ -70,20 +82,46 @@ impl Reading {
         let files = files
             .as_ref()
             .ok_or_else(|| unreadable("it could not be opened again"))?;
-        work(files)
+        work(files).inspect_err(|error| self.note(error))
     }
 
-    /// Closes the files, opens them again, and has them put in order before anyone sees them. If that fails they stay
+    fn note(&self, error: &ReadError) {
+        match error {
+            ReadError::Damaged(_) => {
+                self.vitals.met_damage();
+                self.damaged.store(true, Ordering::Release);
+            }
+            ReadError::Lost(_) => self.vitals.met_damage(),
+            ReadError::Store(_) | ReadError::Hole(_) | ReadError::Pruned(_) => {}
+        }
+    }
+
+    /// Changes up to this place, which is behind `from`, are lost, and with them the callbacks that they may have owed.
+    pub(super) fn lost(&self, from: Position, to: Position) {
+        if self.told_lost_to.fetch_max(to.0, Ordering::AcqRel) < to.0 {
+            self.vitals.lost_changes(to.0 - from.0);
+            let (first, last) = (from.0 + 1, to.0);
+            tracing::warn!(
+                first,
+                last,
+                "changes are lost by damage: nobody can be told of them"
+            );
+        }
+    }
+
+    /// Closes the files, opens them again when what they need is sound, and has them put in order before anyone sees them. If that fails they stay
     /// closed until the next time.
     pub(super) fn reopen(
         &self,
-        put_in_order: impl FnOnce(&Files) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
+        look: Look,
+        put_in_order: impl FnOnce(&Files) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         let mut files = self.files.write().expect("nobody panics with the files in hand");
         drop(files.take());
-        let opened = Files::open(&self.place).map_err(unreadable)?;
+        let opened = Files::open(&self.place, look).map_err(WriteError::of)?;
         put_in_order(&opened)?;
-        let (late, dead) = super::outbox::counts(&opened)?;
+        super::tidy::tidy(&opened).map_err(WriteError::of)?;
+        let (late, dead) = super::outbox::counts(&opened).map_err(WriteError::of)?;
         self.late_count.store(late, Ordering::Release);
         self.dead_count.store(dead, Ordering::Release);
         self.schedule_from.store(0, Ordering::Release);
@@ -151,8 +189,7 @@ impl Archive for Reading {
             if after >= last {
                 return Ok(Vec::new());
             }
-            let range = files.changes.range(key(Position(after.0 + 1))..=key(last));
-            let changes = range.take(count_max).map(placed).collect();
+            let changes = files.changes_behind(after, last, count_max);
             // What was pruned while this was read is missing in it. It was noted before it went.
             match files.pruned()? {
                 pruned if after < pruned => Err(ReadError::Pruned(pruned)),
@@ -172,9 +209,20 @@ impl Archive for Reading {
             let pruned = files.pruned()?;
             // Of a long history only as much is kept as is asked for.
             let mut page = VecDeque::new();
+            let mut oldest: Option<ChangeNumber> = None;
             while place > pruned {
-                let Some(link) = files.change(place)? else { break };
-                if link.recorded.change.number <= after {
+                let link = match (files.change(place), &oldest) {
+                    (Ok(Some(link)), _) => link,
+                    // One that is pruned at this moment.
+                    (Ok(None), _) if place <= files.pruned()? => break,
+                    (Ok(None) | Err(ReadError::Lost(_)), Some(oldest)) => {
+                        return Err(ReadError::Hole(Behind::Number(ChangeNumber(oldest.0 - 1))));
+                    }
+                    (Ok(None), None) => return Err(ReadError::Lost(format!("the newest change of {user}"))),
+                    (Err(error), _) => return Err(error),
+                };
+                let number = link.recorded.change.number;
+                if number <= after {
                     break;
                 }
                 let before = link.before;
@@ -182,6 +230,10 @@ impl Archive for Reading {
                     page.push_front(link.placed(place));
                     page.truncate(count_max);
                 }
+                if number == after.next() {
+                    break;
+                }
+                oldest = Some(number);
                 place = before;
             }
             Ok(page.into())
@@ -196,35 +248,50 @@ impl Archive for Reading {
         self.with(|files| {
             // The smallest key behind a UserID is the UserID and a zero.
             let start = after.map_or(Vec::new(), |user| [user.as_str().as_bytes(), &[0]].concat());
-            let all = files.users.range(start..).map(user_record);
+            let lack = files.holes.next_users(after);
+            let end = lack.as_ref().map_or(Bound::Unbounded, |lack| {
+                Bound::Excluded(lack.from.clone().max(start.clone()))
+            });
+            let all = files.users.range((Bound::Included(start), end)).map(user_record);
             let registered =
                 all.filter(|known| known.as_ref().map_or(true, |(_, known)| known.record.registered));
             let page = registered.take(count_max);
-            page.map(|known| known.map(|(user, known)| (user, known.record)))
-                .collect()
+            let page = page.map(|known| known.map(|(user, known)| (user, known.record)));
+            let page: Vec<_> = page.collect::<Result<_, _>>()?;
+            match lack {
+                Some(lack) if page.is_empty() => Err(match lack.behind {
+                    Some(behind) => ReadError::Hole(Behind::User(behind)),
+                    None => ReadError::Lost("the rest of the users".to_owned()),
+                }),
+                Some(_) | None => Ok(page),
+            }
         })
     }
 
     fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
         self.with(|files| {
+            let mut lost = 0_u64;
             for guard in files.users.iter() {
-                let (user, known) = user_record(guard)?;
-                if !known.record.devices.is_empty() {
-                    take(user, known.record);
+                match files.trusted_user(guard) {
+                    Ok((user, known)) if !known.record.devices.is_empty() => take(user, known.record),
+                    Ok(_) => {}
+                    Err(ReadError::Lost(_)) => lost += 1,
+                    Err(error) => return Err(error),
                 }
+            }
+            if lost > 0 {
+                tracing::warn!(
+                    lost,
+                    "the newest records of users are lost by damage: they are not restored"
+                );
             }
             Ok(())
         })
     }
 }
 
-pub(super) fn placed(guard: fjall::Guard) -> Result<Placed, ReadError> {
-    let (place, bytes) = guard.into_inner().map_err(unreadable)?;
-    Ok(codec::decode_change(&bytes)?.placed(position(&place)?))
-}
-
 fn user_record(guard: fjall::Guard) -> Result<(UserId, Known), ReadError> {
-    let (name, bytes) = guard.into_inner().map_err(unreadable)?;
-    let user = UserId::new(&name).map_err(unreadable)?;
+    let (name, bytes) = guard.into_inner().map_err(unread)?;
+    let user = UserId::new(&name).map_err(undecodable)?;
     Ok((user, codec::decode_user(&bytes)?))
 }

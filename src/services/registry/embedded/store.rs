@@ -3,7 +3,7 @@
 //!
 //! | keyspace | key | value |
 //! | --- | --- | --- |
-//! | `meta` | a name | a number: format, store id, the outbox's cursor, the last pruned place |
+//! | `meta` | a name | a number: format, store id, the outbox's cursor, the last pruned place, the time of the last recovery |
 //! | `users` | UserID | the user's record, and the place of its last change |
 //! | `changes` | place in the commit order | the change, and the place of the same user's change before |
 //! | `outbox` | a letter and what it says | late and dead callbacks |
@@ -11,17 +11,18 @@
 //! So a change costs two records: itself, which is also the stream and the outbox, and its user. A user's own changes
 //! are found from the last one back.
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::codec::{self, Damage, FORMAT, Known, Link};
+use super::check::{self, Look};
+use super::codec::{self, FORMAT, Known, Link};
+use super::errors::{OpenError, explain, other, unread, unreadable};
+use super::mend::Holes;
+use super::sound::{lock, make_directory, make_sound};
 use crate::base::ids::UserId;
-use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::archive::{Behind, Placed, Position, ReadError};
 
 /// What a store must know to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,44 +33,13 @@ pub struct Place {
     pub memory_bytes_max: u64,
 }
 
-/// A store could not be opened. Nothing in it was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made or used.
-    #[error("{path}: {error}")]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Another process has it open.
-    #[error("{0} is in use by another process: a store belongs to one gateway")]
-    InUse(PathBuf),
-    /// It was written by another version.
-    #[error(
-        "{path} holds a store of format {found}, and this version reads only format {FORMAT}: use the version that wrote it"
-    )]
-    Format {
-        /// Which.
-        path: PathBuf,
-        /// What it says of itself.
-        found: String,
-    },
-    /// It is damaged, or no store.
-    #[error("{path} cannot be opened as a store: {text}")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the database says.
-        text: String,
-    },
-}
-
-const FORMAT_KEY: &str = "format";
-const STORE_KEY: &str = "store";
+pub(super) const FORMAT_KEY: &str = "format";
+pub(super) const STORE_KEY: &str = "store";
 pub(super) const CURSOR_KEY: &str = "cursor";
 pub(super) const PRUNED_KEY: &str = "pruned";
+/// No place up to this one is given again: changes at the end of a store that was salvaged may be lost.
+pub(super) const LAST_KEY: &str = "last";
+pub(super) const RECOVERED_KEY: &str = "recovered";
 
 /// The memory is divided into this many parts: four for the cache, one for what users wrote last, one for changes; each
 /// of the latter two exists twice while it is being written out, and the rest is the database's own.
@@ -97,11 +67,13 @@ fn layout(unwritten_bytes_max: u64) -> KeyspaceCreateOptions {
 /// An open database.
 pub(super) struct Files {
     pub(super) database: Database,
-    meta: Keyspace,
+    pub(super) meta: Keyspace,
     pub(super) users: Keyspace,
     pub(super) changes: Keyspace,
     pub(super) outbox: Keyspace,
     pub(super) id: u64,
+    /// Where records are lost.
+    pub(super) holes: Holes,
 }
 
 impl std::fmt::Debug for Files {
@@ -112,15 +84,16 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// The text of any error of the database.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> ReadError {
-    ReadError::Store(error.to_string())
-}
-
 impl Files {
-    pub(super) fn open(place: &Place) -> Result<Self, OpenError> {
+    /// Opens the database, when what it needs is sound, and damaged tables of records were replaced.
+    pub(super) fn open(place: &Place, look: Look) -> Result<Self, OpenError> {
         let path = &place.path;
         make_directory(path)?;
+        if check::exists(path) {
+            let lock = lock(path)?;
+            make_sound(path, look)?;
+            drop(lock);
+        }
         let explain = |error: fjall::Error| explain(path, &error);
         let part = place.memory_bytes_max / MEMORY_PARTS;
         let database = Database::builder(path)
@@ -137,6 +110,7 @@ impl Files {
             outbox: keyspace("outbox").map_err(explain)?,
             database: database.clone(),
             id: 0,
+            holes: Holes::read(path).map_err(|error| other(path, &error))?,
         };
         files.identify(path)
     }
@@ -175,7 +149,7 @@ impl Files {
 
     /// A number of `meta`.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ReadError> {
-        let Some(bytes) = self.meta.get(name).map_err(unreadable)? else {
+        let Some(bytes) = self.meta.get(name).map_err(unread)? else {
             return Ok(None);
         };
         let bytes: [u8; 8] = bytes
@@ -189,24 +163,102 @@ impl Files {
         batch.insert(&self.meta, name, number.to_be_bytes());
     }
 
+    /// The record of a user. [`ReadError::Lost`] if there may be another that is lost.
     pub(super) fn user(&self, user: &UserId) -> Result<Option<Known>, ReadError> {
-        let bytes = self.users.get(user.as_str()).map_err(unreadable)?;
-        let known = bytes.map(|bytes| codec::decode_user(&bytes));
-        known.transpose().map_err(unreadable)
+        let bytes = self.users.get(user.as_str()).map_err(unread)?;
+        self.trust(&self.users, user.as_str().as_bytes())?;
+        Ok(bytes.map(|bytes| codec::decode_user(&bytes)).transpose()?)
     }
 
+    /// The change at a place. [`ReadError::Lost`] if there may be another that is lost.
     pub(super) fn change(&self, position: Position) -> Result<Option<Link>, ReadError> {
-        let bytes = self.changes.get(key(position)).map_err(unreadable)?;
-        let link = bytes.map(|bytes| codec::decode_change(&bytes));
-        link.transpose().map_err(unreadable)
+        let bytes = self.changes.get(key(position)).map_err(unread)?;
+        self.trust(&self.changes, &key(position))?;
+        Ok(bytes.map(|bytes| codec::decode_change(&bytes)).transpose()?)
     }
 
-    /// The place of the newest change; the newest is never pruned.
+    /// Changes behind a place up to another, as many as there are before some are lost. [`ReadError::Hole`] if those right
+    /// behind the place are.
+    pub(super) fn changes_behind(
+        &self,
+        after: Position,
+        last: Position,
+        count_max: usize,
+    ) -> Result<Vec<Placed>, ReadError> {
+        let mut page: Vec<Placed> = Vec::new();
+        for guard in self
+            .changes
+            .range(key(Position(after.0 + 1))..=key(last))
+            .take(count_max)
+        {
+            let next = page.last().map_or(after, |placed| placed.position).0 + 1;
+            let behind = match self.trusted_change(guard) {
+                Ok(placed) if placed.position.0 == next => {
+                    page.push(placed);
+                    continue;
+                }
+                Ok(placed) => Position(placed.position.0 - 1),
+                Err(ReadError::Lost(_)) => Position(next),
+                Err(error) if page.is_empty() => return Err(error),
+                Err(_) => break,
+            };
+            if page.is_empty() {
+                return Err(ReadError::Hole(Behind::Place(behind)));
+            }
+            break;
+        }
+        if page.is_empty() {
+            return Err(ReadError::Hole(Behind::Place(last)));
+        }
+        Ok(page)
+    }
+
+    fn trusted_change(&self, guard: fjall::Guard) -> Result<Placed, ReadError> {
+        let (place, bytes) = guard.into_inner().map_err(unread)?;
+        self.trust(&self.changes, &place)?;
+        Ok(codec::decode_change(&bytes)?.placed(position(&place)?))
+    }
+
+    /// A user's record that was met. [`ReadError::Lost`] if there may be a younger one that is lost.
+    pub(super) fn trusted_user(&self, guard: fjall::Guard) -> Result<(UserId, Known), ReadError> {
+        let (name, bytes) = guard.into_inner().map_err(unread)?;
+        self.trust(&self.users, &name)?;
+        let user = UserId::new(&name).map_err(|error| ReadError::Lost(error.to_string()))?;
+        Ok((user, codec::decode_user(&bytes)?))
+    }
+
+    /// Whether what is found under a key is the truth.
+    pub(super) fn trust(&self, keyspace: &Keyspace, key: &[u8]) -> Result<(), ReadError> {
+        if self.holes.may_hide(keyspace, key).map_err(unread)? {
+            let text = format!("what is newest of {} under this key is lost", &**keyspace.name());
+            return Err(ReadError::Lost(text));
+        }
+        Ok(())
+    }
+
+    /// The place of the newest change; the newest is never pruned. One that is lost counts as long as a user's record names it.
     pub(super) fn last(&self) -> Result<Position, ReadError> {
-        let Some(guard) = self.changes.last_key_value() else {
-            return Ok(Position(0));
+        let newest = match self.changes.last_key_value() {
+            Some(guard) => position(&guard.key().map_err(unread)?)?,
+            None => Position(0),
         };
-        position(&guard.key().map_err(unreadable)?)
+        let newest = newest.max(Position(self.number(LAST_KEY)?.unwrap_or(0)));
+        if self.holes.of("changes").next().is_none() {
+            return Ok(newest);
+        }
+        Ok(newest.max(self.last_named()?))
+    }
+
+    /// The last place that anything else than the changes themselves knows of.
+    pub(super) fn last_named(&self) -> Result<Position, ReadError> {
+        let mut last = self
+            .pruned()?
+            .max(Position(self.number(CURSOR_KEY)?.unwrap_or(0)));
+        for guard in self.users.iter() {
+            let (_, bytes) = guard.into_inner().map_err(unread)?;
+            last = last.max(codec::decode_user(&bytes).map_or(Position(0), |known| known.last));
+        }
+        Ok(last)
     }
 
     /// The place up to which changes were pruned.
@@ -229,42 +281,4 @@ pub(super) fn key(position: Position) -> [u8; 8] {
 pub(super) fn position(key: &[u8]) -> Result<Position, ReadError> {
     let bytes: [u8; 8] = key.try_into().map_err(|_| unreadable("a place is damaged"))?;
     Ok(Position(u64::from_be_bytes(bytes)))
-}
-
-impl From<Damage> for ReadError {
-    fn from(damage: Damage) -> Self {
-        Self::Store(damage.to_string())
-    }
-}
-
-fn make_directory(path: &Path) -> Result<(), OpenError> {
-    // Only the gateway may read who its users are.
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| OpenError::Directory {
-        path: path.to_owned(),
-        error,
-    })
-}
-
-fn explain(path: &Path, error: &fjall::Error) -> OpenError {
-    let path = path.to_owned();
-    if matches!(error, fjall::Error::Locked) {
-        return OpenError::InUse(path);
-    }
-    if let fjall::Error::InvalidVersion(found) = error {
-        let found = format!("{found:?} of the database");
-        return OpenError::Format { path, found };
-    }
-    if let fjall::Error::Io(error) = error {
-        let error = io::Error::new(error.kind(), error.to_string());
-        return OpenError::Directory { path, error };
-    }
-    other(&path, error)
-}
-
-fn other(path: &Path, error: &impl std::fmt::Display) -> OpenError {
-    OpenError::Unreadable {
-        path: path.to_owned(),
-        text: error.to_string(),
-    }
 }

@@ -201,8 +201,9 @@ fn damage_in_the_middle_is_told() {
             changes_kept_ms: 0,
         },
     );
-    assert!(
-        matches!(refused, Err(OpenError::Unreadable { .. })),
-        "{refused:?}"
-    );
+    let Err(OpenError::Damaged { faults, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    let named = faults[0].to_string();
+    assert_eq!(named, format!("0.jnl: the batch at byte {start} is damaged"));
 }

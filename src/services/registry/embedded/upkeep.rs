@@ -1,11 +1,15 @@
 //! What the store does beside its batches: it comes back from a failed write, makes durable what was answered before it
-//! was, and lets go of old changes.
+//! was, and lets go of old changes. What it cannot read is never a reason to refuse what it can write.
+
+use std::sync::atomic::Ordering;
 
 use fjall::PersistMode;
 use hashbrown::HashMap;
 
+use super::check::Look;
 use super::codec::{self, Known};
-use super::store::{self, Files, PRUNED_KEY, key};
+use super::errors::{Poisoned, WriteError, unread};
+use super::store::{self, Files, PRUNED_KEY, RECOVERED_KEY, key};
 use super::{Embedded, Position, ReadError};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
@@ -13,6 +17,9 @@ use crate::services::registry::archive;
 
 /// How long the store waits after a failed write before it opens its files again.
 pub(super) const REOPEN_AFTER_MS: u64 = 500;
+
+/// How long the registry, once it looked for damage in all tables, does not look again: to read them all may take seconds.
+const LOOK_AGAIN_AFTER_MS: u64 = 60_000;
 
 /// Changes that are pruned at once, so that no commit waits for it.
 const PRUNED_AT_ONCE: usize = 1_000;
@@ -30,10 +37,8 @@ pub(super) struct Unsure {
 }
 
 impl Embedded {
-    pub(super) fn fail(&self, now: Timestamp, error: &ReadError) {
-        if self.vitals.fail(now) {
-            tracing::error!(%error, "the registry cannot write; it tries again until it can");
-        }
+    pub(super) fn fail(&self, now: Timestamp, error: &impl std::fmt::Display) {
+        self.vitals.fail(now, error);
     }
 
     /// After a failed write: opens the files anew and puts back what was refused. Gives whether writes can be tried.
@@ -45,12 +50,12 @@ impl Embedded {
             return false;
         }
         unsure.failed_at = now;
-        let unsure = &*unsure;
-        match self.reading.reopen(|files| put_back(files, unsure)) {
+        let look = self.look(now);
+        let unsure = self.unsure.as_ref().expect("it was just seen");
+        match self.reading.reopen(look, |files| put_back(files, unsure)) {
             Ok(()) => {
                 self.unsure = None;
                 self.vitals.recover();
-                tracing::info!("the registry writes again");
                 true
             }
             Err(error) => {
@@ -60,15 +65,35 @@ impl Embedded {
         }
     }
 
+    /// How the tables are looked at when they are opened now.
+    fn look(&mut self, now: Timestamp) -> Look {
+        let lately = self
+            .looked_at
+            .is_some_and(|at| now.0 < at.0 + LOOK_AGAIN_AFTER_MS);
+        if lately || !self.reading.damaged.swap(false, Ordering::AcqRel) {
+            return Look::AtTheirEnds;
+        }
+        self.looked_at = Some(now);
+        Look::AtAll
+    }
+
+    /// When something was read that is not what was written: has the damaged tables found and replaced.
+    pub(super) fn look_for_damage(&mut self, now: Timestamp) {
+        if self.look(now) == Look::AtTheirEnds {
+            return;
+        }
+        if let Err(error) = self.reading.reopen(Look::AtAll, |_| Ok(())) {
+            self.suspect(now, &error);
+        }
+    }
+
     /// Makes durable what was answered before it was.
     pub(super) fn sync(&mut self, now: Timestamp) {
         let persisted = self.reading.with(|files| {
-            files
-                .database
-                .persist(PersistMode::SyncData)
-                .map_err(store::unreadable)
+            let persisted = files.database.persist(PersistMode::SyncData);
+            Ok(persisted.map_err(WriteError::of_database))
         });
-        match persisted {
+        match persisted.map_err(WriteError::of).flatten() {
             Ok(()) => {
                 self.unsynced = false;
                 self.reading.publish(self.last);
@@ -78,8 +103,8 @@ impl Embedded {
     }
 
     /// A write failed that no answer waits for: the files must be opened again all the same.
-    pub(super) fn suspect(&mut self, now: Timestamp, error: &ReadError) {
-        self.fail(now, error);
+    pub(super) fn suspect(&mut self, now: Timestamp, error: &WriteError) {
+        self.note_write(now, error);
         let (last, before) = (self.last, HashMap::new());
         let nothing = Unsure {
             failed_at: now,
@@ -90,13 +115,34 @@ impl Embedded {
         self.unsure.get_or_insert(nothing);
     }
 
-    /// Removes some changes that need not be kept any more.
-    pub(super) fn prune(&self, now: Timestamp) -> Result<(), ReadError> {
+    /// A write failed. If a thread of the database met an error, it may have been damage.
+    pub(super) fn note_write(&self, now: Timestamp, error: &WriteError) {
+        self.fail(now, error);
+        if error.poisoned == Poisoned::Yes {
+            self.reading.damaged.store(true, Ordering::Release);
+        }
+    }
+
+    /// Removes some changes that need not be kept any more. What cannot be read does not keep anyone from writing: it is
+    /// told, looked for, and out of the way of the next time.
+    pub(super) fn prune(&self, now: Timestamp) -> Result<(), WriteError> {
+        match self.old_changes(now) {
+            Ok(Some(old)) => self.remove(old),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                self.tell_damage("old changes cannot be removed", &error);
+                Ok(())
+            }
+        }
+    }
+
+    /// The oldest changes that need not be kept any more, up to a number of them.
+    fn old_changes(&self, now: Timestamp) -> Result<Option<Old>, ReadError> {
         let oldest = Timestamp(now.0.saturating_sub(self.rules.changes_kept_ms));
         // Who else needs them is asked only when some are old: it takes longer to find out.
         let (last, times) = (self.last, (now, oldest));
         if !self.reading.with(|files| begins_before(files, last, times))? {
-            return Ok(());
+            return Ok(None);
         }
         let bound = self
             .reading
@@ -104,34 +150,49 @@ impl Embedded {
             .min(Position(self.last.0.saturating_sub(1)));
         self.reading.with(|files| {
             let pruned = files.pruned()?;
-            let mut end = pruned;
-            let mut places = Vec::new();
+            let mut old = Old {
+                end: pruned,
+                places: Vec::new(),
+            };
             for guard in files
                 .changes
                 .range(key(Position(pruned.0 + 1))..=key(bound))
                 .take(PRUNED_AT_ONCE)
             {
-                let (place, bytes) = guard.into_inner().map_err(store::unreadable)?;
-                let at = codec::decode_change(&bytes)?.recorded.change.at;
+                let (place, bytes) = guard.into_inner().map_err(unread)?;
                 let position = store::position(&place)?;
-                if recorded_by(files, (position, at), (last, now))? >= oldest {
-                    break;
+                // What makes no sense has no age: it goes with those around it.
+                if let Ok(link) = codec::decode_change(&bytes) {
+                    let dated = (position, link.recorded.change.at);
+                    if recorded_by(files, dated, (last, now))? >= oldest {
+                        break;
+                    }
                 }
-                end = position;
-                places.push(place);
+                old.end = position;
+                old.places.push(place.to_vec());
             }
-            if end == pruned {
-                return Ok(());
-            }
-            let mut batch = files.database.batch();
-            // First of all, so that nobody finds a hole that is not noted.
-            files.put_number(&mut batch, PRUNED_KEY, end.0);
-            for place in places {
-                batch.remove(&files.changes, place);
-            }
-            batch.commit().map_err(store::unreadable)
+            Ok((old.end > pruned).then_some(old))
         })
     }
+
+    fn remove(&self, old: Old) -> Result<(), WriteError> {
+        let written = self.reading.with(|files| {
+            let mut batch = files.database.batch();
+            // First of all, so that nobody finds a hole that is not noted.
+            files.put_number(&mut batch, PRUNED_KEY, old.end.0);
+            for place in old.places {
+                batch.remove(&files.changes, place);
+            }
+            Ok(batch.commit().map_err(WriteError::of_database))
+        });
+        written.map_err(WriteError::of).flatten()
+    }
+}
+
+/// Changes that go.
+struct Old {
+    end: Position,
+    places: Vec<Vec<u8>>,
 }
 
 /// Whether the first change that is kept is older than `oldest`.
@@ -144,11 +205,11 @@ fn begins_before(
     let Some(first) = kept.next() else {
         return Ok(false);
     };
-    let (place, bytes) = first.into_inner().map_err(store::unreadable)?;
-    let dated = (
-        store::position(&place)?,
-        codec::decode_change(&bytes)?.recorded.change.at,
-    );
+    let (place, bytes) = first.into_inner().map_err(unread)?;
+    let Ok(link) = codec::decode_change(&bytes) else {
+        return Ok(true);
+    };
+    let dated = (store::position(&place)?, link.recorded.change.at);
     Ok(recorded_by(files, dated, (last, now))? < oldest)
 }
 
@@ -158,13 +219,15 @@ fn recorded_by(
     dated: (Position, Timestamp),
     known: (Position, Timestamp),
 ) -> Result<Timestamp, ReadError> {
-    let date_of = |place| Ok(files.change(place)?.map(|link| link.recorded.change.at));
-    archive::recorded_by(dated, known, date_of)
+    archive::recorded_by(dated, known, |place| match files.change(place) {
+        Err(ReadError::Lost(_)) => Ok(None),
+        change => Ok(change?.map(|link| link.recorded.change.at)),
+    })
 }
 
-/// Undoes what a refused batch may have left. The sync proves that the disk takes writes again, also when there is nothing
-/// to undo.
-fn put_back(files: &Files, unsure: &Unsure) -> Result<(), ReadError> {
+/// Undoes what a refused batch may have left. The sync proves that the disk takes writes again: so something is written
+/// also when there is nothing to undo.
+fn put_back(files: &Files, unsure: &Unsure) -> Result<(), WriteError> {
     let mut batch = files.database.batch();
     for (user, known) in &unsure.before {
         match known {
@@ -175,7 +238,8 @@ fn put_back(files: &Files, unsure: &Unsure) -> Result<(), ReadError> {
     for place in unsure.last.0 + 1..=unsure.end.0 {
         batch.remove(&files.changes, key(Position(place)));
     }
-    batch.commit().map_err(store::unreadable)?;
+    files.put_number(&mut batch, RECOVERED_KEY, unsure.failed_at.0);
+    batch.commit().map_err(WriteError::of_database)?;
     let synced = files.database.persist(PersistMode::SyncData);
-    synced.map_err(store::unreadable)
+    synced.map_err(WriteError::of_database)
 }

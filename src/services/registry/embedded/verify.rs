@@ -1,0 +1,113 @@
+//! A look at a whole store that nobody has open: what is damaged, which keys that concerns, and what would be lost. Changes
+//! nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::check::{self, Bad, Look};
+use super::errors::OpenError;
+use super::mend::Holes;
+use super::raw::{Fault, table};
+use super::sound::lock;
+
+/// What a store is like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// What keeps it from being opened.
+    pub faults: Vec<Fault>,
+    /// Damaged tables. The gateway replaces each by what is intact in it, when it meets the damage.
+    pub tables: Vec<DamagedTable>,
+    /// Batches at the end of journals that were not written to their end, as after a crash: nobody was answered them.
+    pub torn: Vec<(PathBuf, usize)>,
+    /// What was lost when tables were replaced before.
+    pub lost_before: Vec<String>,
+    /// How many tables there are.
+    pub tables_seen: usize,
+}
+
+/// A table that is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedTable {
+    /// Its file, within the store.
+    pub file: PathBuf,
+    /// What it is a part of.
+    pub keyspace: String,
+    /// What is damaged in it.
+    pub what: String,
+    /// Records in it that are intact.
+    pub intact: usize,
+    /// The keys between which records are lost. None, if the damage is not among the records.
+    pub lost: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything is what was written.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty() && self.tables.is_empty()
+    }
+}
+
+/// Looks at every file of the store in this folder. `progress` hears which table is looked at.
+///
+/// # Errors
+/// If there is no store, or another process has it open.
+pub fn verify(path: &Path, progress: &mut dyn FnMut(&Path)) -> Result<Report, OpenError> {
+    let _lock = locked(path)?;
+    let mut seen = 0;
+    let findings = check::look(path, Look::AtAll, &mut |table| {
+        seen += 1;
+        progress(table);
+    });
+    let names = check::names(path);
+    let name = |bad: &Bad| {
+        names
+            .get(&bad.keyspace)
+            .cloned()
+            .unwrap_or_else(|| "the database's own".to_owned())
+    };
+    let tables = findings.tables.iter().map(|bad| describe(path, name(bad), bad));
+    Ok(Report {
+        tables: tables.collect(),
+        faults: findings.faults,
+        torn: findings.torn,
+        lost_before: lost_before(path),
+        tables_seen: seen,
+    })
+}
+
+/// Has a store that is there for oneself.
+pub(super) fn locked(path: &Path) -> Result<std::fs::File, OpenError> {
+    if !path.join("lock").exists() {
+        return Err(OpenError::Unreadable {
+            path: path.to_owned(),
+            text: "there is no store".to_owned(),
+        });
+    }
+    lock(path)
+}
+
+fn describe(store: &Path, keyspace: String, bad: &Bad) -> DamagedTable {
+    let read = table::read(&store.join(bad.file()));
+    let records = read
+        .as_ref()
+        .ok()
+        .and_then(|table| table.records().ok())
+        .unwrap_or_default();
+    let gaps = read.map(|table| table.gaps(&records)).unwrap_or_default();
+    DamagedTable {
+        file: bad.file(),
+        what: bad.what.clone(),
+        intact: records.iter().map(Vec::len).sum(),
+        lost: gaps.iter().map(|gap| gap.told(&keyspace)).collect(),
+        keyspace,
+    }
+}
+
+fn lost_before(store: &Path) -> Vec<String> {
+    let holes = Holes::read(store).unwrap_or_default();
+    let all = super::salvage::KEYSPACES.iter().flat_map(|keyspace| {
+        let gaps = holes.of(keyspace).map(|gap| gap.told(keyspace));
+        gaps.map(|gap| format!("{keyspace} {gap}")).collect::<Vec<_>>()
+    });
+    all.collect()
+}
