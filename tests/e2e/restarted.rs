@@ -162,8 +162,7 @@ fn a_full_disk_takes_nothing_away() {
     alice.beat();
     assert!(gateway.stop());
     let log = std::fs::read_to_string(log).unwrap();
-    for once in ["the registry fails", "the registry is well again"] {
-        assert_eq!(log.matches(once).count(), 1, "{once}: {log}");
-    }
-    assert!(log.contains("File too large"), "the reason is told: {log}");
+    // Lines of the time between found no room either: the log is a file, too.
+    let again = log.matches("the registry is well again").count();
+    assert_eq!(again, 1, "{log}");
 }
