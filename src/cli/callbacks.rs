@@ -14,15 +14,15 @@ use crate::node::config::Config;
 pub(super) enum Command {
     /// Shows how far callbacks are, and how many are late or were given up.
     Status,
-    /// Lists those that were given up.
+    /// Lists dead letters: callbacks that were given up.
     List {
         /// Prints JSON, one object a line.
         #[arg(long)]
         json: bool,
     },
-    /// Sends some again, marked as replayed.
+    /// Sends dead letters again, marked as replayed.
     Replay(Choice),
-    /// Drops some for good, or late ones.
+    /// Drops dead letters, or late callbacks.
     Drop(Unwanted),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Unwanted {
     /// All callbacks that are late: those that failed, and those that wait behind them.
     #[arg(long)]
     late: bool,
-    /// Of the late ones only those of this user.
+    /// Only the late callbacks of this user.
     #[arg(long, requires = "late", value_name = "USER")]
     user: Option<String>,
 }
@@ -57,10 +57,10 @@ impl Unwanted {
 /// Which of them.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Choice {
-    /// Their cursors, as `callbacks list` shows them.
+    /// Cursors of dead letters, as `callbacks list` shows them.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     cursors: Vec<String>,
-    /// All that there are.
+    /// All dead letters.
     #[arg(long)]
     all: bool,
 }

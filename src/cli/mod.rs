@@ -71,12 +71,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Makes a UserSig with the key of the configuration that is good for longest; of equals with the last.
+    /// Makes a UserSig with the configured key that is valid longest; of several, with the last.
     Usersig {
         /// The UserID.
         #[arg(value_parser = user)]
         user: UserId,
-        /// How long it is good.
+        /// How many days it is valid.
         #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3_650))]
         days: u64,
     },
@@ -84,25 +84,25 @@ enum Command {
     Config,
     /// Has the running gateway read its configuration again. It takes all of it or nothing.
     Reload {
-        /// Only says what would change, and how many live devices a changed policy would touch.
+        /// Only says what would change, and how many Online devices a changed policy would force off.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Shows how callbacks stand, and deals with those that were given up.
+    /// Shows how callbacks stand; lists dead letters, sends them again or drops them.
     #[command(subcommand)]
     Callbacks(callbacks::Command),
-    /// Looks for damage in a store that no gateway has open, and makes a new one of a damaged one.
+    /// Looks for damage in a store that no gateway has open, and makes a new store from a damaged one.
     #[command(subcommand)]
     Store(store::Command),
-    /// Looks whether the gateway could run here, and says what to do if not.
+    /// Checks whether the gateway could run on this host, and says what to do if not.
     Check {
-        /// And whether this host holds so many connections: 250000, 250k, 10M.
+        /// Also checks whether this host can hold so many connections: 250000, 250k, 10M.
         #[arg(long, value_parser = numbers::count)]
         connections: Option<u64>,
     },
     /// Says what a host for so many connections needs.
     Plan(plan::Arguments),
-    /// Shows what the gateway does at this moment: live on a terminal, else as lines.
+    /// Shows what the gateway is doing: live on a terminal, otherwise as lines.
     Top(top::Arguments),
 }
 

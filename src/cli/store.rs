@@ -18,19 +18,19 @@ const EXIT_DAMAGED: u8 = 6;
 /// What is done.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
-    /// Reads every file of a store, and says what is damaged and what would be lost. Exit code 0: nothing; 6: something.
+    /// Reads every file of a store, and says what is damaged and what would be lost. Exit code 6: something is.
     Verify {
         /// The store's folder; registry.path if not given.
         #[arg(long, value_name = "DIR")]
         path: Option<PathBuf>,
     },
-    /// Makes a new store of everything that can be read of a damaged one, which stays as it is. Exit code 6: something was
-    /// lost.
+    /// Makes a new store of everything that can be read of a damaged one, which is left as it is. Exit code 6: something
+    /// was lost.
     Salvage {
         /// The damaged store's folder; registry.path if not given.
         #[arg(long, value_name = "DIR")]
         path: Option<PathBuf>,
-        /// The new store's folder: a new one, or an empty one.
+        /// The new store's folder; it must not exist yet, or be empty.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },

@@ -43,11 +43,11 @@ const HELP: &str = "commands: /background on|off, /logout, /quit\n";
 /// What `--help` says of scripts.
 pub(super) const FOR_SCRIPTS: &str = "\
 Lines of standard input are commands: /background on|off, /logout, /quit, and an empty line to log in afresh. Each waits \
-until the one before it was answered, the first for the login. The end of input is /quit; input without a line, such as \
-/dev/null, holds the connection until a signal or the gateway ends it. A lost link is tried again for 10 minutes.
+for the answer to the one before it, the first for the login. The end of input counts as /quit; if there was no line at \
+all, as from /dev/null, the terminal stays until a signal or the gateway ends it. A lost link is retried for 10 minutes.
 
-Exit codes: 0 logged in, and ended as was wished; 2 wrong arguments or configuration; 3 the gateway refused the login, or \
-ended the session; 4 there is no gateway at the address; 5 the link was lost and did not come back; 128 and its number: a \
+Exit codes: 0 logged in, and ended by /quit; 2 wrong arguments or configuration; 3 the gateway refused the \
+login or ended the session; 4 no gateway at that address; 5 the link was lost and did not come back; 128 + its number: a \
 signal; 1 anything else.";
 
 /// Who connects to where.
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
     /// Says that the app is in the background.
     #[arg(long)]
     background: bool,
-    /// Logs in with this UserSig; if not given, one is made as `holdfast usersig` makes it.
+    /// Logs in with this UserSig; if not given, one is made as by `holdfast usersig`.
     #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
     usersig: Option<String>,
 }

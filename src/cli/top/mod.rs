@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Shows one interval as lines, and ends.
     #[arg(long)]
     once: bool,
-    /// How long each interval is, as 1s or 500ms.
+    /// The length of an interval, as 1s or 500ms.
     #[arg(long, default_value = "1s", value_parser = interval)]
     interval: Duration,
 }

@@ -31,7 +31,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Number(100, 60_000),
         "2000",
-        "When a terminal that met a full or failing gateway is told to come back; spread at random around this, and the wider the more are to come back: up to half of presence.restart_grace_s, and a minute.",
+        "When a terminal that met a full or failing gateway is told to come back: at random around this, over a window that grows with the number of those still to come back, up to half of presence.restart_grace_s and at most a minute.",
     ),
     setting(
         "limits.connections_per_address_max",
@@ -52,14 +52,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Number(0, 1_000_000),
         "60",
-        "Logins of one user in a minute: so many may come at once, and then one each time a part of the minute is over. Others are refused with USER_LIMIT and a time to come back. Resumes of sessions that go on are not counted, and logins that the gateway has no room for or cannot record are not either. 0: no limit.",
+        "Logins of one user in a minute: as many may come at once, and then that many a minute, evenly. Others are refused with USER_LIMIT and a time to come back. Not counted are resumes that keep their session, and logins that the gateway has no room for or cannot record. 0: no limit.",
     ),
     setting(
         "limits.ipv4_prefix_bits",
         Effect::Restart,
         Kind::Number(0, 32),
         "32",
-        "So many bits of an IPv4 address make it one address for the limits.",
+        "How many leading bits of an IPv4 address count for the limits: addresses that share them count as one.",
     ),
     setting(
         "limits.ipv6_prefix_bits",
@@ -122,14 +122,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         Effect::AtOnce,
         Kind::Keys,
         "[]",
-        "The secret keys that UserSigs may be made with: { secret = \"…\", not_after = \"2027-01-01T00:00:00Z\" }, not_after being optional. With secret_file = \"path\" the secret is read from a file, at the start and at each reload. None: the development secret, on loopback only.",
+        "The secret keys that UserSigs may be made with: { secret = \"…\", not_after = \"2027-01-01T00:00:00Z\" }, not_after being optional. With secret_file = \"path\" in place of secret, the secret is read from that file, at the start and at each reload. None: the development secret, on loopback only.",
     ),
     setting(
         "usersig.ahead_max_s",
         Effect::AtOnce,
         Kind::Number(60, 365 * SECONDS_A_DAY),
         "86400",
-        "How far ahead of the gateway's clock a UserSig may be dated. One that is dated further ahead is refused with 70001: a kick ends the UserSigs made up to its own second, so until that date no kick could end it.",
+        "How far ahead of the gateway's clock a UserSig may be dated. One dated further ahead is refused with 70001, since a kick before its date could not end it.",
     ),
     setting(
         "shards.count",
