@@ -157,7 +157,7 @@ pub(crate) fn compare_inspection(
             && device.session.0 == must.session
             && device.login_at == must.login_at
             && device.heard_at == heard
-            && device.until.is_some() == device.link.is_none()
+            && device.until.is_some() == must.link.is_none()
             && (!link_known || device.link.is_some())
             && (must.link.is_some() || device.link.is_none())
             && (!link_known || link_fits)
