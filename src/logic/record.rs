@@ -42,7 +42,8 @@ pub struct Change {
     pub device: DeviceId,
     /// What it is.
     pub kind: ChangeKind,
-    /// Where the terminal was connected from, if that is known.
+    /// Where the terminal was connected from, if that is known. A change that says nothing of it gets the device's address on
+    /// record.
     pub address: Option<Ipv6Addr>,
 }
 
@@ -153,6 +154,9 @@ pub struct DeviceRecord {
     pub login_at: Timestamp,
     /// When it got its present status.
     pub since: Timestamp,
+    /// The last address that a change of the device came from. A link that ended is not in a shard's memory any more, and what
+    /// happens to the device later is told with this.
+    pub address: Option<Ipv6Addr>,
 }
 
 /// The end of a device's last session.
@@ -230,7 +234,7 @@ impl UserRecord {
     pub fn apply(&mut self, commit: &Commit) {
         self.finish(commit);
         for change in &commit.changes {
-            self.apply_change(&self.held_back(change.clone()));
+            self.apply_change(&self.as_kept(change.clone()));
         }
     }
 
@@ -242,7 +246,7 @@ impl UserRecord {
         let mut recorded = Vec::with_capacity(commit.changes.len());
         self.finish(&commit);
         for change in commit.changes {
-            let change = self.held_back(change);
+            let change = self.as_kept(change);
             let before = self.session_of(change.device);
             self.apply_change(&change);
             let session = self.session_of(change.device).or(before).unwrap_or_default();
@@ -270,15 +274,24 @@ impl UserRecord {
         }
     }
 
-    /// The change with the time that it has on record.
-    fn held_back(&self, change: Change) -> Change {
+    /// The change with the time and the address that it has on record.
+    fn as_kept(&self, change: Change) -> Change {
         let at = change.at.max(self.changed_at);
-        Change { at, ..change }
+        let known = self.device(change.device);
+        let address = change.address.or_else(|| known?.address);
+        Change {
+            at,
+            address,
+            ..change
+        }
+    }
+
+    fn device(&self, device: DeviceId) -> Option<&DeviceRecord> {
+        self.devices.iter().find(|known| known.device == device)
     }
 
     fn session_of(&self, device: DeviceId) -> Option<SessionId> {
-        let known = self.devices.iter().find(|known| known.device == device);
-        known.map(|known| known.session)
+        self.device(device).map(|known| known.session)
     }
 
     fn apply_change(&mut self, change: &Change) {
@@ -323,6 +336,7 @@ impl UserRecord {
             fresh,
             login_at: change.at,
             since: change.at,
+            address: change.address,
         });
     }
 
@@ -334,6 +348,7 @@ impl UserRecord {
         let known = known.expect("a device that loses its link is on record");
         known.status = Status::PushOnline;
         known.since = change.at;
+        known.address = change.address;
     }
 
     fn end(&mut self, device: DeviceId, ending: Ending, at: Timestamp) {
@@ -422,6 +437,113 @@ mod tests {
             .iter()
             .for_each(|(number, at, _)| applied.apply(&commit(*number, *at)));
         assert_eq!(applied, record, "both ways to take a commit agree");
+    }
+
+    const HOME: Option<Ipv6Addr> = Some(Ipv6Addr::LOCALHOST);
+    const ROAD: Option<Ipv6Addr> = Some(Ipv6Addr::UNSPECIFIED);
+
+    /// Changes of one device with their addresses, and the addresses that they have on record.
+    fn check_addresses(platform: Platform, changes: &[(ChangeKind, Option<Ipv6Addr>, Option<Ipv6Addr>)]) {
+        let (mut record, mut applied) = (UserRecord::default(), UserRecord::default());
+        for ((kind, address, expected), number) in changes.iter().zip(1..) {
+            let mut commit = commit(number, number);
+            let change = &mut commit.changes[0];
+            change.device.platform = platform;
+            (change.kind, change.address) = (kind.clone(), *address);
+            applied.apply(&commit);
+            let recorded = record.record(commit, Callbacks::None);
+            assert_eq!(
+                recorded[0].change.address, *expected,
+                "{platform:?} {number}: {kind:?}"
+            );
+            assert_eq!(applied, record, "both ways to take a commit agree");
+        }
+    }
+
+    fn login() -> ChangeKind {
+        ChangeKind::Login {
+            fresh: ChangeNumber(1),
+            forced_off: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_time_out_without_a_link_has_the_address_of_the_login() {
+        check_addresses(
+            Platform::Web,
+            &[(login(), HOME, HOME), (ChangeKind::TimeOut, None, HOME)],
+        );
+        check_addresses(
+            Platform::Android,
+            &[
+                (login(), HOME, HOME),
+                (ChangeKind::TimeOut, None, HOME),
+                (ChangeKind::Expiry, None, HOME),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_change_with_an_address_replaces_the_one_on_record() {
+        check_addresses(
+            Platform::Android,
+            &[
+                (login(), HOME, HOME),
+                (ChangeKind::LinkEnd, ROAD, ROAD),
+                (ChangeKind::Expiry, None, ROAD),
+            ],
+        );
+        check_addresses(
+            Platform::Mac,
+            &[
+                (login(), HOME, HOME),
+                (login(), ROAD, ROAD),
+                (ChangeKind::LinkEnd, None, ROAD),
+            ],
+        );
+    }
+
+    #[test]
+    fn kicks_and_deletions_of_a_device_without_a_link_have_its_last_address() {
+        for end in [ChangeKind::Kick, ChangeKind::Deletion, ChangeKind::Logout] {
+            check_addresses(
+                Platform::IPhone,
+                &[
+                    (login(), HOME, HOME),
+                    (ChangeKind::LinkEnd, ROAD, ROAD),
+                    (end, None, ROAD),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn the_address_of_an_ended_session_is_gone_with_it() {
+        check_addresses(
+            Platform::Web,
+            &[
+                (login(), HOME, HOME),
+                (ChangeKind::Logout, None, HOME),
+                (login(), None, None),
+                (ChangeKind::TimeOut, None, None),
+            ],
+        );
+    }
+
+    #[test]
+    fn each_device_has_an_address_of_its_own() {
+        let mut record = UserRecord::default();
+        let mut at = |number, platform, kind, address| {
+            let mut commit = commit(number, number);
+            let change = &mut commit.changes[0];
+            change.device.platform = platform;
+            (change.kind, change.address) = (kind, address);
+            record.record(commit, Callbacks::All).remove(0).change.address
+        };
+        at(1, Platform::Web, login(), HOME);
+        at(2, Platform::Android, login(), ROAD);
+        assert_eq!(at(3, Platform::Web, ChangeKind::TimeOut, None), HOME);
+        assert_eq!(at(4, Platform::Android, ChangeKind::TimeOut, None), ROAD);
     }
 
     #[test]

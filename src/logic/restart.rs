@@ -176,6 +176,7 @@ mod tests {
                 fresh: ChangeNumber(1),
                 login_at: Timestamp(since),
                 since: Timestamp(since),
+                address: None,
             });
             state.restore(now, vec![(UserId::new(b"alice").unwrap(), record)]);
             let (device, _) = state.users.devices_of(0).next().unwrap();

@@ -684,6 +684,7 @@ mod tests {
             fresh: ChangeNumber(place as u64 + 1),
             login_at: Timestamp(0),
             since: Timestamp(0),
+            address: None,
         };
         UserRecord {
             devices: devices.iter().enumerate().map(device).collect(),

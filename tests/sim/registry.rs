@@ -2,6 +2,7 @@
 //! rules of the house show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
@@ -33,6 +34,8 @@ pub(crate) struct Registry {
     /// Sessions that were ended for good, by the fresh login they go back to.
     over: BTreeSet<(UserId, DeviceId, u64)>,
     last_at: BTreeMap<UserId, u64>,
+    /// Where each device was connected from, as its changes told, since its session began.
+    addresses: BTreeMap<(UserId, DeviceId), Ipv6Addr>,
 }
 
 impl Registry {
@@ -43,6 +46,7 @@ impl Registry {
             asks: Vec::new(),
             over: BTreeSet::new(),
             last_at: BTreeMap::new(),
+            addresses: BTreeMap::new(),
         }
     }
 
@@ -138,6 +142,7 @@ impl Registry {
         let told = record.told;
         let recorded = record.record(commit.clone(), Callbacks::Documented);
         check_told(told, &recorded)?;
+        check_addresses(&mut self.addresses, commit, &recorded)?;
         self.shelf.commit(&recorded);
         for change in &commit.changes {
             self.last_at.insert(commit.user, change.at.0);
@@ -166,6 +171,25 @@ fn check_told(mut told: ChangeNumber, recorded: &[RecordedChange]) -> Result<(),
         if must.is_some() {
             told = known.change.number;
         }
+    }
+    Ok(())
+}
+
+/// A change is on record with the address that it came with, or with the last one that its session's changes came with.
+fn check_addresses(
+    addresses: &mut BTreeMap<(UserId, DeviceId), Ipv6Addr>,
+    commit: &Commit,
+    recorded: &[RecordedChange],
+) -> Result<(), Failure> {
+    for (change, known) in commit.changes.iter().zip(recorded) {
+        let place = (commit.user, change.device);
+        if let Some(address) = change.address {
+            addresses.insert(place, address);
+        }
+        let must = addresses.get(&place).copied();
+        ensure("last addresses", known.change.address == must, || {
+            format!("{known:?}, by the rules {must:?}")
+        })?;
     }
     Ok(())
 }

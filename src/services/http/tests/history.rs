@@ -355,6 +355,7 @@ fn the_list_names_where_the_stream_goes_on() {
             fresh: ChangeNumber(2),
             login_at: Timestamp(1_700_000_000_000),
             since: Timestamp(1_700_000_000_000),
+            address: None,
         }],
         ..UserRecord::default()
     };

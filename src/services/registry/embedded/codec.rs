@@ -1,7 +1,7 @@
 //! How records and changes are stored: protobuf messages, so that later versions can add fields and read what earlier
 //! ones wrote. The numbers of the fields are for ever. Decoding checks everything: a store can be damaged.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use prost::Message;
 
@@ -80,6 +80,9 @@ struct StoredDevice {
     login_at: u64,
     #[prost(uint64, tag = "7")]
     since: u64,
+    /// 4 bytes of IPv4, or 16 of IPv6; none if it is not known, as in records of earlier versions.
+    #[prost(bytes = "vec", tag = "8")]
+    address: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -216,6 +219,7 @@ pub(super) fn encode_change(link: &Link) -> Vec<u8> {
         kind: kind_number(&change.kind),
         fresh,
         forced_off: forced_off.iter().map(loser).collect(),
+        // Earlier versions read 16 bytes alone.
         address: change
             .address
             .map_or(Vec::new(), |address| address.octets().to_vec()),
@@ -235,18 +239,12 @@ pub(super) fn decode_change(bytes: &[u8]) -> Result<Link, Damage> {
         Ok((device, status(known.status).ok_or(damage)?))
     };
     let forced_off: Vec<_> = stored.forced_off.iter().map(loser).collect::<Result<_, _>>()?;
-    let address = match stored.address.len() {
-        0 => None,
-        _ => Some(Ipv6Addr::from(
-            <[u8; 16]>::try_from(&stored.address[..]).map_err(|_| damage)?,
-        )),
-    };
     let change = Change {
         number: ChangeNumber(stored.number),
         at: Timestamp(stored.at),
         device: device_id(stored.platform, stored.instance).ok_or(damage)?,
         kind: kind(stored.kind, ChangeNumber(stored.fresh), forced_off).ok_or(damage)?,
-        address,
+        address: address(&stored.address).ok_or(damage)?,
     };
     let recorded = RecordedChange {
         user: UserId::new(&stored.user).map_err(|_| damage)?,
@@ -269,6 +267,7 @@ fn stored_device(known: &DeviceRecord) -> StoredDevice {
         fresh: known.fresh.0,
         login_at: known.login_at.0,
         since: known.since.0,
+        address: known.address.map_or(Vec::new(), stored_address),
     }
 }
 
@@ -282,7 +281,25 @@ fn device_record(stored: &StoredDevice, damage: Damage) -> Result<DeviceRecord, 
         fresh: ChangeNumber(stored.fresh),
         login_at: Timestamp(stored.login_at),
         since: Timestamp(stored.since),
+        address: address(&stored.address).ok_or(damage)?,
     })
+}
+
+fn stored_address(address: Ipv6Addr) -> Vec<u8> {
+    match address.to_ipv4_mapped() {
+        Some(address) => address.octets().to_vec(),
+        None => address.octets().to_vec(),
+    }
+}
+
+/// What [`stored_address`] wrote, or nothing; `None` if it is neither.
+fn address(bytes: &[u8]) -> Option<Option<Ipv6Addr>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let short = <[u8; 4]>::try_from(bytes).map(|octets| Ipv4Addr::from(octets).to_ipv6_mapped());
+    let long = <[u8; 16]>::try_from(bytes).map(Ipv6Addr::from);
+    short.or(long).ok().map(Some)
 }
 
 fn stored_end(known: &EndedRecord) -> StoredEnd {
@@ -391,6 +408,12 @@ mod tests {
         })
     }
 
+    fn any_address() -> impl Strategy<Value = Option<Ipv6Addr>> {
+        let short = any::<u32>().prop_map(|bits| Some(Ipv4Addr::from(bits).to_ipv6_mapped()));
+        let long = any::<u128>().prop_map(|bits| Some(Ipv6Addr::from(bits)));
+        prop_oneof![Just(None), short, long]
+    }
+
     fn any_kind() -> impl Strategy<Value = ChangeKind> {
         let losers = prop::collection::vec((any_device(), 0_u32..3), 0..3);
         (1_u32..8, any::<u64>(), losers).prop_map(|(number, fresh, losers)| {
@@ -407,7 +430,7 @@ mod tests {
             device in any_device(),
             kind in any_kind(),
             numbers in any::<[u64; 4]>(),
-            address in any::<Option<u128>>(),
+            address in any_address(),
             previous in any::<Option<u64>>(),
         ) {
             let change = Change {
@@ -415,7 +438,7 @@ mod tests {
                 at: Timestamp(numbers[1]),
                 device,
                 kind,
-                address: address.map(Ipv6Addr::from),
+                address,
             };
             let recorded = RecordedChange {
                 user: UserId::new(b"alice").unwrap(),
@@ -429,18 +452,19 @@ mod tests {
 
         #[test]
         fn users_are_read_as_they_were_written(
-            devices in prop::collection::vec((any_device(), any::<[u64; 4]>(), any::<bool>()), 0..4),
+            devices in prop::collection::vec((any_device(), any::<[u64; 4]>(), any::<bool>(), any_address()), 0..4),
             ended in prop::collection::vec((any_device(), any::<[u64; 3]>(), 0_u32..7), 0..4),
             numbers in any::<[u64; 4]>(),
             registered in any::<bool>(),
         ) {
-            let device = |(device, numbers, online): (DeviceId, [u64; 4], bool)| DeviceRecord {
+            let device = |(device, numbers, online, address): (DeviceId, [u64; 4], bool, Option<Ipv6Addr>)| DeviceRecord {
                 device,
                 status: if online { Status::Online } else { Status::PushOnline },
                 session: ChangeNumber(numbers[0]),
                 fresh: ChangeNumber(numbers[1]),
                 login_at: Timestamp(numbers[2]),
                 since: Timestamp(numbers[3]),
+                address,
             };
             let end = |(device, numbers, ending): (DeviceId, [u64; 3], u32)| EndedRecord {
                 device,
@@ -467,6 +491,30 @@ mod tests {
             };
             let known = Known { record, last: Position(numbers[3]) };
             prop_assert_eq!(decode_user(&encode_user(&known)), Ok(known));
+        }
+
+        #[test]
+        fn an_address_costs_a_record_6_or_18_bytes(address in any_address()) {
+            let login = DeviceRecord {
+                device: DeviceId { platform: Platform::Web, instance: InstanceId::MIN },
+                status: Status::Online,
+                session: ChangeNumber(1),
+                fresh: ChangeNumber(1),
+                login_at: Timestamp(1),
+                since: Timestamp(1),
+                address: None,
+            };
+            let bytes = |address| {
+                let devices = vec![DeviceRecord { address, ..login }];
+                let record = UserRecord { devices, ..UserRecord::default() };
+                encode_user(&Known { record, last: Position(1) }).len()
+            };
+            let expected = match address {
+                None => 0,
+                Some(address) if address.to_ipv4_mapped().is_some() => 6,
+                Some(_) => 18,
+            };
+            prop_assert_eq!(bytes(address) - bytes(None), expected);
         }
 
         #[test]

@@ -407,6 +407,30 @@ fn what_is_no_directory_is_refused() {
     assert_eq!(std::fs::read(&file).unwrap(), b"not a store");
 }
 
+#[test]
+fn a_time_out_after_a_restart_tells_the_address_on_record() {
+    let folder = TempDir::new().unwrap();
+    let address = Some(std::net::Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped());
+    let from = |number, kind: Option<ChangeKind>, address| {
+        let ToRegistry::Commit(shard, key, mut commit) = commit("alice", number, number) else {
+            unreachable!("a commit")
+        };
+        let change = &mut commit.changes[0];
+        change.address = address;
+        change.kind = kind.unwrap_or(change.kind.clone());
+        ToRegistry::Commit(shard, key, commit)
+    };
+    work(&mut open(folder.path()), 1, vec![from(1, None, address)]);
+    let mut store = open(folder.path());
+    work(&mut store, 2, vec![from(2, Some(ChangeKind::TimeOut), None)]);
+    drop(store);
+    let mut store = open(folder.path());
+    work(&mut store, 3, vec![from(3, Some(ChangeKind::Expiry), None)]);
+    let changes = store.reading().changes(Position(0), 9).unwrap();
+    let told = changes.iter().map(|placed| placed.recorded.change.address);
+    assert_eq!(told.collect::<Vec<_>>(), [address; 3]);
+}
+
 /// Ten years after any time that these tests count in.
 const WRONG: u64 = 3_650 * DAY_MS;
 
