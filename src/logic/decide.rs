@@ -292,4 +292,15 @@ impl ShardState {
         let phase = self.sessions.phase(key);
         (phase == Phase::Live { device } || phase == Phase::Leaving { device }).then_some(key)
     }
+
+    /// The device that a connection has. One that leaves can outlive its device, if that timed out before its logout's turn.
+    pub(super) fn device_on(&self, key: ConnKey) -> Option<u32> {
+        match self.sessions.phase(key) {
+            Phase::Live { device } | Phase::Leaving { device } => {
+                let known = self.users.devices.get(device)?;
+                (known.slot == key.slot).then_some(device)
+            }
+            Phase::Free | Phase::Greeting | Phase::Moving | Phase::Waiting { .. } => None,
+        }
+    }
 }

@@ -86,12 +86,12 @@ impl ShardState {
     /// Notes what happened on a connection.
     pub(super) fn note_connection(&mut self, what: What, key: ConnKey, code: Option<Code>) {
         if self.are_notes_wanted() {
-            let (user, device) = match self.sessions.phase(key) {
-                Phase::Live { device } | Phase::Leaving { device } => (None, Some(device)),
-                Phase::Waiting { user } => (Some(user), None),
-                Phase::Free | Phase::Greeting | Phase::Moving => (None, None),
+            let user = match self.sessions.phase(key) {
+                Phase::Waiting { user } => Some(user),
+                Phase::Free | Phase::Greeting | Phase::Moving => None,
+                Phase::Live { .. } | Phase::Leaving { .. } => None,
             };
-            self.take_note(what, Some(key), (user, device), code);
+            self.take_note(what, Some(key), (user, self.device_on(key)), code);
         }
     }
 
@@ -162,12 +162,15 @@ impl ShardState {
 mod tests {
     use std::net::Ipv4Addr;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
-    use crate::base::ids::{Platform, ShardId};
-    use crate::base::time::Clock;
+    use crate::base::ids::{Platform, RequestId, ShardId};
+    use crate::base::time::{BEFORE_START_MS, Clock, Instant, Now, Timestamp};
+    use crate::logic::letter::{ToRegistry, ToShard};
     use crate::logic::settings::Settings;
     use crate::logic::state::Place;
+    use crate::logic::usersig::{self, Key};
     use crate::logic::wire::packet::{HEARTBEAT, encode};
     use crate::logic::wire::proto::request;
     use crate::logic::{Input, LinkLoss, Peer, Transport};
@@ -260,5 +263,116 @@ mod tests {
     fn nothing_is_noted_unless_somebody_wants_it() {
         assert_eq!(noted(Notes::None, Input::Received(KEY, &forged_login())), []);
         assert_eq!(noted(Notes::None, Input::Closed(KEY, LinkLoss::Peer)), []);
+    }
+
+    const SECRET: &str = "a secret of the tests";
+    const LOGOUT: &[u8] = &[2, 0x1a, 0];
+
+    /// A shard that takes notes, and the time there.
+    struct Noting {
+        state: ShardState,
+        now: Now,
+    }
+
+    impl Noting {
+        fn new() -> Self {
+            let settings = Settings {
+                sdk_app_id: 1,
+                keys: vec![Key {
+                    secret: SECRET.into(),
+                    not_after_s: None,
+                }],
+                notes: Notes::Taken,
+                ..Settings::default()
+            };
+            let place = Place {
+                shard: ShardId(0),
+                shards: 1,
+                connections_max: 8,
+            };
+            let now = Now {
+                instant: Instant(BEFORE_START_MS),
+                wall: Timestamp(1_700_000_000_000),
+            };
+            let state = ShardState::new(now, 1, place, Arc::new(settings));
+            Self { state, now }
+        }
+
+        /// What is asked of the registry, and noted, when this happens.
+        fn handle(&mut self, input: Input<'_>) -> (Vec<ToRegistry>, Vec<Note>) {
+            let mut out = Vec::new();
+            self.state.handle(self.now, input, &mut out);
+            asked_and_noted(out)
+        }
+
+        fn wait(&mut self, time: Duration) -> (Vec<ToRegistry>, Vec<Note>) {
+            self.now.instant = self.now.instant.after(time);
+            let mut out = Vec::new();
+            self.state.expire(self.now, &mut out);
+            asked_and_noted(out)
+        }
+
+        fn login(&self) -> Vec<u8> {
+            let alice = UserId::new(b"alice").unwrap();
+            encode(&proto::Request {
+                packet: Some(request::Packet::Login(proto::Login {
+                    protocol: 1,
+                    user_id: "alice".to_owned(),
+                    user_sig: usersig::sign(self.now.wall, 1, SECRET, &alice, 86_400),
+                    platform: proto::Platform::Mac.into(),
+                    instance: 7,
+                    ..Default::default()
+                })),
+            })
+        }
+    }
+
+    fn asked_and_noted(out: Vec<Effect>) -> (Vec<ToRegistry>, Vec<Note>) {
+        let (mut asked, mut noted) = (Vec::new(), Vec::new());
+        for effect in out {
+            match effect {
+                Effect::Ask(ask) => asked.push(ask),
+                Effect::Note(note) => noted.push(*note),
+                Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => {}
+                Effect::Close(_) | Effect::Reply(_) => {}
+            }
+        }
+        (asked, noted)
+    }
+
+    fn expect_commit(asked: &[ToRegistry]) -> ToShard {
+        let [ToRegistry::Commit(_, user, _)] = asked else {
+            panic!("no commit: {asked:?}");
+        };
+        ToShard::Committed(*user, Ok(Timestamp(1_700_000_000_000)))
+    }
+
+    #[test]
+    fn a_connection_whose_device_timed_out_before_its_logout_is_nobodys() {
+        let mut shard = Noting::new();
+        let peer = Peer {
+            address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
+            transport: Transport::Tcp,
+        };
+        shard.handle(Input::Opened(KEY, peer));
+        let login = shard.login();
+        let (asked, _) = shard.handle(Input::Received(KEY, &login));
+        let [ToRegistry::Load(_, user, _)] = asked[..] else {
+            panic!("no load: {asked:?}");
+        };
+        let (asked, _) = shard.handle(Input::Letter(ToShard::Loaded(user, Ok(None))));
+        shard.handle(Input::Letter(expect_commit(&asked)));
+
+        let (silent, _) = shard.wait(Duration::from_secs(3_600));
+        let timed_out = expect_commit(&silent);
+        shard.handle(Input::Letter(ToShard::Kick(
+            RequestId(1),
+            UserId::new(b"alice").unwrap(),
+        )));
+        shard.handle(Input::Received(KEY, LOGOUT));
+        let (kick, _) = shard.handle(Input::Letter(timed_out));
+        expect_commit(&kick);
+        let (_, noted) = shard.handle(Input::Closed(KEY, LinkLoss::Peer));
+        assert_eq!(noted, [stranger(What::LinkEnded, None)]);
     }
 }

@@ -32,7 +32,7 @@ use crate::base::counters::Counters;
 use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
 use crate::logic::settings::{
-    AddressLimits, Conflict, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose,
+    AddressLimits, Conflict, Notes, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose,
 };
 use crate::logic::usersig::Key;
 use callbacks::Post;
@@ -141,6 +141,15 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
     }
 }
 
+/// Notes decide nothing: every third world takes them, and goes on as it would without.
+fn notes(seed: u64) -> Notes {
+    if seed.is_multiple_of(3) {
+        Notes::Taken
+    } else {
+        Notes::None
+    }
+}
+
 fn pools(random: &mut fastrand::Rng) -> Vec<(UserId, Vec<DeviceId>)> {
     let users = random.u8(3..=8);
     let mut pool = |number: u8| {
@@ -162,7 +171,10 @@ fn pools(random: &mut fastrand::Rng) -> Vec<(UserId, Vec<DeviceId>)> {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let settings = Arc::new(settings(&mut random));
+        let settings = Arc::new(Settings {
+            notes: notes(seed),
+            ..settings(&mut random)
+        });
         let pools = pools(&mut random);
         let shards = random.u16(1..=4);
         let instant = Instant(BEFORE_START_MS + random.u64(..100_000));
