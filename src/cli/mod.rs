@@ -248,7 +248,10 @@ fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Resu
             on_a_runtime(reload::reload(config, sources, how))
         }
         Command::Callbacks(command) => on_a_runtime(callbacks::callbacks(config, command)),
-        Command::Store(command) => store::store(config, command),
+        Command::Store(command) => {
+            privacy::keep_files_private();
+            store::store(config, command)
+        }
         Command::Check { connections } => check::check(config, connections),
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Top(arguments) => on_a_runtime(top::top(config, &arguments)),

@@ -10,14 +10,18 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
 
 use super::config::CoreDumps;
 
-/// Begins it: files that are made from now on are for nobody else, and, unless it is wanted, no core dump has the secrets
-/// in the process's memory, and no other process of the same user may look into it. So the secrets' pages need no marks of
-/// their own.
+/// Files that are made from now on are for nobody else, whoever may read the folder.
+pub fn keep_files_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Begins all of it: [`keep_files_private`], and, unless it is wanted, no core dump has the secrets in the process's memory,
+/// and no other process of the same user may look into it. So the secrets' pages need no marks of their own.
 ///
 /// # Errors
 /// If the system refuses it.
 pub fn begin(core_dumps: CoreDumps) -> io::Result<()> {
-    umask(Mode::RWXG | Mode::RWXO);
+    keep_files_private();
     match core_dumps {
         CoreDumps::Allowed => Ok(()),
         CoreDumps::None => Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?),

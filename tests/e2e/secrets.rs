@@ -105,28 +105,55 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(deeper).collect()
 }
 
+/// The program with a umask as some systems have it.
+fn with_generous_umask() -> Command {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"umask 000; exec "$0" "$@""#,
+        env!("CARGO_BIN_EXE_holdfast"),
+    ]);
+    command
+}
+
+/// Something is in the folder, and all of it is for nobody else.
+fn expect_private(folder: &Path) {
+    let written = below(folder);
+    assert!(!written.is_empty());
+    for path in written {
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_salvaged_store_is_for_nobody_else() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (store, new) = (folder.path().join("store"), folder.path().join("new"));
+    let program = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let gateway = Gateway::start_by(program, &[("registry.path", &format!("{store:?}"))]);
+    let (_alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
+    assert!(gateway.stop());
+    std::fs::create_dir(&new).unwrap();
+    let mut salvage = with_generous_umask();
+    salvage.args(["store", "salvage", "--path"]).arg(&store);
+    // Exit code 6 says that something was not there, such as how far callbacks are, if they never began.
+    let code = salvage.arg("--to").arg(&new).status().unwrap().code();
+    assert!(matches!(code, Some(0 | 6)), "{code:?}");
+    expect_private(&new);
+}
+
 #[test]
 fn what_is_written_is_for_nobody_else_and_an_open_folder_is_told() {
     let folder = tempfile::TempDir::new().unwrap();
     let (store, log) = (folder.path().join("store"), folder.path().join("log"));
     std::fs::create_dir(&store).unwrap();
     std::fs::set_permissions(&store, PermissionsExt::from_mode(0o755)).unwrap();
-    let mut command = Command::new("sh");
-    // A generous umask, as some systems have it.
-    command.args([
-        "-c",
-        r#"umask 000; exec "$0" "$@""#,
-        env!("CARGO_BIN_EXE_holdfast"),
-    ]);
+    let mut command = with_generous_umask();
     command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
     let gateway = Gateway::start_by(command, &[("registry.path", &format!("{store:?}"))]);
     let (_alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
     assert!(gateway.stop());
-    let written = below(&store);
-    assert!(!written.is_empty());
-    for path in written {
-        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
-    }
+    expect_private(&store);
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("mode=755"), "{log}");
 }
