@@ -2,8 +2,9 @@
 //! answer. Carries nothing.
 
 use std::convert::Infallible;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 /// The taker's half: to drop it says that the letter was taken, or that there is nobody any more who could take it.
 #[derive(Debug, Clone, Default)]
@@ -12,8 +13,8 @@ pub struct Receipt {
     _sender: Option<Sender<Infallible>>,
 }
 
-/// The sender's half.
-#[derive(Debug)]
+/// The sender's half. Clones wait for the same.
+#[derive(Debug, Clone)]
 pub struct Receipts(Receiver<Infallible>);
 
 /// Of letters it is what they say that counts.
@@ -29,7 +30,7 @@ impl Receipt {
     /// A receipt, to be cloned for each letter and dropped, and what waits for all of them.
     #[must_use]
     pub fn new() -> (Self, Receipts) {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = bounded(0);
         let receipt = Self {
             _sender: Some(sender),
         };

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod holder;
+mod reloads;
 mod signals;
 mod store;
 mod timekeeper;

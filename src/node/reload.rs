@@ -2,7 +2,7 @@
 //! and files were made with, and what sessions were told, waits for a restart.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,6 +27,10 @@ const PAGE_USERS: usize = 1_000;
 /// How long an answer waits for everyone to take what changed. A shard does it within a turn, which is milliseconds; only a
 /// callback that is under way takes longer, and the receiver has `callback.timeout_ms` for it.
 pub const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a reload by a signal waits for [`TAKEN_WITHIN`] until the last one is taken: two minutes in all, twice the longest that a
+/// callback may take. A part that takes longer is stuck, and the log tells that nothing was reloaded.
+pub const SIGNAL_ROUNDS: u32 = 24;
 
 /// What is answered of settings that somebody has not taken by then.
 const NOT_YET: &str = "in a moment: somebody is too busy to take it at once";
@@ -92,43 +96,35 @@ impl Steward {
         }
     }
 
-    /// A reload that nobody waits for: the log tells how it went.
-    pub fn reload_by_signal(&self) {
+    /// A reload that nobody waits for: the log tells how it went. Nobody would ask again if the last one is not taken yet, so
+    /// it waits for that, in `rounds` of [`Listeners::patience`] at most, and not beyond the end of serving.
+    pub fn reload_by_signal(&self, rounds: u32) {
         let asked = ReloadAsked::of(ReloadMode::Take);
-        // The log has told already.
-        drop(self.reload_and_log("a signal", &asked));
+        let mut outcome = self.read_and_take(&asked);
+        for _ in 0..rounds {
+            if outcome != Err(ReloadError::Busy) || !self.serving.is_on() {
+                break;
+            }
+            self.wait_for_the_last();
+            outcome = self.read_and_take(&asked);
+        }
+        log("a signal", asked.mode, &outcome);
+    }
+
+    /// Waits until everyone has taken the last reload, as long as an answer would wait. Others may reload meanwhile.
+    fn wait_for_the_last(&self) {
+        let untaken = self.running().untaken.clone();
+        // If not all have taken it by then, the next attempt says so.
+        let _ = untaken.is_none_or(|receipts| receipts.wait(self.listeners.patience));
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reload_and_log(&self, by: &str, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         let outcome = self.read_and_take(asked);
-        match (&outcome, asked.mode) {
-            (Ok(_), ReloadMode::DryRun) => tracing::debug!(by, "a reload was tried out"),
-            (Ok((changes, _, taken)), ReloadMode::Take) => {
-                tracing::info!(
-                    by,
-                    changes = changes.len(),
-                    ?taken,
-                    "the configuration was reloaded"
-                );
-                changes.iter().for_each(Difference::log);
-            }
-            (Err(ReloadError::Problems(problems) | ReloadError::Differs(problems)), _) => {
-                tracing::error!(
-                    by,
-                    ?problems,
-                    "the configuration was not reloaded, and nothing was taken"
-                );
-            }
-            (
-                Err(
-                    error @ (ReloadError::Busy
-                    | ReloadError::Stopping
-                    | ReloadError::Unread(_)
-                    | ReloadError::Broken),
-                ),
-                _,
-            ) => tracing::error!(by, %error, "the configuration was not reloaded"),
-        }
+        log(by, asked.mode, &outcome);
         let (changes, touched, taken) = outcome?;
         let named = |change: Difference| (change.key, counts(change.effect, taken));
         Ok(Reloaded {
@@ -137,12 +133,13 @@ impl Steward {
         })
     }
 
-    fn read_and_take(&self, asked: &ReloadAsked) -> Result<(Vec<Difference>, Touched, Taken), ReloadError> {
+    fn read_and_take(&self, asked: &ReloadAsked) -> Outcome {
         let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+        // Before it reads: what was read while another was taken could be older than that.
+        let mut running = self.running();
         let wanted =
             Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
         self.expect_as_the_caller(&wanted, asked)?;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let next = running.config.reloaded(&wanted).map_err(|problems| {
             let mut problems: Vec<String> = told(problems);
             problems.push("this is so as long as other changed settings wait for a restart".to_owned());
@@ -260,6 +257,52 @@ enum Taken {
     NotYetByAll,
 }
 
+/// What came of a reload: what differs, whom it touches, and how far it is.
+type Outcome = Result<(Vec<Difference>, Touched, Taken), ReloadError>;
+
+/// Tells the operator what the caller alone cannot know: what was taken, and why a configuration that was to be taken was not. What
+/// is only tried out, or does not fit its caller, is the caller's to know.
+fn log(by: &str, mode: ReloadMode, outcome: &Outcome) {
+    match (outcome, mode) {
+        (Ok((changes, _, taken)), ReloadMode::Take) => {
+            tracing::info!(
+                by,
+                changes = changes.len(),
+                ?taken,
+                "the configuration was reloaded"
+            );
+            changes.iter().for_each(Difference::log);
+        }
+        (Ok(_), ReloadMode::DryRun) => tracing::debug!(by, "a reload was tried out"),
+        (Err(error), ReloadMode::DryRun) => {
+            tracing::debug!(by, %error, "a reload was tried out, and would not be taken");
+        }
+        (Err(ReloadError::Differs(differences)), ReloadMode::Take) => {
+            tracing::debug!(
+                by,
+                ?differences,
+                "a reload was not taken: its caller was given something else"
+            );
+        }
+        (Err(ReloadError::Problems(problems)), ReloadMode::Take) => {
+            tracing::error!(
+                by,
+                ?problems,
+                "the configuration was not reloaded, and nothing was taken"
+            );
+        }
+        (
+            Err(
+                error @ (ReloadError::Busy
+                | ReloadError::Stopping
+                | ReloadError::Unread(_)
+                | ReloadError::Broken),
+            ),
+            ReloadMode::Take,
+        ) => tracing::error!(by, %error, "the configuration was not reloaded"),
+    }
+}
+
 /// What a configuration names must be usable before it is taken.
 fn read_files(config: &Config) -> Result<Trust, Problem> {
     Trust::read(config.callback.ca_file.as_deref()).map_err(|error| Problem {
@@ -329,6 +372,8 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
 mod tests {
     use std::io::Write;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
@@ -598,6 +643,66 @@ mod tests {
         assert_eq!(counts("dual"), Err(ReloadError::Busy));
         assert_eq!(world.told().len(), 2);
         assert_eq!(counts("triple"), Ok(NOT_YET));
+    }
+
+    /// Makes a pipe of the world's file, so that a test learns when it is read.
+    fn make_pipe(world: &World) {
+        let pipe = world.file.path().with_extension("pipe");
+        mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+        std::fs::rename(&pipe, world.file.path()).unwrap();
+    }
+
+    /// Waits until somebody begins to read the world's file. What is written comes to that reader alone.
+    fn wait_for_reader(world: &World) -> std::fs::File {
+        let reader = std::fs::OpenOptions::new().write(true).open(world.file.path());
+        make_pipe(world);
+        reader.unwrap()
+    }
+
+    #[test]
+    fn a_configuration_is_read_when_no_other_can_be_taken() {
+        let world = World::new("", None);
+        make_pipe(&world);
+        std::thread::scope(|scope| {
+            scope.spawn(|| world.steward.reload_by_signal(0));
+            let mut reader = wait_for_reader(&world);
+            let others_wait = world.steward.running.try_lock().is_err();
+            reader.write_all(GOOD.as_bytes()).unwrap();
+            assert!(
+                others_wait,
+                "a newer one could be taken before the one that is read"
+            );
+        });
+        assert_eq!(world.told().len(), 2);
+    }
+
+    #[test]
+    fn a_reload_by_a_signal_waits_until_the_last_is_taken() {
+        let world = World::new("", None);
+        world.shards_lag.store(true, Ordering::Relaxed);
+        let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
+        world.reload(&policy("multi"), ReloadMode::Take).unwrap();
+        make_pipe(&world);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                world.steward.reload_by_signal(1);
+                done.store(true, Ordering::Release);
+                // Whoever still waits for a reader gets one.
+                drop(std::fs::read(world.file.path()));
+            });
+            let mut first = wait_for_reader(&world);
+            first.write_all(policy("dual").as_bytes()).unwrap();
+            drop(first);
+            let mut second = wait_for_reader(&world);
+            assert!(!done.load(Ordering::Acquire), "it was dropped for good");
+            assert_eq!(world.told().len(), 2);
+            second.write_all(policy("dual").as_bytes()).unwrap();
+            drop(second);
+            drop(wait_for_reader(&world));
+        });
+        let told = world.told();
+        assert!(told.len() == 2 && told.iter().all(|(_, settings)| settings.policy == Policy::Dual));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::deadline::{Deadline, Part};
 use super::descriptors;
 use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
+use super::reloads::Reloads;
 use super::signals::{Asked, Signals};
 use super::store::{self, Kept, Opened};
 use super::timekeeper::{self, Timekeeper};
@@ -83,7 +84,7 @@ struct Node<R> {
     clock: Clock,
     stop_within: Duration,
     serving: Serving,
-    steward: Arc<Steward>,
+    reloads: Reloads,
 }
 
 /// Runs a node until a signal asks it to stop; SIGHUP has it read its configuration again. Calls `announce` when its listeners are open.
@@ -98,24 +99,13 @@ pub fn run<P: Prepared>(
 ) -> anyhow::Result<()> {
     let signals = Signals::hear(config.stop_within)?;
     let node = Node::start(config, origin, shards)?;
-    let reloads = start_reloads(Arc::clone(&node.steward))?;
     node.serving.begin();
     signals.started();
     tell_start(config, node.count);
     announce();
-    let outcome = node.serve(&signals, &reloads);
+    let outcome = node.serve(&signals);
     node.stop()?;
     outcome
-}
-
-/// A thread for reloads that a signal asks for: they read files, and nobody else may wait for those. One more can wait while one
-/// is under way; it reads what all that came before it had changed.
-fn start_reloads(steward: Arc<Steward>) -> io::Result<Sender<()>> {
-    let (ask, asked) = bounded(1);
-    std::thread::Builder::new()
-        .name("reloads".to_owned())
-        .spawn(move || asked.iter().for_each(|()| steward.reload_by_signal()))?;
-    Ok(ask)
 }
 
 fn tell_start(config: &Config, shards: u16) {
@@ -185,6 +175,7 @@ impl<R: Running + Send + 'static> Node<R> {
             doors,
             (clock.clone(), serving.clone()),
         )?;
+        let reloads = Reloads::start(move || steward.reload_by_signal(reload::SIGNAL_ROUNDS))?;
         Ok(Self {
             shards,
             count,
@@ -195,19 +186,18 @@ impl<R: Running + Send + 'static> Node<R> {
             clock,
             stop_within: config.stop_within,
             serving,
-            steward,
+            reloads,
         })
     }
 
     /// Does what signals ask for, and looks after the threads, until it is to stop.
-    fn serve(&self, signals: &Signals, reloads: &Sender<()>) -> anyhow::Result<()> {
+    fn serve(&self, signals: &Signals) -> anyhow::Result<()> {
         let mut timekeeper = Timekeeper::start();
         let mut watch = Watch::new(self.shards.counters());
         loop {
             match signals.asked.recv_timeout(ROUND) {
                 Ok(Asked::Stop) => return Ok(()),
-                // One that waits already will read the same.
-                Ok(Asked::Reload) => drop(reloads.try_send(())),
+                Ok(Asked::Reload) => self.reloads.ask(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("nobody hears signals any more"),
             }
@@ -229,6 +219,9 @@ impl<R: Running + Send + 'static> Node<R> {
         }
         if self.registry.has_ended() {
             bail!("the registry has ended on its own; its last words are in the log");
+        }
+        if self.reloads.has_ended() {
+            bail!("the thread for reloads has ended on its own; its last words are in the log");
         }
         Ok(())
     }
@@ -452,6 +445,20 @@ mod tests {
             error.to_string().starts_with("a shard has ended on its own"),
             "{error}"
         );
+        node.stop().unwrap();
+    }
+
+    #[test]
+    fn a_reload_that_panics_ends_the_node() {
+        let mut node = node(Recorder::default(), Duration::from_secs(600));
+        node.reloads = Reloads::start(|| panic!("as a test wants it")).unwrap();
+        node.check().unwrap();
+        node.reloads.ask();
+        while !node.reloads.has_ended() {
+            std::thread::yield_now();
+        }
+        let error = node.check().unwrap_err();
+        assert!(error.to_string().starts_with("the thread for reloads"), "{error}");
         node.stop().unwrap();
     }
 
