@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::outcome::Fault;
 use super::{client, print};
 use crate::node::config::Config;
 
@@ -137,7 +137,7 @@ async fn deal(config: &Config, deed: &str, body: &Value) -> anyhow::Result<()> {
     let path = format!("/v1/callbacks/{deed}");
     let (status, answer) = client::command(config, &path, body, client::PATIENCE).await?;
     if status != 200 {
-        bail!("{}", text(&answer["error"]));
+        return Err(Fault::Refused(text(&answer["error"]).to_owned()).into());
     }
     for (name, count) in answer.as_object().into_iter().flatten() {
         print(&format!("{name}: {count}\n"))?;

@@ -12,7 +12,7 @@ const EXIT_USAGE: u8 = 2;
 /// What went wrong at the other end, in a sentence that says what would do. Its exit code says which kind it is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// The gateway does not let it in.
+    /// The gateway refuses it, or whoever asks.
     #[error("{0}")]
     Refused(String),
     /// There is no gateway where it was looked for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Value, json};
 
+use super::outcome::Fault;
 use super::{client, print};
 use crate::node::config::{Config, Given, Sources};
 use crate::node::reload::absolute;
@@ -44,7 +45,7 @@ pub(super) async fn reload(config: &Config, sources: &Sources, how: How) -> anyh
     if status == 409 {
         text.push_str("\nChange what the gateway reads, then reload with no more than the way to it: admin.listen and admin.token.");
     }
-    bail!(text)
+    Err(Fault::Refused(text).into())
 }
 
 /// The request, with what the caller was given: the gateway says where its own differs.

@@ -196,20 +196,23 @@ fn a_port_that_is_none_is_refused_with_its_bounds() {
 #[test]
 fn a_reload_says_how_its_caller_differs_instead_of_dropping_it() {
     let world = World::new("");
-    let told = |arguments: &[&str]| {
+    let told = |arguments: &[&str], code: i32| {
         let seen = world.command(arguments);
-        assert!(!seen.status.success(), "{arguments:?}");
+        assert_eq!(seen.status.code(), Some(code), "{arguments:?}");
         String::from_utf8(seen.stderr).unwrap()
     };
     let other = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(other.path(), MULTI).unwrap();
     let differs = "presence.policy: the gateway reads \"single\", its caller was given \"multi\"";
     let own = format!("the gateway reads the file {}", world.file.path().display());
-    let text = told(&["reload", "--set", "presence.policy=multi"]);
+    let text = told(&["reload", "--set", "presence.policy=multi"], 3);
     assert!(text.contains(differs) && text.contains(&own), "{text}");
-    let text = told(&["reload", "--config", other.path().to_str().unwrap()]);
+    let text = told(&["reload", "--config", other.path().to_str().unwrap()], 3);
     assert!(text.contains(differs), "{text}");
-    let text = told(&["reload", "--set", "usersig.keys=[{secret=\"0123456789abcdef\"}]"]);
+    let text = told(
+        &["reload", "--set", "usersig.keys=[{secret=\"0123456789abcdef\"}]"],
+        1,
+    );
     assert!(
         text.contains("usersig.keys by --set") && !text.contains("0123456789abcdef"),
         "{text}"

@@ -11,7 +11,7 @@ use super::raw::{self, Fault, journal, table};
 
 /// The file whose presence makes a folder a database.
 const VERSION: &str = "version";
-const VERSION_TEXT: &[u8] = b"FJL";
+const VERSION_TEXT: &[u8] = b"FJL\x03";
 pub(super) const KEYSPACES: &str = "keyspaces";
 pub(super) const TABLES: &str = "tables";
 const JOURNAL_SUFFIX: &str = ".jnl";
@@ -71,8 +71,11 @@ pub(super) fn look(store: &Path, look: Look, progress: &mut dyn FnMut(&Path)) ->
     let mut findings = Findings::default();
     let faults = &mut findings.faults;
     match fs::read(store.join(VERSION)) {
-        Ok(text) if text.starts_with(VERSION_TEXT) => {}
-        Ok(_) => faults.push(Fault::new(VERSION, "it is damaged")),
+        Ok(text) if text == VERSION_TEXT => {}
+        Ok(_) => faults.push(Fault::new(
+            VERSION,
+            "it is damaged, or another version of the database wrote it",
+        )),
         Err(error) => faults.push(Fault::new(VERSION, error)),
     }
     look_at_journals(store, &mut findings);

@@ -48,6 +48,10 @@ const MEMORY_PARTS: u64 = 10;
 /// Journals are replayed at each start, which takes much longer than to read tables: the least that the database allows.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Tables that stay open between two reads; others are opened for each. A table has up to 64 MiB, so this is a store of 16 GiB,
+/// and with the half that HTTP may take it leaves a quarter of the 1,024 descriptors that hosts give by default.
+const FILES_OPEN_MAX: usize = 256;
+
 /// How a keyspace is kept that holds at most so many bytes before it writes them to a table.
 ///
 /// The index and the filter of a fresh table are small, and stay in memory. Those of merged tables are in blocks of a few KiB each, as
@@ -98,6 +102,7 @@ impl Files {
         let part = place.memory_bytes_max / MEMORY_PARTS;
         let database = Database::builder(path)
             .cache_size(4 * part)
+            .max_cached_files(Some(FILES_OPEN_MAX))
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(1)
             .open()

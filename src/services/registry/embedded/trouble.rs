@@ -207,3 +207,37 @@ fn damage_in_the_middle_is_told() {
     let named = faults[0].to_string();
     assert_eq!(named, format!("0.jnl: the batch at byte {start} is damaged"));
 }
+
+#[test]
+fn a_batch_whose_end_is_damaged_is_told_and_salvaged() {
+    let folder = prepared();
+    let mut store = open(folder.path());
+    let start = length(folder.path());
+    assert_eq!(work(&mut store, 2, vec![commit("alice", 2, 2)]), [DONE]);
+    drop(store);
+    let (path, end) = (
+        journal(folder.path()),
+        usize::try_from(length(folder.path())).unwrap(),
+    );
+    let whole = fs::read(&path).unwrap();
+    for place in end - 4..end {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 4;
+        fs::write(&path, bytes).unwrap();
+        let faults = verify(folder.path(), &mut |_| {}).unwrap().faults;
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(told, [format!("0.jnl: the batch at byte {start} is damaged")]);
+        let to = TempDir::new().unwrap();
+        salvage(folder.path(), to.path(), &mut |_| {}).unwrap();
+        assert_eq!(check_fold(&open(to.path()).reading()), 2);
+    }
+}
+
+#[test]
+fn a_store_of_another_version_of_the_database_is_told() {
+    let folder = prepared();
+    fs::write(folder.path().join("version"), b"FJL\x07").unwrap();
+    let faults = verify(folder.path(), &mut |_| {}).unwrap().faults;
+    let told = "version: it is damaged, or another version of the database wrote it";
+    assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+}

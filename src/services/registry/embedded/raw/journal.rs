@@ -48,6 +48,13 @@ pub(in super::super) fn walk(journal: &[u8], take: &mut dyn FnMut(Batch)) -> Cou
     let (mut course, mut place, mut before) = (Course::default(), 0, None);
     while place < end {
         let Some((batch, length)) = batch(&journal[place..]) else {
+            if let Some((batch, length)) = with_a_damaged_end(&journal[place..]) {
+                course.damaged.push(place);
+                before = Some(batch.seqno);
+                take(batch);
+                place += length;
+                continue;
+            }
             let Some(next) = next_batch(journal, place + 1, end) else {
                 course.end_at(journal, place..end);
                 break;
@@ -94,6 +101,23 @@ fn next_batch(journal: &[u8], from: usize, end: usize) -> Option<usize> {
 
 /// A batch and its length, if it is whole.
 fn batch(bytes: &[u8]) -> Option<(Batch, usize)> {
+    let (batch, length) = contents(bytes)?;
+    let whole = bytes[length..].starts_with(END);
+    whole.then_some((batch, length + END.len()))
+}
+
+/// A batch whose contents are whole, and behind which stands neither its end nor the first part of it, with nothing written
+/// behind that.
+fn with_a_damaged_end(bytes: &[u8]) -> Option<(Batch, usize)> {
+    let (batch, length) = contents(bytes)?;
+    let end = bytes.get(length..length + END.len())?;
+    let written = end.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let is_damaged = end != END && !END.starts_with(&end[..written]);
+    is_damaged.then_some((batch, length + END.len()))
+}
+
+/// A batch whose checksum fits, and its length up to its end mark.
+fn contents(bytes: &[u8]) -> Option<(Batch, usize)> {
     let mut cursor = Cursor { left: bytes };
     if cursor.byte()? != 1 {
         return None;
@@ -106,8 +130,8 @@ fn batch(bytes: &[u8]) -> Option<(Batch, usize)> {
         items.push(item(&mut cursor)?);
     }
     let checked = &bytes[start..bytes.len() - cursor.left.len()];
-    let whole = cursor.byte()? == 3 && cursor.long()? == xxh3_64(checked) && cursor.take(4)? == END;
-    whole.then(|| (Batch { seqno, items }, bytes.len() - cursor.left.len()))
+    let fits = cursor.byte()? == 3 && cursor.long()? == xxh3_64(checked);
+    fits.then(|| (Batch { seqno, items }, bytes.len() - cursor.left.len()))
 }
 
 fn item(cursor: &mut Cursor<'_>) -> Option<Item> {
