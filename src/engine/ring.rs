@@ -110,6 +110,13 @@ impl Ring {
     /// Hands all operations to the kernel, and lets it finish what it put off, without waiting. Each time that it is entered
     /// the kernel finishes some 20 of those: it is entered until none is left, or there is enough for a round.
     pub fn submit(&mut self) {
+        // Whoever does not wait comes back anyway, and a fault is kept.
+        let _ = self.submit_all();
+    }
+
+    /// As [`Ring::submit`]. Gives what the last entering came to.
+    fn submit_all(&mut self) -> Entered {
+        let mut last = Entered::Well;
         loop {
             let (empty, taskrun, overflow) = {
                 let queue = self.ring.submission();
@@ -119,19 +126,16 @@ impl Ring {
             let before = self.ring.completion().len();
             if !empty || taskrun || overflow {
                 let result = self.ring.submit();
-                self.take(&result);
+                last = self.take(&result);
             }
             let after = self.ring.completion().len();
             // The flag may stay up when nothing is left.
             if taskrun && before < after && after < COMPLETIONS_PER_ROUND_MAX {
                 continue;
             }
-            if self.unsubmitted.is_empty() {
-                return;
-            }
-            if !self.refill() {
-                // The kernel takes nothing now: it lacks memory, or completions must be reaped first.
-                return;
+            // Without room in the queue the kernel takes nothing now: it lacks memory, or completions must be reaped first.
+            if self.unsubmitted.is_empty() || !self.refill() {
+                return last;
             }
         }
     }
@@ -154,19 +158,25 @@ impl Ring {
 
     /// As [`Ring::submit`], but waits until there is a completion, or `timeout` has passed.
     pub fn submit_and_wait(&mut self, timeout: Option<Duration>) {
-        if !self.unsubmitted.is_empty() {
-            return self.submit();
+        let entered = if self.unsubmitted.is_empty() {
+            self.enter_and_wait(timeout)
+        } else {
+            self.submit_all()
+        };
+        if entered == Entered::LacksMemory {
+            // It would be asked again at once, by a thread that has nothing else to do.
+            std::thread::sleep(MEMORY_AGAIN);
         }
+    }
+
+    fn enter_and_wait(&mut self, timeout: Option<Duration>) -> Entered {
         let time = timeout.map(Timespec::from);
         let mut args = SubmitArgs::new();
         if let Some(time) = &time {
             args = args.timespec(time);
         }
         let result = self.ring.submitter().submit_with_args(1, &args);
-        if self.take(&result) == Entered::LacksMemory {
-            // It would be asked again at once, by a thread that has nothing else to do.
-            std::thread::sleep(MEMORY_AGAIN);
-        }
+        self.take(&result)
     }
 
     /// Takes note of what entering came to.
