@@ -93,8 +93,8 @@ fn wait_for<T>(
 ) -> anyhow::Result<T> {
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let tell = |_: &io::Error| {
-        let (setting, holder, within_s) = (side.setting(), holder(address), patience.0.as_secs());
-        tracing::warn!(setting, %address, holder, within_s, "the address is taken: waiting for it");
+        let (setting, within_s) = (side.setting(), patience.0.as_secs());
+        tracing::warn!(setting, %address, within_s, "the address is taken: waiting for it");
     };
     let outcome = patience.wait_for(attempt, is_taken, tell);
     outcome
