@@ -372,12 +372,16 @@ impl UserRecord {
 /// A kick that was recorded so many seconds ahead of a later one was made by a wrong clock.
 const KICK_AHEAD_S_MAX: u64 = 86_400;
 
+/// 2026-01-01T00:00:00Z: before it there was no gateway. A kick that is dated earlier was made by a wrong clock, such as that of a
+/// host that boots in 1970 and has not heard the time yet.
+const KICK_EARLIEST_S: u64 = 1_767_225_600;
+
 /// The kick second that counts, of that on record and that of another kick; 0: none. The later one, since clocks are set
 /// back by a little all the time; but a kick that a wrong clock dated far ahead, and that shuts its user out until then, is
-/// replaced by the next.
+/// replaced by the next, unless it is that one's date that cannot be: what a kick ended would be good again.
 #[must_use]
 pub fn later_kick(known_s: u64, another_s: u64) -> u64 {
-    if another_s > 0 && known_s > another_s.saturating_add(KICK_AHEAD_S_MAX) {
+    if another_s >= KICK_EARLIEST_S && known_s > another_s.saturating_add(KICK_AHEAD_S_MAX) {
         another_s
     } else {
         known_s.max(another_s)
@@ -552,7 +556,17 @@ mod tests {
         assert_eq!(later_kick(100, 0), 100);
         assert_eq!(later_kick(100, 70), 100);
         assert_eq!(later_kick(100, 170), 170);
-        assert_eq!(later_kick(KICK_AHEAD_S_MAX + 70, 70), KICK_AHEAD_S_MAX + 70);
-        assert_eq!(later_kick(KICK_AHEAD_S_MAX + 71, 70), 70);
+        let another = KICK_EARLIEST_S + 70;
+        let ahead = another + KICK_AHEAD_S_MAX;
+        assert_eq!(later_kick(ahead, another), ahead);
+        assert_eq!(later_kick(ahead + 1, another), another);
+    }
+
+    #[test]
+    fn a_kick_dated_before_there_were_gateways_brings_no_usersig_back() {
+        let correct = KICK_EARLIEST_S + 30_000_000;
+        for impossible in [1, 60, KICK_EARLIEST_S - 1] {
+            assert_eq!(later_kick(correct, impossible), correct, "{impossible}");
+        }
     }
 }
