@@ -147,6 +147,7 @@ fn fill(path: &Path) {
         durability: Durability::Relaxed,
         callbacks: tokio::sync::watch::channel(Callbacks::None).1,
         changes_kept_ms: 7 * 86_400_000,
+        deleted_kept_ms: 400 * 86_400_000,
     };
     let mut store = Embedded::open(place, rules).expect("a new store");
     let now = Clock::start().now().wall;

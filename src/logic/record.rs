@@ -264,6 +264,14 @@ impl UserRecord {
         recorded
     }
 
+    /// A record that has no change yet takes up the numbering of a commit. Its shard had loaded the record of a deleted account
+    /// that was forgotten before the commit came, and goes on behind that one's last change.
+    pub fn go_on_numbering(&mut self, commit: &Commit) {
+        if let Some(first) = commit.changes.first().filter(|_| self.change.0 == 0) {
+            self.change = ChangeNumber(first.number.0.saturating_sub(1));
+        }
+    }
+
     fn finish(&mut self, commit: &Commit) {
         let logs_in = |change: &Change| matches!(change.kind, ChangeKind::Login { .. });
         self.registered |= commit.changes.iter().any(logs_in);

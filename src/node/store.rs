@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::config::{Config, StoreKind};
 use super::patience::Patience;
 use super::privacy;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, millis};
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
 use crate::services::registry::archive::{Archive, Position};
@@ -85,7 +85,8 @@ impl Opened {
         let rules = Rules {
             durability: config.registry.durability,
             callbacks: follows,
-            changes_kept_ms: crate::base::time::millis(config.registry.changes_kept),
+            changes_kept_ms: millis(config.registry.changes_kept),
+            deleted_kept_ms: millis(config.registry.deleted_kept),
         };
         let store = open(&place, &rules, Patience(config.start_patience)).context("registry.path")?;
         warn_if_open(&config.registry.path);

@@ -91,6 +91,8 @@ pub struct Registry {
     pub memory_bytes_max: u64,
     /// How long changes can be read.
     pub changes_kept: Duration,
+    /// How long records of deleted accounts are kept.
+    pub deleted_kept: Duration,
 }
 
 /// Where records are kept.

@@ -171,6 +171,7 @@ impl<'a> Reader<'a> {
             },
             memory_bytes_max: self.number("registry.memory_bytes_max"),
             changes_kept: Duration::from_secs(self.number("changes.keep_days") * 86_400),
+            deleted_kept: Duration::from_secs(self.number("accounts.deleted_keep_days") * 86_400),
         }
     }
 

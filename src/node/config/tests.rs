@@ -326,6 +326,7 @@ fn what_is_kept_and_told() {
     );
     assert_eq!(config.registry.memory_bytes_max, 64 << 20);
     assert_eq!(config.registry.changes_kept, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.registry.deleted_kept, Duration::from_secs(400 * 86_400));
     assert_eq!(
         (config.callback.sent, &config.callback.url),
         (Callbacks::None, &None)

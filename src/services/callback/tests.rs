@@ -38,6 +38,7 @@ fn store_with(path: &Path, changes_kept: Duration) -> Embedded {
         durability: Durability::Relaxed,
         callbacks: watch::channel(Callbacks::Documented).1,
         changes_kept_ms: millis(changes_kept),
+        deleted_kept_ms: 400 * 86_400_000,
     };
     Embedded::open(place, rules).unwrap()
 }

@@ -186,6 +186,11 @@ fn put_registry(desk: &Desk, out: &mut Exposition) {
             "Memory that the registry's records take.",
             desk.vitals.memory_bytes(),
         ),
+        (
+            "registry_forgotten_accounts",
+            "Deleted accounts whose records went by their age.",
+            desk.vitals.forgotten_accounts(),
+        ),
         ("registry_commits", "Commits that were recorded.", commits),
         ("registry_batches", "Writes that they were recorded in.", batches),
         (

@@ -1,4 +1,5 @@
-//! Records in memory: for a gateway without a store, and for tests. Keeps nothing beyond the process.
+//! Records in memory: for a gateway without a store, and for tests. Keeps nothing beyond the process, so that records of
+//! deleted accounts need no age: no process lives as long.
 
 use hashbrown::HashMap;
 

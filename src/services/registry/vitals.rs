@@ -33,6 +33,7 @@ struct Numbers {
     latest_at: AtomicU64,
     damaged_reads: AtomicU64,
     lost_changes: AtomicU64,
+    forgotten_accounts: AtomicU64,
     told: Mutex<Told>,
 }
 
@@ -115,6 +116,16 @@ impl Vitals {
     pub fn damage(&self) -> [u64; 2] {
         let numbers = &self.0;
         [&numbers.damaged_reads, &numbers.lost_changes].map(|number| number.load(Ordering::Relaxed))
+    }
+
+    /// Deleted accounts whose records went by their age.
+    #[must_use]
+    pub fn forgotten_accounts(&self) -> u64 {
+        self.0.forgotten_accounts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forgot(&self, count: u64) {
+        self.0.forgotten_accounts.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn met_damage(&self) {

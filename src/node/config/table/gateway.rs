@@ -278,4 +278,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "true",
         "Whether a first login registers its account. false: only imported accounts may log in.",
     ),
+    setting(
+        "accounts.deleted_keep_days",
+        Effect::Restart,
+        Kind::Number(7, 3_650),
+        "400",
+        "How long the record of a deleted account is kept, and at least as long as its changes. After that the account is as if it had never been: its numbering begins again at 1, and a UserSig that was made before the deletion and has not expired is good again. So keep records longer than UserSigs live.",
+    ),
 ];

@@ -17,6 +17,7 @@ fn open(path: &std::path::Path) -> Embedded {
         durability: Durability::Commit,
         callbacks: tokio::sync::watch::channel(Callbacks::Documented).1,
         changes_kept_ms: 86_400_000,
+        deleted_kept_ms: 400 * 86_400_000,
     };
     Embedded::open(place, rules).unwrap()
 }

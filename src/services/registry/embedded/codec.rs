@@ -20,6 +20,8 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) struct Known {
     pub(super) record: UserRecord,
     pub(super) last: Position,
+    /// Of a deleted account whose record does not tell since when: when that was found; else 0.
+    pub(super) deleted_by: Timestamp,
 }
 
 /// A change with the place of the same user's change before it: a user's changes are a chain from the last one back.
@@ -62,6 +64,8 @@ struct StoredUser {
     /// 0 in records of earlier versions.
     #[prost(uint64, tag = "8")]
     changed_at: u64,
+    #[prost(uint64, tag = "9")]
+    deleted_by: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -80,7 +84,7 @@ struct StoredDevice {
     login_at: u64,
     #[prost(uint64, tag = "7")]
     since: u64,
-    /// 4 bytes of IPv4, or 16 of IPv6; none if it is not known, as in records of earlier versions.
+    /// Of IPv4 4 bytes, of IPv6 16; none in records of earlier versions.
     #[prost(bytes = "vec", tag = "8")]
     address: Vec<u8>,
 }
@@ -153,6 +157,7 @@ pub(super) fn encode_user(known: &Known) -> Vec<u8> {
         ended: record.ended.iter().map(stored_end).collect(),
         last: known.last.0,
         changed_at: record.changed_at.0,
+        deleted_by: known.deleted_by.0,
     };
     stored.encode_to_vec()
 }
@@ -181,6 +186,7 @@ pub(super) fn decode_user(bytes: &[u8]) -> Result<Known, Damage> {
     Ok(Known {
         record,
         last: Position(stored.last),
+        deleted_by: Timestamp(stored.deleted_by),
     })
 }
 
@@ -219,7 +225,6 @@ pub(super) fn encode_change(link: &Link) -> Vec<u8> {
         kind: kind_number(&change.kind),
         fresh,
         forced_off: forced_off.iter().map(loser).collect(),
-        // Earlier versions read 16 bytes alone.
         address: change
             .address
             .map_or(Vec::new(), |address| address.octets().to_vec()),
@@ -286,10 +291,8 @@ fn device_record(stored: &StoredDevice, damage: Damage) -> Result<DeviceRecord, 
 }
 
 fn stored_address(address: Ipv6Addr) -> Vec<u8> {
-    match address.to_ipv4_mapped() {
-        Some(address) => address.octets().to_vec(),
-        None => address.octets().to_vec(),
-    }
+    let short = address.to_ipv4_mapped();
+    short.map_or(address.octets().to_vec(), |short| short.octets().to_vec())
 }
 
 /// What [`stored_address`] wrote, or nothing; `None` if it is neither.
@@ -489,7 +492,7 @@ mod tests {
                 devices: devices.into_iter().map(device).collect(),
                 ended: ended.into_iter().map(end).collect(),
             };
-            let known = Known { record, last: Position(numbers[3]) };
+            let known = Known { record, last: Position(numbers[3]), deleted_by: Timestamp(numbers[1]) };
             prop_assert_eq!(decode_user(&encode_user(&known)), Ok(known));
         }
 
@@ -507,7 +510,7 @@ mod tests {
             let bytes = |address| {
                 let devices = vec![DeviceRecord { address, ..login }];
                 let record = UserRecord { devices, ..UserRecord::default() };
-                encode_user(&Known { record, last: Position(1) }).len()
+                encode_user(&Known { record, ..Known::default() }).len()
             };
             let expected = match address {
                 None => 0,

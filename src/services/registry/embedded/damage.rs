@@ -348,6 +348,7 @@ pub(super) fn rules_of(changes_kept_ms: u64) -> Rules {
         durability: Durability::Commit,
         callbacks: watch::channel(Callbacks::Documented).1,
         changes_kept_ms,
+        deleted_kept_ms: 400 * DAY_MS,
     }
 }
 

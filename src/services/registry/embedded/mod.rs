@@ -19,6 +19,7 @@
 mod check;
 mod codec;
 mod errors;
+mod forget;
 mod keys;
 mod late;
 mod mend;
@@ -37,6 +38,8 @@ mod verify;
 mod damage;
 #[cfg(test)]
 mod flips;
+#[cfg(test)]
+mod forgotten;
 #[cfg(test)]
 mod salvaged;
 #[cfg(test)]
@@ -92,6 +95,8 @@ pub struct Rules {
     pub callbacks: watch::Receiver<Callbacks>,
     /// How long changes are kept, in milliseconds.
     pub changes_kept_ms: u64,
+    /// How long records of deleted accounts are kept, in milliseconds. They outlive the accounts' changes in any case.
+    pub deleted_kept_ms: u64,
 }
 
 /// The registry's own side of an embedded store: the only writer of records and changes.
@@ -106,6 +111,8 @@ pub struct Embedded {
     unsure: Option<Unsure>,
     /// With [`Durability::Relaxed`]: something was written since the last sync.
     unsynced: bool,
+    /// How far the search for accounts that were deleted long ago is.
+    pass: forget::Pass,
     /// When all tables were looked at for damage.
     looked_at: Option<Timestamp>,
     /// Users whose damaged record was told.
@@ -145,7 +152,7 @@ impl Embedded {
         if !draft.users.contains_key(&user) {
             let known = self.reading.with(|files| files.user(&user))?;
             draft.before.insert(user, known.clone());
-            draft.users.insert(user, known.unwrap_or_default());
+            draft.users.insert(user, known.unwrap_or_default().undated());
         }
         Ok(draft.users.get_mut(&user).expect("it was just put there"))
     }
@@ -163,6 +170,7 @@ impl Embedded {
         let mut last = Position(self.last.0 + draft.changes.len() as u64);
         let callbacks = *self.rules.callbacks.borrow();
         let known = self.open_record(draft, commit.user)?;
+        known.record.go_on_numbering(&commit);
         let recorded = known.record.record(commit, callbacks);
         let at = known.record.changed_at;
         forget_old_ends(&mut known.record, now);
@@ -350,7 +358,7 @@ impl Store for Embedded {
             self.look_for_damage(now);
         }
         self.vitals.tell_if_well(now);
-        if let Err(error) = self.prune(now) {
+        if let Err(error) = self.prune(now).and_then(|()| self.forget(now)) {
             self.suspect(now, &error);
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::check::Look;
 use super::errors::OpenError;
+use super::forget::Pass;
 use super::reading::Reading;
 use super::store::{Files, Place};
 use super::{Embedded, Rules, USERS_TOLD_MAX, tidy};
@@ -42,6 +43,7 @@ impl Embedded {
             last,
             unsure: None,
             unsynced: false,
+            pass: Pass::default(),
             looked_at: None,
             told: Mutex::default(),
         })

@@ -15,11 +15,12 @@ use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep
 
 const DAY_MS: u64 = 86_400_000;
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules {
         durability: Durability::Commit,
         callbacks: watch::channel(Callbacks::Documented).1,
         changes_kept_ms: 7 * DAY_MS,
+        deleted_kept_ms: 400 * DAY_MS,
     }
 }
 

@@ -199,6 +199,7 @@ fn damage_in_the_middle_is_told() {
             durability: Durability::Commit,
             callbacks: watch::channel(Callbacks::None).1,
             changes_kept_ms: 0,
+            deleted_kept_ms: 400 * 86_400_000,
         },
     );
     let Err(OpenError::Damaged { faults, .. }) = refused else {
