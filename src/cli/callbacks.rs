@@ -135,7 +135,7 @@ fn row(line: &Value) -> String {
 
 async fn deal(config: &Config, deed: &str, body: &Value) -> anyhow::Result<()> {
     let path = format!("/v1/callbacks/{deed}");
-    let (status, answer) = client::command(config, &path, body, client::PATIENCE).await?;
+    let (status, answer) = client::command(config, &path, body).await?;
     if status != 200 {
         return Err(Fault::Refused(text(&answer["error"]).to_owned()).into());
     }

@@ -13,13 +13,27 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::outcome::Fault;
-use super::place::{Listener, Place};
+use super::place::{Listener, Place, Purpose};
 use super::sign;
 use crate::node::config::Config;
 use crate::services::http::url;
 
-/// Long enough for a request: the gateway itself gives up after 3 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Long enough for a question: the gateway itself gives up after 3 s.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What deals with all that is on record takes a minute for tens of millions: a dry run of a reload reads every user, and
+/// `callbacks` deals with every callback that is late or was given up.
+const DEED_PATIENCE: Duration = Duration::from_secs(600);
+
+const NO_HTTP: &str = "it does not speak HTTP, as terminals.listen and ports with TLS do not";
+
+/// How long an answer is waited for.
+fn patience(purpose: Purpose) -> Duration {
+    match purpose {
+        Purpose::Look => PATIENCE,
+        Purpose::Deed => DEED_PATIENCE,
+    }
+}
 
 /// A UserSig for one request needs no long life.
 const USERSIG_LIFETIME_S: u64 = 300;
@@ -28,7 +42,7 @@ const USERSIG_LIFETIME_S: u64 = 300;
 pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow::Result<Value> {
     let place = Place::of(first(&config.http));
     let request = Request::post(rest_target(config, command)).body(Full::new(body.to_string().into()))?;
-    let (status, body) = exchange((Listener::Rest, &place), request, PATIENCE).await?;
+    let (status, body) = exchange((Listener::Rest, &place), request, (Purpose::Look, PATIENCE)).await?;
     let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Some(code) = reply["ErrorCode"].as_i64() {
         return known_here(code, reply);
@@ -98,14 +112,9 @@ pub(super) async fn metrics(config: &Config) -> anyhow::Result<String> {
 }
 
 /// Posts a command to the admin listener. Gives the HTTP status and the answer's JSON.
-pub(super) async fn command(
-    config: &Config,
-    path: &str,
-    body: &Value,
-    patience: Duration,
-) -> anyhow::Result<(u16, Value)> {
+pub(super) async fn command(config: &Config, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
     let request = Request::post(path).header("Content-Type", "application/json");
-    let answer = ask_admin(config, request, body.to_string().into(), patience).await?;
+    let answer = ask_admin(config, request, body.to_string().into(), Purpose::Deed).await?;
     Ok((answer.status, json(&answer.place, &answer.body)?))
 }
 
@@ -145,14 +154,14 @@ impl Answer {
 }
 
 async fn get(config: &Config, path: &str) -> anyhow::Result<Answer> {
-    ask_admin(config, Request::get(path), Bytes::new(), PATIENCE).await
+    ask_admin(config, Request::get(path), Bytes::new(), Purpose::Look).await
 }
 
 async fn ask_admin(
     config: &Config,
     request: Builder,
     body: Bytes,
-    patience: Duration,
+    purpose: Purpose,
 ) -> anyhow::Result<Answer> {
     let place = Place::of(first(&config.admin));
     let request = match &config.admin_token {
@@ -162,7 +171,7 @@ async fn ask_admin(
     let (status, body) = exchange(
         (Listener::Admin, &place),
         request.body(Full::new(body))?,
-        patience,
+        (purpose, patience(purpose)),
     )
     .await?;
     Ok(Answer { place, status, body }.checked()?)
@@ -182,15 +191,22 @@ fn first(addresses: &[SocketAddr]) -> SocketAddr {
 async fn exchange(
     (listener, place): (Listener, &Place),
     mut request: Request<Full<Bytes>>,
-    patience: Duration,
+    (purpose, patience): (Purpose, Duration),
 ) -> anyhow::Result<(u16, Bytes)> {
     let host = HeaderValue::try_from(place.to_string()).context("an address is a header's value")?;
     request.headers_mut().insert(HOST, host);
     let stream = place.connect(patience.min(PATIENCE)).await;
     let stream = stream.map_err(|error| place.unreached(listener, &error))?;
     let answer = tokio::time::timeout(patience, answer(TokioIo::new(stream), request)).await;
-    let answer = answer.map_err(|_| place.silent(listener, patience))?;
-    answer.map_err(|error| place.mistaken(listener, &why(&error)).into())
+    let late = format!("has not answered for {patience:?}");
+    let answer = answer.map_err(|_| place.unanswered(listener, purpose, &late))?;
+    answer.map_err(|error| match error.is_parse() {
+        true => place.mistaken(listener, NO_HTTP).into(),
+        false => {
+            let ended = format!("ended the connection without an answer ({error})");
+            place.unanswered(listener, purpose, &ended).into()
+        }
+    })
 }
 
 async fn answer(
@@ -211,10 +227,31 @@ async fn answer(
     }
 }
 
-/// Why there is no answer of HTTP.
-fn why(error: &hyper::Error) -> String {
-    if error.is_parse() {
-        return "it does not speak HTTP, as terminals.listen and ports with TLS do not".to_owned();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_does_not_answer_in_time_is_no_wrong_one_and_may_still_do_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        // It takes connections, and reads nothing.
+        let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::of(busy.local_addr().unwrap());
+        let check = |purpose, says_unknown: bool| {
+            let request = Request::post("/v1/callbacks/drop").body(Full::default()).unwrap();
+            let waited = (purpose, Duration::from_millis(20));
+            let fault = runtime
+                .block_on(exchange((Listener::Admin, &place), request, waited))
+                .unwrap_err();
+            let text = fault.to_string();
+            let lost = matches!(fault.downcast_ref(), Some(Fault::Lost(_)));
+            assert!(lost && text.contains("took the request"), "{text}");
+            assert_eq!(text.contains("is not known"), says_unknown, "{text}");
+        };
+        check(Purpose::Deed, true);
+        check(Purpose::Look, false);
     }
-    format!("it ended the connection without an answer ({error})")
 }

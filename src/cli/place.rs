@@ -41,6 +41,15 @@ impl Listener {
     }
 }
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To know something.
+    Look,
+    /// To change something.
+    Deed,
+}
+
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -95,9 +104,16 @@ impl Place {
         Fault::Unreached(format!("{self} is not the gateway's {setting}: {what}; {remedy}"))
     }
 
-    /// It took the connection, and says nothing.
-    pub(super) fn silent(&self, listener: Listener, patience: Duration) -> Fault {
-        self.mistaken(listener, &format!("it has not answered for {patience:?}"))
+    /// It took the request, and there is no answer.
+    pub(super) fn unanswered(&self, listener: Listener, purpose: Purpose, what: &str) -> Fault {
+        let unknown = match purpose {
+            Purpose::Look => "",
+            Purpose::Deed => "; whether the request was carried out, or still is, is not known",
+        };
+        let setting = listener.setting();
+        Fault::Lost(format!(
+            "{self} took the request and {what}{unknown}. If this goes on, it may not be the gateway's {setting}"
+        ))
     }
 }
 

@@ -58,10 +58,14 @@ fn end(signal: EndSignal) -> ! {
 
 /// Goes on only if no signal is ending this program: who asks here has a last word.
 pub(crate) fn last_word(text: &str) {
-    let all = owned();
+    say_last(text, &mut io::stderr());
+}
+
+/// Signals are heard meanwhile: nobody may read what is written.
+fn say_last(text: &str, out: &mut impl Write) {
+    drop(owned());
     // As for others, the exit code still tells.
-    let _ = writeln!(io::stderr(), "{text}");
-    drop(all);
+    let _ = writeln!(out, "{text}");
 }
 
 /// Tells a person how far it is. If nobody reads that any more, everything ends, as with others whose pipe is closed.
@@ -182,6 +186,31 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Is stuck until somebody else has what is owned, as who hears a signal has.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (sender, taken) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                drop(owned());
+                let _ = sender.send(());
+            });
+            let patience = std::time::Duration::from_secs(20);
+            taken.recv_timeout(patience).expect("nothing holds it");
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_last_word_that_is_stuck_does_not_keep_a_signal_from_ending_all() {
+        say_last("it failed", &mut Stuck);
+    }
 
     #[test]
     fn a_folder_goes_with_its_owner_unless_it_is_kept() {

@@ -21,6 +21,10 @@ const WINDOW_MS: u64 = 60_000;
 /// finds no room is not limited.
 const NETWORKS_MAX: usize = 4_096;
 
+/// A full table is looked through for those that have served their minute at most so often: it takes tens of
+/// microseconds, and whoever fills the table could have that done with each request.
+const SWEEP_MS: u64 = 1_000;
+
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -77,6 +81,7 @@ pub(super) struct Failures {
     /// Those that were one too many of their network.
     limited: [Cell<u64>; 2],
     networks: RefCell<HashMap<Network, Counted>>,
+    swept_at: Cell<Instant>,
 }
 
 /// What the limit says of one more failure.
@@ -108,7 +113,7 @@ impl Failures {
     fn count_of(&self, now: Instant, network: Network) -> u32 {
         let mut networks = self.networks.borrow_mut();
         if networks.len() >= NETWORKS_MAX && !networks.contains_key(&network) {
-            networks.retain(|_, counted| !counted.is_over(now));
+            self.sweep(now, &mut networks);
             if networks.len() >= NETWORKS_MAX {
                 return 0;
             }
@@ -121,6 +126,13 @@ impl Failures {
         }
         counted.count = counted.count.saturating_add(1);
         counted.count
+    }
+
+    fn sweep(&self, now: Instant, networks: &mut HashMap<Network, Counted>) {
+        if now.0 >= self.swept_at.get().0 + SWEEP_MS {
+            self.swept_at.set(now);
+            networks.retain(|_, counted| !counted.is_over(now));
+        }
     }
 
     /// Each count with its labels.
@@ -184,5 +196,19 @@ mod tests {
         assert_eq!(failures.networks.borrow().len(), NETWORKS_MAX);
         assert_eq!(fail(&failures, WINDOW_MS, networks), Limit::Below);
         assert_eq!(failures.networks.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_full_table_is_swept_at_most_once_a_second() {
+        let failures = Failures::default();
+        let networks = u32::try_from(NETWORKS_MAX).unwrap();
+        (0..networks).for_each(|address| _ = fail(&failures, 0, address));
+        let check = |ms: u64, left: usize| {
+            fail(&failures, ms, networks);
+            assert_eq!(failures.networks.borrow().len(), left, "{ms}");
+        };
+        check(WINDOW_MS - 1, NETWORKS_MAX);
+        check(WINDOW_MS, NETWORKS_MAX);
+        check(WINDOW_MS - 1 + SWEEP_MS, 1);
     }
 }

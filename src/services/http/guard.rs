@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 use sha2::Sha256;
 
@@ -15,6 +16,9 @@ use super::failures::Reason;
 use super::peer::Peer;
 use super::{Settings, Token};
 use crate::logic::usersig::DEVELOPMENT_SECRET;
+
+/// Of a URL that names none (RFC 9110, 4.2.1).
+const HTTP_PORT: u16 = 80;
 
 /// What browsers say of where a request comes from, and no page can change.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -71,18 +75,18 @@ pub(super) fn admit(settings: &Settings, peer: &Peer, head: &Parts) -> Result<()
 /// development secret.
 pub(super) fn admit_backend(settings: &Settings, peer: &Peer, head: &Parts) -> Result<(), Denied> {
     let names = Names { settings, peer };
-    if !names.has_target(head) {
+    let mut keys = settings.keys.iter();
+    let is_secret = keys.all(|key| key.secret.expose() != DEVELOPMENT_SECRET);
+    let is_meant = names.has_target(head) || is_secret && is_of_host(head);
+    if !is_meant {
         return Err(Denied {
-            reason: Some(Reason::Stranger),
+            // It has shown no proof yet, good or bad.
+            reason: None,
             status: StatusCode::MISDIRECTED_REQUEST,
-            text: "this is no proxy: send the path alone",
+            text: "this is no proxy: send the path alone, or a URL with the same host as the header Host",
         });
     }
-    if settings
-        .keys
-        .iter()
-        .all(|key| key.secret.expose() != DEVELOPMENT_SECRET)
-    {
+    if is_secret {
         return Ok(());
     }
     // A browser always names the host; what names none is none.
@@ -99,6 +103,20 @@ pub(super) fn admit_backend(settings: &Settings, peer: &Peer, head: &Parts) -> R
         ));
     }
     Ok(())
+}
+
+/// Whether a request that names its host in the first line, as to a proxy, names the same one as its header: servers have to
+/// take that form, too (RFC 9112, 3.2.2).
+fn is_of_host(head: &Parts) -> bool {
+    let Some(target) = head.uri.authority() else {
+        return true;
+    };
+    let Some(host) = head.headers.get(HOST) else {
+        return true;
+    };
+    let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(HTTP_PORT);
+    host.is_some_and(|host| host.host().eq_ignore_ascii_case(target.host()) && port(&host) == port(target))
 }
 
 /// Refuses what a page of another name sends.

@@ -95,6 +95,54 @@ fn other_methods_are_refused_with_those_that_do() {
     check(world.backend, &format!("PUT {QUERY} HTTP/1.0"), "POST, GET, HEAD");
 }
 
+/// The status of a query that is sent to this URL, and with this Host.
+fn status_of(world: &World, url: &str, host: &str) -> u16 {
+    let (target, body) = (world.target(QUERY), r#"{"To_Account":["off"]}"#);
+    let length = body.len();
+    let rest = format!("{host}Content-Length: {length}\r\n\r\n{body}");
+    status(&raw(
+        world.backend,
+        &format!("POST {url}{target} HTTP/1.0\r\n{rest}"),
+    ))
+}
+
+#[test]
+fn a_url_as_to_a_proxy_is_taken_if_it_names_the_host_that_the_header_names() {
+    const GOOD: [(&str, &str); 5] = [
+        ("http://im.example.com:9002", "Host: im.example.com:9002\r\n"),
+        ("http://im.example.com", "Host: IM.example.com:80\r\n"),
+        ("http://[2001:db8::1]:9002", "Host: [2001:db8::1]:9002\r\n"),
+        ("http://im.example.com:9002", ""),
+        ("", "Host: anything.example\r\n"),
+    ];
+    const BAD: [(&str, &str); 3] = [
+        ("http://im.example.com:9002", "Host: im.example.com\r\n"),
+        ("http://other.example", "Host: im.example.com\r\n"),
+        ("http://other.example", "Host: \u{e4}\r\n"),
+    ];
+    let world = World::new(settings(), shards);
+    for (url, host) in GOOD {
+        assert_eq!(status_of(&world, url, host), 200, "{url} {host}");
+    }
+    for (url, host) in BAD {
+        assert_eq!(status_of(&world, url, host), 421, "{url} {host}");
+    }
+    // With the secret that everyone knows only what is known to be ours.
+    let mut open = settings();
+    open.keys[0].secret = usersig::DEVELOPMENT_SECRET.into();
+    let open = World::new(open, shards);
+    for (url, host) in GOOD.into_iter().filter(|(url, _)| !url.is_empty()) {
+        assert_eq!(status_of(&open, url, host), 421, "{url} {host}");
+    }
+    for world in [&world, &open] {
+        let (_, metrics) = world.get("/metrics", "");
+        let mut counted = metrics
+            .lines()
+            .filter(|line| line.starts_with("holdfast_http_refused_total{listener=\"http\""));
+        assert!(counted.all(|line| line.ends_with(" 0")), "{metrics}");
+    }
+}
+
 #[test]
 fn neither_listener_looks_like_a_proxy() {
     let world = World::new(settings(), shards);
