@@ -18,7 +18,7 @@ pub(super) enum Fault {
     /// There is no gateway where it was looked for.
     #[error("{0}")]
     Unreached(String),
-    /// There was one, and it did not come back.
+    /// There was one, and it did not come back, or did not answer.
     #[error("{0}")]
     Lost(String),
 }

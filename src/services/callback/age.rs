@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use crossbeam_channel::Sender;
+
 use super::dispatch::due_at_once;
 use super::pump::Pump;
 use crate::base::ids::UserId;
@@ -11,8 +13,8 @@ use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Placed, Position, ReadError, recorded_by};
 use crate::services::registry::outbox::{Dead, Late, LateUser, OutboxStep};
 
-/// Callbacks that are looked at together: some milliseconds of the store.
-const PAGE: usize = 256;
+/// Callbacks that are looked at in a turn: some milliseconds of the store.
+pub(super) const PAGE: usize = 256;
 
 /// How long after all dead letters were looked at they are again: their age is counted in days.
 const DEAD_AGAIN_AFTER_MS: u64 = 600_000;
@@ -23,6 +25,26 @@ pub(super) struct DeadLook {
     after: Position,
     not_before: Timestamp,
     dropped: u64,
+}
+
+/// How far late callbacks were looked at for their age, 0 if from the first one on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LateLook {
+    after: Position,
+    /// Users of whom something was under way: what is behind it waits for it.
+    spared: BTreeSet<UserId>,
+}
+
+/// Late callbacks that are to be forgotten.
+pub(super) struct Unwanted {
+    /// Whose; `None` for all.
+    user: Option<UserId>,
+    /// Up to here they are forgotten.
+    after: Position,
+    /// The last change when that was asked for.
+    until: Position,
+    count: u64,
+    answer: Sender<Result<u64, ReadError>>,
 }
 
 impl Pump {
@@ -43,45 +65,41 @@ impl Pump {
         at.0 - by.map_or(at, |by| by.min(at)).0
     }
 
-    /// While there is nobody to try them with: gives up what is too old, late ones first.
+    /// While there is nobody to try them with: gives up what is too old, late ones first, and a page of each at a time.
     pub(super) fn give_up_old(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
         self.give_up_late(now, fault)?;
         self.give_up_unread(now, fault)
     }
 
     fn give_up_late(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
-        let mut after = Position(0);
+        let mut look = self.late_look.clone();
         // Mostly the first one is young.
-        let mut count_max = 1;
-        loop {
-            let page = self.source.late(after, count_max)?;
-            count_max = PAGE;
-            let Some((_, last)) = page.last() else {
-                return Ok(());
+        let count_max = if look.after == Position(0) { 1 } else { PAGE };
+        let page = self.source.late(look.after, count_max)?;
+        let mut is_more = page.len() == count_max;
+        let mut users = BTreeSet::new();
+        for (user, late) in page {
+            if matches!(&late, Late::There(placed) if !self.is_too_old(placed, now)) {
+                is_more = false;
+                break;
+            }
+            look.after = late.place();
+            if self.dispatch.is_under_way(&user) || look.spared.contains(&user) {
+                look.spared.insert(user);
+                continue;
+            }
+            let attempts = match users.insert(user) {
+                true => self.source.late_user(&user)?.map_or(0, |late| late.attempts),
+                // Those behind the first have waited for it.
+                false => 0,
             };
-            after = last.place();
-            let mut users = BTreeSet::new();
-            let mut young = false;
-            for (user, late) in page {
-                young = matches!(&late, Late::There(placed) if !self.is_too_old(placed, now));
-                if young {
-                    break;
-                }
-                if !self.dispatch.is_under_way(&user) {
-                    let attempts = match users.insert(user) {
-                        true => self.source.late_user(&user)?.map_or(0, |late| late.attempts),
-                        // Those behind the first have waited for it.
-                        false => 0,
-                    };
-                    self.give_up(now, (user, late), attempts, fault);
-                }
-            }
-            self.keep()?;
-            self.go_on_behind(now, users)?;
-            if young {
-                return Ok(());
-            }
+            self.give_up(now, (user, late), attempts, fault);
         }
+        self.keep()?;
+        self.go_on_behind(now, users)?;
+        self.late_look = if is_more { look } else { LateLook::default() };
+        self.more |= is_more;
+        Ok(())
     }
 
     fn give_up(&mut self, now: Timestamp, (user, late): (UserId, Late), attempts: u32, fault: &str) {
@@ -112,28 +130,28 @@ impl Pump {
                 self.bury(now, placed, 0, fault);
             }
         }
-        let mut count_max = 1;
-        loop {
-            let (due, _) = self.source.due(self.dispatch.read_to(), count_max)?;
-            let old = due
-                .iter()
-                .take_while(|placed| self.is_too_old(placed, now))
-                .count();
-            for placed in due.into_iter().take(old) {
-                self.dispatch.looked_at(placed.position);
-                let late = self.source.late_user(&placed.recorded.user)?;
-                // It may have been dealt with before a crash took the cursor back.
-                let is_done = |late: LateUser| placed.position <= late.after;
-                if !late.is_some_and(is_done) {
-                    self.bury(now, placed, 0, fault);
-                }
+        // Mostly the first one is young.
+        let count_max = if self.unread_is_old { PAGE } else { 1 };
+        let after = self.dispatch.read_to();
+        let (due, looked_at) = self.source.due(after, count_max)?;
+        let is_old = |placed: &&Placed| self.is_too_old(placed, now);
+        let old = due.iter().take_while(is_old).count();
+        let all_are_old = old == due.len();
+        for placed in due.into_iter().take(old) {
+            let late = self.source.late_user(&placed.recorded.user)?;
+            self.dispatch.looked_at(placed.position);
+            // It may have been dealt with before a crash took the cursor back.
+            let is_done = |late: LateUser| placed.position <= late.after;
+            if !late.is_some_and(is_done) {
+                self.bury(now, placed, 0, fault);
             }
-            self.keep()?;
-            if old < count_max {
-                return Ok(());
-            }
-            count_max = PAGE;
         }
+        if all_are_old {
+            self.dispatch.looked_at(looked_at);
+        }
+        self.unread_is_old = all_are_old && looked_at > after;
+        self.more |= self.unread_is_old;
+        self.keep()
     }
 
     fn bury(&mut self, now: Timestamp, placed: Placed, attempts: u32, fault: &str) {
@@ -179,26 +197,51 @@ impl Pump {
         self.keep()
     }
 
-    /// Forgets late callbacks, of one user or of all. Gives how many there were. What is under way of them may still arrive.
-    pub(super) fn drop_late(&mut self, user: Option<UserId>) -> Result<u64, ReadError> {
-        let mut count = 0;
-        loop {
-            let page = match user {
-                None => self.source.late(Position(0), PAGE)?,
-                Some(user) => {
-                    let of_user = self.source.late_of(&user, Position(0), PAGE)?;
-                    of_user.into_iter().map(|late| (user, late)).collect()
-                }
-            };
-            if page.is_empty() {
-                return Ok(count);
-            }
-            count += page.len() as u64;
-            for (user, late) in page {
-                self.steps.push(OutboxStep::LateDone(user, late.place()));
-            }
-            // Whoever has none left is found without any in its turn.
-            self.keep()?;
+    /// Late callbacks that there are now are to be forgotten, of one user or of all. The answer says how many there were. What
+    /// is under way of them may still arrive.
+    pub(super) fn drop_late(&mut self, user: Option<UserId>, answer: Sender<Result<u64, ReadError>>) {
+        self.unwanted.push_back(Unwanted {
+            user,
+            after: Position(0),
+            until: self.source.last(),
+            count: 0,
+            answer,
+        });
+    }
+
+    /// Forgets a page of them, and answers whoever asked if it was the last one.
+    pub(super) fn drop_some(&mut self) {
+        let Some(mut unwanted) = self.unwanted.pop_front() else {
+            return;
+        };
+        match self.drop_page(&mut unwanted) {
+            Ok(PAGE) => self.unwanted.push_front(unwanted),
+            // Whoever asked may have gone.
+            Ok(_) => _ = unwanted.answer.send(Ok(unwanted.count)),
+            Err(error) => _ = unwanted.answer.send(Err(error)),
         }
+        self.more |= !self.unwanted.is_empty();
+    }
+
+    fn drop_page(&mut self, unwanted: &mut Unwanted) -> Result<usize, ReadError> {
+        self.keep()?;
+        let mut page = match unwanted.user {
+            None => self.source.late(unwanted.after, PAGE)?,
+            Some(user) => {
+                let of_user = self.source.late_of(&user, unwanted.after, PAGE)?;
+                of_user.into_iter().map(|late| (user, late)).collect()
+            }
+        };
+        page.retain(|(_, late)| late.place() <= unwanted.until);
+        let done = page
+            .iter()
+            .map(|(user, late)| OutboxStep::LateDone(*user, late.place()));
+        let steps: Vec<_> = done.collect();
+        // Whoever has none left is found without any in its turn.
+        self.source.take(&steps)?;
+        self.ages.late_is_known = false;
+        unwanted.after = page.last().map_or(unwanted.until, |(_, late)| late.place());
+        unwanted.count += page.len() as u64;
+        Ok(page.len())
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Attempt {
     pub(crate) origin: Origin,
     /// 1 for the first.
     pub(crate) number: u32,
+    /// Which receiver it was meant for, counted from the start: what came of it says nothing of a later one.
+    pub(crate) receiver: u64,
     /// By how much the change is dated ahead of when it was recorded, in milliseconds: set when it has ended.
     pub(crate) ahead_ms: u64,
 }

@@ -29,7 +29,7 @@ impl Pump {
     pub(super) fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
         let waits =
             |dispatch: &Dispatch, user: &UserId| dispatch.is_under_way(user) && !planted(Bug::ReplayBeside);
-        while self.dispatch.room_for_replays(now) > 0
+        while self.dispatch.room_aside(now) > 0
             && let Some(letter) = self.replays.next(|user| waits(&self.dispatch, user))
         {
             let place = letter.1;
@@ -45,7 +45,7 @@ impl Pump {
     }
 
     pub(super) fn work_off_late(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let mut room = self.dispatch.room_for_late(now);
+        let mut room = self.dispatch.room_aside(now);
         if room == 0 {
             return Ok(());
         }

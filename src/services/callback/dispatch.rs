@@ -17,6 +17,7 @@ use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, LateUser, OutboxSte
 use super::attempt::{Attempt, Origin, Outcome};
 use super::request::is_too_old;
 use super::target::{Target, wait_ms};
+use super::turns::Turns;
 use super::window::{Taken, WINDOW_MAX, Window};
 
 /// What is under way.
@@ -33,9 +34,10 @@ pub(crate) struct Dispatch {
     /// Users of whom something is sent that does not come from the stream: a late callback, or a dead letter.
     aside: BTreeSet<UserId>,
     in_flight: usize,
-    /// The last attempt was a late user's.
-    late_had_turn: bool,
+    turns: Turns,
     target: Target,
+    /// Receivers so far; attempts name theirs by it.
+    receiver: u64,
     random: fastrand::Rng,
 }
 
@@ -49,8 +51,9 @@ impl Dispatch {
             window: Window::default(),
             aside: BTreeSet::new(),
             in_flight: 0,
-            late_had_turn: false,
+            turns: Turns::new(),
             target: Target::Up { failures: 0 },
+            receiver: 0,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -58,6 +61,13 @@ impl Dispatch {
     pub(crate) fn set_bounds(&mut self, parallel: usize, give_up: Duration) {
         self.parallel = parallel;
         self.give_up_ms = millis(give_up);
+    }
+
+    /// Callbacks go to another receiver, or to none. Nothing is known of it, and what comes of attempts that were meant for
+    /// those before it tells nothing.
+    pub(crate) fn follow_receiver(&mut self) {
+        self.receiver += 1;
+        self.target = Target::Up { failures: 0 };
     }
 
     /// From where the stream is to be read, and how many callbacks there is room for. Of a target that is down one is
@@ -140,26 +150,32 @@ impl Dispatch {
         }
     }
 
-    /// How many of them may be replays: half of the room is left to what was not given up.
-    pub(crate) fn room_for_replays(&self, now: Timestamp) -> usize {
+    /// How many attempts late users and replays have together: half of all, so that however many they are, the stream goes
+    /// on.
+    fn share_aside(&self) -> usize {
         match self.target {
-            Target::Up { .. } => self.room(now).saturating_sub(self.parallel / 2),
-            Target::Down { .. } if !self.window.has_ready() => self.room(now),
-            Target::Down { .. } => 0,
+            Target::Up { .. } => (self.parallel / 2).max(1),
+            Target::Down { .. } => 1,
         }
     }
 
-    /// How many of them may be of late users: they and the replays have half of all, so that however many are late, the
-    /// stream goes on. Where there is one attempt at a time, late ones and the stream's take turns. A target that is down is
-    /// tried with both: what is wrong may be with the late ones alone.
-    pub(crate) fn room_for_late(&self, now: Timestamp) -> usize {
-        let is_their_turn = !self.window.has_ready() || !self.late_had_turn;
-        let share = match self.target {
-            Target::Up { .. } => self.parallel / 2,
-            Target::Down { .. } => 0,
-        };
-        let share = share.max(usize::from(is_their_turn));
-        self.room(now).min(share.saturating_sub(self.aside.len()))
+    /// How many attempts of late users, or replays, may begin now.
+    pub(crate) fn room_aside(&self, now: Timestamp) -> usize {
+        let left = self.share_aside().saturating_sub(self.aside.len());
+        self.room(now).min(left)
+    }
+
+    /// In which order they take what room there is: late ones first, as they were not given up. Where one attempt is all that
+    /// there is, or all that is not the stream's, they take turns. A target that is down is tried with the stream's and the
+    /// late ones in turn, since what is wrong may be with the late ones alone; with replays only if there is nothing else, since
+    /// one that fails is not tried again.
+    pub(crate) fn order(&self) -> [Origin; 3] {
+        match self.target {
+            Target::Down { .. } => self.turns.with_last(Origin::Dead).all(),
+            Target::Up { .. } if self.parallel == 1 => self.turns.all(),
+            Target::Up { .. } if self.share_aside() == 1 => self.turns.with_last(Origin::Stream).all(),
+            Target::Up { .. } => [Origin::Late, Origin::Dead, Origin::Stream],
+        }
     }
 
     /// The next attempt of the stream's callbacks.
@@ -168,14 +184,19 @@ impl Dispatch {
             return None;
         }
         let placed = self.window.send()?;
-        self.late_had_turn = false;
+        Some(self.begin(placed, Origin::Stream, 1))
+    }
+
+    fn begin(&mut self, placed: Placed, origin: Origin, number: u32) -> Attempt {
+        self.turns = self.turns.with_last(origin);
         self.in_flight += 1;
-        Some(Attempt {
+        Attempt {
             placed,
-            origin: Origin::Stream,
-            number: 1,
+            origin,
+            number,
+            receiver: self.receiver,
             ahead_ms: 0,
-        })
+        }
     }
 
     /// Until when late users are due.
@@ -195,26 +216,13 @@ impl Dispatch {
     /// An attempt of a late user's oldest callback.
     pub(crate) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
         self.aside.insert(user.user);
-        self.late_had_turn = true;
-        self.in_flight += 1;
-        Attempt {
-            placed,
-            origin: Origin::Late,
-            number: user.attempts + 1,
-            ahead_ms: 0,
-        }
+        self.begin(placed, Origin::Late, user.attempts + 1)
     }
 
     /// An attempt of a dead letter, of a user of whom nothing is under way.
     pub(crate) fn begin_dead(&mut self, dead: Dead) -> Attempt {
         self.aside.insert(dead.placed.recorded.user);
-        self.in_flight += 1;
-        Attempt {
-            placed: dead.placed,
-            origin: Origin::Dead,
-            number: dead.attempts + 1,
-            ahead_ms: 0,
-        }
+        self.begin(dead.placed, Origin::Dead, dead.attempts + 1)
     }
 
     /// An attempt ended. Gives what is to be kept of that.
@@ -226,7 +234,11 @@ impl Dispatch {
         steps: &mut Vec<OutboxStep>,
     ) {
         self.in_flight -= 1;
-        let fault = match self.judge(now, outcome) {
+        if attempt.receiver == self.receiver {
+            self.judge(now, &outcome);
+        }
+        let fault = match outcome {
+            Outcome::Refused(_) | Outcome::Unreachable(_) if planted(Bug::RefusalTaken) => None,
             Outcome::Delivered => None,
             Outcome::Refused(fault) | Outcome::Unreachable(fault) => Some(fault),
             Outcome::Unsent => return self.unsent(attempt),
@@ -247,8 +259,8 @@ impl Dispatch {
     }
 
     /// What an outcome says of the target: whoever answers is up.
-    fn judge(&mut self, now: Timestamp, outcome: Outcome) -> Outcome {
-        match &outcome {
+    fn judge(&mut self, now: Timestamp, outcome: &Outcome) {
+        match outcome {
             Outcome::Refused(_) if planted(Bug::RefusalMeansDown) => {
                 self.target = self.target.failed(now, &mut self.random);
             }
@@ -256,10 +268,6 @@ impl Dispatch {
             Outcome::Unreachable(_) => self.target = self.target.failed(now, &mut self.random),
             Outcome::Unsent => {}
         }
-        if outcome.fault().is_some() && planted(Bug::RefusalTaken) {
-            return Outcome::Delivered;
-        }
-        outcome
     }
 
     /// It is as if it had not begun: a late user is still scheduled, and a dead letter dead.

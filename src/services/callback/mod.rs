@@ -15,6 +15,7 @@ mod request;
 mod standing;
 mod target;
 mod tell;
+mod turns;
 mod window;
 #[cfg(test)]
 mod tests;

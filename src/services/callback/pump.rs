@@ -1,17 +1,18 @@
 //! The callback service's thread that may block: reads what is to be told from the store, has it posted, and keeps what
 //! became of it. What leaves when is decided in [`dispatch`](super::dispatch).
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::mpsc;
 
-use super::age::DeadLook;
+use super::age::{DeadLook, LateLook, Unwanted};
 use super::attempt::{Attempt, Origin, Outcome};
 use super::dispatch::Dispatch;
+use super::receiver::ReceiverUrl;
 use super::replays::Replays;
 use super::standing::{Ages, behind};
 use super::tell::{Standing, Teller};
@@ -56,6 +57,9 @@ pub trait Source: Archive + Outbox {}
 
 impl<S: Archive + Outbox> Source for S {}
 
+/// A part of a turn.
+type Stage = fn(&mut Pump, Timestamp) -> Result<(), ReadError>;
+
 /// The thread's own things.
 pub(crate) struct Pump {
     pub(super) source: Arc<dyn Source>,
@@ -68,8 +72,8 @@ pub(crate) struct Pump {
     pub(super) steps: Vec<OutboxStep>,
     /// The store failed; said once.
     told: bool,
-    /// There is no receiver.
-    paused: bool,
+    /// Where callbacks go. `None`: there is no receiver.
+    url: Option<ReceiverUrl>,
     /// Of settings that were taken while something was under way that goes by others.
     receipts: Vec<Receipt>,
     pub(super) ages: Ages,
@@ -77,6 +81,13 @@ pub(crate) struct Pump {
     /// How long dead letters are kept.
     pub(super) dead_kept: Duration,
     pub(super) dead_look: DeadLook,
+    pub(super) late_look: LateLook,
+    /// The last look at what was not read found it too old.
+    pub(super) unread_is_old: bool,
+    /// Late callbacks that are to be forgotten, in the order in which that was asked for.
+    pub(super) unwanted: VecDeque<Unwanted>,
+    /// A turn left something to do at once: each takes a bounded stretch, so that the pump hears what it is told.
+    pub(super) more: bool,
 }
 
 impl Pump {
@@ -101,12 +112,16 @@ impl Pump {
             replays: Replays::default(),
             steps: Vec::new(),
             told: false,
-            paused: settings.url.is_none(),
+            url: settings.url.clone(),
             receipts: Vec::new(),
             ages: Ages::default(),
             teller: Teller::new(settings.url.as_ref()),
             dead_kept: settings.dead_kept,
             dead_look: DeadLook::default(),
+            late_look: LateLook::default(),
+            unread_is_old: false,
+            unwanted: VecDeque::new(),
+            more: false,
         })
     }
 
@@ -116,7 +131,7 @@ impl Pump {
 
     /// Settings with a receiver count at once, those without when nothing is under way.
     fn give_receipts(&mut self) {
-        if !self.paused || self.dispatch.in_flight() == 0 {
+        if !self.is_paused() || self.dispatch.in_flight() == 0 {
             self.receipts.clear();
         }
     }
@@ -127,14 +142,10 @@ impl Pump {
         loop {
             let now = clock.now();
             if stop_by.is_none() {
-                let worked = if self.paused {
-                    self.pass_by(steady.at(now))
-                } else {
-                    self.work(steady.at(now))
-                };
-                self.note(worked);
+                self.turn(steady.at(now));
             }
             self.count();
+            self.teller.look(steady.at(now));
             self.give_receipts();
             if stop_by.is_some_and(|by| by <= now.instant || self.dispatch.in_flight() == 0) {
                 return self.note_last();
@@ -158,10 +169,21 @@ impl Pump {
         }
     }
 
-    /// How long nothing is to be done: none, if more can be read at once.
-    fn rest(&self) -> Duration {
+    /// Does a bounded stretch of what there is to do.
+    fn turn(&mut self, now: Timestamp) {
+        let worked = match self.is_paused() {
+            true => self.pass_by(now),
+            false => self.work(now),
+        };
+        self.note(worked);
+        self.drop_some();
+    }
+
+    /// How long nothing is to be done: none, if there is more to do at once.
+    pub(super) fn rest(&self) -> Duration {
         let unread = |(after, _)| after < self.source.last();
-        match self.dispatch.wants().is_some_and(unread) && !self.paused && !self.told {
+        let reads = self.dispatch.wants().is_some_and(unread) && !self.is_paused();
+        match (reads || self.more) && !self.told {
             true => Duration::ZERO,
             false => LOOK,
         }
@@ -176,22 +198,25 @@ impl Pump {
                 self.ended(now, &attempt, outcome, took);
             }
             Wake::Replay(letters) => self.replays.ask(letters),
-            Wake::DropLate(user, answer) => {
-                let dropped = self.drop_late(user);
-                // Whoever asked may have gone.
-                let _ = answer.send(dropped);
-            }
+            Wake::DropLate(user, answer) => self.drop_late(user, answer),
             Wake::Settings(settings, receipt) => {
-                self.paused = settings.url.is_none();
                 self.receipts.push(receipt);
-                self.teller.follow(settings.url.as_ref());
-                self.dispatch.set_bounds(settings.parallel, settings.give_up);
-                self.dead_kept = settings.dead_kept;
-                self.dead_look = DeadLook::default();
+                self.follow(&settings);
             }
             Wake::Stop(within) => return Some(within),
         }
         None
+    }
+
+    fn follow(&mut self, settings: &Settings) {
+        if self.url != settings.url {
+            self.url.clone_from(&settings.url);
+            self.teller.follow(settings.url.as_ref());
+            self.dispatch.follow_receiver();
+        }
+        self.dispatch.set_bounds(settings.parallel, settings.give_up);
+        self.dead_kept = settings.dead_kept;
+        self.dead_look = DeadLook::default();
     }
 
     fn ended(&mut self, now: Timestamp, attempt: &Attempt, outcome: Outcome, took: Duration) {
@@ -219,29 +244,33 @@ impl Pump {
             false => Standing::Up,
         };
         self.teller.target((now, standing), fault.as_deref(), waiting);
-        self.teller.look(now);
     }
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
     pub(crate) fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        self.ages.paused = None;
+        (self.ages.paused, self.more) = (None, false);
         self.keep()?;
-        let stages = [
-            Self::read,
-            Self::replay,
-            Self::work_off_late,
-            Self::begin,
-            Self::drop_old,
-        ];
-        let mut worked = Ok(());
-        for stage in stages {
-            worked = worked.and(stage(self, now));
-            // What cannot be kept must not be followed by more. What cannot be read keeps nothing else from going on.
-            if !self.steps.is_empty() {
-                break;
-            }
+        let mut worked = self.read(now);
+        for origin in self.dispatch.order() {
+            worked = worked.and(self.unless_it_waits(now, Self::beginning(origin)));
         }
-        worked
+        worked.and(self.unless_it_waits(now, Self::drop_old))
+    }
+
+    fn beginning(origin: Origin) -> Stage {
+        match origin {
+            Origin::Stream => Self::begin,
+            Origin::Late => Self::work_off_late,
+            Origin::Dead => Self::replay,
+        }
+    }
+
+    /// What cannot be kept must not be followed by more. What cannot be read keeps nothing else from going on.
+    fn unless_it_waits(&mut self, now: Timestamp, stage: Stage) -> Result<(), ReadError> {
+        match self.steps.is_empty() {
+            true => stage(self, now),
+            false => Ok(()),
+        }
     }
 
     fn begin(&mut self, now: Timestamp) -> Result<(), ReadError> {
@@ -261,8 +290,13 @@ impl Pump {
 
     /// While there is no receiver: what owes no callback need not be kept for one. What does waits.
     pub(crate) fn pass_by(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.more = false;
+        self.keep()?;
         let given_up = self.give_up_old(now, NO_RECEIVER);
-        while let Some((after, _)) = self.dispatch.wants() {
+        for _ in 0..READS_AT_ONCE {
+            let Some((after, _)) = self.dispatch.wants() else {
+                break;
+            };
             let (due, looked_at) = self.source.due(after, 1)?;
             self.ages.paused = due.first().map(|first| first.recorded.change.at);
             let passed = due
@@ -271,14 +305,16 @@ impl Pump {
             if passed == after {
                 break;
             }
+            self.more |= passed < self.source.last() && due.is_empty();
             self.dispatch.looked_at(passed);
             self.keep()?;
         }
         given_up.and(self.drop_old_dead(now))
     }
 
+    /// There is no receiver.
     pub(super) fn is_paused(&self) -> bool {
-        self.paused
+        self.url.is_none()
     }
 
     /// Nobody is told of a change that is gone.

@@ -36,9 +36,10 @@ impl Teller {
         teller
     }
 
-    /// Callbacks go there from now on.
+    /// Callbacks go there from now on. Whether another one was down is its own affair.
     pub(super) fn follow(&mut self, url: Option<&ReceiverUrl>) {
         self.host = url.map(|url| url.host().to_owned());
+        self.down_since = None;
     }
 
     /// Whether the receiver counts as down after an attempt, and why that failed, if it did.
@@ -129,6 +130,9 @@ pub(super) enum Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform};
+    use crate::logic::record::{Change, ChangeKind, RecordedChange};
+    use crate::services::registry::archive::{Placed, Position};
 
     #[test]
     fn a_receiver_that_goes_and_comes_back_is_told_once_each() {
@@ -152,14 +156,41 @@ mod tests {
         assert_eq!(see(23_000, Standing::Up, None), None);
     }
 
+    fn dead(user: UserId) -> Dead {
+        let change = Change {
+            number: ChangeNumber(1),
+            at: Timestamp(1),
+            device: DeviceId {
+                platform: Platform::Android,
+                instance: InstanceId::MIN,
+            },
+            kind: ChangeKind::Logout,
+            address: None,
+        };
+        let recorded = RecordedChange {
+            user,
+            change,
+            session: ChangeNumber(1),
+            previous: None,
+        };
+        Dead {
+            placed: Placed {
+                position: Position(1),
+                recorded,
+            },
+            attempts: 1,
+            at: Timestamp(1),
+            fault: "no".to_owned(),
+        }
+    }
+
     #[test]
     fn what_is_given_up_is_told_at_once_and_then_together() {
         let mut teller = Teller::default();
         let user = UserId::new(b"alice").unwrap();
         let mut bury = |at: u64, count: u64| {
             for _ in 0..count {
-                let (known, ..) = teller.dead.take().unwrap_or((0, user, String::new()));
-                teller.dead = Some((known + 1, user, "no".to_owned()));
+                teller.buried(&dead(user));
             }
             teller.dead_to_tell(Timestamp(at))
         };

@@ -61,10 +61,6 @@ impl Window {
         self.queues.contains_key(user)
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// When the change of the oldest was recorded.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         let first = self.first()?;
