@@ -1,14 +1,15 @@
 //! A flipped bit in any file of a store: the store is opened or refused with the name of what is damaged, what is read is what
 //! was written, and what is recorded then is there after the next start.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::damage::{
-    DAY_MS, IN_THE_FIRST_RECORD, META, Truth, changes, copy, files, flip, load, meet_damage, prepared, rest,
-    rules_of, tables,
+    DAY_MS, IN_THE_FIRST_RECORD, META, RECORDS, Truth, changes, copy, files, flip, load, meet_damage,
+    prepared, rest, rules_of, tables,
 };
 use super::tests::{DONE, commit, open, place, work};
 use super::*;
@@ -103,6 +104,10 @@ fn a_flipped_bit_anywhere_is_named_or_worked_around() {
 
 /// What is read is what was written, and what is written now is there after another start.
 fn goes_on(mut store: Embedded, path: &Path, truth: &Truth, what: &str) {
+    let restored = restored(&store);
+    for (name, record) in &restored {
+        assert_eq!(truth.users.get(name), Some(record), "{name}: {what}");
+    }
     for _ in 0..2 {
         for (name, record) in truth.users.iter().step_by(USERS_LOOKED_AT) {
             if let Ok(found) = load(&mut store, name) {
@@ -137,4 +142,54 @@ fn goes_on(mut store: Embedded, path: &Path, truth: &Truth, what: &str) {
         "{what}"
     );
     assert_eq!(store.reading().last().0, truth.changes.len() as u64 + 1, "{what}");
+}
+
+/// What a start hands to the shards, each user once.
+fn restored(store: &Embedded) -> BTreeMap<String, UserRecord> {
+    let mut restored = BTreeMap::new();
+    let mut take = |user: UserId, record| {
+        assert!(
+            restored.insert(user.to_string(), record).is_none(),
+            "{user} twice"
+        );
+    };
+    store.reading().residents(&mut take).unwrap();
+    restored
+}
+
+#[test]
+fn damage_among_the_users_keeps_a_start_from_restoring_those_users_alone() {
+    let (folder, truth) = prepared();
+    for table in tables(folder.path(), RECORDS) {
+        flip(&table, IN_THE_FIRST_RECORD);
+        let records = raw::table::read(&table).unwrap().records().unwrap();
+        let bytes = records
+            .iter()
+            .flatten()
+            .map(|record| record.value.len())
+            .sum::<usize>();
+        flip(&table, 8 * bytes * 2 / 3);
+    }
+    let store = open(folder.path());
+    let there = restored(&store);
+    assert!((1..truth.users.len()).contains(&there.len()), "{}", there.len());
+    for (name, record) in &there {
+        assert_eq!(truth.users.get(name), Some(record), "{name}");
+    }
+    let last = there.keys().next_back();
+    assert_eq!(
+        last,
+        truth.users.keys().next_back(),
+        "up to the last behind the damage"
+    );
+    assert!(
+        !store.reading.damaged.load(Ordering::Acquire),
+        "it is not looked for again"
+    );
+    drop(store);
+    assert_eq!(
+        restored(&open(folder.path())),
+        there,
+        "the next start finds the same"
+    );
 }

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::Keyspace;
@@ -17,8 +17,8 @@ use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::check::{self, Bad, TABLES, keyspace_folder};
-use super::raw::manifest::{Entry, Manifest, sync_folder, write_durably};
-use super::raw::table::{self, Gap};
+use super::raw::manifest::{Entry, Manifest, replace_durably, sync_folder};
+use super::raw::table::{self, Gap, behind};
 use super::raw::{Fault, numbered};
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
@@ -26,6 +26,8 @@ use crate::base::limits::USER_ID_BYTES_MAX;
 /// Where damaged tables are kept. Nothing removes them.
 pub(super) const KEPT: &str = "damaged";
 const NOTE_SUFFIX: &str = ".gaps";
+
+const NOTE_DAMAGED: &str = "it is damaged, and with it is lost which records are not the newest";
 
 /// The cache for looking things up in damaged tables, which is rare.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -41,6 +43,9 @@ struct StoredGaps {
     seqno: u64,
     #[prost(message, repeated, tag = "3")]
     gaps: Vec<StoredGap>,
+    /// Of the rest, without this field. Older notes have none.
+    #[prost(fixed64, optional, tag = "4")]
+    sum: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -62,6 +67,23 @@ pub(super) struct Mended {
     pub(super) gaps: Vec<Gap>,
 }
 
+/// Between which keys the records of a table can be: those of its neighbours in its run are none of its own.
+pub(super) fn room(store: &Path, keyspace: u64, table: u64) -> Gap {
+    let folder = keyspace_folder(store, keyspace);
+    let manifest = Manifest::read(&folder);
+    let run = manifest
+        .as_ref()
+        .map_or(&[][..], |manifest| manifest.run_of(table));
+    let ask = |entry: &Entry| table::ask(&folder.join(TABLES).join(entry.id.to_string()));
+    let mut neighbours = run.split(|entry| entry.id == table);
+    let before = neighbours.next().and_then(|run| run.iter().rev().find_map(ask));
+    let after = neighbours.next().and_then(|run| run.iter().find_map(ask));
+    Gap {
+        from: before.map_or(Vec::new(), |before| behind(&before.last)),
+        before: after.map(|after| after.first),
+    }
+}
+
 /// Replaces a damaged table.
 pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended, Fault> {
     let fault = |error: io::Error| Fault::new(bad.file(), error);
@@ -69,8 +91,8 @@ pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended,
     let path = store.join(bad.file());
     let damaged = table::read(&path).map_err(fault)?;
     let records = damaged.records().map_err(fault)?;
-    let gaps = damaged.gaps(&records);
-    if !gaps.is_empty() && (bad.keyspace == check::NAMES || NEEDED_WHOLE.contains(&keyspace)) {
+    let gaps = damaged.gaps(&records, &room(store, bad.keyspace, bad.table));
+    if needed_whole(keyspace, bad) && !damaged.has_all_records() {
         return Err(Fault::new(
             bad.file(),
             format_args!("{} of what nothing works without", bad.what),
@@ -99,6 +121,11 @@ pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended,
     })
 }
 
+/// Whether nothing of a table may be lost. What belongs to nobody known may belong to those who need it whole.
+fn needed_whole(keyspace: &str, bad: &Bad) -> bool {
+    bad.keyspace == check::NAMES || keyspace.is_empty() || NEEDED_WHOLE.contains(&keyspace)
+}
+
 /// Keeps the file under another name, which costs nothing, and notes what is lost: before anything is replaced.
 fn keep(store: &Path, keyspace: &str, bad: &Bad, gaps: &[Gap], seqno: SeqNo) -> io::Result<()> {
     let folder = store.join(KEPT);
@@ -108,17 +135,35 @@ fn keep(store: &Path, keyspace: &str, bad: &Bad, gaps: &[Gap], seqno: SeqNo) -> 
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    note(&folder.join(name + NOTE_SUFFIX), keyspace, gaps, seqno)?;
+    sync_folder(store)
+}
+
+/// Writes a note, in place of an older one if there is any.
+fn note(path: &Path, keyspace: &str, gaps: &[Gap], seqno: SeqNo) -> io::Result<()> {
     let gap = |gap: &Gap| StoredGap {
         from: gap.from.clone(),
         before: gap.before.clone(),
     };
-    let note = StoredGaps {
+    let mut note = StoredGaps {
         keyspace: keyspace.to_owned(),
         seqno,
         gaps: gaps.iter().map(gap).collect(),
+        sum: None,
     };
-    write_durably(&folder.join(name + NOTE_SUFFIX), &note.encode_to_vec())?;
-    sync_folder(store)
+    note.sum = Some(xxh3_64(&note.encode_to_vec()));
+    replace_durably(path, &note.encode_to_vec())
+}
+
+/// Reads a note; `None` if it is damaged. An empty file is none: each note has a number.
+fn noted(path: &Path) -> io::Result<Option<StoredGaps>> {
+    let bytes = fs::read(path)?;
+    let Ok(mut note) = StoredGaps::decode(&bytes[..]) else {
+        return Ok(None);
+    };
+    let sum = note.sum.take();
+    let sound = sum.is_none_or(|sum| sum == xxh3_64(&note.encode_to_vec()));
+    Ok((sound && !bytes.is_empty()).then_some(note))
 }
 
 fn write(
@@ -158,7 +203,9 @@ pub(super) struct Holes(Vec<Hole>);
 struct Hole {
     keyspace: String,
     gaps: Vec<Gap>,
-    /// No record of the damaged table has a higher number.
+    /// Its note.
+    note: PathBuf,
+    /// No record that may be older than a lost one has a higher number.
     seqno: SeqNo,
     /// The damaged table, if it can be asked what was never in it.
     table: Option<Table>,
@@ -166,22 +213,36 @@ struct Hole {
 
 impl Holes {
     /// Reads the notes.
-    pub(super) fn read(store: &Path) -> io::Result<Self> {
+    pub(super) fn read(store: &Path) -> Result<Self, Fault> {
         let folder = store.join(KEPT);
+        let fault = |error: io::Error| Fault::new(KEPT, error);
         let mut holes = Vec::new();
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            entries => entries?,
+            entries => entries.map_err(fault)?,
         };
         for entry in entries {
-            let path = entry?.path();
+            let entry = entry.map_err(fault)?;
+            let path = entry.path();
             if path.extension().is_some_and(|suffix| suffix == &NOTE_SUFFIX[1..]) {
-                let note = StoredGaps::decode(&fs::read(&path)?[..]).map_err(io::Error::other)?;
-                let hole = Hole::new(note, &path.with_extension(""));
+                let damaged = || Fault::new(Path::new(KEPT).join(entry.file_name()), NOTE_DAMAGED);
+                let note = noted(&path).map_err(fault)?.ok_or_else(damaged)?;
+                let hole = Hole::new(note, path);
                 holes.extend((!hole.gaps.is_empty()).then_some(hole));
             }
         }
         Ok(Self(holes))
+    }
+
+    /// Before anything is written: nothing that is there has a higher number than `highest`, and everything that will be
+    /// written has. So that is the most that may be older than what was lost. The table itself may know of a higher one
+    /// that was lost, or of none at all, and what is written then must not be taken for old.
+    pub(super) fn settle(&mut self, highest: SeqNo) -> io::Result<()> {
+        for hole in self.0.iter_mut().filter(|hole| hole.seqno > highest) {
+            hole.seqno = highest;
+            note(&hole.note, &hole.keyspace, &hole.gaps, highest)?;
+        }
+        Ok(())
     }
 
     /// The gaps of a keyspace.
@@ -223,7 +284,7 @@ impl Holes {
 }
 
 impl Hole {
-    fn new(note: StoredGaps, table: &Path) -> Self {
+    fn new(note: StoredGaps, path: PathBuf) -> Self {
         let gap = |gap: StoredGap| Gap {
             from: gap.from,
             before: gap.before,
@@ -232,7 +293,8 @@ impl Hole {
             keyspace: note.keyspace,
             gaps: note.gaps.into_iter().map(gap).collect(),
             seqno: note.seqno,
-            table: open(table),
+            table: open(&path.with_extension("")),
+            note: path,
         }
     }
 

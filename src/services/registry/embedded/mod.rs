@@ -35,6 +35,8 @@ mod tidy;
 mod upkeep;
 mod verify;
 #[cfg(test)]
+mod cuts;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod flips;

@@ -126,8 +126,20 @@ impl Reading {
         self.dead_count.store(dead, Ordering::Release);
         self.schedule_from.store(0, Ordering::Release);
         self.late_from.store(0, Ordering::Release);
+        if look == Look::AtAll {
+            // What was met before was found by this look.
+            self.damaged.store(false, Ordering::Release);
+        }
         *files = Some(opened);
         Ok(())
+    }
+
+    /// Something is damaged, and is still there after all damaged tables were replaced.
+    fn not_mended(&self, text: &str) -> ReadError {
+        let path = self.place.path.display();
+        unreadable(format_args!(
+            "a table of `users` in {path} cannot be read: {text}; `holdfast store verify --path {path}` looks at all of them"
+        ))
     }
 
     /// The change at this place owes a callback.
@@ -269,24 +281,56 @@ impl Archive for Reading {
     }
 
     fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
-        self.with(|files| {
-            let mut lost = 0_u64;
-            for guard in files.users.iter() {
-                match files.trusted_user(guard) {
-                    Ok((user, known)) if !known.record.devices.is_empty() => take(user, known.record),
-                    Ok(_) => {}
-                    Err(ReadError::Lost(_)) => lost += 1,
-                    Err(error) => return Err(error),
-                }
+        let (mut walk, mut mended_at) = (Walk::default(), None);
+        while let Err(error) = self.with(|files| walk.go_on(files, take)) {
+            let ReadError::Damaged(text) = error else {
+                return Err(error);
+            };
+            if mended_at.as_ref() == Some(&walk.start) {
+                return Err(self.not_mended(&text));
             }
-            if lost > 0 {
-                tracing::warn!(
-                    lost,
-                    "the newest records of users are lost by damage: they are not restored"
-                );
+            mended_at = Some(walk.start.clone());
+            self.reopen(Look::AtAll, |_| Ok(())).map_err(unreadable)?;
+        }
+        walk.tell_lost();
+        Ok(())
+    }
+}
+
+/// A walk along all users, which can be interrupted.
+#[derive(Default)]
+struct Walk {
+    /// The first key that was not looked at yet.
+    start: Vec<u8>,
+    /// Users whose newest record is lost.
+    lost: u64,
+}
+
+impl Walk {
+    fn go_on(&mut self, files: &Files, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
+        for guard in files.users.range(self.start.clone()..) {
+            let (name, bytes) = guard.into_inner().map_err(unread)?;
+            match files.trusted_user(&name, &bytes) {
+                Ok((user, known)) if !known.record.devices.is_empty() => take(user, known.record),
+                Ok(_) => {}
+                Err(ReadError::Lost(_)) => self.lost += 1,
+                Err(error) => return Err(error),
             }
-            Ok(())
-        })
+            self.start.clear();
+            self.start.extend_from_slice(&name);
+            self.start.push(0);
+        }
+        Ok(())
+    }
+
+    fn tell_lost(&self) {
+        if self.lost > 0 {
+            let lost = self.lost;
+            tracing::warn!(
+                lost,
+                "the newest records of users are lost by damage: they are not restored"
+            );
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use lsm_tree::{InternalValue, ValueType};
 use super::check::{self, Look, TABLES, keyspace_folder};
 use super::codec::FORMAT;
 use super::errors::{OpenError, unread};
+use super::mend::room;
 use super::raw::manifest::Manifest;
 use super::raw::table::Gap;
 use super::raw::{self, journal, numbered, table};
@@ -155,6 +156,14 @@ impl Source {
             keyspaces.entry((*name).to_owned()).or_insert(number);
         }
         let journals = read_journals(path, &mut losses);
+        match verify::lost_before(path) {
+            Ok(before) => losses.extend(
+                before
+                    .iter()
+                    .map(|lost| format!("{lost}, when a table was replaced")),
+            ),
+            Err(fault) => losses.push(fault.to_string()),
+        }
         Self {
             path: path.to_owned(),
             keyspaces,
@@ -223,7 +232,7 @@ impl Source {
                 .join(TABLES)
                 .join(table.to_string());
             progress(path.strip_prefix(&self.path).unwrap_or(&path));
-            match open_table(&path) {
+            match open_table(&path, &room(&self.path, number, table)) {
                 Ok((records, gaps)) => {
                     let lost = gaps
                         .iter()
@@ -300,10 +309,10 @@ fn target<'a>(files: &'a Files, name: &str) -> &'a Keyspace {
 /// Records in the order of their keys, of one key the youngest first.
 type Records = Box<dyn Iterator<Item = (Vec<u8>, u64, Option<Vec<u8>>)>>;
 
-fn open_table(path: &Path) -> std::io::Result<(Records, Vec<Gap>)> {
+fn open_table(path: &Path, room: &Gap) -> std::io::Result<(Records, Vec<Gap>)> {
     let table = table::read(path)?;
     let records = table.records()?;
-    let gaps = table.gaps(&records);
+    let gaps = table.gaps(&records, room);
     Ok((Box::new(records.into_iter().flatten().map(plain)), gaps))
 }
 

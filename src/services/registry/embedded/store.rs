@@ -115,7 +115,7 @@ impl Files {
             outbox: keyspace("outbox").map_err(explain)?,
             database: database.clone(),
             id: 0,
-            holes: Holes::read(path).map_err(|error| other(path, &error))?,
+            holes: holes_of(path, database.seqno())?,
         };
         files.identify(path)
     }
@@ -225,11 +225,10 @@ impl Files {
     }
 
     /// A user's record that was met. [`ReadError::Lost`] if there may be a younger one that is lost.
-    pub(super) fn trusted_user(&self, guard: fjall::Guard) -> Result<(UserId, Known), ReadError> {
-        let (name, bytes) = guard.into_inner().map_err(unread)?;
-        self.trust(&self.users, &name)?;
-        let user = UserId::new(&name).map_err(|error| ReadError::Lost(error.to_string()))?;
-        Ok((user, codec::decode_user(&bytes)?))
+    pub(super) fn trusted_user(&self, name: &[u8], bytes: &[u8]) -> Result<(UserId, Known), ReadError> {
+        self.trust(&self.users, name)?;
+        let user = UserId::new(name).map_err(|error| ReadError::Lost(error.to_string()))?;
+        Ok((user, codec::decode_user(bytes)?))
     }
 
     /// Whether what is found under a key is the truth.
@@ -275,6 +274,20 @@ impl Files {
     pub(super) fn memory_bytes(&self) -> u64 {
         self.database.cache_size() + self.database.write_buffer_size()
     }
+}
+
+/// Where records are lost in a store whose next write gets this number.
+fn holes_of(path: &Path, next: u64) -> Result<Holes, OpenError> {
+    let mut holes = Holes::read(path).map_err(|fault| OpenError::Damaged {
+        path: path.to_owned(),
+        faults: vec![fault],
+    })?;
+    let settled = holes.settle(next.saturating_sub(1));
+    settled.map_err(|error| OpenError::Directory {
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok(holes)
 }
 
 /// The key of a place: in the order of the places.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Bad, Look};
 use super::errors::OpenError;
-use super::mend::Holes;
+use super::mend::{Holes, room};
 use super::raw::{Fault, table};
 use super::sound::lock;
 
@@ -66,11 +66,13 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(&Path)) -> Result<Report, Op
             .unwrap_or_else(|| "the database's own".to_owned())
     };
     let tables = findings.tables.iter().map(|bad| describe(path, name(bad), bad));
+    let (mut faults, lost_before) = (findings.faults, lost_before(path));
+    faults.extend(lost_before.as_ref().err().cloned());
     Ok(Report {
         tables: tables.collect(),
-        faults: findings.faults,
+        faults,
         torn: findings.torn,
-        lost_before: lost_before(path),
+        lost_before: lost_before.unwrap_or_default(),
         tables_seen: seen,
     })
 }
@@ -93,7 +95,8 @@ fn describe(store: &Path, keyspace: String, bad: &Bad) -> DamagedTable {
         .ok()
         .and_then(|table| table.records().ok())
         .unwrap_or_default();
-    let gaps = read.map(|table| table.gaps(&records)).unwrap_or_default();
+    let room = room(store, bad.keyspace, bad.table);
+    let gaps = read.map(|table| table.gaps(&records, &room)).unwrap_or_default();
     DamagedTable {
         file: bad.file(),
         what: bad.what.clone(),
@@ -103,11 +106,12 @@ fn describe(store: &Path, keyspace: String, bad: &Bad) -> DamagedTable {
     }
 }
 
-fn lost_before(store: &Path) -> Vec<String> {
-    let holes = Holes::read(store).unwrap_or_default();
+/// What was lost when tables were replaced before.
+pub(super) fn lost_before(store: &Path) -> Result<Vec<String>, Fault> {
+    let holes = Holes::read(store)?;
     let all = super::salvage::KEYSPACES.iter().flat_map(|keyspace| {
         let gaps = holes.of(keyspace).map(|gap| gap.told(keyspace));
         gaps.map(|gap| format!("{keyspace} {gap}")).collect::<Vec<_>>()
     });
-    all.collect()
+    Ok(all.collect())
 }

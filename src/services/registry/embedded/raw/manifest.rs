@@ -85,6 +85,13 @@ impl Manifest {
         self.levels.iter().position(holds)
     }
 
+    /// The run that a table is in: tables in the order of their keys, of which no two share any.
+    pub(in super::super) fn run_of(&self, table: u64) -> &[Entry] {
+        let holds = |run: &&Vec<Entry>| run.iter().any(|entry| entry.id == table);
+        let run = self.levels.iter().flatten().find(holds);
+        run.map_or(&[], Vec::as_slice)
+    }
+
     /// Puts another table in the place of one, or none.
     pub(in super::super) fn replace(&mut self, table: u64, by: Option<Entry>) {
         for level in &mut self.levels {
@@ -115,10 +122,7 @@ impl Manifest {
         let mut current = self.id.to_le_bytes().to_vec();
         current.extend(xxh3_128(&file).to_le_bytes());
         current.push(0);
-        let aside = folder.join("current.new");
-        write_durably(&aside, &current)?;
-        fs::rename(aside, folder.join(CURRENT))?;
-        sync_folder(folder)
+        replace_durably(&folder.join(CURRENT), &current)
     }
 
     fn encode_levels(&self) -> Vec<u8> {
@@ -172,6 +176,15 @@ pub(in super::super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<(
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    sync_folder(path.parent().unwrap_or(path))
+}
+
+/// Writes a whole file in one step: after a power cut it is the new one, or what was there before.
+pub(in super::super) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    write_durably(Path::new(&aside), bytes)?;
+    fs::rename(aside, path)?;
     sync_folder(path.parent().unwrap_or(path))
 }
 

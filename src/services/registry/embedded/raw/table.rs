@@ -54,7 +54,7 @@ impl Gap {
 }
 
 /// The first key that there can be behind this one.
-fn behind(key: &[u8]) -> Vec<u8> {
+pub(in super::super) fn behind(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }
 
@@ -99,6 +99,9 @@ enum Loss {
     Some,
 }
 
+/// What is damaged in place of records.
+const RECORDS: &str = "records";
+
 /// A piece of a file: a block of a kind, or what is none.
 struct Piece {
     bytes: Range<usize>,
@@ -125,9 +128,7 @@ pub(in super::super) fn read(path: &Path) -> io::Result<Table> {
 /// Looks at what the database reads when it opens a table. Gives what is damaged.
 pub(in super::super) fn look(path: &Path) -> io::Result<Vec<&'static str>> {
     let file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let start = length.saturating_sub(CONTENTS_BYTES_MAX);
-    let Some(sections) = sections(&bytes_in(&file, start..length), length) else {
+    let Some(sections) = contents(&file)? else {
         return Ok(vec!["the table of contents"]);
     };
     let partitioned = sections.iter().any(|section| section.name == b"filter_tli");
@@ -143,9 +144,24 @@ pub(in super::super) fn look(path: &Path) -> io::Result<Vec<&'static str>> {
     Ok(damaged.map(|section| named(&section.name)).collect())
 }
 
+/// What a table says of itself, if its end is intact.
+pub(in super::super) fn ask(path: &Path) -> Option<About> {
+    let file = File::open(path).ok()?;
+    let sections = contents(&file).ok()??;
+    let meta = sections.into_iter().find(|section| section.name == b"meta")?;
+    about(&bytes_in(&file, meta.bytes))
+}
+
+/// The table of contents of an open file; `None` if it is damaged.
+fn contents(file: &File) -> io::Result<Option<Vec<Section>>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let start = length.saturating_sub(CONTENTS_BYTES_MAX);
+    Ok(sections(&bytes_in(file, start..length), length))
+}
+
 fn named(section: &[u8]) -> &'static str {
     match section {
-        b"data" => "records",
+        b"data" => RECORDS,
         b"tli" | b"index" => "the index",
         b"filter" | b"filter_tli" => "the filter",
         b"meta" => "what the table says of itself",
@@ -196,14 +212,15 @@ impl Table {
         if NO_BLOCKS.contains(&&section.name[..]) {
             return;
         }
+        let is_data = section.name == b"data";
         for piece in pieces(&self.bytes, section.bytes.clone()) {
             match piece.kind {
-                Some(DATA) if section.name == b"data" => self.keep(piece.bytes),
-                Some(_) => {}
-                None => self.faults.push((piece.bytes.start, named(&section.name))),
+                Some(DATA) if is_data => self.keep(piece.bytes),
+                Some(_) if !is_data => {}
+                Some(_) | None => self.faults.push((piece.bytes.start, named(&section.name))),
             }
         }
-        if section.name == b"data" && !self.faults.is_empty() {
+        if is_data && !self.faults.is_empty() {
             self.loses = Loss::Some;
         }
         if section.name == b"meta" {
@@ -211,24 +228,35 @@ impl Table {
         }
     }
 
-    /// Records come first. What is damaged between them, or right behind them, may have been some.
+    /// Records come first, and an index right behind them: only an intact block of another kind there tells that these are
+    /// all. No table is empty: a file that is was cut off.
     fn take_without_contents(&mut self) {
         self.faults.push((self.bytes.len(), "the table of contents"));
         let pieces = pieces(&self.bytes, 0..self.bytes.len());
         let last = pieces.iter().rposition(|piece| piece.kind == Some(DATA));
-        let behind = last.map_or(0, |last| last + 1);
-        for piece in &pieces[..pieces.len().min(behind + 1)] {
+        let (records, rest) = pieces.split_at(last.map_or(0, |last| last + 1));
+        for piece in records {
             match piece.kind {
                 Some(DATA) => self.keep(piece.bytes.clone()),
-                Some(_) => {}
-                None => {
-                    self.loses = Loss::Some;
-                    self.faults.push((piece.bytes.start, "records"));
-                }
+                Some(_) | None => self.lose_at(piece.bytes.start),
             }
+        }
+        let ends = !records.is_empty() && rest.first().is_some_and(|piece| piece.kind.is_some());
+        if !ends {
+            self.lose_at(rest.first().map_or(self.bytes.len(), |piece| piece.bytes.start));
         }
         let meta = pieces.iter().find(|piece| piece.kind == Some(META));
         self.about = meta.and_then(|meta| about(&self.bytes[meta.bytes.clone()]));
+    }
+
+    fn lose_at(&mut self, place: usize) {
+        self.loses = Loss::Some;
+        self.faults.push((place, RECORDS));
+    }
+
+    /// Whether all its records are intact.
+    pub(in super::super) fn has_all_records(&self) -> bool {
+        self.loses == Loss::None
     }
 
     fn keep(&mut self, bytes: Range<usize>) {
@@ -249,13 +277,16 @@ impl Table {
             .collect()
     }
 
-    /// Where records are missing.
-    pub(in super::super) fn gaps(&self, records: &[Vec<InternalValue>]) -> Vec<Gap> {
-        if self.loses == Loss::None {
+    /// Where records are missing. `room` is where the table's records can be at all, for one that cannot say it itself.
+    pub(in super::super) fn gaps(&self, records: &[Vec<InternalValue>], room: &Gap) -> Vec<Gap> {
+        if self.has_all_records() {
             return Vec::new();
         }
-        let about = self.about.as_ref();
-        let (mut gaps, mut from) = (Vec::new(), about.map_or(Vec::new(), |about| about.first.clone()));
+        let (mut from, end) = match &self.about {
+            Some(about) => (about.first.clone(), Some(behind(&about.last))),
+            None => (room.from.clone(), room.before.clone()),
+        };
+        let mut gaps = Vec::new();
         for stretch in records {
             let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
                 continue;
@@ -268,7 +299,6 @@ impl Table {
             gaps.extend((gap.before.as_ref() != Some(&gap.from)).then_some(gap));
             from = behind(&last.key.user_key);
         }
-        let end = about.map(|about| behind(&about.last));
         if end.as_ref() != Some(&from) {
             gaps.push(Gap { from, before: end });
         }
