@@ -10,6 +10,7 @@ use rustix::fs::Access;
 use super::host::Host;
 use super::print;
 use super::sizing::{self, Wanted};
+use crate::base::time::{Clock, Timestamp};
 use crate::engine::probe;
 use crate::node::addresses::{self, Side};
 use crate::node::config::{Config, StoreKind};
@@ -32,11 +33,8 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
     ];
     probes.extend(probe_addresses(config));
     probes.push(("registry", probe_registry(config)));
-    if config.is_for_development() {
-        let text =
-            "the development secret: good for loopback only; set usersig.keys and app.sdk_app_id for more";
-        probes.push(("keys", Ok(text.to_owned())));
-    }
+    let keys = probe_keys(config, Clock::start().now().wall);
+    probes.extend(keys.map(|outcome| ("keys", outcome)));
     if let Some(connections) = connections {
         probes.extend(compare_host(config, connections));
     }
@@ -65,6 +63,17 @@ fn compare_host(config: &Config, connections: u64) -> Vec<(&'static str, Outcome
         .into_iter()
         .map(|finding| (finding.name, finding.outcome))
         .collect()
+}
+
+/// Whether somebody could log in; nothing is said of keys that are as they should be.
+fn probe_keys(config: &Config, now: Timestamp) -> Option<Outcome> {
+    if config.is_for_development() {
+        let text =
+            "the development secret: good for loopback only; set usersig.keys and app.sdk_app_id for more";
+        return Some(Ok(text.to_owned()));
+    }
+    let text = "every key of usersig.keys has ended, so nobody could log in; give one without not_after, or with a later one";
+    config.takes_no_usersig(now).then(|| Err(text.to_owned()))
 }
 
 fn probe_ring() -> Outcome {
@@ -118,8 +127,8 @@ fn probe_addresses(config: &Config) -> Vec<(&'static str, Outcome)> {
         ("backend", Side::Backend),
         ("admin", Side::Admin),
     ] {
-        for address in addresses::usable(side.of(config)) {
-            let outcome = match addresses::open(side, address, NO_PATIENCE) {
+        for (address, opened) in addresses::open_each(side, config, NO_PATIENCE) {
+            let outcome = match opened {
                 Ok(listener) => {
                     held.push(listener);
                     Ok(format!("{address} is free"))
@@ -178,6 +187,34 @@ mod tests {
         // The start would find the one beside the other, too.
         assert_eq!(found_free([&any_4, &loopback, elsewhere]), [true, false, true]);
         assert_eq!(found_free([elsewhere, &any_4, &loopback]), [true, true, false]);
+        // Terminals' addresses are shared, by shards and with each other.
+        let overlapping = format!("{any_4} {loopback}");
+        assert_eq!(found_free([&overlapping, elsewhere, elsewhere]), [true; 4]);
+    }
+
+    #[test]
+    fn each_address_of_terminals_that_somebody_else_has_is_a_problem() {
+        let other = addresses::open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NO_PATIENCE).unwrap();
+        let taken = other.local_addr().unwrap();
+        let overlapping = format!("0.0.0.0:{} {taken}", taken.port());
+        let free = found_free([&overlapping, "127.0.0.1:0", "127.0.0.1:0"]);
+        assert_eq!(free, [false, false, true, true]);
+    }
+
+    #[test]
+    fn keys_that_have_all_ended_are_a_problem() {
+        let with = |keys: &str| {
+            let sources = crate::node::config::Sources {
+                overrides: vec![format!("usersig.keys=[{keys}]")],
+                ..Default::default()
+            };
+            probe_keys(&Config::read(&sources).unwrap(), Timestamp(10_000))
+        };
+        let ended = "{secret=\"0123456789abcdef\", not_after=\"1970-01-01T00:00:10Z\"}";
+        let lasting = "{secret=\"0123456789abcdef\"}";
+        assert!(with(ended).unwrap().is_err());
+        assert!(with(&format!("{ended}, {lasting}")).is_none());
+        assert!(with("").unwrap().unwrap().starts_with("the development secret"));
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! What the gateway says when it is ready: where it listens, and lines to copy that log in and query.
 
 use super::client::rest_target;
+use crate::base::time::Timestamp;
 use crate::node::addresses::usable;
 use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources, StoreKind};
 use crate::services::registry::embedded::Durability;
 
-/// The greeting of `program`, which was started with `sources`. UserSigs are shown only when they are made with the
+/// The greeting of `program`, which was started with `sources` at `now`. UserSigs are shown only when they are made with the
 /// development secret, which is none.
-pub(super) fn greeting(config: &Config, sources: &Sources, program: &str, shards: u16) -> String {
+pub(super) fn greeting(
+    (config, sources): (&Config, &Sources),
+    program: &str,
+    shards: u16,
+    now: Timestamp,
+) -> String {
     let list = |addresses: &[std::net::SocketAddr]| {
         let listened = usable(addresses);
         listened
@@ -55,6 +61,11 @@ WARNING: no usersig.keys are set, so the development secret is used, which every
             config.logic.sdk_app_id
         ));
     }
+    if config.takes_no_usersig(now) {
+        out.push_str(
+            "\nWARNING: every key of usersig.keys has ended (not_after): no login and no request is taken.\n",
+        );
+    }
     out
 }
 
@@ -92,7 +103,12 @@ mod tests {
             overrides,
             ..Sources::default()
         };
-        let text = greeting(&Config::read(&sources).unwrap(), &sources, "./holdfast", 2);
+        let text = greeting(
+            (&Config::read(&sources).unwrap(), &sources),
+            "./holdfast",
+            2,
+            Timestamp(0),
+        );
         assert!(
             text.contains(r#"./holdfast --set 'http.listen=["127.0.0.1:1"]' connect --user"#),
             "{text}"
@@ -115,7 +131,20 @@ mod tests {
             overrides,
             ..Sources::default()
         };
-        let text = greeting(&Config::read(&sources).unwrap(), &sources, "holdfast", 2);
+        let config = Config::read(&sources).unwrap();
+        let text = greeting((&config, &sources), "holdfast", 2, Timestamp(0));
         assert!(text.contains("ready") && !text.contains("usersig"), "{text}");
+    }
+
+    #[test]
+    fn keys_that_have_all_ended_are_told() {
+        let key = "{secret=\"0123456789abcdef\", not_after=\"1970-01-01T00:00:10Z\"}";
+        let sources = Sources {
+            overrides: vec![format!("usersig.keys=[{key}]")],
+            ..Sources::default()
+        };
+        let config = Config::read(&sources).unwrap();
+        let told = |now_ms| greeting((&config, &sources), "holdfast", 2, Timestamp(now_ms)).contains("ended");
+        assert_eq!([9_999, 10_000].map(told), [false, true]);
     }
 }

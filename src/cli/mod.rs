@@ -209,7 +209,7 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let shards = PreparedShards::new(config, plan, &addresses::usable(&config.terminals))?;
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
-    let greeting = greeting::greeting(config, sources, &program, plan.count);
+    let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);
     run::run(config, origin, shards, || {
         // A gateway that nobody listens to serves all the same: also where its output is a pipe that is full.
         let print = move || drop(print(&greeting));

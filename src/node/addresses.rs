@@ -59,6 +59,26 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
+/// Opens each of a side's usable addresses, as a start does: no address of terminals is opened before all were found free, as they
+/// are shared by shards and may overlap, `0.0.0.0` and `127.0.0.1` at one port.
+pub fn open_each(
+    side: Side,
+    config: &Config,
+    patience: Patience,
+) -> Vec<(SocketAddr, anyhow::Result<TcpListener>)> {
+    let free = |address: SocketAddr| match side {
+        Side::Terminals => await_free(&[address], patience),
+        Side::Backend | Side::Admin => Ok(()),
+    };
+    let addresses = usable(side.of(config)).into_iter();
+    let found: Vec<_> = addresses.map(|address| (address, free(address))).collect();
+    let opened = found.into_iter().map(|(address, free)| {
+        let opened = free.and_then(|()| open(side, address, patience));
+        (address, opened)
+    });
+    opened.collect()
+}
+
 /// Listens at an address. That of terminals is shared by all shards, each with a listener of its own: this is one more, which
 /// shows that the shards can have theirs. It is tried as long as patience lasts.
 ///
@@ -66,7 +86,7 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// What the system says, and if the address is taken, by whom.
 pub fn open(side: Side, address: SocketAddr, patience: Patience) -> anyhow::Result<TcpListener> {
     let attempt = || match side {
-        Side::Terminals => expect_free(address).and_then(|()| listener(address)),
+        Side::Terminals => listener(address),
         Side::Backend | Side::Admin => sole_listener(address),
     };
     let opened = wait_for(side, address, patience, attempt)?;

@@ -13,6 +13,7 @@ use super::log::{Level, Lines};
 use super::run::ShardDoor;
 use crate::base::ids::ShardId;
 use crate::base::receipt::{Receipt, Receipts};
+use crate::base::time::{Clock, Timestamp};
 use crate::logic::letter::ToShard;
 use crate::logic::policy::{self, Candidate, Verdict};
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
@@ -65,6 +66,7 @@ pub struct Steward {
     listeners: Listeners,
     archive: Option<Arc<dyn Archive>>,
     serving: Serving,
+    clock: Clock,
     running: Mutex<Running>,
 }
 
@@ -82,13 +84,14 @@ impl Steward {
         (config, origin): (Config, Origin),
         listeners: Listeners,
         archive: Option<Arc<dyn Archive>>,
-        serving: Serving,
+        (serving, clock): (Serving, Clock),
     ) -> Self {
         Self {
             origin,
             listeners,
             archive,
             serving,
+            clock,
             running: Mutex::new(Running {
                 config,
                 untaken: None,
@@ -145,7 +148,9 @@ impl Steward {
             problems.push("this is so as long as other changed settings wait for a restart".to_owned());
             ReloadError::Problems(problems)
         })?;
-        let mut problems = running.config.secrets_taken_away(&next);
+        let mut problems = running
+            .config
+            .secrets_taken_away(&next, self.clock.clone().now().wall);
         let trust = match read_files(&next) {
             Ok(trust) if problems.is_empty() => trust,
             outcome => {
@@ -214,6 +219,7 @@ impl Steward {
             self.listeners.callbacks.tell(&next, trust, receipt.clone());
         }
         self.origin.level.set(&next);
+        warn_of_ended_keys(&next, self.clock.clone().now().wall);
         running.config = next;
         drop(receipt);
         let all_in = receipts.wait(self.listeners.patience);
@@ -347,6 +353,14 @@ impl http::Steward for Steward {
     }
 }
 
+/// Says it if nobody can log in or ask with the keys that there are. A start may be made with such keys, and keys end while a
+/// gateway runs.
+pub(super) fn warn_of_ended_keys(config: &Config, now: Timestamp) {
+    if config.takes_no_usersig(now) {
+        tracing::warn!("every key of usersig.keys has ended (not_after): no login and no request is taken");
+    }
+}
+
 /// A path as everyone on this machine understands it.
 #[must_use]
 pub fn absolute(path: &Path) -> String {
@@ -438,7 +452,12 @@ mod tests {
             serving.begin();
             Self {
                 file,
-                steward: Steward::new((config, origin), listeners, archive, serving.clone()),
+                steward: Steward::new(
+                    (config, origin),
+                    listeners,
+                    archive,
+                    (serving.clone(), Clock::start()),
+                ),
                 letters,
                 front: front_follows,
                 owed: owed_follows,
@@ -570,6 +589,29 @@ mod tests {
         world.reload(&others, ReloadMode::Take).unwrap();
         let silent = &others[..others.find("[callback]").unwrap()];
         world.reload(silent, ReloadMode::Take).unwrap();
+    }
+
+    #[test]
+    fn a_reload_that_leaves_no_key_that_counts_is_refused() {
+        let world = World::new(SECRETS, None);
+        let ended = |secret: &str| {
+            let key = format!("secret = \"{secret}\", not_after = \"2001-01-01T00:00:00Z\"");
+            SECRETS.replace("secret = \"one-of-my-own-app\"", &key)
+        };
+        expect_refused(&world, &ended("one-of-my-own-app"), &["usersig.keys"]);
+        expect_refused(&world, &ended("two-of-my-own-app"), &["usersig.keys"]);
+        let beside =
+            ended("two-of-my-own-app").replace("keys = [", "keys = [{ secret = \"one-of-my-own-app\" }, ");
+        world.reload(&beside, ReloadMode::Take).unwrap();
+    }
+
+    #[test]
+    fn a_gateway_whose_keys_have_all_ended_takes_what_else_changes() {
+        let ended =
+            "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\", not_after = \"2001-01-01T00:00:00Z\" }]\n";
+        let world = World::new(ended, None);
+        let changed = format!("{ended}[presence]\npolicy = \"multi\"\n");
+        world.reload(&changed, ReloadMode::Take).unwrap();
     }
 
     #[test]

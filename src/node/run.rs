@@ -102,6 +102,7 @@ pub fn run<P: Prepared>(
     node.serving.begin();
     signals.started();
     tell_start(config, node.count);
+    reload::warn_of_ended_keys(config, node.clock.clone().now().wall);
     announce();
     let outcome = node.serve(&signals);
     node.stop()?;
@@ -154,7 +155,8 @@ impl<R: Running + Send + 'static> Node<R> {
         let archived = kept.as_ref().map(Kept::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let lines = origin.lines.clone();
-        let steward = Steward::new((config.clone(), origin), told, archive, serving.clone());
+        let life = (serving.clone(), clock.clone());
+        let steward = Steward::new((config.clone(), origin), told, archive, life);
         let steward = Arc::new(steward);
         let doors = http::Doors {
             shard: boxed(&door),

@@ -4,6 +4,7 @@ use toml::{Table, Value};
 
 use super::table::{Effect, Setting, settings};
 use super::{Config, Problem, Sources};
+use crate::base::time::Timestamp;
 
 /// A setting whose value differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,26 @@ pub struct Difference {
     pub effect: Effect,
     /// The value before and the new one, as TOML; `None` of a secret.
     pub values: Option<(String, String)>,
+    /// What differs.
+    pub what: What,
+}
+
+/// What differs of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Its value.
+    Value,
+    /// Its value is the same, and a file that it names holds something else.
+    FileContent,
+}
+
+impl What {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Value => "a setting differs",
+            Self::FileContent => "a setting names the same file, whose content differs",
+        }
+    }
 }
 
 impl Difference {
@@ -24,7 +45,7 @@ impl Difference {
             .values
             .as_ref()
             .map_or((None, None), |(before, after)| (Some(before), Some(after)));
-        tracing::info!(setting, before, after, counts, "a setting differs");
+        tracing::info!(setting, before, after, counts, "{}", self.what.words());
     }
 }
 
@@ -53,21 +74,31 @@ impl Config {
                 key: setting.key,
                 effect: setting.effect,
                 values: (!setting.kind.is_secret()).then(|| (shown(self), shown(other))),
+                what: if self.values.says_the_same(&other.values, setting.key) {
+                    What::FileContent
+                } else {
+                    What::Value
+                },
             }
         };
         differing.map(difference).collect()
     }
 
-    /// What a reload to `next` would open to everyone. A file that lost a line, or could not be filled in, must not do that to a
-    /// gateway that serves: a secret is replaced by a reload, and taken away by a restart alone.
+    /// What a reload to `next` at `now` would open to everyone, or close to everyone. A file that lost a line, or could not be
+    /// filled in, must not do that to a gateway that serves: a secret is replaced by a reload, and taken away by a restart alone.
     #[must_use]
-    pub fn secrets_taken_away(&self, next: &Self) -> Vec<Problem> {
+    pub fn secrets_taken_away(&self, next: &Self, now: Timestamp) -> Vec<Problem> {
         let signs = next.callback.url.is_some();
         let all = [
             (
                 "usersig.keys",
                 !self.is_for_development() && next.is_for_development(),
                 "the development secret, which everyone knows, in the place of the app's own",
+            ),
+            (
+                "usersig.keys",
+                !self.takes_no_usersig(now) && next.takes_no_usersig(now),
+                "keys that have all ended (not_after), so nobody could log in",
             ),
             (
                 "admin.token",

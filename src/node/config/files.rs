@@ -48,12 +48,10 @@ pub(super) fn file_key(secret: &str) -> &'static str {
 fn read_token(setting: &Setting, bytes_min: usize, values: &mut Values, problems: &mut Vec<Problem>) {
     let key = file_key(setting.key);
     let path = values.path(key);
-    if path.as_os_str().is_empty() {
+    let is_set_itself = values[setting.key].as_str() != Some("");
+    // One layer that gives both was told already.
+    if path.as_os_str().is_empty() || is_set_itself {
         return;
-    }
-    if values[setting.key].as_str() != Some("") {
-        let found = format!("a file, while {} is set, too", setting.key);
-        return problems.push(Problem::new(key, found, "set one of the two"));
     }
     match read(&path, bytes_min) {
         Ok(secret) => values.put_read(key, vec![Some(secret)]),

@@ -1,6 +1,7 @@
 //! From what was typed to one value a setting: defaults, then the file, then the environment, then `--set`. Finds every
 //! problem before it gives up, and never repeats a secret.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -82,13 +83,16 @@ pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
     }
     if let Some(path) = &sources.file {
         layers.add_file(path);
+        layers.end_one();
     }
     for (name, text) in &sources.environment {
         layers.add_variable(name, text);
     }
+    layers.end_one();
     for text in &sources.overrides {
         layers.add_override(text);
     }
+    layers.end_one();
     files::read_secrets(&mut layers.values, &mut layers.problems);
     (layers.values, layers.problems)
 }
@@ -97,9 +101,30 @@ pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
 struct Layers {
     values: Values,
     problems: Vec<Problem>,
+    /// What the layer that is being added gives a value, and not an empty one.
+    given: BTreeSet<&'static str>,
 }
 
 impl Layers {
+    /// The end of one layer. A secret that it gives counts in the place of a lower layer's file, and the other way round: they are
+    /// two ways to say the same. An empty one says nothing, as container platforms set variables that nobody filled in.
+    fn end_one(&mut self) {
+        let given = std::mem::take(&mut self.given);
+        for secret in settings().filter(|setting| matches!(setting.kind, Kind::Secret(_))) {
+            let (key, file) = (secret.key, files::file_key(secret.key));
+            match (given.contains(key), given.contains(file)) {
+                (true, true) => {
+                    let found = format!("a file, while {key} is set, too");
+                    self.problems
+                        .push(Problem::new(file, found, "set one of the two"));
+                }
+                (true, false) => self.values.put(file, String::new().into()),
+                (false, true) => self.values.put(key, String::new().into()),
+                (false, false) => {}
+            }
+        }
+    }
+
     fn add_file(&mut self, path: &Path) {
         let place = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
@@ -160,7 +185,10 @@ impl Layers {
     fn put_text(&mut self, setting: &'static Setting, place: &str, text: &OsStr) {
         match text.to_str() {
             Some(text) => self.put(setting, read_value(setting.kind, text)),
-            None if setting.kind.is_path() => self.values.put_path(setting.key, text.into()),
+            None if setting.kind.is_path() => {
+                self.given.insert(setting.key);
+                self.values.put_path(setting.key, text.into());
+            }
             None => {
                 let remedy = format!("it takes {}", setting.kind.bounds());
                 self.problems
@@ -195,6 +223,10 @@ impl Layers {
 
     fn put(&mut self, setting: &'static Setting, value: Value) {
         if setting.kind.takes(&value) {
+            match value.as_str() {
+                Some("") => self.given.remove(setting.key),
+                Some(_) | None => self.given.insert(setting.key),
+            };
             self.values.put(setting.key, value);
             return;
         }

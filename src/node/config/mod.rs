@@ -19,13 +19,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::ids::UserId;
+use crate::base::time::Timestamp;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::Settings;
 use crate::services::callback::ReceiverUrl;
 use crate::services::http::Token;
 use crate::services::registry::Trouble;
 use crate::services::registry::embedded::Durability;
-pub use changed::{Difference, Given};
+pub use changed::{Difference, Given, What};
 pub use layers::{Problem, Sources};
 use reader::Reader;
 use shards::ShardsWanted;
@@ -208,6 +209,12 @@ impl Config {
             .keys
             .iter()
             .any(|key| key.secret.expose() == DEVELOPMENT_SECRET)
+    }
+
+    /// Whether every key has ended at `now`, so that nobody can log in or ask.
+    #[must_use]
+    pub fn takes_no_usersig(&self, now: Timestamp) -> bool {
+        !self.logic.keys.iter().any(|key| key.counts(now))
     }
 
     fn of(values: Values) -> Self {

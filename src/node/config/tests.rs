@@ -465,6 +465,14 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
     );
 
     assert_eq!(differing(&config, &read(&overrides).unwrap()), []);
+    let whats = |next: &Config| -> Vec<_> {
+        let all = config.differences(next).into_iter();
+        all.map(|difference| (difference.key, difference.what)).collect()
+    };
+    let other_name = overrides[0].replace("admin.token_file=", "admin.token=0123456789abcdef#");
+    let renamed = read(&[&other_name, overrides[1], overrides[2]]).unwrap();
+    let expected = [("admin.token", What::Value), ("admin.token_file", What::Value)];
+    assert_eq!(whats(&renamed), expected);
     std::fs::write(token.path(), "another-token-in-it").unwrap();
     std::fs::write(key.path(), "another-secret-in-it").unwrap();
     let next = read(&overrides).unwrap();
@@ -475,9 +483,74 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
             ("usersig.keys", Effect::AtOnce)
         ]
     );
+    assert!(whats(&next).iter().all(|(_, what)| *what == What::FileContent));
     let reloaded = config.reloaded(&next).unwrap();
     assert_eq!(reloaded.admin_token.unwrap().0.expose(), "another-token-in-it");
     assert_eq!(reloaded.logic.keys[1].secret.expose(), "another-secret-in-it");
+}
+
+#[test]
+fn a_secret_of_a_higher_layer_counts_in_the_place_of_a_lower_ones_file_and_the_other_way_round() {
+    let file = file_of("a-token-in-a-file\n");
+    let path = file.path().display().to_string();
+    for (section, token_of) in [
+        (
+            "admin",
+            (|config| config.admin_token.as_ref()) as fn(&Config) -> Option<&Token>,
+        ),
+        ("callback", |config| config.callback.token.as_ref()),
+    ] {
+        let key = format!("{section}.token");
+        let variable = format!("HOLDFAST_{}_TOKEN", section.to_uppercase());
+        let by_name = |key: &str| match key {
+            "itself" => ("", "a-token-of-its-own"),
+            "file" => ("_file", path.as_str()),
+            other => panic!("{other}"),
+        };
+        let check = |below: &str, middle: Option<&str>, above: Option<&str>, expected: &str| {
+            let (suffix, value) = by_name(below);
+            let text = format!("[{section}]\ntoken{suffix} = {value:?}\n");
+            let environment = middle.map(by_name).into_iter();
+            let overrides = above.map(by_name).into_iter();
+            let sources = Sources {
+                environment: environment
+                    .map(|(suffix, value)| {
+                        (
+                            format!("{variable}{}", suffix.to_uppercase()).into(),
+                            value.into(),
+                        )
+                    })
+                    .collect(),
+                overrides: overrides
+                    .map(|(suffix, value)| format!("{key}{suffix}={value}"))
+                    .collect(),
+                ..Sources::default()
+            };
+            let config = with_file(&text, sources).unwrap();
+            assert_eq!(token_of(&config).unwrap().0.expose(), expected, "{key}");
+        };
+        let (own, read) = ("a-token-of-its-own", "a-token-in-a-file");
+        check("file", None, None, read);
+        check("file", None, Some("itself"), own);
+        check("file", Some("itself"), None, own);
+        check("itself", Some("file"), None, read);
+        check("itself", None, Some("file"), read);
+        check("file", Some("itself"), Some("file"), read);
+        check("itself", Some("file"), Some("itself"), own);
+    }
+}
+
+#[test]
+fn an_empty_secret_of_a_higher_layer_takes_no_file_away() {
+    let file = file_of("a-token-in-a-file\n");
+    let text = format!("[admin]\ntoken_file = {:?}\n", file.path().display().to_string());
+    let empty = Sources {
+        environment: vec![("HOLDFAST_ADMIN_TOKEN".into(), "".into())],
+        overrides: vec!["admin.token=".to_owned()],
+        ..Sources::default()
+    };
+    let config = with_file(&text, empty).unwrap();
+    assert_eq!(config.admin_token.unwrap().0.expose(), "a-token-in-a-file");
 }
 
 #[test]

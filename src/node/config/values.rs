@@ -59,9 +59,12 @@ impl Values {
 
     /// Whether a setting means the same here and there; of a file, whether it held the same.
     pub(super) fn agrees(&self, other: &Self, key: &str) -> bool {
-        self.plain.get(key) == other.plain.get(key)
-            && self.paths.get(key) == other.paths.get(key)
-            && self.read.get(key) == other.read.get(key)
+        self.says_the_same(other, key) && self.read.get(key) == other.read.get(key)
+    }
+
+    /// Whether a setting has the same value here and there, whatever its files held.
+    pub(super) fn says_the_same(&self, other: &Self, key: &str) -> bool {
+        self.plain.get(key) == other.plain.get(key) && self.paths.get(key) == other.paths.get(key)
     }
 
     /// Takes over what a setting means there.
