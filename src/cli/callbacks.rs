@@ -137,7 +137,7 @@ async fn deal(config: &Config, deed: &str, body: &Value) -> anyhow::Result<()> {
     let path = format!("/v1/callbacks/{deed}");
     let (status, answer) = client::command(config, &path, body).await?;
     if status != 200 {
-        return Err(Fault::Refused(text(&answer["error"]).to_owned()).into());
+        return Err(Fault::Refused(client::quoted(text(&answer["error"]))).into());
     }
     for (name, count) in answer.as_object().into_iter().flatten() {
         print(&format!("{name}: {count}\n"))?;

@@ -35,12 +35,26 @@ fn patience(purpose: Purpose) -> Duration {
     }
 }
 
+/// So many characters of an unexpected answer are shown. It may be anything: a page of HTML, or what would move the cursor.
+const QUOTED_CHARACTERS_MAX: usize = 200;
+
+/// The first line of what somebody answered, as far as it is fit to be shown.
+pub(super) fn quoted(said: &str) -> String {
+    let line = said.lines().map(str::trim).find(|line| !line.is_empty());
+    let mut shown = line.unwrap_or_default().chars().filter(|one| !one.is_control());
+    let mut text: String = shown.by_ref().take(QUOTED_CHARACTERS_MAX).collect();
+    if shown.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
 /// A UserSig for one request needs no long life.
 const USERSIG_LIFETIME_S: u64 = 300;
 
 /// Asks the REST interface as the first of the configuration's administrators.
 pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow::Result<Value> {
-    let place = Place::of(first(&config.http));
+    let place = rest_place(config);
     let request = Request::post(rest_target(config, command)).body(Full::new(body.to_string().into()))?;
     let (status, body) = exchange((Listener::Rest, &place), request, (Purpose::Look, PATIENCE)).await?;
     let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -54,6 +68,11 @@ pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow:
     Err(place.mistaken(Listener::Rest, &what).into())
 }
 
+/// Where the REST interface is looked for.
+pub(super) fn rest_place(config: &Config) -> Place {
+    Place::of(first(&config.http))
+}
+
 /// The reply, unless it says that the gateway does not know the caller: then another configuration is needed.
 fn known_here(code: i64, reply: Value) -> anyhow::Result<Value> {
     // The dialect's numbers: 1047/34348.
@@ -63,7 +82,7 @@ fn known_here(code: i64, reply: Value) -> anyhow::Result<Value> {
         70_001..=70_099 => "usersig.keys",
         _ => return Ok(reply),
     };
-    let text = reply["ErrorInfo"].as_str().unwrap_or_default();
+    let text = quoted(reply["ErrorInfo"].as_str().unwrap_or_default());
     Err(Fault::Refused(format!(
         "the gateway refuses the request: {text} ({code}); its {setting} is another: give its own --config FILE, or --set {setting}=…"
     ))
@@ -129,7 +148,7 @@ impl Answer {
     /// What was asked for.
     fn page(&self) -> anyhow::Result<&[u8]> {
         if self.status != 200 {
-            let said = String::from_utf8_lossy(&self.body);
+            let said = quoted(&String::from_utf8_lossy(&self.body));
             bail!("{} answers with HTTP status {}: {said}", self.place, self.status);
         }
         Ok(&self.body)
@@ -253,5 +272,15 @@ mod tests {
         };
         check(Purpose::Deed, true);
         check(Purpose::Look, false);
+    }
+
+    #[test]
+    fn of_an_unexpected_answer_its_first_line_is_shown_and_not_too_much_of_it() {
+        assert_eq!(quoted("\r\n  no such page\r\n<html>"), "no such page");
+        assert_eq!(quoted("\x1b[2Jred\u{7}"), "[2Jred");
+        assert_eq!(quoted(""), "");
+        let most = "ü".repeat(QUOTED_CHARACTERS_MAX);
+        assert_eq!(quoted(&most), most);
+        assert_eq!(quoted(&format!("{most}x")), format!("{most}…"));
     }
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use crate::engine::process::EndSignal;
 use crate::node::config::Problem;
 
-/// Wrong arguments or a wrong configuration, as clap has it.
-const EXIT_USAGE: u8 = 2;
+/// Wrong arguments, a wrong configuration, as clap has it, or input that is wrong.
+pub(super) const EXIT_USAGE: u8 = 2;
 
 /// What went wrong at the other end, in a sentence that says what would do. Its exit code says which kind it is.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub(super) fn print(text: &str) -> Result<(), OutputFault> {
 /// The exit code of a command that a signal ended.
 pub(super) fn ended_by(signal: EndSignal) -> ExitCode {
     ExitCode::from(signal.exit_code())
+}
+
+/// Tells what is wrong, while the command goes on.
+pub(super) fn tell(text: &str) {
+    // As below.
+    let _ = io::stderr().write_all(format!("holdfast: {text}\n").as_bytes());
 }
 
 /// Tells each problem of the configuration.

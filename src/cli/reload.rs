@@ -34,7 +34,7 @@ pub(super) async fn reload(config: &Config, sources: &Sources, how: How) -> anyh
         print(&told(how, &answer))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = answer["error"].as_str().unwrap_or("it was refused").to_owned();
+    let mut text = client::quoted(answer["error"].as_str().unwrap_or("it was refused"));
     for problem in list(&answer["problems"]) {
         text.push_str(&format!("\n  - {}", problem.as_str().unwrap_or_default()));
     }

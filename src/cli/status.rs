@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::place::Listener;
 use super::{client, print};
 use crate::node::config::Config;
 
@@ -38,7 +39,7 @@ impl Looks {
     }
 }
 
-/// Asks and shows. Fails as a command if no user could be answered.
+/// Asks and shows. Fails as a command if a user could not be answered.
 pub(super) async fn status(config: &Config, users: &[String], looks: Looks) -> anyhow::Result<ExitCode> {
     let detail = u8::from(looks.has_detail());
     let body = json!({ "To_Account": users, "IsNeedDetail": detail });
@@ -54,25 +55,46 @@ pub(super) async fn status(config: &Config, users: &[String], looks: Looks) -> a
         Looks::JsonDetail => format!("{:#}\n", json!({ "statuses": reply, "users": known })),
         Looks::Table | Looks::Detail => table(&reply, &known),
     })?;
-    if reply["ErrorCode"] == 0 {
-        return Ok(ExitCode::SUCCESS);
+    if reply["ErrorCode"] != 0 && list(&reply, "ErrorList").is_empty() {
+        anyhow::bail!(
+            "{} ({})",
+            client::quoted(&text(&reply["ErrorInfo"])),
+            reply["ErrorCode"]
+        );
     }
-    if reply["ErrorList"].as_array().is_none_or(Vec::is_empty) {
-        anyhow::bail!("{} ({})", text(&reply["ErrorInfo"]), reply["ErrorCode"]);
+    if let Some(user) = unanswered(&reply, users) {
+        let what = format!("its answer says nothing of {user}");
+        return Err(client::rest_place(config).mistaken(Listener::Rest, &what).into());
     }
-    Ok(ExitCode::FAILURE)
+    Ok(match reply["ErrorCode"] == 0 {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// The first user that was asked for and of whom the reply says nothing, neither a status nor an error.
+fn unanswered<'a>(reply: &Value, users: &'a [String]) -> Option<&'a String> {
+    let told = |user: &&String| {
+        let lists = ["QueryResult", "ErrorList"].map(|name| list(reply, name));
+        let mut all = lists.into_iter().flatten();
+        all.any(|entry| entry["To_Account"] == ***user)
+    };
+    users.iter().find(|user| !told(user))
+}
+
+fn list<'a>(reply: &'a Value, name: &str) -> &'a [Value] {
+    reply[name].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// What follows a user without a status.
 const UNKNOWN_ACCOUNT: i64 = 70_107;
 
 fn table(reply: &Value, known: &[Value]) -> String {
-    let list = |name: &str| reply[name].as_array().cloned().unwrap_or_default();
     let mut rows = Vec::new();
-    for result in list("QueryResult") {
+    for result in list(reply, "QueryResult") {
         rows.push((text(&result["To_Account"]), text(&result["Status"])));
     }
-    for error in list("ErrorList") {
+    for error in list(reply, "ErrorList") {
         let why = match error["ErrorCode"].as_i64() {
             Some(UNKNOWN_ACCOUNT) => "(no such account)".to_owned(),
             _ => format!("(error {})", error["ErrorCode"]),
@@ -151,6 +173,20 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_user_that_was_asked_for_must_be_answered() {
+        let users = ["alice", "bo", "ghost"].map(str::to_owned);
+        let all = json!({
+            "QueryResult": [{"To_Account": "alice", "Status": "Online"}, {"To_Account": "bo", "Status": "Offline"}],
+            "ErrorList": [{"To_Account": "ghost", "ErrorCode": 70107}],
+        });
+        assert_eq!(unanswered(&all, &users), None);
+        let some = json!({ "QueryResult": all["QueryResult"] });
+        assert_eq!(unanswered(&some, &users), Some(&users[2]));
+        let foreign = json!({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""});
+        assert_eq!(unanswered(&foreign, &users), Some(&users[0]));
+    }
 
     #[test]
     fn people_read_a_table() {

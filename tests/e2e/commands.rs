@@ -1,8 +1,8 @@
 //! What a person or a script at a command line is told: what went wrong and what would do, once, with an exit code that
 //! says the same.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -67,14 +67,20 @@ fn the_end_of_a_script_is_quit_and_all_before_it_is_done() {
 }
 
 #[test]
-fn a_line_that_is_not_utf_8_is_told_and_skipped() {
+fn a_line_that_is_no_command_is_told_and_the_rest_of_the_script_runs() {
     let gateway = gateway(&[]);
-    let said = connect(&gateway.terminals.to_string(), &[], b"\xff\xfe\n/logout\n/quit\n");
-    assert_eq!(said.code, DONE, "{said:?}");
-    assert!(
-        said.out.contains("UTF-8") && said.out.contains("logged out"),
-        "{said:?}"
-    );
+    for (line, told) in [
+        (&b"\xff\xfe\n"[..], "UTF-8"),
+        (b"/foo\n", "\"/foo\""),
+        (b"/background\n", "\"/background\""),
+    ] {
+        for script in [[line, b"/logout\n/quit\n"], [b"/LOGOUT\n", line]] {
+            let said = connect(&gateway.terminals.to_string(), &[], &script.concat());
+            assert_eq!(said.code, USAGE, "{said:?}");
+            assert!(said.errors.contains(told), "{said:?}");
+            assert!(said.out.contains("logged out"), "{said:?}");
+        }
+    }
 }
 
 #[test]
@@ -243,6 +249,38 @@ fn ask(words: &str, setting: &str, address: SocketAddr) -> Said {
     run(HOLDFAST, &arguments, b"")
 }
 
+/// A server of something else, which gives its first client this answer.
+fn foreign_server(status: &str, body: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // An answer to nothing is none.
+        let head = BufReader::new(&stream).lines().map(Result::unwrap);
+        head.take_while(|line| !line.is_empty()).for_each(drop);
+        stream.write_all(answer.as_bytes()).unwrap();
+        // To the client's end: what it sent and nobody read would reset the connection.
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    address
+}
+
+#[test]
+fn of_a_foreign_servers_page_one_line_is_shown() {
+    let page = format!("Not implemented\n<html>{}</html>", "x".repeat(10_000));
+    let said = ask(
+        "top --once --interval 100ms",
+        "admin.listen",
+        foreign_server("501 Not Implemented", &page),
+    );
+    assert!(said.errors.contains("501: Not implemented"), "{said:?}");
+    assert!(!said.errors.contains("html"), "{said:?}");
+}
+
 /// What asks the admin listener.
 const OPERATOR: [&str; 6] = [
     "top --once --interval 100ms",
@@ -271,6 +309,9 @@ fn each_command_at_a_wrong_listener_says_so() {
         gateway.terminals,
         "terminals.listen",
     );
+    let nothing = r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#;
+    let foreign = foreign_server("200 OK", nothing);
+    check("status alice", "http.listen", foreign, "says nothing of alice");
     for words in OPERATOR {
         check(words, "admin.listen", gateway.http, "http.listen");
         let [nobody, ..] = free_addresses();

@@ -11,30 +11,30 @@ const LINE_BYTES_MAX: u64 = 256;
 const AHEAD_MAX: usize = 16;
 
 /// A line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     Background(bool),
     Logout,
     Quit,
     /// An empty one: yes, go on.
     Enter,
-    Unknown,
-    /// Its bytes are not UTF-8.
-    NotText,
+    /// No command: what it is instead.
+    Mistyped(String),
 }
 
 impl Line {
     fn of(bytes: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return Self::NotText;
+            return Self::Mistyped("a line that is not UTF-8".to_owned());
         };
-        match text.trim() {
+        let text = text.trim();
+        match text.to_ascii_lowercase().as_str() {
             "" => Self::Enter,
-            "/background" | "/background on" => Self::Background(true),
+            "/background on" => Self::Background(true),
             "/background off" | "/foreground" => Self::Background(false),
             "/logout" => Self::Logout,
             "/quit" | "/exit" => Self::Quit,
-            _ => Self::Unknown,
+            _ => Self::Mistyped(format!("{text:?}")),
         }
     }
 }
@@ -110,7 +110,8 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Line>> {
     }
     if line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") {
         input.skip_until(b'\n')?;
-        return Ok(Some(Line::Unknown));
+        let what = format!("a line of {LINE_BYTES_MAX} bytes or more");
+        return Ok(Some(Line::Mistyped(what)));
     }
     Ok(Some(Line::of(&line)))
 }
@@ -131,12 +132,16 @@ mod tests {
     #[test]
     fn lines_are_commands() {
         let check = |text: &str, expected| assert_eq!(Line::of(text.as_bytes()), expected, "{text}");
-        check("/background", Line::Background(true));
+        check("/background on", Line::Background(true));
         check(" /background off\n", Line::Background(false));
         check("/logout", Line::Logout);
         check("/quit", Line::Quit);
         check("", Line::Enter);
-        check("hello", Line::Unknown);
+        check("/LOGOUT\r\n", Line::Logout);
+        check("/Background On", Line::Background(true));
+        for bad in ["hello", "/background", "/background maybe", "/logout now"] {
+            check(bad, Line::Mistyped(format!("{bad:?}")));
+        }
     }
 
     #[test]
@@ -149,7 +154,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf_8_end_no_input() {
-        let lines = [Line::NotText, Line::Logout, Line::Quit];
+        let lines = [
+            Line::Mistyped("a line that is not UTF-8".to_owned()),
+            Line::Logout,
+            Line::Quit,
+        ];
         check(Writer::Script, b"\xff\n/logout\n", &lines);
     }
 
@@ -158,10 +167,14 @@ mod tests {
         let most = usize::try_from(LINE_BYTES_MAX).unwrap();
         for length in [most - 1, most, most + 1, 10 * most] {
             let text = format!("{}\n/logout\n", "x".repeat(length));
+            let what = match length < most {
+                true => format!("{:?}", "x".repeat(length)),
+                false => format!("a line of {LINE_BYTES_MAX} bytes or more"),
+            };
             check(
                 Writer::Script,
                 text.as_bytes(),
-                &[Line::Unknown, Line::Logout, Line::Quit],
+                &[Line::Mistyped(what), Line::Logout, Line::Quit],
             );
         }
     }

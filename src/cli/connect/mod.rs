@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ending::Ending;
-use super::outcome::{Fault, ended_by, print};
+use super::outcome::{EXIT_USAGE, Fault, ended_by, print, tell};
 use super::place::{Listener, Place};
 use super::sign;
 use super::words::{Next, describe, next_of, remedy};
@@ -38,15 +38,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough to try things out; every login makes a new one.
 const USERSIG_LIFETIME_S: u64 = 86_400;
 
-const HELP: &str = "commands: /background on|off, /logout, /quit\n";
+const HELP: &str = "commands: /background on|off, /logout, /quit";
 
 /// What `--help` says of scripts.
 pub(super) const FOR_SCRIPTS: &str = "\
 Lines of standard input are commands: /background on|off, /logout, /quit, and an empty line to log in afresh. Each waits \
 for the answer to the one before it, the first for the login. The end of input counts as /quit; if there was no line at \
-all, as from /dev/null, the terminal stays until a signal or the gateway ends it. A lost link is retried for 10 minutes.
+all, as from /dev/null, the terminal stays until a signal or the gateway ends it. A line that is no command is told on \
+standard error, and the rest still runs. A lost link is retried for 10 minutes.
 
-Exit codes: 0 logged in, and ended by /quit; 2 wrong arguments or configuration; 3 the gateway refused the \
+Exit codes: 0 logged in, and ended by /quit; 2 wrong arguments or configuration, or a line that is no command; 3 the gateway refused the \
 login or ended the session; 4 no gateway at that address; 5 the link was lost and did not come back; 128 + its number: a \
 signal; 1 anything else.";
 
@@ -100,7 +101,7 @@ pub(super) async fn connect(config: &Config, arguments: &Arguments) -> anyhow::R
     let mut ending = Ending::listen(|| {})?;
     let mut terminal = Terminal::new(config, arguments, Input::standard());
     let start = format!(
-        "{} on {} {}, instance {}\n{HELP}",
+        "{} on {} {}, instance {}\n{HELP}\n",
         arguments.user,
         arguments.platform.name(),
         terminal.place,
@@ -126,6 +127,8 @@ struct Terminal<'a> {
     away_since: Option<Instant>,
     backoff: Duration,
     input: Input,
+    /// Lines that were no commands.
+    mistyped: u64,
 }
 
 impl<'a> Terminal<'a> {
@@ -144,17 +147,31 @@ impl<'a> Terminal<'a> {
             away_since: None,
             backoff: BACKOFF_MIN,
             input,
+            mistyped: 0,
         }
+    }
+
+    /// The end that was asked for. A script is told that not all of it was done.
+    fn left(&self) -> ExitCode {
+        match (self.input.writer, self.mistyped) {
+            (Writer::Person, _) | (Writer::Script, 0) => ExitCode::SUCCESS,
+            (Writer::Script, _) => ExitCode::from(EXIT_USAGE),
+        }
+    }
+
+    fn tell_mistyped(&mut self, what: &str) {
+        self.mistyped += 1;
+        tell(&format!("{what} is no command; {HELP}"));
     }
 
     /// Stays connected until it is to end.
     async fn stay(&mut self) -> anyhow::Result<ExitCode> {
         loop {
             match self.hold_link().await? {
-                End::Quit => return Ok(ExitCode::SUCCESS),
+                End::Quit => return Ok(self.left()),
                 End::LoggedOut => {
                     if !self.ask_for_login().await? {
-                        return Ok(ExitCode::SUCCESS);
+                        return Ok(self.left());
                     }
                 }
                 End::Told(Next::Stop, text) => return Err(Fault::Refused(text).into()),
@@ -307,12 +324,8 @@ impl<'a> Terminal<'a> {
                 request::Packet::Background(proto::Background { background })
             }
             Line::Enter | Line::Quit => return Ok(Ok(())),
-            Line::Unknown => {
-                print(HELP)?;
-                return Ok(Ok(()));
-            }
-            Line::NotText => {
-                print("a line that is not UTF-8 was skipped\n")?;
+            Line::Mistyped(what) => {
+                self.tell_mistyped(&what);
                 return Ok(Ok(()));
             }
         };
@@ -341,7 +354,8 @@ impl<'a> Terminal<'a> {
                     Line::Quit => return Err(reason.into()),
                     // The next login tells it.
                     Line::Background(background) => self.background = background,
-                    Line::Enter | Line::Logout | Line::Unknown | Line::NotText => {}
+                    Line::Mistyped(what) => self.tell_mistyped(&what),
+                    Line::Enter | Line::Logout => {}
                 },
             }
         }
@@ -358,7 +372,8 @@ impl<'a> Terminal<'a> {
                 Line::Enter => return Ok(true),
                 Line::Quit => return Ok(false),
                 Line::Background(background) => self.background = background,
-                Line::Logout | Line::Unknown | Line::NotText => print(HELP)?,
+                Line::Mistyped(what) => self.tell_mistyped(&what),
+                Line::Logout => print(&format!("{HELP}\n"))?,
             }
         }
     }
