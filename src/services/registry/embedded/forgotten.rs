@@ -17,6 +17,9 @@ const KEPT_DAYS: u64 = 30;
 /// Ten years after any time that these tests count in.
 const WRONG: u64 = 3_650 * DAY_MS;
 
+/// 2026-02-16: a day on which a kick can have been made.
+const KICKS_COUNT: u64 = 20_500 * DAY_MS;
+
 fn open(folder: &TempDir) -> Embedded {
     let rules = Rules {
         deleted_kept_ms: KEPT_DAYS * DAY_MS,
@@ -232,14 +235,15 @@ fn one_that_is_deleted_again_ages_anew() {
     work(
         &mut store,
         1,
-        vec![import("alice"), quiet_deletion("alice", WRONG)],
+        vec![import("alice"), quiet_deletion("alice", KICKS_COUNT + WRONG)],
     );
-    store.rest(Timestamp(50 * DAY_MS));
-    let again = vec![import("alice"), quiet_deletion("alice", 70 * DAY_MS)];
-    work(&mut store, 70 * DAY_MS, again);
-    store.rest(Timestamp((70 + KEPT_DAYS) * DAY_MS - 1));
+    store.rest(Timestamp(KICKS_COUNT + 50 * DAY_MS));
+    let deleted_at = KICKS_COUNT + 70 * DAY_MS;
+    let again = vec![import("alice"), quiet_deletion("alice", deleted_at)];
+    work(&mut store, deleted_at, again);
+    store.rest(Timestamp(deleted_at + KEPT_DAYS * DAY_MS - 1));
     assert!(record(&store, "alice").is_some());
-    store.rest(Timestamp((71 + KEPT_DAYS) * DAY_MS));
+    store.rest(Timestamp(deleted_at + (1 + KEPT_DAYS) * DAY_MS));
     assert_eq!(record(&store, "alice"), None);
 }
 
