@@ -44,8 +44,8 @@ use outcome::{print, tell_error, tell_problems};
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version)]
 pub struct Arguments {
-    /// Reads the configuration from this TOML file.
-    #[arg(long, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE")]
+    /// Reads the configuration from this TOML file; if not given, from that of the variable HOLDFAST_CONFIG.
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Overrides one setting, as in `--set shards.count=4`; `holdfast config` shows them all.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -120,7 +120,10 @@ fn platform(text: &str) -> Result<Platform, String> {
 /// Does what was typed.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Err(problem) = arguments.add_environment() {
+        return tell_problems(&[problem]);
+    }
     let overrides = match texts(all_set(std::env::args_os())) {
         Ok(overrides) => overrides,
         Err(problems) => return tell_problems(&problems),
@@ -138,6 +141,24 @@ pub fn main() -> ExitCode {
         None => run_gateway(&config, &sources),
         Some(command) => execute(command, &config, &sources).unwrap_or_else(|error| tell_error(&error)),
     }
+}
+
+impl Arguments {
+    /// Takes what was not typed from the environment.
+    fn add_environment(&mut self) -> Result<(), Problem> {
+        if self.config.is_none() {
+            self.config = variable("HOLDFAST_CONFIG").map(PathBuf::from);
+        }
+        match &mut self.command {
+            Some(Command::Connect(connect)) => connect.add_environment(),
+            None | Some(_) => Ok(()),
+        }
+    }
+}
+
+/// A variable that stands for an argument. An empty one is not set: compose files make it of what nobody filled in.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The settings that were typed. A path that is no text has another way in.

@@ -1,8 +1,10 @@
 //! What a person or a script at a command line is told: what went wrong and what would do, once, with an exit code that
 //! says the same.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -95,6 +97,39 @@ fn a_login_that_is_refused_is_told_by_the_exit_code() {
     assert!(said.errors.contains("the UserSig cannot be decoded"), "{said:?}");
     // Nobody is there who could press Enter.
     assert!(!said.out.contains("press Enter"), "{said:?}");
+}
+
+#[test]
+fn a_variable_in_the_place_of_an_argument_is_unset_if_empty_and_named_if_it_is_no_text() {
+    let gateway = gateway(&[]);
+    let with = |name: &str, value: &[u8]| {
+        let address = gateway.terminals.to_string();
+        let arguments = [
+            "connect",
+            "--user",
+            "alice",
+            "--platform",
+            "Mac",
+            "--address",
+            &address,
+        ];
+        let mut command = piped(HOLDFAST, &arguments);
+        let mut running = Running::start(command.env(name, OsStr::from_bytes(value)));
+        running.input.take().unwrap().write_all(b"/quit\n").ok();
+        running.end()
+    };
+    for name in ["HOLDFAST_CONFIG", "HOLDFAST_USERSIG"] {
+        let said = with(name, b"");
+        assert_eq!(said.code, DONE, "{said:?}");
+    }
+    let said = with("HOLDFAST_USERSIG", b"\xff");
+    assert_eq!(said.code, USAGE, "{said:?}");
+    assert!(
+        said.errors
+            .contains("HOLDFAST_USERSIG: found a text that is not UTF-8"),
+        "{said:?}"
+    );
+    assert_eq!(with("HOLDFAST_USERSIG", b"none").code, REFUSED);
 }
 
 #[test]

@@ -51,6 +51,10 @@ fn a_signal_ends_the_gateway_too_and_removes_its_folder() {
         wait_until_gone(gateway);
         assert_eq!(said.code, Some(code), "{said:?}");
         assert!(!said.errors.contains("panicked"), "{said:?}");
+        assert!(
+            said.errors.ends_with("ended by a signal: there is no result\n"),
+            "{said:?}"
+        );
         assert_eq!(left_in(&folder), Vec::<String>::new());
     }
 }

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -18,6 +19,14 @@ static OWNED: Mutex<Owned> = Mutex::new(Owned {
     children: Vec::new(),
     folders: Vec::new(),
 });
+
+/// Whether a signal is ending this program. What is seen from then on is the end of what was started, and nobody's fault.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether nothing more is to be told of how it goes.
+pub(crate) fn has_begun() -> bool {
+    ENDING.load(Ordering::Acquire)
+}
 
 struct Owned {
     children: Vec<Pid>,
@@ -40,6 +49,8 @@ pub(crate) fn listen() -> anyhow::Result<()> {
 /// Ends everything, as if by this signal.
 fn end(signal: EndSignal) -> ! {
     let owned = owned();
+    // Before the first process goes.
+    ENDING.store(true, Ordering::Release);
     for child in &owned.children {
         // It may have ended by itself.
         let _ = kill_process(*child, Signal::KILL);
@@ -52,7 +63,7 @@ fn end(signal: EndSignal) -> ! {
         // There is nobody to be told.
         let _ = std::fs::remove_dir_all(folder);
     }
-    progress::leave();
+    progress::leave("holdfast-load: ended by a signal: there is no result");
     end_at_once(signal.exit_code().into());
 }
 
@@ -70,6 +81,9 @@ fn say_last(text: &str, out: &mut impl Write) {
 
 /// Tells a person how far it is. If nobody reads that any more, everything ends, as with others whose pipe is closed.
 pub(crate) fn tell(text: &str) {
+    if has_begun() {
+        return;
+    }
     let written = writeln!(io::stderr(), "{text}");
     if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         end(EndSignal::PIPE);

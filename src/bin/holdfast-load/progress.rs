@@ -8,7 +8,7 @@ use holdfast::base::time::Stopwatch;
 use holdfast::engine::process::is_screen;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::ending::tell;
+use crate::ending::{self, tell};
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -23,8 +23,8 @@ fn bar_shown() -> MutexGuard<'static, bool> {
     BAR_SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Draws nothing from here on, and leaves a line of its own to whatever comes behind a bar.
-pub(crate) fn leave() {
+/// Draws nothing from here on, and says `word` in a line of its own.
+pub(crate) fn leave(word: &'static str) {
     let (say, said) = mpsc::channel();
     std::thread::spawn(move || {
         let shown = bar_shown();
@@ -32,6 +32,7 @@ pub(crate) fn leave() {
             // The screen may be gone.
             let _ = writeln!(std::io::stderr());
         }
+        let _ = writeln!(std::io::stderr(), "{word}");
         // Nobody may wait any more.
         let _ = say.send(());
         loop {
@@ -76,6 +77,7 @@ impl Progress {
     /// So far is it, and this is to be said of it.
     pub(crate) fn at(&mut self, position: u64, message: &str) {
         match &self.bar {
+            Some(_) if ending::has_begun() => {}
             Some(bar) => {
                 let _shown = bar_shown();
                 bar.set_position(position);
@@ -95,6 +97,7 @@ impl Progress {
     /// The step is over.
     pub(crate) fn end(self, message: &str) {
         match self.bar {
+            Some(_) if ending::has_begun() => {}
             Some(bar) => {
                 let _shown = bar_shown();
                 bar.finish_with_message(message.to_owned());

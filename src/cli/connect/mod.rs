@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use super::ending::Ending;
 use super::outcome::{EXIT_USAGE, Fault, ended_by, print, tell};
 use super::place::{Listener, Place};
-use super::sign;
 use super::words::{Next, describe, next_of, remedy};
+use super::{sign, variable};
 use crate::base::ids::{InstanceId, Platform, UserId};
 use crate::logic::wire::packet::HEARTBEAT;
 use crate::logic::wire::proto::{self, request, response};
-use crate::node::config::Config;
+use crate::node::config::{Config, Problem};
 use input::{Input, Line, Writer};
 use link::{Heard, Link, Pulse, until};
 
@@ -69,9 +69,26 @@ pub(super) struct Arguments {
     /// Says that the app is in the background.
     #[arg(long)]
     background: bool,
-    /// Logs in with this UserSig; if not given, one is made as by `holdfast usersig`.
-    #[arg(long, hide_env_values = true, env = "HOLDFAST_USERSIG")]
+    /// Logs in with this UserSig; if not given, with that of the variable HOLDFAST_USERSIG, or one is made as by `holdfast usersig`.
+    #[arg(long)]
     usersig: Option<String>,
+}
+
+impl Arguments {
+    /// Takes what was not typed from the environment.
+    pub(super) fn add_environment(&mut self) -> Result<(), Problem> {
+        const NAME: &str = "HOLDFAST_USERSIG";
+        let Some(value) = variable(NAME).filter(|_| self.usersig.is_none()) else {
+            return Ok(());
+        };
+        let not_text = |_| Problem {
+            key: NAME.to_owned(),
+            found: "a text that is not UTF-8".to_owned(),
+            remedy: "give a UserSig as `holdfast usersig` prints it".to_owned(),
+        };
+        self.usersig = Some(value.into_string().map_err(not_text)?);
+        Ok(())
+    }
 }
 
 /// Why a link is over.

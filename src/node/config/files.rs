@@ -96,9 +96,8 @@ fn read(path: &Path, bytes_min: usize) -> Result<Secret, String> {
     file.take(bytes_max).read_to_string(&mut text).map_err(told)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    if super::kind::is_secret(line, bytes_min) {
-        Ok(line.into())
-    } else {
-        Err("something else".to_owned())
+    match super::kind::fault_of_text(line, bytes_min) {
+        None => Ok(line.into()),
+        Some(fault) => Err(fault),
     }
 }

@@ -108,6 +108,10 @@ impl Kind {
     /// What is wrong with a value that must not be repeated.
     #[must_use]
     pub(super) fn fault_of_secret(self, value: &Value) -> String {
+        if let (Self::Secret(bytes_min), Some(text)) = (self, value.as_str()) {
+            let fault = fault_of_text(text, bytes_min);
+            return fault.unwrap_or_else(|| "something else".to_owned());
+        }
         let keys = value.as_array().filter(|_| matches!(self, Self::Keys));
         let bad = keys.and_then(|keys| keys.iter().position(|key| !is_key(key)));
         bad.map_or("something else".to_owned(), |bad| {
@@ -158,9 +162,24 @@ fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bo
 
 /// Shorter ones can be guessed; printed place-holders are none.
 pub(super) fn is_secret(text: &str, bytes_min: usize) -> bool {
-    (bytes_min..=SECRET_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
-        && text != HIDDEN
+    fault_of_text(text, bytes_min).is_none()
+}
+
+/// What keeps a text from being a secret; nothing of the text.
+pub(super) fn fault_of_text(text: &str, bytes_min: usize) -> Option<String> {
+    if text.contains('\n') {
+        Some("more than one line".to_owned())
+    } else if text == HIDDEN {
+        Some("what stands for a secret when the configuration is printed".to_owned())
+    } else if text.len() < bytes_min {
+        Some(format!("fewer than {bytes_min} characters"))
+    } else if text.len() > SECRET_BYTES_MAX {
+        Some(format!("more than {SECRET_BYTES_MAX} characters"))
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("a character that is not printable ASCII, or a space".to_owned())
+    } else {
+        None
+    }
 }
 
 fn is_key(key: &Value) -> bool {

@@ -173,7 +173,7 @@ impl Layers {
             Variable::Setting(setting) => self.put_text(setting, &name.to_string_lossy(), text),
             Variable::Mistaken { nearest, section } => {
                 let found = "a variable of a setting that does not exist";
-                let remedy = remedy(&nearest, &section);
+                let remedy = remedy(Some(&nearest), &section);
                 self.problems
                     .push(Problem::new(name.to_string_lossy(), found, remedy));
             }
@@ -210,13 +210,20 @@ impl Layers {
     }
 
     fn unknown(&mut self, key: &str) {
-        let keys = || settings().map(|setting| setting.key.to_owned());
-        let section = key.split('.').next().unwrap_or(key);
+        let keys = || settings().map(|setting| setting.key);
+        let section = section_of(key);
         let same: Vec<_> = keys()
-            .filter(|known| known.split('.').next() == Some(section))
+            .filter(|known| section_of(known) == section)
+            .map(str::to_owned)
             .collect();
-        let nearest = variables::nearest(key, keys()).expect("there are settings");
-        let remedy = remedy(&nearest, &same);
+        // A section is taken for a section.
+        let known = keys().map(|known| match key.contains('.') {
+            true => known.to_owned(),
+            false => section_of(known).to_owned(),
+        });
+        let nearest = variables::nearest(key, known);
+        let nearest = nearest.filter(|known| variables::is_near(key, known));
+        let remedy = remedy(nearest.as_deref(), &same);
         self.problems
             .push(Problem::new(key, "a setting that does not exist", remedy));
     }
@@ -241,12 +248,17 @@ impl Layers {
 }
 
 /// What would do instead of something that does not exist.
-fn remedy(nearest: &str, section: &[String]) -> String {
+fn remedy(nearest: Option<&str>, section: &[String]) -> String {
+    let meant = nearest.map_or_else(String::new, |nearest| format!("did you mean {nearest}? "));
     if section.is_empty() {
-        format!("did you mean {nearest}? `holdfast config` shows all settings")
+        format!("{meant}`holdfast config` shows all settings")
     } else {
-        format!("did you mean {nearest}? This section has {}", section.join(", "))
+        format!("{meant}This section has {}", section.join(", "))
     }
+}
+
+fn section_of(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
 }
 
 fn is_section(key: &str) -> bool {

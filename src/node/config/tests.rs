@@ -167,7 +167,7 @@ fn a_text_needs_no_quotes() {
 #[test]
 fn every_problem_is_told_at_once() {
     let problems = with_file(
-        "[presence]\npolicy = \"two\"\nheartbeat_interval_s = 500\nunknown = 1\n[nonsense]\nx = 1\n",
+        "[presence]\npolicy = \"two\"\nheartbeat_interval_s = 500\nunknown = 1\n[nonsense]\nx = 1\n[foo]\n[presense]\n",
         Sources {
             overrides: [
                 "http.listen=[\"localhost:1\"]",
@@ -184,7 +184,9 @@ fn every_problem_is_told_at_once() {
     for part in [
         "presence.policy: found \"two\"; it takes \"single\" or \"dual\"",
         "presence.unknown: found a setting that does not exist",
-        "nonsense: found a setting that does not exist; did you mean ",
+        "nonsense: found a setting that does not exist; `holdfast config` shows all settings",
+        "presense: found a setting that does not exist; did you mean presence? `holdfast config`",
+        "foo: found a setting that does not exist; `holdfast config`",
         "http.listen: found [\"localhost:1\"]; it takes a list",
         "--set: found no `=`",
         "shards.cuont: found a setting that does not exist; did you mean shards.count? This section has shards.count",
@@ -198,7 +200,7 @@ fn every_problem_is_told_at_once() {
             "{part} is missing in {problems:#?}"
         );
     }
-    assert_eq!(problems.len(), 10, "{problems:#?}");
+    assert_eq!(problems.len(), 12, "{problems:#?}");
 }
 
 #[test]
@@ -555,10 +557,11 @@ fn an_empty_secret_of_a_higher_layer_takes_no_file_away() {
 
 #[test]
 fn a_secrets_file_that_does_not_do_is_named_and_not_shown() {
-    let (good, lines, short) = (
+    let (good, lines, short, spaced) = (
         file_of("a-token-in-a-file\n"),
         file_of("a-token-in-a-file\nand-more\n"),
         file_of("short\n"),
+        file_of("a-token in-a-file\n"),
     );
     let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
     let check = |overrides: &[&str], expected: &str| {
@@ -572,11 +575,12 @@ fn a_secrets_file_that_does_not_do_is_named_and_not_shown() {
         &[&token, "admin.token=0123456789abcdef"],
         "admin.token_file: found a file, while admin.token is set, too; set one of the two",
     );
-    for file in [&lines, &short] {
-        let expected = format!(
-            "admin.token_file: found {}: something else; name a file",
-            path(file)
-        );
+    for (file, fault) in [
+        (&lines, "more than one line"),
+        (&short, "fewer than 16 characters"),
+        (&spaced, "a character that is not printable ASCII, or a space"),
+    ] {
+        let expected = format!("admin.token_file: found {}: {fault}; name a file", path(file));
         check(&[&format!("admin.token_file={}", path(file))], &expected);
     }
     check(
@@ -592,6 +596,6 @@ fn a_secrets_file_that_does_not_do_is_named_and_not_shown() {
     );
     check(
         &["admin.token_file=/dev/zero", "admin.listen=[\"0.0.0.0:1\"]"],
-        "admin.token_file: found /dev/zero: something else",
+        "admin.token_file: found /dev/zero: more than 1024 characters",
     );
 }

@@ -28,6 +28,10 @@ const SLIPS_MAX: usize = 3;
 /// What the variable of this name is.
 pub(super) fn variable(name: &OsStr) -> Variable {
     let name = name.to_string_lossy();
+    let upper = name.to_uppercase();
+    if name != upper && is_known(&upper) {
+        return mistaken_for(&upper);
+    }
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return Variable::Foreign;
     };
@@ -37,12 +41,39 @@ pub(super) fn variable(name: &OsStr) -> Variable {
     if OF_COMMANDS.contains(&&*name) || is_of_a_platform(rest) {
         return Variable::Foreign;
     }
-    let nearest = nearest(&name, settings().map(Setting::variable)).expect("there are settings");
     let section = section_of(&name);
+    let longer = OF_COMMANDS.iter().find(|known| name.starts_with(**known));
+    if let Some(known) = longer.filter(|_| section.is_empty()) {
+        return mistaken_for(known);
+    }
+    let nearest = nearest(&name, known()).expect("there are settings");
     if section.is_empty() && strsim::damerau_levenshtein(&name, &nearest) > SLIPS_MAX {
         return Variable::Foreign;
     }
     Variable::Mistaken { nearest, section }
+}
+
+/// All that there are.
+fn known() -> impl Iterator<Item = String> {
+    let of_commands = OF_COMMANDS.iter().map(|name| (*name).to_owned());
+    settings().map(Setting::variable).chain(of_commands)
+}
+
+fn is_known(name: &str) -> bool {
+    known().any(|known| known == name)
+}
+
+fn mistaken_for(name: &str) -> Variable {
+    Variable::Mistaken {
+        nearest: name.to_owned(),
+        section: Vec::new(),
+    }
+}
+
+/// Whether a name may be a slip of another: a short one has less room for slips.
+pub(super) fn is_near(name: &str, known: &str) -> bool {
+    let slips = strsim::damerau_levenshtein(name, known);
+    slips <= SLIPS_MAX && 2 * slips < name.len().min(known.len())
 }
 
 /// Of these names the one that is most like it.
@@ -130,6 +161,13 @@ mod tests {
             ("HOLDFAST_SHARDS_CUONT", "HOLDFAST_SHARDS_COUNT"),
             ("HOLDFAST_HTTP_PORTS", "HOLDFAST_HTTP_LISTEN"),
             ("HOLDFAST_REGISTRYPATH", "HOLDFAST_REGISTRY_PATH"),
+            ("HOLDFAST_CONFIG_FILE", "HOLDFAST_CONFIG"),
+            ("HOLDFAST_CONFIGURATION", "HOLDFAST_CONFIG"),
+            ("HOLDFAST_CONFG", "HOLDFAST_CONFIG"),
+            ("HOLDFAST_USERSIGS", "HOLDFAST_USERSIG"),
+            ("holdfast_registry_path", "HOLDFAST_REGISTRY_PATH"),
+            ("HOLDFAST_registry_path", "HOLDFAST_REGISTRY_PATH"),
+            ("holdfast_config", "HOLDFAST_CONFIG"),
         ] {
             assert_eq!(meant(name).as_deref(), Some(expected), "{name}");
         }
@@ -139,6 +177,8 @@ mod tests {
             "HOLDFAST_VERSION",
             "HOLDFAST",
             "HOLDFAST_",
+            "HOLDFAST_CONFIG_SERVICE_HOST",
+            "holdfast_version",
             "PATH",
         ] {
             assert!(matches!(variable(OsStr::new(name)), Variable::Foreign), "{name}");
