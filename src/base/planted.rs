@@ -126,6 +126,8 @@ pub enum Bug {
     LateForgotten,
     /// A receiver that refuses callbacks counts as one that is not there.
     RefusalMeansDown,
+    /// One user may have the whole window of callbacks.
+    ShareUnlimited,
     /// A callback that the receiver refused counts as delivered.
     RefusalTaken,
     /// A callback that fails is given up whatever its age.
@@ -140,7 +142,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::SurplusStays,
         Self::OldestGivesWay,
         Self::KickedSecondUnchecked,
@@ -202,6 +204,7 @@ impl Bug {
         Self::CursorRunsAhead,
         Self::LateForgotten,
         Self::RefusalMeansDown,
+        Self::ShareUnlimited,
         Self::RefusalTaken,
         Self::GivenUpEarly,
         Self::DeadLetterLost,

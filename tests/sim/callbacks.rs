@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::base::ids::UserId;
+use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
 use crate::base::time::{Timestamp, millis};
+use crate::logic::record::{Change, ChangeKind, RecordedChange};
 use crate::services::callback::attempt::{Attempt, Origin, Outcome};
 use crate::services::callback::pump::{Pump, Wake};
+use crate::services::callback::window::WINDOW_MAX;
 use crate::services::callback::{ReceiverUrl, Settings, Trust};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::Outbox;
@@ -27,6 +29,13 @@ const OTHERS_WITHIN_S: u64 = 60 + 10;
 
 /// After so many attempts in a row that nobody answered, a receiver may count as down.
 const UNANSWERED_MIN: u32 = 32;
+
+/// One flood in so many runs: each is a thousand changes, and the same for all.
+const FLOODED_RUNS: u8 = 8;
+
+/// Behind a flood of one user others' callbacks are told in so many rounds, in each of which the receiver answers every attempt
+/// once: a few turns of each who may have one.
+const FLOODED_ROUNDS: u64 = 30;
 
 /// Nobody is vouched for here.
 static TRUST: LazyLock<Trust> = LazyLock::new(|| Trust::read(None).expect("no file is read"));
@@ -52,6 +61,8 @@ pub(crate) struct Post {
     refused: BTreeSet<UserId>,
     /// Attempts since the receiver answered last.
     unanswered: u32,
+    /// Whether one user's changes come as a flood at the end.
+    floods: bool,
 }
 
 impl Post {
@@ -87,6 +98,7 @@ impl Post {
                 .into_iter()
                 .collect(),
             unanswered: 0,
+            floods: random.u8(..FLOODED_RUNS) == 0,
         }
     }
 
@@ -269,12 +281,34 @@ impl Post {
         for _ in 0..SETTLED_WITHIN_S {
             self.answer_all(now)?;
             if self.shelf.is_done() {
-                return self.check();
+                self.check()?;
+                return if self.floods { self.flood(now) } else { Ok(()) };
             }
             now = Timestamp(now.0 + 1_000);
         }
         ensure("callbacks at least once", false, || {
             format!("some never leave: {:?}", self.shelf)
+        })
+    }
+
+    /// One user has more changes than there is room for, and others have one each behind them, at a receiver that takes its
+    /// time: it does not keep them waiting.
+    fn flood(&mut self, mut now: Timestamp) -> Result<(), Failure> {
+        let many = 1..=WINDOW_MAX as u64 + 100;
+        let many: Vec<_> = many.map(|number| logout("the flood", number, now)).collect();
+        self.shelf.commit(&many);
+        let others = ["one", "another", "a third"].map(|name| logout(name, 1, now));
+        self.shelf.commit(&others);
+        for _ in 0..FLOODED_ROUNDS {
+            self.work(now)?;
+            for _ in 0..self.under_way.len() {
+                self.answer(0, Outcome::Delivered, false, now)?;
+            }
+            now = Timestamp(now.0 + 1_000);
+        }
+        let waits = others.iter().find(|other| !self.told.contains_key(&other.user));
+        ensure("callbacks of others", waits.is_none(), || {
+            format!("held up by one user's flood: {waits:?}")
         })
     }
 
@@ -305,6 +339,26 @@ impl Post {
             recorded.previous.is_some() && !is_refused && !is_told && !buried.contains_key(&placed.position)
         };
         self.shelf.all().into_iter().find(waits)
+    }
+}
+
+/// A change that owes a callback, of a user that no shard knows.
+fn logout(name: &str, number: u64, at: Timestamp) -> RecordedChange {
+    let change = Change {
+        number: ChangeNumber(number),
+        at,
+        device: DeviceId {
+            platform: Platform::Web,
+            instance: InstanceId::MIN,
+        },
+        kind: ChangeKind::Logout,
+        address: None,
+    };
+    RecordedChange {
+        user: UserId::new(name.as_bytes()).expect("a short name"),
+        change,
+        session: ChangeNumber(number),
+        previous: Some(ChangeNumber(number - 1)),
     }
 }
 

@@ -16,7 +16,7 @@ mod standing;
 mod target;
 mod tell;
 mod turns;
-mod window;
+pub(crate) mod window;
 #[cfg(test)]
 mod tests;
 
