@@ -99,20 +99,24 @@ fn a_login_that_is_refused_is_told_by_the_exit_code() {
     assert!(!said.out.contains("press Enter"), "{said:?}");
 }
 
+fn alice_on_her_mac(address: &str) -> [&str; 7] {
+    [
+        "connect",
+        "--user",
+        "alice",
+        "--platform",
+        "Mac",
+        "--address",
+        address,
+    ]
+}
+
 #[test]
 fn a_variable_in_the_place_of_an_argument_is_unset_if_empty_and_named_if_it_is_no_text() {
     let gateway = gateway(&[]);
     let with = |name: &str, value: &[u8]| {
         let address = gateway.terminals.to_string();
-        let arguments = [
-            "connect",
-            "--user",
-            "alice",
-            "--platform",
-            "Mac",
-            "--address",
-            &address,
-        ];
+        let arguments = alice_on_her_mac(&address);
         let mut command = piped(HOLDFAST, &arguments);
         let mut running = Running::start(command.env(name, OsStr::from_bytes(value)));
         running.input.take().unwrap().write_all(b"/quit\n").ok();
@@ -137,15 +141,7 @@ fn a_signal_ends_a_terminal_cleanly() {
     let gateway = gateway(&[]);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let address = gateway.terminals.to_string();
-        let arguments = [
-            "connect",
-            "--user",
-            "alice",
-            "--platform",
-            "Mac",
-            "--address",
-            &address,
-        ];
+        let arguments = alice_on_her_mac(&address);
         let mut running = Running::start(&mut piped(HOLDFAST, &arguments));
         running.line_with("logged in");
         running.signal(signal);

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
+use super::damage::copy;
 use super::tests::{DONE, REFUSED, check_fold, commit, open, work};
 use super::upkeep::REOPEN_AFTER_MS;
 use super::*;
@@ -45,19 +46,6 @@ fn prepared() -> TempDir {
     // The file is longer at first; opening it again cuts it.
     drop(open(folder.path()));
     folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// What the child process does: commits while its files may not grow beyond a limit, then without one.
