@@ -117,7 +117,7 @@ fn a_greeting_that_nobody_reads_keeps_nobody_waiting() {
     while TcpStream::connect(gateway.admin).is_err() {
         std::thread::yield_now();
     }
-    while Http::default().get(gateway.admin, "/readyz").0 != 200 {}
+    Http::default().await_readyz(gateway.admin, 200);
     Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1))
         .0
         .beat();

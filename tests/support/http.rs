@@ -94,14 +94,23 @@ impl Http {
 
     /// Asks again until a user has this status: for changes that nobody announces. Fails after 20 s.
     pub fn await_status(&self, address: SocketAddr, user: &str, expected: &str) {
-        let mut last = None;
-        for _ in 0..2_000 {
-            last = self.status(address, user);
-            if last.as_deref() == Some(expected) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{user} is {last:?}, not {expected}");
+        await_equal(&Some(expected.to_owned()), || self.status(address, user));
     }
+
+    /// Asks again until `/readyz` answers with this HTTP status. Fails after 20 s.
+    pub fn await_readyz(&self, admin: SocketAddr, expected: u16) {
+        await_equal(&expected, || self.get(admin, "/readyz").0);
+    }
+}
+
+fn await_equal<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
+    let mut last = ask();
+    for _ in 0..2_000 {
+        if last == *expected {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        last = ask();
+    }
+    panic!("it is {last:?}, not {expected:?}");
 }
