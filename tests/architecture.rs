@@ -347,7 +347,7 @@ fn collect(folder: &Path, root: &Path, found: &mut Vec<Source>) {
 fn package() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "proto"] {
+    for folder in ["src", "tests", "benches"] {
         collect(&root.join(folder), root, &mut found);
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));

@@ -4,12 +4,12 @@ pub mod frame;
 pub mod packet;
 pub mod verdict;
 
-/// The types generated from `proto/gateway.proto`.
+/// The types of `proto/gateway.proto`. `cargo test --test proto` makes them anew, and fails if that changes anything.
 #[expect(
     missing_docs,
     clippy::all,
     reason = "generated from gateway.proto, which explains them"
 )]
 pub mod proto {
-    include!(concat!(env!("OUT_DIR"), "/holdfast.gateway.v1.rs"));
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/gateway.rs"));
 }

@@ -158,7 +158,7 @@ fn tls(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
             let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(io::Error::other)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())

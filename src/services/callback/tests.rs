@@ -1091,7 +1091,7 @@ fn certificate(folder: &Path) -> (Arc<rustls::ServerConfig>, PathBuf) {
     let path = folder.join("receiver.pem");
     std::fs::write(&path, own.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap();
