@@ -17,6 +17,7 @@ mod broken;
 mod commands;
 #[cfg(feature = "load")]
 mod ended;
+mod examples;
 mod goodbye;
 mod killed;
 #[cfg(feature = "load")]
@@ -24,6 +25,7 @@ mod load;
 mod log;
 mod metrics;
 mod overload;
+mod protocol;
 mod reload;
 mod restarted;
 mod screen;

@@ -1,0 +1,280 @@
+//! The programs in `tests/examples`, run against the gateway as a person runs them.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use holdfast::logic::wire::proto::Platform;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use rustix::process::Signal;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::gateway;
+use crate::support::command::{Running, piped, run};
+use crate::support::gateway::{Gateway, free_addresses};
+use crate::support::http::Http;
+use crate::support::terminal::{Terminal, login};
+
+const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/");
+const TOKEN: &str = "a-token-of-gateway-and-receiver";
+
+/// Fails, and says what to do, where a program is not installed.
+fn need(program: &str) {
+    let found = Command::new(program).arg("--version").output();
+    let found = found.is_ok_and(|output| output.status.success());
+    assert!(found, "the examples need {program}: apt-get install {program}");
+}
+
+fn python(example: &str, arguments: &[&str]) -> Running {
+    need("python3");
+    let path = format!("{FOLDER}{example}");
+    let mut command = piped("python3", &[&[path.as_str()], arguments].concat());
+    Running::start(command.env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+fn terminal(gateway: SocketAddr, user: &str) -> Running {
+    python(
+        "terminal.py",
+        &["--address", &gateway.to_string(), "--user", user],
+    )
+}
+
+/// The status of a user, by `query.sh`.
+fn query(gateway: &Gateway, user: &str) -> String {
+    need("curl");
+    let (script, address) = (format!("{FOLDER}query.sh"), gateway.http.to_string());
+    let said = run(
+        &script,
+        &["--address", &address, "--holdfast", HOLDFAST, user],
+        b"",
+    );
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.out);
+    let answer: Value = serde_json::from_str(&said.out).unwrap();
+    answer["QueryResult"][0]["Status"]
+        .as_str()
+        .expect(&said.out)
+        .to_owned()
+}
+
+#[test]
+fn the_terminal_outlives_kill_9_of_the_gateway_and_logs_out_at_ctrl_c() {
+    let (addresses, folder) = (free_addresses(), TempDir::new().unwrap());
+    let path = format!("{:?}", folder.path());
+    let settings = [
+        ("registry.path", path.as_str()),
+        ("presence.heartbeat_interval_s", "1"),
+    ];
+    let start = || Gateway::start_at(addresses, Command::new(HOLDFAST), &settings);
+    let first = start();
+    let mut alice = terminal(first.terminals, "alice");
+    alice.line_with("logged in: session 1, a heartbeat every 1 s");
+    alice.line_with("heartbeat answered");
+    assert_eq!(query(&first, "alice"), "Online");
+
+    first.kill();
+    first.ended();
+    alice.line_with("coming back in");
+    let second = start();
+    alice.line_with("logged in: session 1,");
+    assert_eq!(query(&second, "alice"), "Online");
+
+    alice.signal(Signal::INT);
+    let said = alice.end();
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.out);
+    assert!(said.out.ends_with("logged out\n"), "{}", said.out);
+    assert_eq!(query(&second, "alice"), "Offline");
+}
+
+#[test]
+fn the_terminal_that_is_killed_leaves_its_session_to_the_next() {
+    let gateway = gateway(&[]);
+    let mut alice = terminal(gateway.terminals, "alice");
+    let greeting = alice.line_with("instance ");
+    let instance = greeting.trim().rsplit(' ').next().unwrap();
+    alice.line_with("logged in: session 1,");
+    drop(alice);
+    Http::default().await_status(gateway.http, "alice", "PushOnline");
+    assert_eq!(query(&gateway, "alice"), "PushOnline");
+    let address = gateway.terminals.to_string();
+    let resume = [
+        "--address",
+        &address,
+        "--user",
+        "alice",
+        "--session",
+        "1",
+        "--instance",
+        instance,
+    ];
+    // Change 2 was the end of its link.
+    python("terminal.py", &resume).line_with("logged in: session 3,");
+    python("terminal.py", &[&resume[..6], &["--instance", "7"]].concat()).line_with("ended with code 301");
+}
+
+#[test]
+fn the_terminal_obeys_when_it_is_forced_off() {
+    let gateway = gateway(&[]);
+    let mut alice = terminal(gateway.terminals, "alice");
+    alice.line_with("logged in");
+    let (_mac, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 1));
+    alice.line_with("ended with code 302");
+    let said = alice.end();
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(1), ""),
+        "it does not come back"
+    );
+}
+
+#[test]
+fn the_terminal_comes_back_no_sooner_than_it_was_told() {
+    let gateway = gateway(&[("terminals.retry_after_ms", "60000")]);
+    let mut alice = terminal(gateway.terminals, "alice");
+    alice.line_with("logged in");
+    assert!(gateway.stop());
+    alice.line_with("ended with code 203");
+    let wait = alice.line_with("coming back in");
+    let seconds: f64 = wait.split(' ').nth(3).unwrap().parse().unwrap();
+    assert!(seconds >= 30.0, "half of the setting at least: {wait}");
+}
+
+#[test]
+fn the_terminal_says_what_it_cannot_do() {
+    let gateway = gateway(&[]);
+    let address = gateway.http.to_string();
+    let said = python("terminal.py", &["--user", "alice", "--address", &address]).end();
+    assert_eq!(said.errors, "this is not the protocol of terminals\n");
+    for bad in [
+        ["--instance", "-1"],
+        ["--session", "x"],
+        ["--address", "nowhere"],
+        ["--platform", "Amiga"],
+    ] {
+        let said = python("terminal.py", &["--user", "alice", bad[0], bad[1]]).end();
+        assert!(
+            said.code == Some(2) && said.errors.contains(bad[0]),
+            "{bad:?}: {said:?}"
+        );
+    }
+    assert!(python("terminal.py", &["--help"]).end().out.contains("--usersig"));
+}
+
+/// A receiver whose database is in this folder, and its URL.
+fn receiver(folder: &TempDir) -> (Running, String) {
+    let database = folder.path().join("changes.db");
+    let arguments = [
+        "--token",
+        TOKEN,
+        "--port",
+        "0",
+        "--database",
+        database.to_str().unwrap(),
+    ];
+    let mut receiver = python("receiver.py", &arguments);
+    let line = receiver.line_with("listening at ");
+    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+    (receiver, url)
+}
+
+fn sign(token: &str, time_s: u64) -> String {
+    let digest = Sha256::digest(format!("{token}{time_s}"));
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+fn now_s() -> u64 {
+    holdfast::base::time::Clock::start().now().wall.seconds()
+}
+
+/// Posts alice's change, signed like this. Gives the HTTP status and the ErrorCode.
+fn post(url: &str, (sign, time_s): (String, u64), (change, previous): (u32, u32)) -> (u16, Value) {
+    let body = r#"{"CallbackCommand":"State.StateChange","Info":{"Action":"Login","To_Account":"alice","Reason":"Register"}}"#;
+    let request = Request::post(format!(
+        "{url}?CallbackCommand=State.StateChange&Sign={sign}&RequestTime={time_s}"
+    ))
+    .header("Holdfast-Change", change)
+    .header("Holdfast-Previous", previous)
+    .body(Full::new(Bytes::from(body)));
+    let (status, text) = Http::default().request(request.unwrap());
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    (status, answer["ErrorCode"].clone())
+}
+
+fn good() -> (String, u64) {
+    let now_s = now_s();
+    (sign(TOKEN, now_s), now_s)
+}
+
+#[test]
+fn the_receiver_takes_each_change_once_and_says_what_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let (mut taking, url) = receiver(&folder);
+    let gateway = gateway(&[
+        ("callback.url", &format!("{url:?}")),
+        ("callback.token", &format!("{TOKEN:?}")),
+    ]);
+    let (alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 1));
+    taking.line_with("alice 1 Login/Register taken\n");
+    alice.log_out();
+    taking.line_with("alice 2 Logout/Unregister taken\n");
+    assert_eq!(
+        post(&url, good(), (2, 1)),
+        (200, 0.into()),
+        "a repeat is taken for delivered"
+    );
+    taking.line_with("alice 2 Login/Register dropped");
+
+    // Killed and started again, it knows what it has taken.
+    drop(taking);
+    let (mut taking, url) = receiver(&folder);
+    assert_eq!(post(&url, good(), (1, 0)), (200, 0.into()));
+    taking.line_with("alice 1 Login/Register dropped");
+    assert_eq!(post(&url, good(), (9, 7)), (200, 0.into()));
+    taking.line_with("alice 9 Login/Register taken; missing: changes after 2 up to 7\n");
+}
+
+#[test]
+fn the_receiver_refuses_what_the_gateway_has_not_just_signed() {
+    let folder = TempDir::new().unwrap();
+    let (mut taking, url) = receiver(&folder);
+    let now_s = now_s();
+    let refused = (403, 1.into());
+    assert_eq!(post(&url, (sign("another token", now_s), now_s), (1, 0)), refused);
+    taking.line_with("refused: the signature is wrong");
+    assert_eq!(post(&url, (sign(TOKEN, now_s), now_s + 1), (1, 0)), refused);
+    taking.line_with("refused: the signature is wrong");
+    let hour_ago = now_s - 3_600;
+    assert_eq!(post(&url, (sign(TOKEN, hour_ago), hour_ago), (1, 0)), refused);
+    taking.line_with("refused: the signature is too old");
+    assert_eq!(post(&url, good(), (1, 0)), (200, 0.into()));
+    taking.line_with("alice 1 Login/Register taken\n");
+}
+
+#[test]
+fn the_query_says_what_is_wrong() {
+    need("curl");
+    let script = format!("{FOLDER}query.sh");
+    let said = run(&script, &[], b"");
+    assert!(
+        said.code == Some(2) && said.errors.starts_with("usage: query.sh"),
+        "{said:?}"
+    );
+    assert!(run(&script, &["--help"], b"").out.starts_with("usage: query.sh"));
+    let nobody = free_addresses()[1].to_string();
+    let said = run(
+        &script,
+        &["--address", &nobody, "--holdfast", HOLDFAST, "alice"],
+        b"",
+    );
+    assert!(
+        said.code == Some(7) && said.errors.contains("curl: (7)"),
+        "{said:?}"
+    );
+}

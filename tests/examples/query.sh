@@ -1,0 +1,34 @@
+#!/bin/sh
+# Asks the gateway for the statuses of users, as the app's backend does. Prints its JSON.
+set -eu
+
+usage() {
+    cat <<END
+usage: query.sh [--address HOST:PORT] [--app SDKAPPID] [--holdfast PROGRAM] USER...
+
+  --address   where the gateway listens for the backend (127.0.0.1:9002)
+  --app       the SDKAppID (1400000001)
+  --holdfast  the gateway's program, which makes the UserSig of the administrator (holdfast)
+END
+}
+
+address=127.0.0.1:9002 app=1400000001 holdfast=holdfast
+while [ $# -gt 0 ]; do
+    case $1 in
+        --address) address=${2:?} && shift 2 ;;
+        --app) app=${2:?} && shift 2 ;;
+        --holdfast) holdfast=${2:?} && shift 2 ;;
+        --help) usage && exit ;;
+        *) break ;;
+    esac
+done
+[ $# -gt 0 ] || { usage >&2 && exit 2; }
+
+users=
+for user in "$@"; do
+    users="$users${users:+,}\"$(printf %s "$user" | sed 's/["\\]/\\&/g')\""
+done
+usersig=$("$holdfast" usersig administrator)
+caller="sdkappid=$app&identifier=administrator&usersig=$usersig&random=$$&contenttype=json"
+exec curl --silent --show-error --fail --globoff "http://$address/v4/openim/query_online_status?$caller" \
+    --data "{\"To_Account\":[$users],\"IsNeedDetail\":1}"

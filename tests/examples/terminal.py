@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""A terminal: logs in, sends heartbeats, and comes back by itself after a lost connection. Ctrl-C logs out."""
+
+import argparse
+import base64
+import hmac
+import json
+import random
+import sys
+import time
+import zlib
+
+from packets import ERROR, FORCE_OFFLINE, GO_AWAY, HEARTBEAT, HEARTBEAT_ANSWER, LOGIN, LOGIN_ANSWER, LOGOUT, LOGOUT_ANSWER
+from packets import Link, field, fixed64, read_message
+
+ANSWER_S = 10  # How long a connection and each answer may take.
+BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30  # The first wait after a lost connection, and the longest.
+DEVELOPMENT_SECRET = "holdfast-development-secret-for-loopback-only-never-in-production"
+PLATFORMS = {"Android": 1, "iPhone": 2, "iPad": 3, "Windows": 4, "Mac": 5, "Linux": 6, "Web": 7}
+CODE, TEXT, RETRY_AFTER_MS, WHAT_NEXT = range(1, 5)  # The fields of a verdict.
+RETRY = 1  # Of WhatNext: the only one after which a terminal comes back by itself.
+
+
+def make_usersig(user, app, secret):
+    """What the app's backend does. A real terminal gets its UserSig from there, and never has the secret."""
+    claims = {"TLS.identifier": user, "TLS.sdkappid": app, "TLS.time": int(time.time()), "TLS.expire": 86400}
+    text = "".join(f"{name}:{value}\n" for name, value in claims.items())
+    signature = base64.b64encode(hmac.digest(secret.encode(), text.encode(), "sha256")).decode()
+    packed = zlib.compress(json.dumps({"TLS.ver": "2.0", **claims, "TLS.sig": signature}).encode())
+    return base64.b64encode(packed).decode().translate(str.maketrans("+/=", "*-_"))
+
+
+class Terminal:
+    def __init__(self, options):
+        self.options, self.session, self.backoff_s = options, options.session, BACKOFF_S_MIN
+
+    def run(self):
+        """Connects again and again, until Ctrl-C or the gateway ends it."""
+        while True:
+            verdict = self.stay()
+            print(f"ended with code {verdict.get(CODE)}: {verdict.get(TEXT, b'').decode()}", flush=True)
+            if verdict.get(WHAT_NEXT) != RETRY:
+                sys.exit("not coming back by itself; without --session the next run logs in afresh")
+            wait_s = max(verdict.get(RETRY_AFTER_MS, 0) / 1000, self.backoff_s * random.uniform(0.5, 1.5))
+            self.backoff_s = min(2 * self.backoff_s, BACKOFF_S_MAX)
+            print(f"coming back in {wait_s:.1f} s", flush=True)
+            time.sleep(wait_s)
+
+    def stay(self):
+        """Holds one connection to its end. Gives the verdict that ended it; a lost connection counts as one to retry."""
+        try:
+            with Link(self.options.address, ANSWER_S) as link:
+                try:
+                    return self.beat(link)
+                except KeyboardInterrupt:
+                    log_out(link)
+        except (OSError, EOFError) as error:
+            return {TEXT: f"no connection: {error}".encode(), WHAT_NEXT: RETRY}
+
+    def beat(self, link):
+        """Logs in, and sends heartbeats until the gateway ends the connection. Gives its verdict."""
+        link.send(LOGIN, self.login())
+        packet, fields = answer(link)
+        while True:
+            if packet in (LOGIN_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR):
+                verdict = read_message(fields.get(1, b""))
+                if verdict.get(CODE):
+                    return verdict
+            if packet == LOGIN_ANSWER:
+                self.session, interval_s = fields[4], fields[5] / 1000
+                beat_at = time.monotonic() + interval_s
+                print(f"logged in: session {self.session}, a heartbeat every {interval_s:g} s", flush=True)
+            if packet == HEARTBEAT_ANSWER:
+                self.backoff_s = BACKOFF_S_MIN
+                print("heartbeat answered", flush=True)
+            packet, fields = link.receive(beat_at)
+            if packet is None:
+                link.send(HEARTBEAT)
+                beat_at = time.monotonic() + interval_s
+                packet, fields = answer(link)
+
+    def login(self):
+        user, app, secret = self.options.user, self.options.app, self.options.secret
+        usersig = self.options.usersig or make_usersig(user, app, secret)
+        platform, instance = PLATFORMS[self.options.platform], fixed64(6, self.options.instance)
+        return (field(1, 1) + field(3, user) + field(4, usersig) + field(5, platform) + instance
+                + field(7, self.session) + field(8, "terminal.py/1"))
+
+
+def answer(link):
+    """The next packet, which has to come soon."""
+    packet, fields = link.receive(time.monotonic() + ANSWER_S)
+    if packet is None:
+        raise TimeoutError("the gateway does not answer")
+    return packet, fields
+
+
+def log_out(link):
+    """Ends the session, and the program."""
+    try:
+        link.send(LOGOUT)
+        while answer(link)[0] != LOGOUT_ANSWER:
+            pass
+    except (OSError, EOFError) as error:
+        sys.exit(f"nobody has answered the logout: {error}")
+    print("logged out", flush=True)
+    sys.exit()
+
+
+def number(text):
+    if not 0 <= int(text) < 1 << 64:
+        raise ValueError
+    return int(text)
+
+
+def address(text):
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--user", required=True, help="the UserID")
+    parser.add_argument("--platform", choices=PLATFORMS, default="iPhone")
+    parser.add_argument("--instance", type=number, default=random.getrandbits(63) | 1, help="this installation; random if not given")
+    parser.add_argument("--session", type=number, default=0, help="the session to resume; 0, the default: a fresh login")
+    parser.add_argument("--address", type=address, default="127.0.0.1:9001", help="where the gateway listens: HOST:PORT")
+    parser.add_argument("--usersig", help="from the app's backend; if not given, it is made with --secret")
+    parser.add_argument("--app", type=int, default=1400000001, help="the SDKAppID")
+    parser.add_argument("--secret", default=DEVELOPMENT_SECRET, help="the app's secret key; if not given, that for development")
+    options = parser.parse_args()
+    print(f"{options.user} on {options.platform}, instance {options.instance}", flush=True)
+    try:
+        Terminal(options).run()
+    except KeyboardInterrupt:
+        sys.exit("not connected: the session is not logged out")
+    except ValueError as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()
