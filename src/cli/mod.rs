@@ -12,6 +12,7 @@ mod numbers;
 mod outcome;
 mod place;
 mod plan;
+mod printed;
 mod reload;
 mod sizing;
 mod status;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::base::ids::{Platform, UserId};
@@ -104,23 +106,31 @@ enum Command {
     Plan(plan::Arguments),
     /// Shows what the gateway is doing: live on a terminal, otherwise as lines.
     Top(top::Arguments),
+    /// Prints a text that comes with the program: a sample configuration, manual pages, licences. Without a name it lists them.
+    Print(printed::Arguments),
 }
 
 fn user(text: &str) -> Result<UserId, String> {
     UserId::new(text.as_bytes()).map_err(|fault| fault.to_string())
 }
 
-fn platform(text: &str) -> Result<Platform, String> {
-    let found = Platform::ALL
-        .into_iter()
-        .find(|platform| platform.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("take one of {}", Platform::ALL.map(Platform::name).join(", ")))
+/// Reads a platform's name. Shells complete it.
+fn platforms() -> impl TypedValueParser<Value = Platform> {
+    PossibleValuesParser::new(Platform::ALL.map(Platform::name)).try_map(|name| {
+        let mut all = Platform::ALL.into_iter();
+        all.find(|platform| platform.name().eq_ignore_ascii_case(&name))
+            .ok_or("no platform")
+    })
 }
 
 /// Does what was typed.
 #[must_use]
 pub fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
+    // A host whose configuration is wrong needs the sample and the manual all the more.
+    if let Some(Command::Print(wanted)) = &arguments.command {
+        return printed::printed(wanted).unwrap_or_else(|error| tell_error(&error));
+    }
     if let Err(problem) = arguments.add_environment() {
         return tell_problems(&[problem]);
     }
@@ -276,6 +286,7 @@ fn execute(command: Command, config: &Config, sources: &Sources) -> anyhow::Resu
         Command::Check { connections } => check::check(config, connections),
         Command::Plan(arguments) => plan::plan(config, &arguments),
         Command::Top(arguments) => on_a_runtime(top::top(config, &arguments)),
+        Command::Print(wanted) => printed::printed(&wanted),
     }
 }
 
@@ -344,7 +355,13 @@ mod tests {
 
     #[test]
     fn platforms_are_named_in_any_case() {
-        assert_eq!(platform("iphone"), Ok(Platform::IPhone));
-        assert!(platform("phone").unwrap_err().contains("iPhone"));
+        let read = |name: &str| {
+            let typed = ["holdfast", "connect", "--user", "alice", "--platform", name];
+            Arguments::try_parse_from(typed).map(drop)
+        };
+        for name in Platform::ALL.map(Platform::name) {
+            assert!(read(name).is_ok() && read(&name.to_lowercase()).is_ok(), "{name}");
+        }
+        assert!(read("phone").unwrap_err().to_string().contains("iPhone"));
     }
 }

@@ -9,9 +9,12 @@ use crate::node::config::Problem;
 /// Wrong arguments, a wrong configuration, as clap has it, or input that is wrong.
 pub(super) const EXIT_USAGE: u8 = 2;
 
-/// What went wrong at the other end, in a sentence that says what would do. Its exit code says which kind it is.
+/// What went wrong, mostly at the other end, in a sentence that says what would do. Its exit code says which kind it is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
+    /// An argument that only the command itself can tell to be wrong.
+    #[error("{0}")]
+    Usage(String),
     /// The gateway refuses it, or whoever asks.
     #[error("{0}")]
     Refused(String),
@@ -27,6 +30,7 @@ impl Fault {
     /// What scripts read. `holdfast connect --help` names them.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Usage(_) => EXIT_USAGE,
             Self::Refused(_) => 3,
             Self::Unreached(_) => 4,
             Self::Lost(_) => 5,
@@ -103,6 +107,7 @@ mod tests {
         let check = |fault: Fault, expected: u8| {
             assert_eq!(tell_error(&fault.into()), ExitCode::from(expected));
         };
+        check(Fault::Usage("usage".to_owned()), 2);
         check(Fault::Refused("refused".to_owned()), 3);
         check(Fault::Unreached("unreached".to_owned()), 4);
         check(Fault::Lost("lost".to_owned()), 5);

@@ -25,6 +25,7 @@ mod load;
 mod log;
 mod metrics;
 mod overload;
+mod printed;
 mod protocol;
 mod reload;
 mod restarted;

@@ -57,8 +57,8 @@ pub(super) struct Arguments {
     /// The UserID.
     #[arg(long, value_parser = super::user)]
     user: UserId,
-    /// Android, iPhone, iPad, Windows, Mac, Linux or Web.
-    #[arg(long, value_parser = super::platform)]
+    /// What kind of device it is, in letters of either case.
+    #[arg(long, ignore_case = true, value_parser = super::platforms())]
     platform: Platform,
     /// The installation's number; drawn at random if not given.
     #[arg(long)]

@@ -74,6 +74,24 @@ impl Kind {
         }
     }
 
+    /// A value of the kind, as TOML, where the usual default says nothing of its form. No secret: people would use it.
+    #[must_use]
+    pub(super) fn example(self) -> Option<&'static str> {
+        match self {
+            Self::Hosts => Some(r#"["gateway.example"]"#),
+            Self::Url => Some(r#""https://backend.example:8443/im/callback""#),
+            Self::FileOrNone => Some(r#""/etc/holdfast/name-of-the-file""#),
+            Self::Keys => Some(r#"[{ secret_file = "/etc/holdfast/usersig-key" }]"#),
+            Self::Addresses
+            | Self::Number(..)
+            | Self::Switch
+            | Self::OneOf(_)
+            | Self::Users
+            | Self::Secret(_)
+            | Self::Path => None,
+        }
+    }
+
     /// Whether a value is one of this kind.
     #[must_use]
     pub(super) fn takes(self, value: &Value) -> bool {

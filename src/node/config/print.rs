@@ -1,49 +1,68 @@
 //! Prints a configuration as TOML that explains itself, without its secrets.
 
-use std::fmt::Write;
-
 use toml::Value;
 
 use super::kind::{HIDDEN, Kind};
-use super::table::settings;
+use super::table::{Setting, settings};
 use super::values::Values;
 
 const HEAD: &str = "\
-# The effective configuration of holdfast. `holdfast reload`, or SIGHUP, takes a changed one: each setting says from when on it counts.
-# Settings come from --config FILE, then from the environment (HOLDFAST_SECTION_NAME), then from --set section.name=value.
+# The effective configuration of holdfast. `holdfast reload`, or SIGHUP, takes a changed one: each setting says from when on it
+# counts. Settings come from --config FILE, then from the environment (HOLDFAST_SECTION_NAME), then from --set section.name=value.
 # Secrets are shown as \"<set>\": such a line must be given its value before this can be used as a file.
 ";
 
+/// How long the lines of explanations are.
+const LINE_CHARACTERS_MAX: usize = 120;
+
 /// The whole configuration.
 pub(super) fn print(values: &Values) -> String {
-    let mut out = HEAD.to_owned();
+    let of_one = |setting: &Setting| {
+        let value = shown(setting.kind, &values[setting.key]);
+        let default = format!("Default: {}.", setting.default);
+        format!("{}{} = {value}\n", explained(setting, &default), setting.name())
+    };
+    HEAD.to_owned() + &sections(of_one)
+}
+
+/// Every setting under its section, as `of_one` has it.
+pub(super) fn sections(of_one: impl Fn(&Setting) -> String) -> String {
+    let mut out = String::new();
     let mut section_before = "";
     for setting in settings() {
-        let (section, name) = setting.key.split_once('.').expect("every key has a section");
-        if section != section_before {
-            put(&mut out, format_args!("\n[{section}]\n"));
-            section_before = section;
+        if setting.section() != section_before {
+            section_before = setting.section();
+            out.push_str(&format!("\n[{section_before}]\n"));
         }
-        put(
-            &mut out,
-            format_args!(
-                "# {}\n# It takes {}. Default: {}. Another value counts {}.\n",
-                setting.line,
-                setting.kind.bounds(),
-                setting.default,
-                setting.effect.name()
-            ),
-        );
-        put(
-            &mut out,
-            format_args!("{name} = {}\n", shown(setting.kind, &values[setting.key])),
-        );
+        out.push_str(&of_one(setting));
     }
     out
 }
 
-fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a string takes every text");
+/// What a setting means and may be, in comments, with something more.
+pub(super) fn explained(setting: &Setting, more: &str) -> String {
+    let unit = setting.unit().map(|unit| format!(", in {unit}"));
+    let bounds = format!("It takes {}{}.", setting.kind.bounds(), unit.unwrap_or_default());
+    let effect = format!("Another value counts {}.", setting.effect.name());
+    comment(setting.line) + &comment(&[&bounds, more, &effect].join(" "))
+}
+
+/// Comments in lines that an editor and a terminal show whole.
+fn comment(text: &str) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let with_word = length + 1 + word.chars().count();
+        if length == 0 || with_word > LINE_CHARACTERS_MAX {
+            lines.push_str(if length == 0 { "# " } else { "\n# " });
+            length = 2 + word.chars().count();
+        } else {
+            lines.push(' ');
+            length = with_word;
+        }
+        lines.push_str(word);
+    }
+    lines + "\n"
 }
 
 fn shown(kind: Kind, value: &Value) -> String {

@@ -60,6 +60,16 @@ const fn setting(
     }
 }
 
+/// How names end, and which unit that is.
+const UNITS: &[(&str, &str)] = &[
+    ("_ms", "milliseconds"),
+    ("_s", "seconds"),
+    ("_hours", "hours"),
+    ("_days", "days"),
+    ("_bytes_max", "bytes"),
+    ("_bits", "bits"),
+];
+
 /// All of them, section by section.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
     gateway::SETTINGS.iter().chain(services::SETTINGS)
@@ -70,6 +80,29 @@ impl Setting {
     #[must_use]
     pub(super) fn find(key: &str) -> Option<&'static Self> {
         settings().find(|setting| setting.key == key)
+    }
+
+    /// Where it stands in a file.
+    #[must_use]
+    pub(super) fn section(&self) -> &'static str {
+        self.parts().0
+    }
+
+    /// Its name there.
+    #[must_use]
+    pub(super) fn name(&self) -> &'static str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').expect("every key has a section")
+    }
+
+    /// The unit of its numbers, which its name ends in; `None`: it has no numbers, or they count something.
+    #[must_use]
+    pub(super) fn unit(&self) -> Option<&'static str> {
+        let of_name = |(end, _): &&(&str, &str)| self.name().ends_with(end);
+        UNITS.iter().find(of_name).map(|(_, unit)| *unit)
     }
 
     /// Its name in the environment.
@@ -90,6 +123,24 @@ mod tests {
         for setting in settings() {
             let value: Value = setting.default.parse().unwrap();
             assert!(setting.kind.takes(&value), "{}", setting.key);
+            let example: Option<Value> = setting.kind.example().map(|text| text.parse().unwrap());
+            assert!(
+                example.is_none_or(|value| setting.kind.takes(&value)),
+                "{}",
+                setting.key
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_ends_in_its_unit() {
+        let unit = |key: &str| Setting::find(key).unwrap().unit();
+        assert_eq!(unit("terminals.retry_after_ms"), Some("milliseconds"));
+        assert_eq!(unit("node.stop_deadline_s"), Some("seconds"));
+        assert_eq!(unit("registry.memory_bytes_max"), Some("bytes"));
+        assert_eq!(unit("shards.connections_max"), None);
+        for setting in settings().filter(|setting| setting.unit().is_some()) {
+            assert!(matches!(setting.kind, Kind::Number(..)), "{}", setting.key);
         }
     }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::base::ids::Platform;
 use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, WebClose};
 
-fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
+pub(super) fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
     let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
     read_all(&Sources {
         overrides,
@@ -19,7 +19,7 @@ fn read_all(sources: &Sources) -> Result<Config, Vec<String>> {
     Config::read(sources).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-fn with_file(text: &str, rest: Sources) -> Result<Config, Vec<String>> {
+pub(super) fn with_file(text: &str, rest: Sources) -> Result<Config, Vec<String>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     read_all(&Sources {

@@ -1,0 +1,178 @@
+//! The manual pages, made from the same table of arguments as `--help`: one for holdfast and one for each of its commands.
+//! Writes files only where `--to` says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::builder::Resettable;
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::outcome::Fault;
+
+type Sections = &'static [(&'static str, &'static str)];
+
+/// What holdfast's own page says beyond its arguments. A tab stands between a term and its meaning.
+const OF_HOLDFAST: Sections = &[
+    (
+        "EXIT STATUS",
+        "\
+0\tSuccess.
+1\tAnything that is not below.
+2\tWrong arguments, a wrong configuration, or a script with a line that is no command.
+3\tThe gateway refused it.
+4\tThere is no gateway at that address.
+5\tThe link was lost, or a request had no answer.
+6\tA store is damaged, or something of it was lost.
+128 + n\tSignal n ended the command.",
+    ),
+    (
+        "ENVIRONMENT",
+        "\
+HOLDFAST_CONFIG\tThe configuration file, if there is no --config.
+HOLDFAST_SECTION_NAME\tOne setting, such as HOLDFAST_SHARDS_COUNT for shards.count. It counts instead of the file's, and --set instead of it.
+HOLDFAST_USERSIG\tThe UserSig of holdfast connect, if there is no --usersig.",
+    ),
+    (
+        "SIGNALS",
+        "\
+SIGHUP\tThe gateway reads its configuration again, and takes all of it or nothing.
+SIGTERM, SIGINT\tThe gateway stops cleanly, within node.stop_deadline_s seconds.",
+    ),
+    (
+        "FILES",
+        "\
+A configuration file has a name of your choice: --config names it. holdfast print config prints a sample with every setting.
+
+Records are kept in the folder that registry.path names: holdfast-data in the working directory, if it is not set.",
+    ),
+];
+
+/// What the other pages say.
+const OF_COMMANDS: Sections = &[("SEE ALSO", "holdfast(1)")];
+
+/// Which pages, and where to.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Arguments {
+    /// The command whose page is printed, as `callbacks list`; holdfast itself if not given.
+    #[arg(conflicts_with = "to")]
+    command: Vec<String>,
+    /// Writes all pages into this folder, as holdfast.1 and holdfast-connect.1, and prints their paths.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+/// One page.
+struct Page {
+    /// As `holdfast-callbacks-list`.
+    name: String,
+    text: String,
+}
+
+/// The page that was asked for, or the paths of all that were written.
+pub(super) fn man(arguments: &Arguments) -> anyhow::Result<String> {
+    let pages = pages();
+    match &arguments.to {
+        Some(folder) => write_all(&pages, folder),
+        None => Ok(find(pages, &arguments.command)?.text),
+    }
+}
+
+fn find(mut pages: Vec<Page>, command: &[String]) -> Result<Page, Fault> {
+    let typed = command.join("-");
+    let name = match typed.strip_prefix("holdfast") {
+        Some(_) => typed,
+        None if typed.is_empty() => "holdfast".to_owned(),
+        None => format!("holdfast-{typed}"),
+    };
+    if let Some(found) = pages.iter().position(|page| page.name == name) {
+        return Ok(pages.swap_remove(found));
+    }
+    let likeness = |page: &&Page| strsim::damerau_levenshtein(&page.name, &name);
+    let nearest = pages
+        .iter()
+        .min_by_key(likeness)
+        .expect("holdfast itself has a page");
+    Err(Fault::Usage(format!(
+        "there is no page {name}; did you mean {}?",
+        nearest.name
+    )))
+}
+
+fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<String> {
+    let told = |path: &Path| format!("{} cannot be written", path.display());
+    fs::create_dir_all(folder).with_context(|| told(folder))?;
+    let mut paths = String::new();
+    for page in pages {
+        let path = folder.join(format!("{}.1", page.name));
+        fs::write(&path, &page.text).with_context(|| told(&path))?;
+        paths.push_str(&format!("{}\n", path.display()));
+    }
+    Ok(paths)
+}
+
+/// All pages, holdfast's own first.
+fn pages() -> Vec<Page> {
+    let mut holdfast = crate::cli::Arguments::command().disable_help_subcommand(true);
+    holdfast.build();
+    let mut pages = Vec::new();
+    add_pages(&holdfast, &mut pages);
+    pages
+}
+
+fn add_pages(command: &Command, pages: &mut Vec<Page>) {
+    let name = command
+        .get_display_name()
+        .unwrap_or(command.get_name())
+        .to_owned();
+    let text = page(&name, command.clone());
+    pages.push(Page { name, text });
+    for inner in command.get_subcommands() {
+        add_pages(inner, pages);
+    }
+}
+
+fn page(name: &str, command: Command) -> String {
+    let notes = command.get_after_help().map(ToString::to_string);
+    // It would be a section of the title EXTRA.
+    let man = Man::new(command.after_help(Resettable::Reset))
+        .title(name.to_uppercase())
+        .source(concat!("holdfast ", env!("CARGO_PKG_VERSION")))
+        .manual("Holdfast");
+    let mut text = Vec::new();
+    man.render(&mut text).expect("a vector takes every text");
+    let mut more = Roff::new();
+    section(&mut more, "NOTES", notes.as_deref().unwrap_or_default());
+    let sections = if name == "holdfast" {
+        OF_HOLDFAST
+    } else {
+        OF_COMMANDS
+    };
+    for (title, text) in sections {
+        section(&mut more, title, text);
+    }
+    String::from_utf8(text).expect("a page is text") + &more.to_roff()
+}
+
+/// A section of paragraphs, if there are any. A line of a paragraph with a tab in it is a term and what it means.
+fn section(page: &mut Roff, title: &str, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    page.control("SH", [title]);
+    for line in text.lines() {
+        match line.split_once('\t') {
+            Some((term, meaning)) => {
+                page.control("TP", []).text([bold(term)]).text([roman(meaning)]);
+            }
+            None if line.is_empty() => {
+                page.control("PP", []);
+            }
+            None => {
+                page.text([roman(line)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `holdfast print`: the texts that come with the program, each under a name. They are files of `src/package`, or made from what
+//! the program knows of itself. Never asks for a configuration, a gateway or a network.
+
+mod man;
+
+use std::borrow::Cow;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Subcommand};
+use clap_complete::Shell;
+
+use super::print;
+use crate::node::config;
+
+/// Which text.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    subcommand_value_name = "NAME",
+    subcommand_help_heading = "Names",
+    disable_help_subcommand = true
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    name: Option<Name>,
+}
+
+/// The names. Another text is one more of them, and its file in [`Name::text`].
+#[derive(Debug, Clone, Subcommand)]
+enum Name {
+    /// A sample configuration file: every setting with its default, bounds and meaning.
+    Config,
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// The manual page of holdfast or of one of its commands; with --to, all pages as files.
+    Man(man::Arguments),
+    /// The licences of holdfast, and of all libraries that are built into it.
+    Licenses,
+    /// What changed from version to version.
+    Changelog,
+}
+
+impl Name {
+    fn text(&self) -> anyhow::Result<Cow<'static, str>> {
+        Ok(match self {
+            Self::Config => config::sample().into(),
+            Self::Completions { shell } => completions(*shell).into(),
+            Self::Man(arguments) => man::man(arguments)?.into(),
+            Self::Licenses => licenses().into(),
+            Self::Changelog => include_str!("../../package/changelog.md").into(),
+        })
+    }
+}
+
+/// Prints one text, or the list of all.
+pub(super) fn printed(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.name {
+        Some(name) => print(&name.text()?)?,
+        None => print(&list())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `holdfast print --help` says.
+fn list() -> String {
+    let mut holdfast = super::Arguments::command();
+    holdfast.build();
+    let print = holdfast.find_subcommand_mut("print");
+    let print = print.expect("it is the command that was typed");
+    print.render_help().to_string()
+}
+
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::Arguments::command(), "holdfast", &mut script);
+    String::from_utf8(script).expect("what completes are texts")
+}
+
+/// Holdfast's own licences first, then those of others.
+fn licenses() -> String {
+    [
+        "holdfast is licensed under the MIT License or the Apache License, Version 2.0, at your choice. The texts of both come first,\n",
+        "then the licences of the libraries that are built into it.\n\n",
+        include_str!("../../package/LICENSE-MIT"),
+        "\n",
+        include_str!("../../package/LICENSE-APACHE"),
+        "\n",
+        include_str!("../../package/licenses.txt"),
+    ]
+    .concat()
+}

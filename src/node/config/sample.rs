@@ -1,0 +1,98 @@
+//! A sample file with every setting, made from the table. Knows no configuration that is in use.
+
+use super::print::{explained, sections};
+use super::table::Setting;
+
+const HEAD: &str = concat!(
+    "\
+# The configuration of holdfast ",
+    env!("CARGO_PKG_VERSION"),
+    ": every setting with its default.
+#
+# To change a setting, remove the # in front of its name. `holdfast --config FILE config` checks a file and prints what holds,
+# `holdfast --config FILE` runs a gateway with it. Settings in the environment (HOLDFAST_SECTION_NAME) count instead of the file's,
+# and those of --set section.name=value instead of both. `holdfast --config FILE reload`, or SIGHUP, has a running gateway take
+# a changed file: each setting says when another value counts.
+#
+# A gateway that listens beyond loopback needs two of them at least: app.sdk_app_id and usersig.keys.
+# If secrets stand in this file, let nobody but the gateway's user read it; or name files that hold them.
+"
+);
+
+/// Every setting, commented out, with its default; the file as it is changes nothing.
+#[must_use]
+pub fn sample() -> String {
+    HEAD.to_owned() + &sections(of_one)
+}
+
+fn of_one(setting: &Setting) -> String {
+    let (name, default) = (setting.name(), setting.default);
+    let says_nothing = ["[]", "\"\""].contains(&default);
+    let example = setting.kind.example().filter(|_| says_nothing);
+    let example = example.map_or_else(String::new, |value| format!("# Example: {name} = {value}\n"));
+    format!("\n{}{example}#{name} = {default}\n", explained(setting, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::settings;
+    use super::super::tests::{read, with_file};
+    use super::*;
+    use crate::node::config::Sources;
+
+    /// The sample with the settings of these lines in force: `#name = value`, where explanations are `# words`.
+    fn uncommented() -> String {
+        let text = sample();
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|first: char| first.is_ascii_alphabetic()) => setting,
+            Some(_) | None => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_sample_changes_nothing_as_it_is_and_with_every_setting_in_force() {
+        let defaults = read(&[]).unwrap().print();
+        for text in [sample(), uncommented()] {
+            assert_eq!(with_file(&text, Sources::default()).unwrap().print(), defaults);
+        }
+    }
+
+    #[test]
+    fn the_sample_has_every_setting_once() {
+        let table: toml::Table = uncommented().parse().unwrap();
+        for setting in settings() {
+            let value = &table[setting.section()][setting.name()];
+            let default: toml::Value = setting.default.parse().unwrap();
+            assert_eq!(*value, default, "{}", setting.key);
+        }
+        assert!(
+            sample()
+                .parse::<toml::Table>()
+                .unwrap()
+                .values()
+                .all(|section| section.as_table().is_some_and(toml::Table::is_empty))
+        );
+    }
+
+    #[test]
+    fn examples_are_lines_that_can_be_taken_over() {
+        let text = sample();
+        let examples = text.lines().filter_map(|line| line.strip_prefix("# Example: "));
+        let examples: Vec<_> = examples.collect();
+        assert!(
+            examples.iter().any(|line| line.starts_with("keys = ")),
+            "{examples:?}"
+        );
+        for example in examples {
+            assert!(example.parse::<toml::Table>().is_ok(), "{example}");
+        }
+    }
+
+    #[test]
+    fn explanations_fit_a_line() {
+        for line in sample().lines().chain(read(&[]).unwrap().print().lines()) {
+            assert!(line.chars().count() <= 140, "{line}");
+        }
+    }
+}
