@@ -1,8 +1,14 @@
-//! The rules of the house, kept by reading its source. Each rule is a pure function over one file; the tests
-//! in `bites` break each of them once.
+//! The rules of the house, kept by reading its source and its documents. Each rule is a pure function over one file; the
+//! tests in `bites` break each of them once.
 
 #[path = "architecture/bites.rs"]
 mod bites;
+#[path = "architecture/commands.rs"]
+mod commands;
+#[path = "architecture/documents.rs"]
+mod documents;
+#[path = "architecture/names.rs"]
+mod names;
 #[path = "architecture/source.rs"]
 mod source;
 

@@ -15,6 +15,7 @@ mod support;
 mod accounts;
 mod broken;
 mod commands;
+mod documents;
 #[cfg(feature = "load")]
 mod ended;
 mod examples;
