@@ -40,12 +40,14 @@ const CROWD_CORE: usize = 1;
 const LOGINS: usize = 8_000;
 const DURATION: Duration = Duration::from_secs(3);
 
-/// What is measured, in this order, and what its ratio to epoll is to be at most.
-const OPERATIONS: [(&str, Option<f64>); 3] = [
-    ("heartbeat, saturated (256 at once)", Some(1.0)),
-    ("heartbeat, paced at 5,000/s", Some(0.5)),
-    ("login (connect, UserSig, answer)", None),
+/// What is measured, in this order.
+const OPERATIONS: [&str; 3] = [
+    "heartbeat, saturated (256 at once)",
+    "heartbeat, paced at 5,000/s",
+    "login (connect, UserSig, answer)",
 ];
+/// The first so many have an aim: their ratio to epoll.
+const AIMED: usize = 2;
 
 /// How a figure over plain loopback is to be read.
 const LOOPBACK: &str = "Over plain loopback: the kernel does the receiver's half of TCP within the sender's system call, and so charges the server for the terminals' half of each answer, which on a network is another host's.";
@@ -191,7 +193,7 @@ fn per_operation(server: &Server, work: impl FnOnce() -> u64) -> f64 {
 fn tell(report: &mut Report, arrangement: &str, figures: &Figures) {
     report.line("| operation | Holdfast, µs | epoll, µs | ratio of each round |\n| --- | --- | --- | --- |");
     let mut claims = Vec::new();
-    for ((operation, ratio_max), figure) in OPERATIONS.iter().zip(figures) {
+    for (operation, figure) in OPERATIONS.iter().zip(figures) {
         let ratios: Vec<f64> = figure
             .ours_us
             .iter()
@@ -207,14 +209,10 @@ fn tell(report: &mut Report, arrangement: &str, figures: &Figures) {
         report.data(json!({
             "arrangement": arrangement, "operation": operation, "ours_us": figure.ours_us, "epoll_us": figure.epoll_us,
         }));
-        claims.extend(ratio_max.map(|at_most| (operation, ratio.median, at_most)));
+        claims.push((operation, ratio.median));
     }
     report.line("");
-    for (operation, ratio, at_most) in claims {
-        report.claim(
-            &format!("{arrangement}: {operation}: ratio to epoll"),
-            ratio,
-            at_most,
-        );
+    for (operation, ratio) in claims.into_iter().take(AIMED) {
+        report.claim(&format!("{arrangement}: {operation}: ratio to epoll"), ratio);
     }
 }

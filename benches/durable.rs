@@ -32,9 +32,6 @@ const LOGINS_AT_ONCE: usize = 256;
 /// Logins of a round.
 const LOGINS: usize = 16_000;
 
-const CPU_US_MAX: f64 = 45.0;
-const PER_SECOND_MIN: f64 = 12_000.0;
-
 /// One way to keep records, and what its logins cost in each round.
 struct Way {
     name: &'static str,
@@ -130,15 +127,10 @@ fn report(ways: &[Way]) {
     }
     report.line("");
     let durable = &ways[0];
+    report.claim("µs of CPU per durable login", Spread::of(&durable.cpu_us).median);
     report.claim(
-        "µs of CPU per durable login",
-        Spread::of(&durable.cpu_us).median,
-        CPU_US_MAX,
-    );
-    report.claim_at_least(
         "durable logins per second",
         Spread::of(&durable.per_second).median,
-        PER_SECOND_MIN,
     );
     report.write();
 }

@@ -9,10 +9,17 @@ pub mod report;
 #[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
 #[path = "../../src/bin/holdfast-load/apart.rs"]
 pub mod apart;
+#[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
 #[path = "../../src/bin/holdfast-load/machine.rs"]
 mod machine;
 #[path = "../../src/bin/holdfast-load/process.rs"]
 mod process;
+#[allow(
+    unused_imports,
+    reason = "a bench draws nothing, and makes no page but its own"
+)]
+#[path = "../../src/bin/holdfast-load/results/mod.rs"]
+pub mod results;
 #[path = "../../src/bin/holdfast-load/slab.rs"]
 pub mod slab;
 

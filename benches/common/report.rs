@@ -1,11 +1,14 @@
-//! Reports: what was run where, and what came out, into `bench-results/<date>-<name>/`.
+//! Reports: what was run where, and what came out, into `bench-results/<name>/`. What is claimed of a figure stands in the
+//! table of aims.
 
-use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::machine;
+use super::results;
+use super::results::figures;
 
 /// One report in the making.
 pub struct Report {
@@ -13,17 +16,25 @@ pub struct Report {
     title: String,
     /// Of the machine as it was when the report began: later its bench may have been kept on few cores.
     machine: Value,
-    text: String,
+    began: Instant,
+    text: Vec<String>,
     data: Vec<Value>,
 }
 
 impl Report {
+    /// Begins it. What goes before is not in the time that it says it took.
     pub fn new(name: &'static str, title: &str) -> Self {
+        let mut machine = machine::facts();
+        if machine["profile"] == "release" {
+            // The profile of benches shares its folder.
+            machine["profile"] = "bench (as dist)".into();
+        }
         Self {
             name,
             title: title.to_owned(),
-            machine: machine::facts(),
-            text: String::new(),
+            machine,
+            began: Instant::now(),
+            text: Vec::new(),
             data: Vec::new(),
         }
     }
@@ -31,7 +42,7 @@ impl Report {
     /// A line for people, printed at once.
     pub fn line(&mut self, line: &str) {
         println!("{line}");
-        writeln!(self.text, "{line}").expect("text grows");
+        self.text.extend(line.split('\n').map(str::to_owned));
     }
 
     /// A raw figure.
@@ -39,50 +50,33 @@ impl Report {
         self.data.push(data);
     }
 
-    /// A claim that a figure is no larger than this, and whether it holds.
-    pub fn claim(&mut self, claim: &str, figure: f64, at_most: f64) {
-        self.judge(claim, figure, ("at most", at_most), figure <= at_most);
-    }
-
-    /// A claim that a figure is no smaller than this, and whether it holds.
-    pub fn claim_at_least(&mut self, claim: &str, figure: f64, at_least: f64) {
-        self.judge(claim, figure, ("at least", at_least), figure >= at_least);
-    }
-
-    fn judge(&mut self, claim: &str, figure: f64, (bound, limit): (&str, f64), holds: bool) {
+    /// A figure that has an aim, under the words of the table of aims, and whether the aim holds.
+    ///
+    /// # Panics
+    /// If the table has no such aim.
+    pub fn claim(&mut self, claim: &str, figure: f64) {
+        let bound = figures::bound(self.name, claim);
+        let bound = bound.unwrap_or_else(|| panic!("{}: the table of aims has no {claim:?}", self.name));
+        let ((words, limit), holds) = (bound.parts(), bound.holds(figure));
         let verdict = if holds { "holds" } else { "MISSED" };
         self.line(&format!(
-            "- {claim}: {figure:.3}, {bound} {limit:.3}: **{verdict}**"
+            "- {claim}: {figure:.3}, {words} {limit:.3}: **{verdict}**"
         ));
         self.data(
-            json!({ "claim": claim, "figure": figure, "bound": bound, "limit": limit, "holds": holds }),
+            json!({ "claim": claim, "figure": figure, "bound": words, "limit": limit, "holds": holds }),
         );
     }
 
-    /// Writes the folder.
-    pub fn write(self) {
-        let folder: PathBuf = [
-            env!("CARGO_MANIFEST_DIR"),
-            "bench-results",
-            &format!("{}-{}", machine::today(), self.name),
-        ]
-        .iter()
-        .collect();
-        std::fs::create_dir_all(&folder).expect("a folder for the results");
-        let mut text = format!("# {}\n\n", self.title);
-        for (key, value) in self.machine.as_object().expect("an object") {
-            writeln!(text, "- {key}: {}", value.as_str().unwrap_or_default()).expect("text grows");
-        }
-        writeln!(
-            text,
-            "- command: `cargo bench --bench {}`\n\n{}",
-            self.name, self.text
-        )
-        .expect("text grows");
-        std::fs::write(folder.join("README.md"), text).expect("the report");
-        let data = json!({ "machine": self.machine, "data": self.data });
-        let data = serde_json::to_string_pretty(&data).expect("JSON");
-        std::fs::write(folder.join("data.json"), data + "\n").expect("the data");
-        println!("written: bench-results/{}-{}", machine::today(), self.name);
+    /// Writes the folder, and the index of all.
+    pub fn write(mut self) {
+        self.machine["took"] = format!("{} s", self.began.elapsed().as_secs()).into();
+        let data = json!({
+            "title": self.title, "command": format!("cargo bench --bench {}", self.name), "machine": self.machine,
+            "text": self.text, "data": self.data,
+        });
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench-results");
+        results::replace(&folder, self.name, &data, |_| Ok(())).expect("a folder for the results");
+        println!("written: bench-results/{}", self.name);
+        results::rewrite(&folder).expect("the index");
     }
 }

@@ -4,21 +4,21 @@
 /// The run of `holdfast-load idle` with a million terminals that a connection's bytes are from.
 macro_rules! million_run {
     () => {
-        "bench-results/2026-11-25-load-idle-1m"
+        "bench-results/load-idle-1m"
     };
 }
 
 /// The run of `cargo bench --bench idle` that a process's bytes are from.
 macro_rules! idle_run {
     () => {
-        "bench-results/2026-11-25-idle"
+        "bench-results/idle"
     };
 }
 
 /// The run of `cargo bench --bench cost` that the times are from.
 macro_rules! cost_run {
     () => {
-        "bench-results/2026-11-25-cost"
+        "bench-results/cost"
     };
 }
 

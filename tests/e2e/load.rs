@@ -16,18 +16,32 @@ fn check(scenario: &str, words: &str) -> Vec<String> {
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{words}\n{out}\n{errors}");
-    let results: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    let [Ok(results)] = results.as_slice() else {
-        panic!("one folder: {results:?}");
-    };
-    assert!(results.file_name().to_string_lossy().ends_with(scenario));
-    let data = std::fs::read_to_string(results.path().join("data.json")).unwrap();
+    let names = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    let name = format!("load-{scenario}");
+    assert_eq!(
+        names,
+        ["README.md", &name],
+        "the index, and one folder without a date"
+    );
+    let index = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
+    assert!(index.contains(&format!("\n## {name}\n")), "{index}");
+    let results = folder.path().join(name);
+    let data = std::fs::read_to_string(results.join("data.json")).unwrap();
     let data: Value = serde_json::from_str(&data).unwrap();
     assert_eq!(data["scenario"], scenario);
     assert_eq!(data["holds"], true);
     assert!(data["machine"]["kernel"].is_string());
+    // Both are built by the test run.
+    assert_eq!(
+        data["machine"]["profile"],
+        data["machine"]["profile of the gateway"]
+    );
     assert!(!data["figures"].as_array().unwrap().is_empty());
-    let readme = std::fs::read_to_string(results.path().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(results.join("README.md")).unwrap();
     let typed = format!("command: `holdfast-load {words} --results ");
     assert!(readme.contains(&typed), "{readme}");
     let checks = data["checks"].as_array().unwrap().iter();

@@ -46,7 +46,7 @@ pub(crate) struct Common {
     /// A setting for the gateway that is started, as in `--set 'registry.store="memory"'`.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Where the folder with the figures is put.
+    /// Where the folder with the figures is put. The run replaces the folder of its name there.
     #[arg(long, global = true, value_name = "FOLDER", default_value = "bench-results")]
     pub(crate) results: PathBuf,
     /// UserIDs are this and a number; take another one for each run against the same store.
@@ -66,6 +66,8 @@ pub(crate) struct Common {
 /// The scenarios.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Scenario {
+    /// Makes the index of the results' folder anew, and the page of each folder in it, from their data. Measures nothing.
+    Index,
     /// Connections that only beat: what each costs, and whether any is lost.
     Idle {
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
@@ -220,6 +222,7 @@ impl Scenario {
     /// The word that names it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Index => "index",
             Self::Idle { .. } => "idle",
             Self::Login { .. } => "login",
             Self::Beat { .. } => "beat",

@@ -1,5 +1,6 @@
 //! Where and of what a measurement was made: the day, the commit, the machine. It only asks.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -11,11 +12,34 @@ fn output(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// The date in UTC, as `2026-11-24`.
+/// The build profile of a process's program, by the folder that cargo built it into. A bench's own profile is told as
+/// `release`, whose folder it shares; `unknown` is one that lies elsewhere.
 #[must_use]
-pub(crate) fn today() -> String {
-    output("date", &["-u", "+%F"])
+pub(crate) fn profile(process: u32) -> String {
+    let program = std::fs::read_link(format!("/proc/{process}/exe"));
+    program.map_or_else(|_| UNKNOWN.to_owned(), |program| profile_at(&program))
 }
+
+fn profile_at(program: &Path) -> String {
+    // Examples and benches lie one folder deeper. Cargo locks the folder of a profile by a file in it.
+    let folder = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .find(|folder| folder.join(".cargo-lock").exists());
+    match folder
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy())
+        .as_deref()
+    {
+        None => UNKNOWN.to_owned(),
+        Some("debug") => "dev".to_owned(),
+        Some(name) => name.to_owned(),
+    }
+}
+
+/// What is said of a program or a commit of which nothing is known.
+const UNKNOWN: &str = "unknown";
 
 /// What every report says of its origin: texts by name. The commit is that of the folder that this runs in.
 #[must_use]
@@ -30,16 +54,39 @@ pub(crate) fn facts() -> Value {
     let sources = ["src", "proto", "benches", "Cargo.toml", "Cargo.lock"];
     let status = [&["status", "--porcelain", "--"], sources.as_slice()].concat();
     let commit = match output("git", &["rev-parse", "--short", "HEAD"]) {
-        none if none.is_empty() => "unknown".to_owned(),
+        none if none.is_empty() => UNKNOWN.to_owned(),
         commit if output("git", &status).is_empty() => commit,
         commit => commit + " with changes",
     };
     json!({
-        "date": today(),
+        "date": output("date", &["-u", "+%F"]),
         "commit": commit,
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "processor": model.trim_start_matches([' ', '\t', ':']),
         "cores": std::thread::available_parallelism().map_or(0, usize::from).to_string(),
+        "profile": profile(std::process::id()),
         "memory": memory.lines().next().unwrap_or_default().replace("MemTotal:", "").trim(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_that_of_the_folder_that_cargo_built_into() {
+        let target = tempfile::TempDir::new().unwrap();
+        for name in ["debug", "dist"] {
+            std::fs::create_dir(target.path().join(name)).unwrap();
+            std::fs::write(target.path().join(name).join(".cargo-lock"), "").unwrap();
+        }
+        let check = |program: &str, expected: &str| {
+            assert_eq!(profile_at(&target.path().join(program)), expected, "{program}");
+        };
+        check("dist/holdfast", "dist");
+        check("dist/deps/cost-0123", "dist");
+        check("debug/holdfast", "dev");
+        check("bin/holdfast", "unknown");
+        check("holdfast", "unknown");
+    }
 }

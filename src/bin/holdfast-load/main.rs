@@ -23,6 +23,7 @@ mod machine;
 mod plot;
 mod progress;
 mod report;
+mod results;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,14 @@
 //! What came out of a run: figures, checks and courses over time; a table on standard output, and a folder with all of it.
 //! It invents no figure: each comes from a measurement that is given to it.
 
-use std::fmt::Write;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use holdfast::base::time::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::arguments::without_secret;
-use crate::{machine, plot};
+use crate::{ending, machine, plot, results};
 
 /// One report in the making.
 pub(crate) struct Report {
@@ -17,6 +16,8 @@ pub(crate) struct Report {
     title: String,
     /// Of the machine as it was before anything of the run began.
     facts: Value,
+    /// Since the run began.
+    watch: Stopwatch,
     /// The part of the run that checks and courses are of now.
     part: Option<String>,
     conditions: Vec<String>,
@@ -52,12 +53,18 @@ impl Report {
             scenario: scenario.into(),
             title: title.to_owned(),
             facts: machine::facts(),
+            watch: Stopwatch::start(),
             part: None,
             conditions: Vec::new(),
             figures: Vec::new(),
             checks: Vec::new(),
             courses: Vec::new(),
         }
+    }
+
+    /// The build profile of the gateway that is measured, as it tells it.
+    pub(crate) fn set_gateways_profile(&mut self, profile: &str) {
+        self.facts["profile of the gateway"] = profile.into();
     }
 
     /// Checks and courses are of this part of the run from now on, and say so behind their names; `None`: of all of it.
@@ -104,61 +111,30 @@ impl Report {
         self.courses.push(Course { name, ..course });
     }
 
-    /// Prints the table and writes the folder. Says whether every check holds.
-    pub(crate) fn finish(self, results: &Path) -> anyhow::Result<bool> {
-        let table = self.table();
-        let folder = results.join(format!("{}-load-{}", machine::today(), self.scenario));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("no folder for the results: {}", folder.display()))?;
-        let mut readme = format!("# {}\n\n", self.title);
-        for (key, value) in self.facts.as_object().into_iter().flatten() {
-            writeln!(readme, "- {key}: {}", value.as_str().unwrap_or_default())?;
-        }
-        writeln!(readme, "- command: `{}`\n\n{table}", command())?;
-        for course in self.courses.iter().filter(|course| course.points.len() > 1) {
-            let file = course.file();
-            plot::write(&folder.join(&file), course)?;
-            writeln!(readme, "![{}]({file})", course.name)?;
-        }
-        std::fs::write(folder.join("README.md"), readme).context("writing the results")?;
-        let data = serde_json::to_string_pretty(&self.data())?;
-        std::fs::write(folder.join("data.json"), data + "\n").context("writing the results")?;
+    /// Prints the table, writes the folder, and the index of all. Says whether every check holds.
+    pub(crate) fn finish(mut self, results: &Path) -> anyhow::Result<bool> {
+        self.facts["took"] = format!("{} s", self.watch.elapsed().as_secs()).into();
+        let data = self.data();
+        let name = format!("load-{}", self.scenario);
+        let folder = results::replace(results, &name, &data, |folder| {
+            let courses = self.courses.iter().filter(|course| course.points.len() > 1);
+            courses.into_iter().try_for_each(|course| {
+                let file = results::plot_file(&course.name);
+                plot::write(&folder.join(file), course)
+            })
+        })?;
         let mut out = io::stdout().lock();
         // A table that nobody reads is in the folder.
-        let _ = writeln!(out, "\n{table}\nwritten: {}", folder.display());
+        let _ = writeln!(out, "\n{}written: {}", results::table(&data), folder.display());
+        if let Err(error) = results::rewrite(results) {
+            ending::tell(&format!("holdfast-load: there is no new index: {error:#}"));
+        }
         Ok(self.holds())
     }
 
     /// Whether every check so far holds.
     pub(crate) fn holds(&self) -> bool {
         self.checks.iter().all(|check| check.holds)
-    }
-
-    fn table(&self) -> String {
-        let mut text = String::new();
-        for condition in &self.conditions {
-            text += &format!("{condition}\n\n");
-        }
-        text += "| figure | median | smallest | largest | unit |\n| --- | ---: | ---: | ---: | --- |\n";
-        for figure in &self.figures {
-            let sorted = sorted(&figure.rounds);
-            let (Some(median), Some(first), Some(last)) =
-                (median(&figure.rounds), sorted.first(), sorted.last())
-            else {
-                continue;
-            };
-            let (median, first, last) = (shown(median), shown(*first), shown(*last));
-            text += &format!(
-                "| {} | {median} | {first} | {last} | {} |\n",
-                figure.name, figure.unit
-            );
-        }
-        text += "\n";
-        for check in &self.checks {
-            let verdict = if check.holds { "holds" } else { "FAILED" };
-            text += &format!("- {}: {}: **{verdict}**\n", check.what, check.seen);
-        }
-        text
     }
 
     fn data(&self) -> Value {
@@ -175,30 +151,12 @@ impl Report {
             .iter()
             .map(|course| json!({ "name": course.name, "unit": course.unit, "points": course.points }));
         json!({
-            "scenario": self.scenario, "command": command(), "machine": self.facts, "conditions": self.conditions,
+            "scenario": self.scenario, "title": self.title, "command": command(), "machine": self.facts,
+            "conditions": self.conditions,
             "figures": figures.collect::<Vec<_>>(), "checks": checks.collect::<Vec<_>>(),
             "courses": courses.collect::<Vec<_>>(), "holds": self.holds(),
         })
     }
-}
-
-impl Course {
-    /// Its name without what a path would have to quote.
-    fn file(&self) -> String {
-        let words = self.name.split([' ', ',']).filter(|word| !word.is_empty());
-        format!("{}.svg", words.collect::<Vec<_>>().join("-"))
-    }
-}
-
-/// The one in the middle, of an even number the upper one; `None` of none.
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    sorted(values).get(values.len() / 2).copied()
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
 }
 
 /// A number as a folder's name has it: in whole millions or else whole thousands, if it is a multiple of them.
@@ -207,15 +165,6 @@ pub(crate) fn short(number: u32) -> String {
         1.. if number.is_multiple_of(1_000_000) => format!("{}m", number / 1_000_000),
         1.. if number.is_multiple_of(1_000) => format!("{}k", number / 1_000),
         _ => number.to_string(),
-    }
-}
-
-/// Enough digits to tell figures apart.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        100.0.. => format!("{value:.0}"),
-        1.0.. => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
     }
 }
 
@@ -230,13 +179,22 @@ fn command() -> String {
         }
         hides = word == "--secret";
         if !word.starts_with("--secret") {
-            words.push(match word.strip_prefix("--set=") {
+            words.push(quoted(match word.strip_prefix("--set=") {
                 Some(pair) => format!("--set={}", without_secret(pair)),
                 None => without_secret(&word),
-            });
+            }));
         }
     }
     words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: String) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word;
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -273,14 +231,27 @@ mod tests {
             checks,
             ["logins, 10 connections", "logins, 20 connections", "logins"]
         );
-        let files: Vec<String> = report.courses.iter().map(Course::file).collect();
+        let files = report
+            .courses
+            .iter()
+            .map(|course| results::plot_file(&course.name));
         assert_eq!(
-            files,
+            files.collect::<Vec<String>>(),
             [
                 "terminals-logged-in-10-connections.svg",
                 "terminals-logged-in-20-connections.svg",
                 "terminals-logged-in.svg"
             ]
         );
+    }
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let check = |word: &str, expected: &str| assert_eq!(quoted(word.to_owned()), expected);
+        check("--connections=10", "--connections=10");
+        check("registry.store=\"embedded\"", "'registry.store=\"embedded\"'");
+        check("a b", "'a b'");
+        check("it's", "'it'\\''s'");
+        check("", "''");
     }
 }

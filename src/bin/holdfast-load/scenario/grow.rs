@@ -14,7 +14,8 @@ use crate::crowd::terminal::Kinship;
 use crate::gateway::CONNECTIONS_PER_SHARD;
 use crate::process::threads;
 use crate::progress::Progress;
-use crate::report::{Report, median};
+use crate::report::Report;
+use crate::results::{FLAT, median};
 use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
@@ -27,9 +28,6 @@ use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 /// Users that are compared at each step: of those that have come, and of those that never have yet.
 const COMPARED: usize = 2_000;
 const COMPARED_UNKNOWN: usize = 200;
-
-/// The largest figure of a step ÷ the smallest that growing is to keep to. It is an aim and no check.
-const RATIO_AIM: f64 = 1.10;
 
 /// How terminals beat.
 #[derive(Clone, Copy)]
@@ -120,7 +118,7 @@ pub(super) fn run(
 
 fn conditions(report: &mut Report, beats: Beats) {
     report.condition(format!(
-        "Each step has a gateway and a crowd of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {RATIO_AIM:.2} at most, which is the aim and no check."
+        "Each step has a gateway and a crowd of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {FLAT:.2} at most, which is the aim and no check."
     ));
     report.condition(format!(
         "Heartbeats: any terminal that is logged in, drawn by chance each time. Where saturated, {} at once for each shard. Where paced, {:.0} a second for each shard, as many as it hears when it is full ({CONNECTIONS_PER_SHARD} connections) and each terminal beats once in {} s. So a shard has as much to do at each step: one rate for every step would leave few to each of many shards, and a rate by connections few to shards that are not full. What the gateway does between heartbeats is in their CPU; what it does once for all shards is more for each heartbeat where shards are few.",
@@ -266,7 +264,7 @@ fn ratio(figures: &[f64]) -> Option<f64> {
 
 fn report_ratio(report: &mut Report, what: &str, figures: &[f64]) {
     if let Some(ratio) = ratio(figures) {
-        let name = format!("{what}: largest ÷ smallest (aim {RATIO_AIM:.2}, no check)");
+        let name = format!("{what}: largest ÷ smallest (aim {FLAT:.2}, no check)");
         report.figure(&name, "", ratio);
     }
 }

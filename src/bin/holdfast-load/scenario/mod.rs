@@ -31,6 +31,7 @@ use crate::crowd::terminal::Kinship;
 use crate::gateway::{Gateway, cores, shards_for};
 use crate::http::Http;
 use crate::report::Report;
+use crate::{machine, results};
 use side::Side;
 
 /// Runs what was asked for. Says whether every check held.
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let common = &arguments.common;
     let name = arguments.scenario.name();
     match arguments.scenario {
+        Scenario::Index => results::rewrite_all(&common.results).map(|()| true),
         Scenario::Idle {
             connections,
             hold,
@@ -161,6 +163,7 @@ impl Stage {
         let identities = common.identities(kinship);
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
+        report.set_gateways_profile(&machine::profile(gateway.process));
         let crowd = Crowd::start(connections, (gateway.terminals, Dialect::Gateway), &identities)?;
         let sig = identities.sign(Clock::start().now().wall, ADMINISTRATOR);
         let caller = format!(

@@ -1,0 +1,157 @@
+//! The current figures of the benches, and their aims.
+
+use super::super::figures::Bound::{AtLeast, AtMost};
+use super::super::figures::{Figure, Folder, claim, raw};
+use super::{IDLE_KERNEL, QUERY, RESTART};
+
+const IDLE_USER_SMALL: &str =
+    "the budget of a connection, and what a shard keeps once, spread over few connections";
+const EPOLL: &str = "a ring is worth its trouble only if it costs no more than a plain epoll loop";
+const EPOLL_PACED: &str = "heartbeats that share a wake are to cost half of a loop that wakes for each";
+const LOOPBACK: &str =
+    "Over loopback the server is charged for the terminals' half of each answer; apart it is not.";
+
+const SATURATED: &str = "heartbeat, saturated (256 at once)";
+const PACED: &str = "heartbeat, paced at 5,000/s";
+const LOGIN: &str = "login (connect, UserSig, answer)";
+const LOOPBACK_SATURATED: &str = "loopback: heartbeat, saturated (256 at once): ratio to epoll";
+const LOOPBACK_PACED: &str = "loopback: heartbeat, paced at 5,000/s: ratio to epoll";
+const APART_SATURATED: &str = "apart: heartbeat, saturated (256 at once): ratio to epoll";
+const APART_PACED: &str = "apart: heartbeat, paced at 5,000/s: ratio to epoll";
+const RECEIVER: &str = "most memory with the receiver down, over most memory without callbacks";
+
+pub(super) const FOLDERS: &[Folder] = &[
+    Folder {
+        name: "cost",
+        title: "CPU of a heartbeat and of a login, beside a plain epoll server",
+        command: "cargo bench --bench cost",
+        figures: &[
+            claim(
+                "heartbeat, saturated, over loopback: CPU ÷ epoll's",
+                "",
+                LOOPBACK_SATURATED,
+            )
+            .aims(AtMost(1.0), EPOLL),
+            claim(
+                "heartbeat, paced, over loopback: CPU ÷ epoll's",
+                "",
+                LOOPBACK_PACED,
+            )
+            .aims(AtMost(0.5), EPOLL_PACED)
+            .if_missed(LOOPBACK),
+            claim("heartbeat, saturated, apart: CPU ÷ epoll's", "", APART_SATURATED).aims(AtMost(1.0), EPOLL),
+            claim("heartbeat, paced, apart: CPU ÷ epoll's", "", APART_PACED).aims(AtMost(0.5), EPOLL_PACED),
+            cost("heartbeat, saturated, over loopback", "loopback", SATURATED),
+            cost("heartbeat, paced, over loopback", "loopback", PACED),
+            cost("login, over loopback", "loopback", LOGIN),
+            cost("heartbeat, saturated, apart", "apart", SATURATED),
+            cost("heartbeat, paced, apart", "apart", PACED),
+            cost("login, apart", "apart", LOGIN),
+        ],
+    },
+    Folder {
+        name: "idle",
+        title: "Memory of an idle connection, of 15,000",
+        command: "cargo bench --bench idle",
+        figures: &[
+            claim(
+                "user bytes of a connection",
+                "B",
+                "user bytes per idle connection",
+            )
+            .aims(AtMost(256.0), IDLE_USER_SMALL),
+            claim(
+                "kernel bytes of a connection",
+                "B",
+                "kernel bytes per idle connection",
+            )
+            .aims(AtMost(4_300.0), IDLE_KERNEL),
+            raw("resident with 1,500 connections", "B", [None, None], "rss_first"),
+        ],
+    },
+    Folder {
+        name: "query",
+        title: "Status queries of 500 users, over 1,000,000 users in memory",
+        command: "cargo bench --bench query",
+        figures: &[
+            claim(
+                "CPU of a user's status",
+                "µs",
+                "µs of CPU per user state without details",
+            )
+            .aims(AtMost(0.25), QUERY),
+            raw(
+                "CPU of a user's status with details",
+                "µs",
+                text("query", "with details"),
+                "us_per_state",
+            ),
+        ],
+    },
+    Folder {
+        name: "durable",
+        title: "A login that is on disk before it is answered",
+        command: "cargo bench --bench durable",
+        figures: &[
+            claim("CPU of a durable login", "µs", "µs of CPU per durable login").aims(
+                AtMost(45.0),
+                "a durable login is to cost little more than one in memory",
+            ),
+            claim("durable logins a second", "1/s", "durable logins per second").aims(
+                AtLeast(12_000.0),
+                "a million terminals come back within a minute and a half",
+            ),
+            raw(
+                "CPU of a login, relaxed",
+                "µs",
+                text("records", "relaxed"),
+                "cpu_us",
+            ),
+            raw(
+                "CPU of a login, in memory",
+                "µs",
+                text("records", "in memory"),
+                "cpu_us",
+            ),
+        ],
+    },
+    Folder {
+        name: "receiver",
+        title: "100,000 changes while the receiver of callbacks is down",
+        command: "cargo bench --bench receiver",
+        figures: &[
+            claim("most memory ÷ the same without callbacks", "", RECEIVER)
+                .aims(AtMost(1.1), "a receiver that is down costs disk and no memory"),
+            raw("until all callbacks are taken", "s", [None, None], "took_s"),
+        ],
+    },
+    Folder {
+        name: "restart",
+        title: "A start with 2,000,000 users on record",
+        command: "cargo bench --bench restart",
+        figures: &[
+            claim(
+                "until the gateway is ready",
+                "s",
+                "seconds from the start until it is ready",
+            )
+            .aims(AtMost(10.0), RESTART),
+            raw(
+                "from the first device given up to the last",
+                "s",
+                [None, None],
+                "given_up_s",
+            ),
+        ],
+    },
+];
+
+/// CPU of one operation of the gateway.
+const fn cost(what: &'static str, arrangement: &'static str, operation: &'static str) -> Figure {
+    let texts = [Some(("arrangement", arrangement)), Some(("operation", operation))];
+    raw(what, "µs", texts, "ours_us")
+}
+
+const fn text(name: &'static str, text: &'static str) -> [Option<(&'static str, &'static str)>; 2] {
+    [Some((name, text)), None]
+}

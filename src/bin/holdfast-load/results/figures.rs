@@ -1,0 +1,263 @@
+//! What a current figure is: the folder that it stands in, its place in that folder's data, and its aim. The table of all
+//! is `aims`. It judges a value, and never measures one.
+
+use serde_json::Value;
+
+use super::aims::folders;
+use super::render::median;
+
+/// A folder of results: one command, and the figures that are told of it.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Without a date: the history of figures is in the repository.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// What makes it. With other arguments the figures are others.
+    pub(crate) command: &'static str,
+    pub(crate) figures: &'static [Figure],
+}
+
+/// A value that is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) what: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) place: Place,
+    pub(crate) aim: Option<Aim>,
+}
+
+/// The name of a text in an entry, and the text.
+type Text = (&'static str, &'static str);
+
+/// Where a value stands in the data: in the first entry of a list that has these texts and this field, whose value is a
+/// number, or one number for each round.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) list: &'static str,
+    pub(crate) texts: [Option<Text>; 2],
+    pub(crate) field: &'static str,
+}
+
+/// What a value is to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Aim {
+    pub(crate) bound: Bound,
+    /// Where it comes from.
+    pub(crate) reason: &'static str,
+    /// How a value that misses it is to be read, if the folder says it.
+    pub(crate) missed: Option<&'static str>,
+}
+
+/// On which side of a limit a value is to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Bound {
+    /// No more.
+    AtMost(f64),
+    /// No less.
+    AtLeast(f64),
+}
+
+/// What became of an aim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The value is on the right side.
+    Holds,
+    /// It is not, or there is none.
+    Missed,
+    /// It has no aim: it is told.
+    Told,
+}
+
+impl Figure {
+    /// The same with an aim.
+    pub(super) const fn aims(self, bound: Bound, reason: &'static str) -> Self {
+        let missed = None;
+        Self {
+            aim: Some(Aim {
+                bound,
+                reason,
+                missed,
+            }),
+            ..self
+        }
+    }
+
+    /// The same with a sentence for a value that misses it.
+    pub(super) const fn if_missed(mut self, missed: &'static str) -> Self {
+        if let Some(aim) = &mut self.aim {
+            aim.missed = Some(missed);
+        }
+        self
+    }
+
+    /// What became of the aim with this value.
+    pub(crate) fn verdict(&self, value: Option<f64>) -> Verdict {
+        match (self.aim, value) {
+            (None, _) => Verdict::Told,
+            (Some(aim), Some(value)) if aim.bound.holds(value) => Verdict::Holds,
+            (Some(_), _) => Verdict::Missed,
+        }
+    }
+}
+
+impl Place {
+    /// The value there, and its JSON pointer; of several rounds the median.
+    pub(crate) fn find(&self, data: &Value) -> Option<(String, f64)> {
+        let entries = data[self.list].as_array()?;
+        let fits = |entry: &Value| {
+            let texts = self
+                .texts
+                .iter()
+                .flatten()
+                .all(|(name, text)| entry[*name] == *text);
+            texts && !entry[self.field].is_null()
+        };
+        let number = entries.iter().position(fits)?;
+        let pointer = format!("/{}/{number}/{}", self.list, self.field);
+        let value = &entries[number][self.field];
+        let value = match value.as_array() {
+            Some(rounds) => median(&rounds.iter().filter_map(Value::as_f64).collect::<Vec<_>>()),
+            None => value.as_f64(),
+        };
+        Some((pointer, value?))
+    }
+}
+
+impl Bound {
+    pub(crate) fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+
+    /// Its words, and its limit.
+    pub(crate) fn parts(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(limit) => ("at most", limit),
+            Self::AtLeast(limit) => ("at least", limit),
+        }
+    }
+}
+
+/// A figure of `holdfast-load`, which its data has under this name.
+pub(super) const fn load(what: &'static str, unit: &'static str, name: &'static str) -> Figure {
+    let place = Place {
+        list: "figures",
+        texts: [Some(("name", name)), None],
+        field: "rounds",
+    };
+    told(what, unit, place)
+}
+
+/// What a bench claims, in these words.
+pub(super) const fn claim(what: &'static str, unit: &'static str, claim: &'static str) -> Figure {
+    let place = Place {
+        list: "data",
+        texts: [Some(("claim", claim)), None],
+        field: "figure",
+    };
+    told(what, unit, place)
+}
+
+/// A raw figure of a bench.
+pub(super) const fn raw(
+    what: &'static str,
+    unit: &'static str,
+    texts: [Option<Text>; 2],
+    field: &'static str,
+) -> Figure {
+    let list = "data";
+    told(what, unit, Place { list, texts, field })
+}
+
+const fn told(what: &'static str, unit: &'static str, place: Place) -> Figure {
+    let aim = None;
+    Figure {
+        what,
+        unit,
+        place,
+        aim,
+    }
+}
+
+/// The folder of this name, if it is one of a current figure.
+pub(crate) fn folder(name: &str) -> Option<&'static Folder> {
+    folders().find(|folder| folder.name == name)
+}
+
+/// What a bench's claim is to be.
+#[allow(dead_code, reason = "the benches ask for it")]
+pub(crate) fn bound(name: &str, claim: &str) -> Option<Bound> {
+    let mut figures = folder(name)?.figures.iter();
+    let figure = figures.find(|figure| figure.place.texts[0] == Some(("claim", claim)))?;
+    Some(figure.aim?.bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_by_the_texts_of_its_entry() {
+        let data = json!({ "data": [
+            { "arrangement": "loopback", "us": [3.0, 1.0, 2.0] },
+            { "arrangement": "apart" },
+            { "arrangement": "apart", "us": 7.5 },
+        ]});
+        let find = |text, field| raw("", "", [text, None], field).place.find(&data);
+        assert_eq!(
+            find(Some(("arrangement", "loopback")), "us"),
+            Some(("/data/0/us".to_owned(), 2.0))
+        );
+        assert_eq!(
+            find(Some(("arrangement", "apart")), "us"),
+            Some(("/data/2/us".to_owned(), 7.5))
+        );
+        assert_eq!(data.pointer("/data/2/us").unwrap(), 7.5);
+        assert_eq!(find(Some(("arrangement", "elsewhere")), "us"), None);
+        assert_eq!(find(None, "ms"), None);
+    }
+
+    #[test]
+    fn an_aim_holds_up_to_its_limit_and_is_missed_without_a_value() {
+        let figure = |bound| raw("", "", [None, None], "").aims(bound, "");
+        let most = figure(Bound::AtMost(2.0));
+        let least = figure(Bound::AtLeast(2.0));
+        for (value, at_most, at_least) in [
+            (1.9, Verdict::Holds, Verdict::Missed),
+            (2.0, Verdict::Holds, Verdict::Holds),
+            (2.1, Verdict::Missed, Verdict::Holds),
+        ] {
+            assert_eq!(most.verdict(Some(value)), at_most, "{value}");
+            assert_eq!(least.verdict(Some(value)), at_least, "{value}");
+        }
+        assert_eq!(most.verdict(None), Verdict::Missed);
+        assert_eq!(raw("", "", [None, None], "").verdict(None), Verdict::Told);
+    }
+
+    #[test]
+    fn every_aim_has_a_reason_and_every_folder_a_name_of_its_own() {
+        let mut names = HashSet::new();
+        for folder in folders() {
+            assert!(names.insert(folder.name), "{} stands there twice", folder.name);
+            let dated = folder.name.starts_with(|first: char| first.is_ascii_digit());
+            assert!(!dated && !folder.figures.is_empty(), "{}", folder.name);
+            for aim in folder.figures.iter().filter_map(|figure| figure.aim) {
+                assert!(!aim.reason.is_empty(), "{}: {aim:?}", folder.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bench_finds_the_bound_of_its_claim() {
+        let claim = "µs of CPU per user state without details";
+        assert_eq!(bound("query", claim), Some(Bound::AtMost(0.25)));
+        assert_eq!(bound("query", "µs of CPU per user state with details"), None);
+        assert_eq!(bound("no such bench", claim), None);
+    }
+}

@@ -1,0 +1,301 @@
+//! The index of a folder with results: of each folder in it its figures, what they are to be, and whether they are, from
+//! its data and the table of aims. It says nothing that stands in neither.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use super::aims::folders;
+use super::figures::{self, Figure, Folder, Verdict};
+use super::render::{checks, line, median, readme, shown};
+use super::{DATA, README, read};
+
+/// What an index says of itself. A page without it is somebody else's.
+const MARK: &str = "Made by `holdfast-load index`";
+
+/// What an index begins with, in front of its verdicts.
+const ABOUT: &str = "Made by `holdfast-load index` from the folders beside it, and anew at the end of each run and bench. \
+    Each folder has one current figure or a few, by the command that it names; older ones are in the repository's history. \
+    The figures, their aims and the reasons of these stand in `src/bin/holdfast-load/results/aims`. A figure of several \
+    rounds is their median. Without an aim it is told.";
+
+/// A folder that is there.
+struct Entry {
+    name: String,
+    data: Value,
+    /// If it is one of a current figure.
+    folder: Option<&'static Folder>,
+}
+
+/// One line of an entry's table.
+struct Row {
+    what: String,
+    unit: String,
+    aim: String,
+    /// With its JSON pointer, if the table of aims knows it.
+    value: Option<(f64, Option<String>)>,
+    verdict: Verdict,
+    /// How a value that misses its aim is to be read.
+    missed: &'static str,
+}
+
+/// Writes the index anew.
+///
+/// # Errors
+/// If a folder's data cannot be read, or the page that is there is no index: it is left as it is.
+pub(crate) fn rewrite(results: &Path) -> anyhow::Result<()> {
+    let path = results.join(README);
+    let there = fs::read_to_string(&path).unwrap_or_else(|_| MARK.to_owned());
+    if !there.contains(MARK) {
+        bail!("{} is no index, and stays as it is", path.display());
+    }
+    write(&path, &of(results)?)
+}
+
+/// Writes the index anew, and the page of each folder from its data.
+///
+/// # Errors
+/// As above, and if a page cannot be written.
+#[allow(dead_code, reason = "no bench asks for it")]
+pub(crate) fn rewrite_all(results: &Path) -> anyhow::Result<()> {
+    for entry in entries(results)? {
+        write(&results.join(&entry.name).join(README), &readme(&entry.data))?;
+    }
+    rewrite(results)
+}
+
+/// Writes a file as a whole.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_extension("md.new");
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// The index.
+pub(super) fn of(results: &Path) -> anyhow::Result<String> {
+    let entries = entries(results)?;
+    let mut text = format!("# Measured figures\n\n{}\n", line("", ABOUT));
+    text += &summary(&entries);
+    for entry in &entries {
+        text += &section(entry);
+    }
+    let missing = |folder: &&Folder| !entries.iter().any(|entry| entry.name == folder.name);
+    let missing: Vec<&Folder> = folders().filter(missing).collect();
+    if !missing.is_empty() {
+        text += "\n## Not measured\n\n";
+    }
+    for folder in missing {
+        text += &line(
+            "- ",
+            &format!("{}: {}: `{}`", folder.name, folder.title, folder.command),
+        );
+    }
+    Ok(text)
+}
+
+/// All folders with data: those of current figures in the order of their table, then the others by name.
+fn entries(results: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let listed = fs::read_dir(results).with_context(|| format!("reading {}", results.display()))?;
+    for path in listed {
+        let path = path?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        // What is being written begins with a dot.
+        if name.starts_with('.') || !path.join(DATA).is_file() {
+            continue;
+        }
+        let (data, folder) = (read(&path)?, figures::folder(&name));
+        entries.push(Entry { name, data, folder });
+    }
+    let place = |name: &str| folders().position(|folder| folder.name == name);
+    entries.sort_by_key(|entry| (place(&entry.name).unwrap_or(usize::MAX), entry.name.clone()));
+    Ok(entries)
+}
+
+/// How many aims hold, and each that is missed.
+fn summary(entries: &[Entry]) -> String {
+    let all = entries.iter().flat_map(rows);
+    let judged: Vec<Row> = all.filter(|row| row.verdict != Verdict::Told).collect();
+    let hold = judged.iter().filter(|row| row.verdict == Verdict::Holds).count();
+    let mut text = format!(
+        "{} figures have an aim: {hold} **hold**, {} **missed** it.\n\n",
+        judged.len(),
+        judged.len() - hold
+    );
+    for entry in entries {
+        let link = format!("[{0}](#{0})", entry.name);
+        for row in rows(entry).iter().filter(|row| row.verdict == Verdict::Missed) {
+            let value = row
+                .value
+                .as_ref()
+                .map(|(value, _)| format!("{} {}", shown(*value), row.unit));
+            let value = value.unwrap_or_else(|| "not measured".to_owned());
+            let missed = format!(
+                "{link}: {}: {}, {}. {}",
+                row.what,
+                value.trim_end(),
+                row.aim,
+                row.missed
+            );
+            text += &line("- ", &missed);
+        }
+        if let Some(sentence) = failed(entry) {
+            text += &line("- ", &format!("{link}: {sentence}"));
+        }
+    }
+    text
+}
+
+/// A folder whose run was not as it has to be.
+fn failed(entry: &Entry) -> Option<String> {
+    let (all, hold) = checks(&entry.data);
+    (hold < all).then(|| {
+        format!(
+            "**{} of {all} checks FAILED**: what was measured is not to be used.",
+            all - hold
+        )
+    })
+}
+
+fn section(entry: &Entry) -> String {
+    let (name, data) = (&entry.name, &entry.data);
+    let word = |text: &Value| text.as_str().unwrap_or("unknown").to_owned();
+    let title = entry
+        .folder
+        .map_or_else(|| word(&data["title"]), |folder| folder.title.to_owned());
+    let mut text = format!("\n## {name}\n\n");
+    text += &line(
+        "",
+        &format!("{title}: [page]({name}/{README}), [data]({name}/{DATA})."),
+    );
+    text += "\n";
+    text += &line("", &origin(entry));
+    text += "\n| figure | aim | value | unit | verdict |\n| --- | --- | ---: | --- | --- |\n";
+    for row in rows(entry) {
+        let verdict = match row.verdict {
+            Verdict::Holds => "**holds**",
+            Verdict::Missed => "**missed**",
+            Verdict::Told => "told",
+        };
+        let value = match row.value {
+            None => "not measured".to_owned(),
+            Some((value, None)) => shown(value),
+            Some((value, Some(pointer))) => format!("[{}]({name}/{DATA} \"{pointer}\")", shown(value)),
+        };
+        text += &format!(
+            "| {} | {} | {value} | {} | {verdict} |\n",
+            row.what, row.aim, row.unit
+        );
+    }
+    let remarks = remarks(entry);
+    if !remarks.is_empty() {
+        text += "\n";
+    }
+    for remark in remarks {
+        text += &line("- ", &remark);
+    }
+    text
+}
+
+/// What made a folder, when, of what, and where.
+fn origin(entry: &Entry) -> String {
+    let fact = |name: &str| entry.data["machine"][name].as_str();
+    let known = |name| fact(name).unwrap_or("unknown");
+    let mut text = format!(
+        "`{}`, {}, commit {}, kernel {}, ",
+        entry.data["command"].as_str().unwrap_or("unknown"),
+        known("date"),
+        known("commit"),
+        known("kernel")
+    );
+    text += &match (fact("profile"), fact("profile of the gateway")) {
+        (None, _) => "profile not told".to_owned(),
+        (Some(profile), Some(gateway)) if gateway != profile => {
+            format!("profile {profile}, of the gateway {gateway}")
+        }
+        (Some(profile), _) => format!("profile {profile}"),
+    };
+    if let Some(took) = fact("took") {
+        text += &format!(", took {took}");
+    }
+    text + "."
+}
+
+/// The table of an entry. Of a folder that is none of a current figure all is told.
+fn rows(entry: &Entry) -> Vec<Row> {
+    let Some(folder) = entry.folder else {
+        return told(&entry.data);
+    };
+    let row = |figure: &Figure| {
+        let found = figure.place.find(&entry.data);
+        let value = found.as_ref().map(|(_, value)| *value);
+        let aim = figure.aim.map(|aim| aim.bound.parts());
+        let missed = figure.aim.and_then(|aim| aim.missed);
+        Row {
+            what: figure.what.to_owned(),
+            unit: figure.unit.to_owned(),
+            aim: aim.map_or(String::new(), |(words, limit)| format!("{words} {limit}")),
+            value: found.map(|(pointer, value)| (value, Some(pointer))),
+            verdict: figure.verdict(value),
+            missed: missed.unwrap_or_default(),
+        }
+    };
+    folder.figures.iter().map(row).collect()
+}
+
+fn told(data: &Value) -> Vec<Row> {
+    let figures = data["figures"].as_array().into_iter().flatten();
+    let row = |figure: &Value| {
+        let rounds = figure["rounds"].as_array()?.iter().filter_map(Value::as_f64);
+        Some(Row {
+            what: figure["name"].as_str()?.to_owned(),
+            unit: figure["unit"].as_str()?.to_owned(),
+            aim: String::new(),
+            value: Some((median(&rounds.collect::<Vec<_>>())?, None)),
+            verdict: Verdict::Told,
+            missed: "",
+        })
+    };
+    figures.filter_map(row).collect()
+}
+
+/// What there is to say of a folder beside its figures: checks, another command, the reasons of aims.
+fn remarks(entry: &Entry) -> Vec<String> {
+    let mut remarks: Vec<String> = failed(entry).into_iter().collect();
+    let (all, hold) = checks(&entry.data);
+    if all > 0 && all == hold {
+        remarks.push(format!("all {all} checks of the run hold"));
+    }
+    let Some(folder) = entry.folder else {
+        remarks.push("no current figure: the table of aims does not know this folder".to_owned());
+        return remarks;
+    };
+    if !is_made_by(&entry.data, folder) {
+        remarks.push(format!(
+            "the figures are to be those of another command: `{}`",
+            folder.command
+        ));
+    }
+    for figure in folder.figures {
+        let Some(aim) = figure.aim else { continue };
+        let (words, limit) = aim.bound.parts();
+        let reason = format!("{words} {limit}: {}", aim.reason);
+        // Several figures may have one aim.
+        if !remarks.contains(&reason) {
+            remarks.push(reason);
+        }
+    }
+    remarks
+}
+
+/// Whether the folder's own command made this data, however its words were quoted.
+pub(super) fn is_made_by(data: &Value, folder: &Folder) -> bool {
+    let plain = |command: &str| command.replace('\'', "");
+    plain(data["command"].as_str().unwrap_or_default()) == plain(folder.command)
+}
