@@ -107,7 +107,9 @@ fn links(document: &Document) -> impl Iterator<Item = (usize, String)> {
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split_once(')'));
-        let targets: Vec<_> = ends.map(|(target, _)| (number, target.to_owned())).collect();
+        // A link may have a title behind its target.
+        let targets = ends.map(|(target, _)| target.split_once(" \"").map_or(target, |(target, _)| target));
+        let targets: Vec<_> = targets.map(|target| (number, target.to_owned())).collect();
         targets
     })
 }
@@ -232,6 +234,7 @@ mod bites {
             0,
         );
         check("# Here\n[own](#here)", 0);
+        check("[titled](b.md \"/a/title\") [none](c.md \"a title\")", 1);
         check("[c](c.md) [none](b.md#none) [out](../../b.md)", 3);
         check("[own](#there) [too many](b.md#same-2)", 2);
         check("`[not](a-link)`\n```text\n[nor](this)\n```\n[but](this)", 1);
