@@ -113,7 +113,7 @@ fn the_terminal_that_is_killed_leaves_its_session_to_the_next() {
     ];
     // Change 2 was the end of its link.
     python("terminal.py", &resume).line_with("logged in: session 3,");
-    python("terminal.py", &[&resume[..6], &["--instance", "7"]].concat()).line_with("ended with code 301");
+    python("terminal.py", &[&resume[..6], &["--instance", "7"]].concat()).line_with("(code 301)");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_terminal_obeys_when_it_is_forced_off() {
     let mut alice = terminal(gateway.terminals, "alice");
     alice.line_with("logged in");
     let (_mac, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 1));
-    alice.line_with("ended with code 302");
+    alice.line_with("(code 302)");
     let said = alice.end();
     assert_eq!(
         (said.code, said.out.as_str()),
@@ -137,7 +137,7 @@ fn the_terminal_comes_back_no_sooner_than_it_was_told() {
     let mut alice = terminal(gateway.terminals, "alice");
     alice.line_with("logged in");
     assert!(gateway.stop());
-    alice.line_with("ended with code 203");
+    alice.line_with("(code 203)");
     let wait = alice.line_with("coming back in");
     let seconds: f64 = wait.split(' ').nth(3).unwrap().parse().unwrap();
     assert!(seconds >= 30.0, "half of the setting at least: {wait}");

@@ -8,6 +8,7 @@ import select
 import socket
 import time
 
+PACKET_BYTES_MAX = 65536
 LOGIN, HEARTBEAT, LOGOUT = 1, 2, 3  # The packets of Request.
 LOGIN_ANSWER, HEARTBEAT_ANSWER, LOGOUT_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR = range(1, 7)  # Those of Response.
 
@@ -42,8 +43,13 @@ def read_bytes(stream, length):
 
 
 def read_varint(stream):
-    byte = read_bytes(stream, 1)[0]
-    return byte if byte < 0x80 else byte & 0x7F | read_varint(stream) << 7
+    number = 0
+    for shift in range(0, 64, 7):
+        (byte,) = read_bytes(stream, 1)
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number
+    raise ValueError("this is not the protocol of terminals")
 
 
 def read_message(data):
@@ -84,7 +90,10 @@ class Link:
     def receive(self, until):
         """The next packet that is known: its number and its fields. (None, {}) if none has come by then."""
         while select.select([self.socket], [], [], max(until - time.monotonic(), 0))[0]:
-            response = read_message(read_bytes(self.stream, read_varint(self.stream)))
+            length = read_varint(self.stream)
+            if length > PACKET_BYTES_MAX:
+                raise ValueError("this is not the protocol of terminals")
+            response = read_message(read_bytes(self.stream, length))
             for packet in range(LOGIN_ANSWER, ERROR + 1):
                 if packet in response:
                     return packet, read_message(response[packet])

@@ -19,6 +19,8 @@ while [ $# -gt 0 ]; do
         --app) app=${2:?} && shift 2 ;;
         --holdfast) holdfast=${2:?} && shift 2 ;;
         --help) usage && exit ;;
+        --) shift && break ;;
+        -*) usage >&2 && exit 2 ;;
         *) break ;;
     esac
 done

@@ -38,7 +38,8 @@ class Terminal:
         """Connects again and again, until Ctrl-C or the gateway ends it."""
         while True:
             verdict = self.stay()
-            print(f"ended with code {verdict.get(CODE)}: {verdict.get(TEXT, b'').decode()}", flush=True)
+            code, text = verdict.get(CODE), verdict.get(TEXT, b"").decode()
+            print(f"{text} (code {code})" if code else text, flush=True)
             if verdict.get(WHAT_NEXT) != RETRY:
                 sys.exit("not coming back by itself; without --session the next run logs in afresh")
             wait_s = max(verdict.get(RETRY_AFTER_MS, 0) / 1000, self.backoff_s * random.uniform(0.5, 1.5))
