@@ -1,7 +1,7 @@
 //! What `holdfast print` prints: each text under its name, well-formed as far as that can be told without other tools, and no
 //! file of `src/package` left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -161,8 +161,10 @@ fn without_mark(line: &str) -> &str {
 
 #[test]
 fn every_shell_has_its_completions() {
+    let mut scripts = BTreeSet::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&["completions", shell]);
+        assert!(scripts.insert(script.clone()), "{shell} has another's");
         for part in ["callbacks", "replay", "dry-run", "licenses"] {
             assert!(script.contains(part), "{shell}: {part}");
         }
@@ -219,9 +221,11 @@ fn every_command_has_a_page() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(text.contains(&format!(".TH {} 1", name.to_uppercase())), "{text}");
         for section in [".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS"] {
-            assert_eq!(text.matches(section).count(), 1, "{name}: {section}");
+            let found = text.lines().filter(|line| *line == section);
+            assert_eq!(found.count(), 1, "{name}: {section}");
         }
     }
+    assert!(page("holdfast-callbacks-list.1").contains("holdfast(1), holdfast\\-callbacks(1)"));
     for section in ["EXIT STATUS", "ENVIRONMENT", "SIGNALS", "FILES"] {
         assert!(page("holdfast.1").contains(section), "{section}");
     }

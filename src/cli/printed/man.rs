@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::builder::Resettable;
+use clap::builder::{Resettable, StyledStr};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -20,7 +20,7 @@ const OF_HOLDFAST: Sections = &[
         "EXIT STATUS",
         "\
 0\tSuccess.
-1\tAnything that is not below.
+1\tAnything else went wrong.
 2\tWrong arguments, a wrong configuration, or a script with a line that is no command.
 3\tThe gateway refused it.
 4\tThere is no gateway at that address.
@@ -49,9 +49,6 @@ A configuration file has a name of your choice: --config names it. holdfast prin
 Records are kept in the folder that registry.path names: holdfast-data in the working directory, if it is not set.",
     ),
 ];
-
-/// What the other pages say.
-const OF_COMMANDS: Sections = &[("SEE ALSO", "holdfast(1)")];
 
 /// Which pages, and where to.
 #[derive(Debug, Clone, clap::Args)]
@@ -118,26 +115,26 @@ fn pages() -> Vec<Page> {
     let mut holdfast = crate::cli::Arguments::command().disable_help_subcommand(true);
     holdfast.build();
     let mut pages = Vec::new();
-    add_pages(&holdfast, &mut pages);
+    add_pages(&holdfast, &[], &mut pages);
     pages
 }
 
-fn add_pages(command: &Command, pages: &mut Vec<Page>) {
-    let name = command
-        .get_display_name()
-        .unwrap_or(command.get_name())
-        .to_owned();
-    let text = page(&name, command.clone());
-    pages.push(Page { name, text });
+/// Adds the page of a command that these commands lead to, and those of its own commands.
+fn add_pages(command: &Command, above: &[String], pages: &mut Vec<Page>) {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    pages.push(Page {
+        name: name.to_owned(),
+        text: page(name, above, command.clone()),
+    });
+    let above = [above, &[format!("{name}(1)")]].concat();
     for inner in command.get_subcommands() {
-        add_pages(inner, pages);
+        add_pages(inner, &above, pages);
     }
 }
 
-fn page(name: &str, command: Command) -> String {
+fn page(name: &str, above: &[String], command: Command) -> String {
     let notes = command.get_after_help().map(ToString::to_string);
-    // It would be a section of the title EXTRA.
-    let man = Man::new(command.after_help(Resettable::Reset))
+    let man = Man::new(in_sentences(command))
         .title(name.to_uppercase())
         .source(concat!("holdfast ", env!("CARGO_PKG_VERSION")))
         .manual("Holdfast");
@@ -145,15 +142,39 @@ fn page(name: &str, command: Command) -> String {
     man.render(&mut text).expect("a vector takes every text");
     let mut more = Roff::new();
     section(&mut more, "NOTES", notes.as_deref().unwrap_or_default());
-    let sections = if name == "holdfast" {
-        OF_HOLDFAST
-    } else {
-        OF_COMMANDS
-    };
-    for (title, text) in sections {
-        section(&mut more, title, text);
+    if above.is_empty() {
+        for (title, text) in OF_HOLDFAST {
+            section(&mut more, title, text);
+        }
     }
+    section(&mut more, "SEE ALSO", &above.join(", "));
     String::from_utf8(text).expect("a page is text") + &more.to_roff()
+}
+
+/// The command with its usage in one line, as `--help` has it, and with the full stops that help goes without.
+fn in_sentences(mut command: Command) -> Command {
+    let usage = command.render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    let about = command.get_long_about().or(command.get_about()).map(sentence);
+    // Headings are in capitals here.
+    let heading = match command.get_subcommand_help_heading() {
+        Some(_) => "NAMES",
+        None => "COMMANDS",
+    };
+    command
+        .override_usage(usage)
+        .long_about(Resettable::from(about))
+        .subcommand_help_heading(heading)
+        // It would be a section of the title EXTRA.
+        .after_help(Resettable::Reset)
+        .mut_args(|argument| {
+            let help = argument.get_help().map(sentence);
+            argument.help(Resettable::from(help)).long_help(Resettable::Reset)
+        })
+}
+
+fn sentence(text: &StyledStr) -> StyledStr {
+    format!("{}.", text.to_string().trim_end_matches('.')).into()
 }
 
 /// A section of paragraphs, if there are any. A line of a paragraph with a tab in it is a term and what it means.
