@@ -46,10 +46,11 @@ fn text_of(name: &str) -> String {
     }
 }
 
+/// The files of the package. What only goes into a Debian package is in a folder of its own there.
 fn package() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/package");
-    let entries = folder.read_dir().unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_file()).collect()
 }
 
 #[test]
@@ -92,6 +93,7 @@ fn a_wrong_name_is_answered_by_the_nearest_one() {
         (&["completions", "bsh"], "bash"),
         (&["man", "conect"], "holdfast-connect"),
         (&["man", "callbacks", "lst"], "holdfast-callbacks-list"),
+        (&["man", "nothing-like-it"], "holdfast --help"),
     ] {
         let output = print(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);

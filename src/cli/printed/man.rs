@@ -12,6 +12,9 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::outcome::Fault;
 
+/// A name that differs from a page's in more letters is no slip of it.
+const SLIPS_MAX: usize = 2;
+
 type Sections = &'static [(&'static str, &'static str)];
 
 /// What holdfast's own page says beyond its arguments. A tab stands between a term and its meaning.
@@ -87,15 +90,22 @@ fn find(mut pages: Vec<Page>, command: &[String]) -> Result<Page, Fault> {
     if let Some(found) = pages.iter().position(|page| page.name == name) {
         return Ok(pages.swap_remove(found));
     }
-    let likeness = |page: &&Page| strsim::damerau_levenshtein(&page.name, &name);
+    Err(Fault::Usage(format!(
+        "there is no page {name}; {}",
+        meant(&name, &pages)
+    )))
+}
+
+/// What may be meant by a name that no page has.
+fn meant(name: &str, pages: &[Page]) -> String {
+    let slips = |page: &&Page| strsim::damerau_levenshtein(&page.name, name);
     let nearest = pages
         .iter()
-        .min_by_key(likeness)
-        .expect("holdfast itself has a page");
-    Err(Fault::Usage(format!(
-        "there is no page {name}; did you mean {}?",
-        nearest.name
-    )))
+        .min_by_key(slips)
+        .filter(|page| slips(page) <= SLIPS_MAX);
+    nearest.map_or("`holdfast --help` lists the commands".to_owned(), |page| {
+        format!("did you mean {}?", page.name)
+    })
 }
 
 fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<String> {
