@@ -15,7 +15,7 @@ use super::failures::Limit;
 use super::gate::NoAnswer;
 use super::guard::Denied;
 use super::peer::Peer;
-use super::{Desk, callbacks, commands, guard, history, inspect, metrics, sizes};
+use super::{Desk, callbacks, commands, encoding, guard, history, inspect, metrics, readiness, sizes};
 use crate::base::json;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -52,8 +52,8 @@ impl Refusal {
     }
 
     /// With a header that says what would do.
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+    fn with(mut self, header: (HeaderName, HeaderValue)) -> Self {
+        self.header = Some(header);
         self
     }
 }
@@ -76,27 +76,37 @@ enum Page<'a> {
     Drop,
 }
 
+/// Pages whose path names nobody.
+const FIXED: [(&str, Page<'static>); 11] = [
+    ("/healthz", Page::Health),
+    ("/readyz", Page::Readiness),
+    ("/metrics", Page::Metrics),
+    ("/v1/changes", Page::Changes),
+    ("/v1/users", Page::Users),
+    ("/v1/kick", Page::Kick),
+    ("/v1/reload", Page::Reload),
+    ("/v1/callbacks", Page::Callbacks),
+    ("/v1/callbacks/dead", Page::Dead),
+    ("/v1/callbacks/replay", Page::Replay),
+    ("/v1/callbacks/drop", Page::Drop),
+];
+
+/// Before the UserID in the path of a user's pages.
+const USER: &str = "/v1/users/";
+
+/// Behind it in the path of the user's changes.
+const CHANGES_OF: &str = "/changes";
+
 impl<'a> Page<'a> {
     fn of_path(path: &'a str) -> Option<Self> {
-        Some(match path {
-            "/healthz" => Self::Health,
-            "/readyz" => Self::Readiness,
-            "/metrics" => Self::Metrics,
-            "/v1/changes" => Self::Changes,
-            "/v1/users" => Self::Users,
-            "/v1/kick" => Self::Kick,
-            "/v1/reload" => Self::Reload,
-            "/v1/callbacks" => Self::Callbacks,
-            "/v1/callbacks/dead" => Self::Dead,
-            "/v1/callbacks/replay" => Self::Replay,
-            "/v1/callbacks/drop" => Self::Drop,
-            path => {
-                let name = path.strip_prefix("/v1/users/")?;
-                match name.strip_suffix("/changes") {
-                    Some(name) => Self::ChangesOf(name),
-                    None => Self::User(name),
-                }
-            }
+        let mut fixed = FIXED.iter();
+        if let Some((_, page)) = fixed.find(|(known, _)| *known == path) {
+            return Some(*page);
+        }
+        let name = path.strip_prefix(USER)?;
+        Some(match name.strip_suffix(CHANGES_OF) {
+            Some(name) => Self::ChangesOf(name),
+            None => Self::User(name),
         })
     }
 
@@ -140,7 +150,8 @@ impl Access {
             return Ok(());
         }
         let text = format!("use {allowed}");
-        Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).with(ALLOW, allowed))
+        Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
+            .with((ALLOW, HeaderValue::from_static(allowed))))
     }
 }
 
@@ -161,13 +172,17 @@ async fn route(desk: &Desk, peer: &Peer, head: &Parts, body: Incoming) -> Answer
     page.map_or(Access::Nothing, Page::access).check(&head.method)?;
     match page {
         Some(Page::Health) => return Ok(response(StatusCode::OK, TEXT, "ok\n")),
-        Some(Page::Readiness) => return Ok(readiness(desk)),
+        Some(Page::Readiness) => return Ok(health_of(readiness::ready(desk))),
         Some(_) | None => {}
     }
     if let Err(denied) = guard::admit(&desk.settings(), peer, head) {
         return Err(refusal_of(desk, peer, denied).await);
     }
     peer.place.proven();
+    if !encoding::is_plain(&head.headers) {
+        let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding::SEND_PLAIN);
+        return Err(refusal.with(encoding::TAKEN));
+    }
     let page = page.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such page"))?;
     let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open");
     let _request = desk.admin_requests.try_acquire().map_err(busy)?;
@@ -204,10 +219,12 @@ async fn refusal_of(desk: &Desk, peer: &Peer, denied: Denied) -> Refusal {
                 "too many requests from this address were refused, this one since: {}",
                 denied.text
             );
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(RETRY_AFTER, "60")
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, text)
+                .with((RETRY_AFTER, HeaderValue::from_static("60")))
         }
         (Limit::Below, StatusCode::UNAUTHORIZED) => {
-            refusal.with(WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"")
+            let bearer = HeaderValue::from_static("Bearer realm=\"holdfast\"");
+            refusal.with((WWW_AUTHENTICATE, bearer))
         }
         (Limit::Below, _) => refusal,
     }
@@ -262,21 +279,9 @@ pub(super) fn response(
     response
 }
 
-fn readiness(desk: &Desk) -> Response<Full<Bytes>> {
-    let retrying = desk.counters.sum("commits_retrying_now");
-    if !desk.serving.is_on() {
-        response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            TEXT,
-            "the gateway is starting or stopping\n",
-        )
-    } else if let Some(since) = desk.vitals.failing_since() {
-        let text = format!("the registry can record nothing since {}\n", inspect::time(since));
-        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
-    } else if retrying > 0 {
-        let text = format!("the registry cannot take the changes of {retrying} users\n");
-        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
-    } else {
-        response(StatusCode::OK, TEXT, "ready\n")
+fn health_of(ready: Result<(), String>) -> Response<Full<Bytes>> {
+    match ready {
+        Ok(()) => response(StatusCode::OK, TEXT, "ready\n"),
+        Err(why) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
     }
 }

@@ -3,8 +3,7 @@
 
 use super::exposition::{Exposition, Kind, seconds};
 use super::peer::Side;
-use super::process::{cpu_seconds, resident_bytes};
-use super::{CountersView, Desk};
+use super::{CountersView, Desk, readiness};
 use crate::base::histogram::Counted;
 use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, million_run};
 use crate::base::time::Timestamp;
@@ -12,23 +11,34 @@ use crate::base::time::Timestamp;
 /// The text of `GET /metrics`.
 pub(super) fn text(desk: &Desk) -> String {
     let mut out = Exposition::new();
-    out.family(
-        "holdfast_build_info",
-        Kind::Gauge,
-        "1, with the version as its label.",
-    );
-    let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
-    out.sample("holdfast_build_info", version, 1);
+    put_build(&mut out);
     put_shards(&desk.counters, &mut out);
     put_front(desk, &mut out);
     put_registry(desk, &mut out);
     put_clock(desk, &mut out);
     put_callbacks(desk, &mut out);
     put_memory(desk, &mut out);
+    desk.process.put(&mut out);
     let dropped = (desk.log_lines_dropped)();
     let help = "Lines of the log that found no room or could not be written, since nobody read them in time.";
     put(&mut out, ("log_lines_dropped", help, dropped));
     out.finish()
+}
+
+/// The commit is told by whoever builds, so that a build depends on nothing but its sources: `HOLDFAST_COMMIT=… cargo build`.
+fn put_build(out: &mut Exposition) {
+    let name = "holdfast_build_info";
+    let help = "1, with what the program was built from, and how, as its labels.";
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = option_env!("HOLDFAST_COMMIT").unwrap_or("unknown");
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    out.family(name, Kind::Gauge, help);
+    let labels = format!("version=\"{version}\",commit=\"{commit}\",profile=\"{profile}\"");
+    out.sample(name, &labels, 1);
 }
 
 fn put_shards(counters: &CountersView, out: &mut Exposition) {
@@ -105,6 +115,11 @@ fn put(out: &mut Exposition, (family, help, value): (&str, &str, u64)) {
 }
 
 fn put_front(desk: &Desk, out: &mut Exposition) {
+    let help = "1 while /readyz says that the gateway is ready.";
+    put(
+        out,
+        ("ready_now", help, u64::from(readiness::ready(desk).is_ok())),
+    );
     let counts = &desk.gate.counts;
     let open = u64::try_from(desk.gate.open_now()).unwrap_or(u64::MAX);
     let numbers = [
@@ -266,12 +281,6 @@ fn put_memory(desk: &Desk, out: &mut Exposition) {
     out.sample(name, "part=\"user\"", grown.checked_div(connections).unwrap_or(0));
     out.sample(name, "part=\"kernel\"", IDLE_CONNECTION_KERNEL_BYTES);
     out.sample(name, "part=\"tls\"", 0);
-    let resident = resident_bytes().unwrap_or(0);
-    let help = "Resident memory of the process.";
-    out.one("process_resident_memory_bytes", Kind::Gauge, help, resident);
-    let help = "User and system CPU time of the process.";
-    let cpu = cpu_seconds().unwrap_or(0.0);
-    out.one("process_cpu_seconds_total", Kind::Counter, help, cpu);
 }
 
 #[cfg(test)]

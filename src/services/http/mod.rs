@@ -12,6 +12,7 @@ mod caller;
 mod codes;
 mod commands;
 mod cursor;
+mod encoding;
 mod failures;
 mod gate;
 mod guard;
@@ -27,6 +28,7 @@ mod peer;
 mod places;
 mod process;
 mod query;
+mod readiness;
 mod reply;
 mod server;
 mod sizes;
@@ -59,6 +61,7 @@ use crate::services::callback;
 use crate::services::registry::{Vitals, Workload};
 use body::Bodies;
 pub use callbacks::{CallbackStanding, DeadLetters, Which};
+use encoding::Gzip;
 use failures::{Failures, Limit, Reason};
 use gate::{Gate, Ways};
 pub use library::Archived;
@@ -251,6 +254,7 @@ impl Front {
                 let desk = Rc::new(Desk {
                     gate: Gate::new(shards, limits, ways),
                     bodies: Bodies::new(&limits),
+                    gzip: Gzip::new(),
                     backend_places: Places::new(limits, limits.connections_max),
                     admin_places: Places::new(limits, limits.admin_connections_max),
                     admin_requests: Semaphore::new(limits.admin_requests_max()),
@@ -305,6 +309,7 @@ struct Desk {
     limits: Limits,
     gate: Gate,
     bodies: Bodies,
+    gzip: Gzip,
     backend_places: Rc<Places>,
     admin_places: Rc<Places>,
     /// Those of the admin listener but for its health.

@@ -12,6 +12,7 @@ use super::accounts;
 use super::body::{BodyFault, Held};
 use super::caller;
 use super::codes::{self, Failure};
+use super::encoding;
 use super::gate::{NoAnswer, Purpose};
 use super::guard::{self, Denied};
 use super::peer::Peer;
@@ -33,18 +34,23 @@ enum Command {
 }
 
 impl Command {
+    /// The paths of each command. The status query has two older ones.
+    const PATHS: [(&str, Self); 8] = [
+        ("/v4/openim/query_online_status", Self::Query),
+        ("/v4/openim/querystate", Self::Query),
+        ("/v4/im_open_login_svc/query_online_status", Self::Query),
+        ("/v4/im_open_login_svc/kick", Self::Kick),
+        ("/v4/im_open_login_svc/account_import", Self::Import),
+        ("/v4/im_open_login_svc/multiaccount_import", Self::ImportMany),
+        ("/v4/im_open_login_svc/account_check", Self::Check),
+        ("/v4/im_open_login_svc/account_delete", Self::Delete),
+    ];
+
     fn of_path(path: &str) -> Option<Self> {
-        match path {
-            "/v4/openim/query_online_status"
-            | "/v4/openim/querystate"
-            | "/v4/im_open_login_svc/query_online_status" => Some(Self::Query),
-            "/v4/im_open_login_svc/kick" => Some(Self::Kick),
-            "/v4/im_open_login_svc/account_import" => Some(Self::Import),
-            "/v4/im_open_login_svc/multiaccount_import" => Some(Self::ImportMany),
-            "/v4/im_open_login_svc/account_check" => Some(Self::Check),
-            "/v4/im_open_login_svc/account_delete" => Some(Self::Delete),
-            _ => None,
-        }
+        let mut paths = Self::PATHS.iter();
+        paths
+            .find(|(known, _)| *known == path)
+            .map(|(_, command)| *command)
     }
 
     /// How long its body may be.
@@ -107,8 +113,10 @@ pub(super) async fn answer(desk: &Desk, peer: &Peer, head: &Parts, body: Incomin
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, ALLOWED);
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => headers.extend([(ALLOW, ALLOWED)]),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => headers.extend([encoding::TAKEN]),
+        _ => {}
     }
     if read.is_err() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -141,6 +149,12 @@ async fn admit(desk: &Desk, peer: &Peer, head: &Parts) -> Result<Command, Refuse
     };
     let command = Command::of_path(&path).ok_or_else(unknown)?;
     caller::check(desk, peer, head.uri.query().unwrap_or("")).await?;
+    if !encoding::is_plain(&head.headers) {
+        return Err(Refused {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            failure: Failure::new(codes::BODY_NOT_JSON, encoding::SEND_PLAIN),
+        });
+    }
     Ok(command)
 }
 

@@ -204,6 +204,7 @@ async fn serve(desk: &Desk, peer: &Peer, request: Request<Incoming>) -> Response
         Side::Backend => openim::answer(desk, peer, &head, body).await,
         Side::Admin => admin::answer(desk, peer, &head, body).await,
     };
+    let answer = desk.gzip.encode(&head.headers, answer).await;
     peer.place.answered();
     answer
 }

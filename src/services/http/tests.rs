@@ -10,6 +10,7 @@ mod callbacks;
 mod callers;
 mod commands;
 mod durable;
+mod encodings;
 mod history;
 mod probes;
 mod secrets;

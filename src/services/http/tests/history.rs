@@ -54,15 +54,9 @@ impl Archive for Shelf {
         count_max: usize,
     ) -> Result<Vec<Placed>, ReadError> {
         let kept = self.kept.lock().unwrap();
-        let theirs =
-            |placed: &&Placed| placed.recorded.user == *user && placed.recorded.change.number > after;
-        Ok(kept
-            .changes
-            .iter()
-            .filter(theirs)
-            .take(count_max)
-            .cloned()
-            .collect())
+        let all = kept.changes.iter().map(|placed| (&placed.recorded, placed));
+        let theirs = all.filter(|(change, _)| change.user == *user && change.change.number > after);
+        Ok(theirs.take(count_max).map(|(_, placed)| placed.clone()).collect())
     }
 
     fn users(
@@ -92,7 +86,7 @@ pub(super) struct Library {
     news: watch::Sender<Position>,
 }
 
-fn library() -> Library {
+pub(super) fn library() -> Library {
     library_with(None)
 }
 
@@ -118,14 +112,13 @@ fn library_of(settings: Settings, callbacks: Option<Arc<dyn DeadLetters>>) -> Li
 
 impl Library {
     /// Adds a user's next change.
-    fn add(&self, name: &str, kind: ChangeKind) {
+    pub(super) fn add(&self, name: &str, kind: ChangeKind) {
         let mut kept = self.shelf.kept.lock().unwrap();
-        let position = Position(
-            kept.changes
-                .last()
-                .map_or(kept.pruned, |placed| placed.position.0)
-                + 1,
-        );
+        let last = kept
+            .changes
+            .last()
+            .map_or(kept.pruned, |placed| placed.position.0);
+        let position = Position(last + 1);
         let earlier = kept
             .changes
             .iter()
@@ -148,12 +141,17 @@ impl Library {
         self.news.send_replace(position);
     }
 
+    /// How often the changes were read.
+    pub(super) fn reads(&self) -> usize {
+        self.shelf.reads.load(Ordering::Relaxed)
+    }
+
     pub(super) fn page(&self, path: &str) -> Page {
         self.world.page(path)
     }
 }
 
-fn login(forced_off: Vec<(DeviceId, Status)>) -> ChangeKind {
+pub(super) fn login(forced_off: Vec<(DeviceId, Status)>) -> ChangeKind {
     ChangeKind::Login {
         fresh: ChangeNumber(1),
         forced_off,
@@ -204,10 +202,10 @@ fn a_follower_waits_for_news() {
     let library = library();
     library.add("alice", login(Vec::new()));
     let next = library.page("/v1/changes").next.unwrap();
-    let before = library.shelf.reads.load(Ordering::Relaxed);
+    let before = library.reads();
     std::thread::scope(|scope| {
         let page = scope.spawn(|| library.page(&format!("/v1/changes?after={next}&wait_s=55")));
-        while library.shelf.reads.load(Ordering::Relaxed) == before {
+        while library.reads() == before {
             std::thread::yield_now();
         }
         library.add("bob", ChangeKind::Logout);
@@ -237,7 +235,7 @@ fn follow(library: &Library) -> TcpStream {
     .unwrap();
     // Without a word it would wait for as long as it had asked to.
     follower.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    while library.shelf.reads.load(Ordering::Relaxed) == 0 {
+    while library.reads() == 0 {
         std::thread::yield_now();
     }
     follower
@@ -270,7 +268,7 @@ fn a_follower_does_not_hold_up_the_stop() {
     let front = library.world.front.take().unwrap();
     std::thread::scope(|scope| {
         let page = scope.spawn(|| library.page("/v1/changes?wait_s=55"));
-        while library.shelf.reads.load(Ordering::Relaxed) == 0 {
+        while library.reads() == 0 {
             std::thread::yield_now();
         }
         front.stop(STOP_WITHIN).unwrap();
