@@ -36,6 +36,7 @@ mod silent;
 mod started;
 mod statuses;
 mod together;
+mod watched;
 
 use support::gateway::Gateway;
 

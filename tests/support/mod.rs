@@ -7,6 +7,7 @@ pub mod exposition;
 pub mod command;
 pub mod gateway;
 pub mod http;
+pub mod promql;
 pub mod receiver;
 pub mod screen;
 pub mod terminal;

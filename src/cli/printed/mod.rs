@@ -40,6 +40,10 @@ enum Name {
     Licenses,
     /// What changed from version to version.
     Changelog,
+    /// A Grafana dashboard over the gateway's metrics, as JSON.
+    Dashboard,
+    /// Alerts, as rules of Prometheus, each with its reason.
+    Alerts,
 }
 
 impl Name {
@@ -50,6 +54,8 @@ impl Name {
             Self::Man(arguments) => man::man(arguments)?.into(),
             Self::Licenses => licenses().into(),
             Self::Changelog => include_str!("../../package/changelog.md").into(),
+            Self::Dashboard => include_str!("../../package/dashboard.json").into(),
+            Self::Alerts => include_str!("../../package/alerts.yaml").into(),
         })
     }
 }
