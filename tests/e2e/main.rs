@@ -15,6 +15,7 @@ mod support;
 mod accounts;
 mod broken;
 mod commands;
+mod described;
 mod documents;
 #[cfg(feature = "load")]
 mod ended;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::http::response::Parts;
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -35,20 +36,20 @@ impl Default for Http {
 
 impl Http {
     pub fn request(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (head, body) = self.exchange(request);
+        (
+            head.status.as_u16(),
+            String::from_utf8(body.to_vec()).expect("answers are text"),
+        )
+    }
+
+    /// An answer's head, and its body as it came.
+    pub fn exchange(&self, request: Request<Full<Bytes>>) -> (Parts, Bytes) {
         self.runtime.block_on(async {
             let answer = tokio::time::timeout(Duration::from_secs(20), self.client.request(request)).await;
             let answer = answer.expect("an answer in time").expect("an answer");
-            let status = answer.status().as_u16();
-            let body = answer
-                .into_body()
-                .collect()
-                .await
-                .expect("the whole answer")
-                .to_bytes();
-            (
-                status,
-                String::from_utf8(body.to_vec()).expect("answers are text"),
-            )
+            let (head, body) = answer.into_parts();
+            (head, body.collect().await.expect("the whole answer").to_bytes())
         })
     }
 

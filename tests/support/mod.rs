@@ -9,5 +9,6 @@ pub mod gateway;
 pub mod http;
 pub mod promql;
 pub mod receiver;
+pub mod schema;
 pub mod screen;
 pub mod terminal;

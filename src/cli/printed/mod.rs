@@ -44,6 +44,8 @@ enum Name {
     Dashboard,
     /// Alerts, as rules of Prometheus, each with its reason.
     Alerts,
+    /// The OpenAPI document of both HTTP listeners, as JSON.
+    Openapi,
 }
 
 impl Name {
@@ -56,6 +58,7 @@ impl Name {
             Self::Changelog => include_str!("../../package/changelog.md").into(),
             Self::Dashboard => include_str!("../../package/dashboard.json").into(),
             Self::Alerts => include_str!("../../package/alerts.yaml").into(),
+            Self::Openapi => include_str!("../../package/openapi.json").into(),
         })
     }
 }

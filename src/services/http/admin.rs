@@ -126,6 +126,13 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The paths of all pages, of users' with this UserID.
+#[cfg(test)]
+pub(super) fn paths(user: &str) -> impl Iterator<Item = String> {
+    let fixed = FIXED.iter().map(|(path, _)| (*path).to_owned());
+    fixed.chain(["", CHANGES_OF].map(|behind| format!("{USER}{user}{behind}")))
+}
+
 /// How a page is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {

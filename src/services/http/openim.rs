@@ -64,6 +64,12 @@ impl Command {
     }
 }
 
+/// The paths of all commands.
+#[cfg(test)]
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    Command::PATHS.iter().map(|(path, _)| *path)
+}
+
 /// How a command may be sent. Some clients send a GET with a body.
 const METHODS: [Method; 3] = [Method::POST, Method::GET, Method::HEAD];
 

@@ -12,6 +12,7 @@ mod commands;
 mod durable;
 mod encodings;
 mod history;
+mod paths;
 mod probes;
 mod secrets;
 

@@ -1,0 +1,59 @@
+//! The OpenAPI document has what the front answers, and nothing else. What its answers are like is looked at from outside.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::services::http::{admin, openim};
+
+const DOCUMENT: &str = include_str!("../../../package/openapi.json");
+
+#[test]
+fn every_path_is_in_the_openapi_document_and_no_other() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let described: BTreeSet<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let known: Vec<String> = openim::paths()
+        .map(str::to_owned)
+        .chain(admin::paths("{user}"))
+        .collect();
+    assert_eq!(described, known.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn every_page_has_a_path() {
+    let world = World::new(settings(), shards);
+    for path in admin::paths("online") {
+        let (status, body) = http(world.admin, "HEAD", &path, "", "");
+        assert_ne!(status, 404, "{path} {body}");
+    }
+    for path in openim::paths() {
+        assert_ne!(
+            world.ask(path, "{}")["ErrorCode"],
+            codes::COMMAND_UNKNOWN,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn every_error_code_is_in_the_openapi_document() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let table = &document["components"]["schemas"]["ErrorCode"]["description"];
+    let code = include_str!("../codes.rs")
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let words =
+        code.flat_map(|line| line.split(|character: char| !character.is_ascii_digit() && character != '_'));
+    let codes: Vec<u32> = words
+        .filter_map(|word| word.replace('_', "").parse().ok())
+        .collect();
+    let codes: Vec<&u32> = codes.iter().filter(|code| **code > 10_000).collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in codes {
+        assert!(table.as_str().unwrap().contains(&format!("| {code} |")), "{code}");
+    }
+}
