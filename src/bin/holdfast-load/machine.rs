@@ -38,6 +38,23 @@ fn profile_at(program: &Path) -> String {
     }
 }
 
+/// How long this program has run, as `83 s`; nothing if the system does not tell.
+#[must_use]
+pub(crate) fn ran() -> Option<String> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let ticks_per_s = rustix::param::clock_ticks_per_second() as f64;
+    Some(format!("{:.0} s", uptime_s - started_ticks(&stat)? / ticks_per_s))
+}
+
+/// When a process began, in clock ticks since the host did. Its name may have spaces and brackets in it.
+fn started_ticks(stat: &str) -> Option<f64> {
+    let (_, behind) = stat.rsplit_once(") ")?;
+    // The 22nd field; the state is the third.
+    behind.split(' ').nth(19)?.parse().ok()
+}
+
 /// What is said of a program or a commit of which nothing is known.
 const UNKNOWN: &str = "unknown";
 
@@ -72,6 +89,15 @@ pub(crate) fn facts() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_began_when_its_22nd_field_says() {
+        let fields: Vec<String> = (4..=52).map(|number| number.to_string()).collect();
+        let stat = format!("7 (a) b (c)) S {}", fields.join(" "));
+        assert_eq!(started_ticks(&stat), Some(22.0));
+        assert_eq!(started_ticks("7 (a) S 1"), None);
+        assert!(ran().unwrap().ends_with(" s"));
+    }
 
     #[test]
     fn a_profile_is_that_of_the_folder_that_cargo_built_into() {

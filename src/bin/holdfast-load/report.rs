@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use holdfast::base::time::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::arguments::without_secret;
@@ -16,8 +15,6 @@ pub(crate) struct Report {
     title: String,
     /// Of the machine as it was before anything of the run began.
     facts: Value,
-    /// Since the run began.
-    watch: Stopwatch,
     /// The part of the run that checks and courses are of now.
     part: Option<String>,
     conditions: Vec<String>,
@@ -53,7 +50,6 @@ impl Report {
             scenario: scenario.into(),
             title: title.to_owned(),
             facts: machine::facts(),
-            watch: Stopwatch::start(),
             part: None,
             conditions: Vec::new(),
             figures: Vec::new(),
@@ -113,7 +109,7 @@ impl Report {
 
     /// Prints the table, writes the folder, and the index of all. Says whether every check holds.
     pub(crate) fn finish(mut self, results: &Path) -> anyhow::Result<bool> {
-        self.facts["took"] = format!("{} s", self.watch.elapsed().as_secs()).into();
+        self.facts["took"] = machine::ran().into();
         let data = self.data();
         let name = format!("load-{}", self.scenario);
         let folder = results::replace(results, &name, &data, |folder| {

@@ -254,6 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn the_benches_claim_what_the_table_has() {
+        for folder in folders() {
+            let Some(bench) = folder.command.strip_prefix("cargo bench --bench ") else {
+                continue;
+            };
+            assert_eq!(bench, folder.name, "a bench's folder has its name");
+            let path = format!("{}/benches/{bench}.rs", env!("CARGO_MANIFEST_DIR"));
+            let source = std::fs::read_to_string(path).unwrap();
+            for (name, text) in folder
+                .figures
+                .iter()
+                .flat_map(|figure| figure.place.texts)
+                .flatten()
+            {
+                // One is made of its arrangement and its operation.
+                let words = text.strip_suffix(": ratio to epoll").unwrap_or(text);
+                let words = words.split_once(": ").map_or(words, |(_, words)| words);
+                let there = source.contains(&format!("\"{words}\""));
+                assert!(there, "{bench}: {name}: no {words:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_bench_finds_the_bound_of_its_claim() {
         let claim = "µs of CPU per user state without details";
         assert_eq!(bound("query", claim), Some(Bound::AtMost(0.25)));
