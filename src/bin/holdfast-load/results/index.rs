@@ -124,10 +124,11 @@ fn summary(entries: &[Entry]) -> String {
     let judged: Vec<Row> = all.filter(|row| row.verdict != Verdict::Told).collect();
     let hold = judged.iter().filter(|row| row.verdict == Verdict::Holds).count();
     let mut text = format!(
-        "{} figures have an aim: {hold} **hold**, {} **missed** it.\n\n",
+        "{} figures have an aim: {hold} **hold**, {} **missed** it.\n",
         judged.len(),
         judged.len() - hold
     );
+    let about = text.len();
     for entry in entries {
         let link = format!("[{0}](#{0})", entry.name);
         for row in rows(entry).iter().filter(|row| row.verdict == Verdict::Missed) {
@@ -148,6 +149,9 @@ fn summary(entries: &[Entry]) -> String {
         if let Some(sentence) = failed(entry) {
             text += &line("- ", &format!("{link}: {sentence}"));
         }
+    }
+    if text.len() > about {
+        text.insert(about, '\n');
     }
     text
 }
@@ -282,6 +286,11 @@ fn remarks(entry: &Entry) -> Vec<String> {
             folder.command
         ));
     }
+    if let Some(profile) = unlike_what_is_shipped(&entry.data) {
+        remarks.push(format!(
+            "built by the profile `{profile}`; what is shipped and measured is built by `dist`"
+        ));
+    }
     for figure in folder.figures {
         let Some(aim) = figure.aim else { continue };
         let (words, limit) = aim.bound.parts();
@@ -292,6 +301,13 @@ fn remarks(entry: &Entry) -> Vec<String> {
         }
     }
     remarks
+}
+
+/// The profile that the gateway was built by, if it is another one than that of what is shipped, which benches have, too.
+fn unlike_what_is_shipped(data: &Value) -> Option<&str> {
+    let fact = |name: &str| data["machine"][name].as_str();
+    let profile = fact("profile of the gateway").or_else(|| fact("profile"))?;
+    (profile != "dist" && !profile.starts_with("bench")).then_some(profile)
 }
 
 /// Whether the folder's own command made this data, however its words were quoted.

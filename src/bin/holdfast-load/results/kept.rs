@@ -254,11 +254,45 @@ fn an_index_tells_what_holds_what_is_missed_and_what_is_not_measured() {
     );
     says("| once |  | 2.00 | B | told |\n");
     says("- [load-idle-10](#load-idle-10): **1 of 1 checks FAILED**");
+    says("- built by the profile `release`; what is shipped and measured is built by `dist`\n");
     says("- load-versus-tokio: Beside a plain server on tokio: `holdfast-load versus`\n");
     assert!(index.find("## idle").unwrap() < index.find("## load-idle-10").unwrap());
     assert_eq!(
         figures::folder("idle").unwrap().figures[0].verdict(Some(300.0)),
         Verdict::Missed
+    );
+}
+
+#[test]
+fn an_index_tells_by_which_profiles_the_tool_and_the_gateway_were_built() {
+    let check = |machine: Value, expected: &str, is_shipped: bool| {
+        let results = TempDir::new().unwrap();
+        let data = json!({ "command": "holdfast-load beat", "machine": machine });
+        replace(results.path(), "load-beat", &data, |_| Ok(())).unwrap();
+        let index = of(results.path()).unwrap();
+        assert!(
+            index.contains(&format!(", {expected}.\n")),
+            "{expected:?} is not in\n{index}"
+        );
+        assert_eq!(!index.contains("what is shipped"), is_shipped, "{index}");
+    };
+    let both = |tool: &str, gateway: &str| json!({ "profile": tool, "profile of the gateway": gateway });
+    check(json!({}), "profile not told", true);
+    check(both("dist", "dist"), "profile dist", true);
+    check(
+        both("dist", "release"),
+        "profile dist, of the gateway release",
+        false,
+    );
+    check(
+        both("release", "dist"),
+        "profile release, of the gateway dist",
+        true,
+    );
+    check(
+        json!({ "profile": "bench (as dist)", "took": "9 s" }),
+        "profile bench (as dist), took 9 s",
+        true,
     );
 }
 
