@@ -7,6 +7,8 @@ mod bites;
 mod commands;
 #[path = "architecture/documents.rs"]
 mod documents;
+#[path = "architecture/figures.rs"]
+mod figures;
 #[path = "architecture/names.rs"]
 mod names;
 #[path = "architecture/source.rs"]

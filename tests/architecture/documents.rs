@@ -84,15 +84,7 @@ fn first_page_size(document: &Document) -> Option<String> {
     too_long.then(|| format!("1: {bytes} bytes are more than {FIRST_PAGE_BYTES_MAX}"))
 }
 
-/// The reports of single runs are written by what measured: of them the index alone is for reading.
-fn is_report(document: &Document) -> bool {
-    document.path.starts_with("bench-results/") && document.path != "bench-results/README.md"
-}
-
 fn long_lines(document: &Document) -> Vec<String> {
-    if is_report(document) {
-        return Vec::new();
-    }
     let lengths = (1..).zip(document.text.lines().map(|line| line.chars().count()));
     let long = lengths.filter(|(_, length)| *length > LINE_CHARACTERS_MAX);
     long.map(|(line, length)| format!("{line}: {length} characters are more than {LINE_CHARACTERS_MAX}"))
