@@ -3,6 +3,7 @@
 mod callbacks;
 mod holder;
 mod reloads;
+mod service_manager;
 mod signals;
 mod store;
 mod timekeeper;

@@ -11,6 +11,7 @@ use super::callbacks::Telling;
 use super::config::{Config, Difference, Effect, Problem, Sources};
 use super::log::{Level, Lines};
 use super::run::ShardDoor;
+use super::service_manager::ServiceManager;
 use crate::base::ids::ShardId;
 use crate::base::receipt::{Receipt, Receipts};
 use crate::base::time::{Clock, Timestamp};
@@ -58,6 +59,8 @@ pub struct Listeners {
     pub callbacks: Telling,
     /// How long all of them may take: [`TAKEN_WITHIN`].
     pub patience: Duration,
+    /// Who is told that a reload is under way.
+    pub manager: ServiceManager,
 }
 
 /// Takes changed configurations.
@@ -103,6 +106,7 @@ impl Steward {
     /// it waits for that, in `rounds` of [`Listeners::patience`] at most, and not beyond the end of serving.
     pub fn reload_by_signal(&self, rounds: u32) {
         let asked = ReloadAsked::of(ReloadMode::Take);
+        let _under_way = self.listeners.manager.reloading();
         let mut outcome = self.read_and_take(&asked);
         for _ in 0..rounds {
             if outcome != Err(ReloadError::Busy) || !self.serving.is_on() {
@@ -126,7 +130,10 @@ impl Steward {
     }
 
     fn reload_and_log(&self, by: &str, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
+        // Who only tries it out reloads nothing.
+        let under_way = (asked.mode == ReloadMode::Take).then(|| self.listeners.manager.reloading());
         let outcome = self.read_and_take(asked);
+        drop(under_way);
         log(by, asked.mode, &outcome);
         let (changes, touched, taken) = outcome?;
         let named = |change: Difference| (change.key, counts(change.effect, taken));
@@ -442,6 +449,7 @@ mod tests {
                 front,
                 callbacks: Telling::new(owed, None),
                 patience: Duration::ZERO,
+                manager: ServiceManager::default(),
             };
             let origin = Origin {
                 sources,

@@ -17,7 +17,8 @@ use super::descriptors;
 use super::patience::Patience;
 use super::reload::{self, Origin, Steward, front_settings};
 use super::reloads::Reloads;
-use super::signals::{Asked, Signals};
+use super::service_manager::ServiceManager;
+use super::signals::{self, Asked, Signals};
 use super::store::{self, Kept, Opened};
 use super::timekeeper::{self, Timekeeper};
 use super::watch::Watch;
@@ -85,6 +86,8 @@ struct Node<R> {
     stop_within: Duration,
     serving: Serving,
     reloads: Reloads,
+    vitals: registry::Vitals,
+    manager: ServiceManager,
 }
 
 /// Runs a node until a signal asks it to stop; SIGHUP has it read its configuration again. Calls `announce` when its listeners are open.
@@ -98,9 +101,10 @@ pub fn run<P: Prepared>(
     announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let signals = Signals::hear(config.stop_within)?;
-    let node = Node::start(config, origin, shards)?;
+    let node = Node::start(config, origin, shards, ServiceManager::from_environment())?;
     node.serving.begin();
     signals.started();
+    node.manager.ready(&node.condition());
     tell_start(config, node.count);
     reload::warn_of_ended_keys(config, node.clock.clone().now().wall);
     announce();
@@ -123,19 +127,23 @@ fn tell_start(config: &Config, shards: u16) {
 }
 
 impl<R: Running + Send + 'static> Node<R> {
-    fn start<P: Prepared<Running = R>>(config: &Config, origin: Origin, shards: P) -> anyhow::Result<Self> {
-        let opened = Opened::new(config)?;
-        let clock = Clock::start();
-        let (count, door) = (shards.count(), shards.door());
-        let limits = http::Limits::within(descriptors::raise());
-        let (front_door, inbox) = http::inbox(count, &limits);
-        let listeners = front_listeners(config)?;
+    fn start<P: Prepared<Running = R>>(
+        config: &Config,
+        origin: Origin,
+        shards: P,
+        manager: ServiceManager,
+    ) -> anyhow::Result<Self> {
         let Opened {
             store,
             vitals,
             kept,
             callbacks: callbacks_owed,
-        } = opened;
+        } = Opened::new(config)?;
+        let clock = Clock::start();
+        let (count, door) = (shards.count(), shards.door());
+        let limits = http::Limits::within(descriptors::raise());
+        let (front_door, inbox) = http::inbox(count, &limits);
+        let listeners = front_listeners(config)?;
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
         let shards = shards.start(clock.clone(), registry.door(), front_door, receivers)?;
@@ -145,13 +153,8 @@ impl<R: Running + Send + 'static> Node<R> {
         let handle = callbacks.as_ref().map(Service::handle);
         let serving = Serving::default();
         let (front_settings, settings) = watch::channel(Arc::new(front_settings(config, limits)));
-        let told = reload::Listeners {
-            shards: Arc::clone(&door),
-            count,
-            front: front_settings,
-            callbacks: Telling::new(callbacks_owed, handle.clone()),
-            patience: reload::TAKEN_WITHIN,
-        };
+        let callbacks_told = Telling::new(callbacks_owed, handle.clone());
+        let told = told_of_reloads((&door, count), front_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(Kept::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let lines = origin.lines.clone();
@@ -163,7 +166,7 @@ impl<R: Running + Send + 'static> Node<R> {
             registry: asking(registry.door()),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
-            vitals,
+            vitals: vitals.clone(),
             registry_workload: Some(registry.workload()),
             archive: archived,
             callback_numbers: handle.as_ref().map(Handle::numbers),
@@ -189,6 +192,8 @@ impl<R: Running + Send + 'static> Node<R> {
             stop_within: config.stop_within,
             serving,
             reloads,
+            vitals,
+            manager,
         })
     }
 
@@ -206,6 +211,16 @@ impl<R: Running + Send + 'static> Node<R> {
             self.check()?;
             timekeeper.look();
             watch.look();
+            self.manager.look(|| self.condition());
+        }
+    }
+
+    /// How it is, in a line for people.
+    fn condition(&self) -> String {
+        let (connections, shards) = (self.shards.connections(), self.count);
+        match self.vitals.failing_since() {
+            Some(_) => format!("not ready: the registry can record nothing; {connections} connections"),
+            None => format!("{connections} connections on {shards} shards"),
         }
     }
 
@@ -248,6 +263,7 @@ impl<R: Running + Send + 'static> Node<R> {
         let began = Stopwatch::start();
         let connections = self.shards.connections();
         tracing::info!(connections, "stopping");
+        self.manager.stopping(self.stop_within + signals::GRACE);
         self.serving.end();
         for shard in 0..self.count {
             (self.door)(ShardId(shard), ToShard::Stop);
@@ -266,6 +282,22 @@ impl<R: Running + Send + 'static> Node<R> {
         let closed = connections.saturating_sub(dropped);
         tracing::info!(closed, dropped, took = ?began.elapsed(), "stopped");
         Ok(())
+    }
+}
+
+fn told_of_reloads(
+    (door, count): (&ShardDoor, u16),
+    front: watch::Sender<Arc<http::Settings>>,
+    callbacks: Telling,
+    manager: &ServiceManager,
+) -> reload::Listeners {
+    reload::Listeners {
+        shards: Arc::clone(door),
+        count,
+        front,
+        callbacks,
+        patience: reload::TAKEN_WITHIN,
+        manager: manager.clone(),
     }
 }
 
@@ -425,7 +457,7 @@ mod tests {
             level: super::super::log::Level::of_nothing(),
             lines: super::super::log::Lines::of_nothing(),
         };
-        Node::start(&config, origin, shards).unwrap()
+        Node::start(&config, origin, shards, ServiceManager::default()).unwrap()
     }
 
     #[test]

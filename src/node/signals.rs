@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::engine::process::end_at_once;
 
 /// How much longer than its deadline a stop may take, for the log's last words and the end of the process.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// Of a stop that was asked for twice, as shells have it for Ctrl-C.
 const EXIT_STOPPED_TWICE: i32 = 130;

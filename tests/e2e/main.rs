@@ -26,6 +26,7 @@ mod killed;
 mod load;
 mod log;
 mod metrics;
+mod notified;
 mod overload;
 mod printed;
 mod protocol;

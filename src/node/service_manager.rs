@@ -1,0 +1,326 @@
+//! Tells the service manager, such as systemd, how the node is doing, by the protocol of sd_notify: ready, reloading,
+//! stopping, and a line for people. Without NOTIFY_SOCKET in the environment nobody is told anything. It never waits for the manager.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The line for people is told at each so-many-th look: it changes all the time, and each telling goes to all who watch the unit.
+const LOOKS_A_STATUS: u32 = 5;
+
+/// The service manager, for everyone who has something to tell it.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceManager(Option<Arc<Mutex<Teller>>>);
+
+#[derive(Debug)]
+struct Teller {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    phase: Phase,
+    /// What the manager had no room for. Something newer takes its place: only the latest state counts.
+    owed: Option<String>,
+    /// The line for people that it was told last.
+    status: String,
+    looks: u32,
+    /// Whether it was said in the log that the manager cannot be told anything.
+    trouble: Trouble,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving {
+        /// Reloads under way. Ready again after the last.
+        reloads: u32,
+    },
+    Stopping,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    Told,
+}
+
+/// A reload that is under way. The service is ready again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Reloading(ServiceManager);
+
+impl ServiceManager {
+    /// The one that NOTIFY_SOCKET names. One that cannot be told anything does not keep the node from serving.
+    pub(super) fn from_environment() -> Self {
+        let named = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
+        let Some(name) = named else { return Self::default() };
+        Self::at(&name).unwrap_or_else(|error| {
+            tracing::warn!(?name, %error, "NOTIFY_SOCKET is no address of a service manager: it is told nothing");
+            Self::default()
+        })
+    }
+
+    fn at(name: &OsStr) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        // It may be slow, or stopped: nobody here waits for it.
+        socket.set_nonblocking(true)?;
+        let teller = Teller {
+            socket,
+            address: address(name)?,
+            phase: Phase::Starting,
+            owed: None,
+            status: String::new(),
+            looks: 0,
+            trouble: Trouble::None,
+        };
+        Ok(Self(Some(Arc::new(Mutex::new(teller)))))
+    }
+
+    /// The node serves: `/readyz` says so, too.
+    pub(super) fn ready(&self, status: &str) {
+        self.with(|teller| {
+            teller.phase = Phase::Serving { reloads: 0 };
+            status.clone_into(&mut teller.status);
+            teller.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+        });
+    }
+
+    /// To be called once a second. Tells the line that people see, now and then and if it is another one than the last, and tries
+    /// again what could not be told before.
+    pub(super) fn look(&self, status: impl FnOnce() -> String) {
+        self.with(|teller| {
+            if teller.owed.is_some() {
+                return teller.send_owed();
+            }
+            teller.looks += 1;
+            if teller.looks.is_multiple_of(LOOKS_A_STATUS) {
+                teller.tell_status(status());
+            }
+        });
+    }
+
+    /// A reload begins, and goes on until what this gives is dropped.
+    pub(super) fn reloading(&self) -> Reloading {
+        self.with(|teller| {
+            if let Phase::Serving { reloads } = &mut teller.phase {
+                *reloads += 1;
+                // systemd compares that time with when it asked for a reload.
+                let since = NotifyState::monotonic_usec_now().ok();
+                let states: Vec<_> = std::iter::once(NotifyState::Reloading).chain(since).collect();
+                teller.tell(&states);
+            }
+        });
+        Reloading(self.clone())
+    }
+
+    /// The node stops, which takes no longer than `within`.
+    pub(super) fn stopping(&self, within: Duration) {
+        self.with(|teller| {
+            teller.phase = Phase::Stopping;
+            let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+            let states = [
+                NotifyState::Stopping,
+                NotifyState::ExtendTimeoutUsec(micros),
+                NotifyState::Status("stopping"),
+            ];
+            teller.tell(&states);
+        });
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Teller)) {
+        if let Some(teller) = &self.0 {
+            let mut teller: MutexGuard<'_, Teller> = teller.lock().unwrap_or_else(PoisonError::into_inner);
+            act(&mut teller);
+        }
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        self.0.with(|teller| {
+            if let Phase::Serving { reloads } = &mut teller.phase {
+                *reloads = reloads.saturating_sub(1);
+                if *reloads == 0 {
+                    teller.tell(&[NotifyState::Ready]);
+                }
+            }
+        });
+    }
+}
+
+impl Teller {
+    fn tell_status(&mut self, text: String) {
+        if text != self.status && self.phase != Phase::Stopping {
+            self.tell(&[NotifyState::Status(&text)]);
+            self.status = text;
+        }
+    }
+
+    /// Tells it, now or as soon as there is room.
+    fn tell(&mut self, states: &[NotifyState<'_>]) {
+        let mut text = String::new();
+        for state in states {
+            writeln!(text, "{state}").expect("a string takes all text");
+        }
+        self.owed = Some(text);
+        self.send_owed();
+    }
+
+    fn send_owed(&mut self) {
+        let Some(text) = &self.owed else { return };
+        match self.socket.send_to_addr(text.as_bytes(), &self.address) {
+            Ok(_) => self.owed = None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => {
+                if self.trouble == Trouble::None {
+                    self.trouble = Trouble::Told;
+                    tracing::warn!(%error, "the service manager at NOTIFY_SOCKET cannot be told anything; it is tried again");
+                }
+            }
+        }
+    }
+}
+
+/// A path, or with an `@` in front a name that is no file's.
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    match name.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(name),
+        _ => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it begins with neither / nor @",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A service manager that listens, and what a node knows of it.
+    fn manager() -> (TempDir, UnixDatagram, ServiceManager) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let known = ServiceManager::at(path.as_os_str()).unwrap();
+        (folder, socket, known)
+    }
+
+    /// The lines of the next message, without the time in it; none if there is none.
+    fn next(socket: &UnixDatagram) -> Vec<String> {
+        let mut bytes = [0; 512];
+        let length = socket.recv(&mut bytes).unwrap_or(0);
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("MONOTONIC_USEC="));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Looks as often as it takes for a line.
+    fn look(known: &ServiceManager, line: &str) {
+        (0..LOOKS_A_STATUS).for_each(|_| known.look(|| line.to_owned()));
+    }
+
+    #[test]
+    fn nobody_is_told_where_nobody_listens() {
+        let nobody = ServiceManager::default();
+        nobody.ready("serving");
+        (0..LOOKS_A_STATUS).for_each(|_| nobody.look(|| unreachable!("nobody would see it")));
+        drop(nobody.reloading());
+        nobody.stopping(Duration::ZERO);
+    }
+
+    #[test]
+    fn a_line_is_told_when_it_differs_from_the_last() {
+        let (_folder, socket, known) = manager();
+        known.ready("one");
+        assert_eq!(next(&socket), ["READY=1", "STATUS=one"]);
+        look(&known, "one");
+        assert_eq!(next(&socket), [""; 0]);
+        look(&known, "two");
+        assert_eq!(next(&socket), ["STATUS=two"]);
+    }
+
+    #[test]
+    fn it_is_ready_again_after_the_last_of_several_reloads() {
+        let (_folder, socket, known) = manager();
+        known.ready("");
+        next(&socket);
+        let (one, other) = (known.reloading(), known.reloading());
+        assert_eq!([next(&socket), next(&socket)], [["RELOADING=1"], ["RELOADING=1"]]);
+        drop(one);
+        assert_eq!(next(&socket), [""; 0], "one is still under way");
+        drop(other);
+        assert_eq!(next(&socket), ["READY=1"]);
+    }
+
+    #[test]
+    fn a_node_that_stops_is_not_ready_any_more() {
+        let (_folder, socket, known) = manager();
+        known.ready("");
+        next(&socket);
+        let reloading = known.reloading();
+        next(&socket);
+        known.stopping(Duration::from_secs(11));
+        let told = ["STOPPING=1", "EXTEND_TIMEOUT_USEC=11000000", "STATUS=stopping"];
+        assert_eq!(next(&socket), told);
+        drop(reloading);
+        look(&known, "serving");
+        assert_eq!(next(&socket), [""; 0]);
+    }
+
+    #[test]
+    fn a_reload_before_the_node_serves_does_not_make_it_ready() {
+        let (_folder, socket, known) = manager();
+        drop(known.reloading());
+        assert_eq!(next(&socket), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_manager_had_no_room_for_is_told_later() {
+        let (_folder, socket, known) = manager();
+        known.ready("0");
+        // A queue holds some ten messages, so it is full by then.
+        let is_full = || known.0.as_ref().unwrap().lock().unwrap().owed.is_some();
+        let full = (1..10_000).find(|line| {
+            look(&known, &line.to_string());
+            is_full()
+        });
+        let lines = full.expect("a queue has an end");
+        known.stopping(Duration::ZERO);
+        for _ in 0..lines {
+            next(&socket);
+        }
+        assert_eq!(next(&socket), [""; 0], "there was no room");
+        known.look(|| "again".to_owned());
+        assert_eq!(next(&socket)[0], "STOPPING=1");
+        assert_eq!(next(&socket), [""; 0]);
+    }
+
+    #[test]
+    fn a_manager_that_is_gone_harms_nobody() {
+        let (folder, socket, known) = manager();
+        drop((folder, socket));
+        known.ready("");
+        known.stopping(Duration::ZERO);
+    }
+
+    #[test]
+    fn both_kinds_of_addresses_are_known() {
+        assert!(
+            address(OsStr::new("/run/systemd/notify"))
+                .unwrap()
+                .as_pathname()
+                .is_some()
+        );
+        let named = address(OsStr::new("@manager")).unwrap();
+        assert_eq!(named.as_abstract_name(), Some(&b"manager"[..]));
+        assert!(address(OsStr::new("vsock:2:1")).is_err());
+    }
+}
