@@ -25,12 +25,13 @@ pub enum Unavailable {
     /// A filter of system calls answers in the kernel's place.
     #[error(
         "io_uring is refused (EPERM) though the kernel would give it: a seccomp filter, as Docker and containerd have by default; \
-         allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile"
+         run it with the profile that `holdfast print seccomp` writes, or allow io_uring_setup, io_uring_enter and io_uring_register in yours"
     )]
     Seccomp,
     /// The kernel does not know the system call.
     #[error(
-        "this kernel ({kernel}) has no io_uring, or a seccomp filter hides it; holdfast needs Linux {KERNEL_OLDEST} or newer"
+        "this kernel ({kernel}) has no io_uring (ENOSYS), or a seccomp filter hides it, as Podman has by default; \
+         holdfast needs Linux {KERNEL_OLDEST} or newer, and in a container the seccomp profile that `holdfast print seccomp` writes"
     )]
     Absent {
         /// Its release.
@@ -135,8 +136,16 @@ mod tests {
             1,
             &["kernel.io_uring_disabled is 1", "io_uring_group"],
         );
-        check_text(libc::EPERM, 0, &["seccomp", "allow io_uring_setup"]);
-        check_text(libc::ENOSYS, 0, &["5.4.0", "no io_uring", KERNEL_OLDEST]);
+        check_text(
+            libc::EPERM,
+            0,
+            &["seccomp", "holdfast print seccomp", "allow io_uring_setup"],
+        );
+        check_text(
+            libc::ENOSYS,
+            0,
+            &["5.4.0", "no io_uring", KERNEL_OLDEST, "holdfast print seccomp"],
+        );
         check_text(libc::EINVAL, 0, &["5.4.0", "DEFER_TASKRUN", KERNEL_OLDEST]);
         check_text(libc::ENOMEM, 0, &["cannot be used", "memory"]);
     }

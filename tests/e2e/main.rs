@@ -15,6 +15,7 @@ mod support;
 mod accounts;
 mod broken;
 mod commands;
+mod confined;
 mod described;
 mod documents;
 #[cfg(feature = "load")]
@@ -28,6 +29,7 @@ mod log;
 mod metrics;
 mod notified;
 mod overload;
+mod packaged;
 mod printed;
 mod protocol;
 mod reload;

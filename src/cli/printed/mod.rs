@@ -36,6 +36,12 @@ enum Name {
     },
     /// The manual page of holdfast or of one of its commands; with --to, all pages as files.
     Man(man::Arguments),
+    /// The unit of a systemd service, hardened.
+    Unit,
+    /// A seccomp profile for containers: the default of container engines, with io_uring.
+    Seccomp,
+    /// How an image for containers is made.
+    Containerfile,
     /// The licences of holdfast, and of all libraries that are built into it.
     Licenses,
     /// What changed from version to version.
@@ -54,6 +60,9 @@ impl Name {
             Self::Config => config::sample().into(),
             Self::Completions { shell } => completions(*shell).into(),
             Self::Man(arguments) => man::man(arguments)?.into(),
+            Self::Unit => include_str!("../../package/holdfast.service").into(),
+            Self::Seccomp => include_str!("../../package/seccomp.json").into(),
+            Self::Containerfile => include_str!("../../package/Containerfile").into(),
             Self::Licenses => licenses().into(),
             Self::Changelog => include_str!("../../package/changelog.md").into(),
             Self::Dashboard => include_str!("../../package/dashboard.json").into(),
