@@ -106,7 +106,7 @@ enum Command {
     Plan(plan::Arguments),
     /// Shows what the gateway is doing: live on a terminal, otherwise as lines.
     Top(top::Arguments),
-    /// Prints a text that comes with the program: a sample configuration, manual pages, licences. Without a name it lists them.
+    /// Prints a file for this host, its monitoring or its users, such as a sample configuration; without a name, lists them.
     Print(printed::Arguments),
 }
 

@@ -61,6 +61,10 @@ fn each_name_prints_a_text_that_ends_its_last_line() {
         assert!(what.len() > 10, "{name} is explained: {what}");
         let text = text_of(&name);
         assert!(text.trim().len() > 100 && text.ends_with('\n'), "{name}: {text}");
+        if text.starts_with('{') {
+            let parsed = serde_json::from_str::<serde_json::Value>(&text);
+            assert!(parsed.is_ok(), "{name}: {parsed:?}");
+        }
     }
 }
 
@@ -218,18 +222,56 @@ fn every_command_has_a_page() {
         page("holdfast-callbacks-list.1"),
         printed(&["man", "callbacks", "list"])
     );
+    assert_eq!(page("holdfast.toml.5"), printed(&["man", "holdfast.toml"]));
     for path in paths {
         let text = std::fs::read_to_string(path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(text.contains(&format!(".TH {} 1", name.to_uppercase())), "{text}");
-        for section in [".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS"] {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let head = format!(
+            ".TH {} ",
+            name.to_uppercase().replace(".1", " 1").replace(".5", " 5")
+        );
+        assert!(text.contains(&head), "{head}: {text}");
+        for section in [".SH NAME", ".SH DESCRIPTION", ".SH \"SEE ALSO\""] {
             let found = text.lines().filter(|line| *line == section);
             assert_eq!(found.count(), 1, "{name}: {section}");
         }
     }
+    assert!(
+        page("holdfast.toml.5").contains("\\[u2026]"),
+        "a character that is not ASCII"
+    );
     assert!(page("holdfast-callbacks-list.1").contains("holdfast(1), holdfast\\-callbacks(1)"));
-    for section in ["EXIT STATUS", "ENVIRONMENT", "SIGNALS", "FILES"] {
+    for section in [
+        ".SH SYNOPSIS",
+        ".SH OPTIONS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "SIGNALS",
+        "FILES",
+    ] {
         assert!(page("holdfast.1").contains(section), "{section}");
+    }
+}
+
+#[test]
+fn the_page_of_the_file_has_every_setting() {
+    let page = printed(&["man", "holdfast.toml"]);
+    let table: toml::Table = printed(&["config"])
+        .lines()
+        .map(without_mark)
+        .fold(String::new(), |text, line| text + line + "\n")
+        .parse()
+        .unwrap();
+    assert!(table.len() > 5, "{table:?}");
+    for (section, settings) in table {
+        let (_, of_section) = page.split_once(&format!(".SH [{section}]\n")).unwrap();
+        let (of_section, _) = of_section.split_once(".SH").unwrap();
+        for name in settings.as_table().unwrap().keys() {
+            assert!(
+                of_section.contains(&format!("\\fB{name}\\fR = ")),
+                "{section}.{name}: {of_section}"
+            );
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The manual pages, made from the same table of arguments as `--help`: one for holdfast and one for each of its commands.
-//! Writes files only where `--to` says so.
+//! The manual pages: one for holdfast, one for each of its commands, made from the same table of arguments as `--help`, and
+//! one for its configuration file. Writes files only where `--to` says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,14 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::settings;
 use crate::cli::outcome::Fault;
+
+/// What stands at the foot of a page, and at its head.
+pub(super) const SOURCE: &str = concat!("holdfast ", env!("CARGO_PKG_VERSION"));
+
+/// See [`SOURCE`].
+pub(super) const MANUAL: &str = "Holdfast";
 
 /// A name that differs from a page's in more letters is no slip of it.
 const SLIPS_MAX: usize = 2;
@@ -47,16 +54,17 @@ SIGTERM, SIGINT\tThe gateway stops cleanly, within node.stop_deadline_s seconds.
     (
         "FILES",
         "\
-A configuration file has a name of your choice: --config names it. holdfast print config prints a sample with every setting.
+A configuration file has a name of your choice: --config names it. holdfast.toml(5) explains every setting.
 
 Records are kept in the folder that registry.path names: holdfast-data in the working directory, if it is not set.",
     ),
+    ("SEE ALSO", "holdfast.toml(5)"),
 ];
 
 /// Which pages, and where to.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Arguments {
-    /// The command whose page is printed, as `callbacks list`; holdfast itself if not given.
+    /// The command whose page is printed, as `callbacks list`, or holdfast.toml; holdfast itself if not given.
     #[arg(conflicts_with = "to")]
     command: Vec<String>,
     /// Writes all pages into this folder, as holdfast.1 and holdfast-connect.1, and prints their paths.
@@ -64,10 +72,27 @@ pub(super) struct Arguments {
     to: Option<PathBuf>,
 }
 
+/// Where the manual has a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Commands,
+    Files,
+}
+
+impl Section {
+    fn number(self) -> u8 {
+        match self {
+            Self::Commands => 1,
+            Self::Files => 5,
+        }
+    }
+}
+
 /// One page.
 struct Page {
     /// As `holdfast-callbacks-list`.
     name: String,
+    section: Section,
     text: String,
 }
 
@@ -113,7 +138,7 @@ fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<String> {
     fs::create_dir_all(folder).with_context(|| told(folder))?;
     let mut paths = String::new();
     for page in pages {
-        let path = folder.join(format!("{}.1", page.name));
+        let path = folder.join(format!("{}.{}", page.name, page.section.number()));
         fs::write(&path, &page.text).with_context(|| told(&path))?;
         paths.push_str(&format!("{}\n", path.display()));
     }
@@ -126,6 +151,11 @@ fn pages() -> Vec<Page> {
     holdfast.build();
     let mut pages = Vec::new();
     add_pages(&holdfast, &[], &mut pages);
+    pages.push(Page {
+        name: "holdfast.toml".to_owned(),
+        section: Section::Files,
+        text: in_ascii(&settings::page()),
+    });
     pages
 }
 
@@ -134,7 +164,8 @@ fn add_pages(command: &Command, above: &[String], pages: &mut Vec<Page>) {
     let name = command.get_display_name().unwrap_or(command.get_name());
     pages.push(Page {
         name: name.to_owned(),
-        text: page(name, above, command.clone()),
+        section: Section::Commands,
+        text: in_ascii(&page(name, above, command.clone())),
     });
     let above = [above, &[format!("{name}(1)")]].concat();
     for inner in command.get_subcommands() {
@@ -142,12 +173,21 @@ fn add_pages(command: &Command, above: &[String], pages: &mut Vec<Page>) {
     }
 }
 
+/// A page as every roff reads it, whatever characters it takes its input for.
+fn in_ascii(text: &str) -> String {
+    let escaped = |character: char| match character.is_ascii() {
+        true => character.to_string(),
+        false => format!("\\[u{:04X}]", u32::from(character)),
+    };
+    text.chars().map(escaped).collect()
+}
+
 fn page(name: &str, above: &[String], command: Command) -> String {
     let notes = command.get_after_help().map(ToString::to_string);
     let man = Man::new(in_sentences(command))
         .title(name.to_uppercase())
-        .source(concat!("holdfast ", env!("CARGO_PKG_VERSION")))
-        .manual("Holdfast");
+        .source(SOURCE)
+        .manual(MANUAL);
     let mut text = Vec::new();
     man.render(&mut text).expect("a vector takes every text");
     let mut more = Roff::new();

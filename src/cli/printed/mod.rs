@@ -2,6 +2,7 @@
 //! the program knows of itself. Never asks for a configuration, a gateway or a network.
 
 mod man;
+mod settings;
 
 use std::borrow::Cow;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ enum Name {
         /// The shell.
         shell: Shell,
     },
-    /// The manual page of holdfast or of one of its commands; with --to, all pages as files.
+    /// A manual page: of holdfast, of one of its commands or of its file; with --to, all as files.
     Man(man::Arguments),
     /// The unit of a systemd service, hardened.
     Unit,

@@ -30,7 +30,7 @@ use crate::services::registry::embedded::Durability;
 pub use changed::{Difference, Given, What};
 pub use layers::{Problem, Sources};
 use reader::Reader;
-pub use sample::sample;
+pub use sample::{Described, described, sample};
 use shards::ShardsWanted;
 pub use table::Effect;
 use values::Values;

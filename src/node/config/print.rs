@@ -41,10 +41,18 @@ pub(super) fn sections(of_one: impl Fn(&Setting) -> String) -> String {
 
 /// What a setting means and may be, in comments, with something more.
 pub(super) fn explained(setting: &Setting, more: &str) -> String {
+    comment(setting.line) + &comment(&facts(setting, more))
+}
+
+/// What a setting may be and when another value counts, with something more between.
+pub(super) fn facts(setting: &Setting, more: &str) -> String {
     let unit = setting.unit().map(|unit| format!(", in {unit}"));
     let bounds = format!("It takes {}{}.", setting.kind.bounds(), unit.unwrap_or_default());
     let effect = format!("Another value counts {}.", setting.effect.name());
-    comment(setting.line) + &comment(&[&bounds, more, &effect].join(" "))
+    let parts = [&bounds, more, &effect]
+        .into_iter()
+        .filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// Comments in lines that an editor and a terminal show whole.

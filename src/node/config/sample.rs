@@ -1,7 +1,8 @@
-//! A sample file with every setting, made from the table. Knows no configuration that is in use.
+//! Every setting for somebody who writes a file, made from the table: as a sample, and one by one for a manual page. Knows no
+//! configuration that is in use.
 
-use super::print::{explained, sections};
-use super::table::Setting;
+use super::print::{explained, facts, sections};
+use super::table::{Setting, settings};
 
 const HEAD: &str = concat!(
     "\
@@ -25,6 +26,29 @@ pub fn sample() -> String {
     HEAD.to_owned() + &sections(of_one)
 }
 
+/// A setting in words.
+#[derive(Debug)]
+pub struct Described {
+    /// Where it stands in a file.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// As TOML.
+    pub default: &'static str,
+    /// What it means, what it may be, and when another value counts.
+    pub meaning: String,
+}
+
+/// All of them, section by section.
+pub fn described() -> impl Iterator<Item = Described> {
+    settings().map(|setting| Described {
+        section: setting.section(),
+        name: setting.name(),
+        default: setting.default,
+        meaning: format!("{} {}", setting.line, facts(setting, "")),
+    })
+}
+
 fn of_one(setting: &Setting) -> String {
     let (name, default) = (setting.name(), setting.default);
     let says_nothing = ["[]", "\"\""].contains(&default);
@@ -35,7 +59,6 @@ fn of_one(setting: &Setting) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::settings;
     use super::super::tests::{read, with_file};
     use super::*;
     use crate::node::config::Sources;
