@@ -122,6 +122,9 @@ impl Report {
         let mut out = io::stdout().lock();
         // A table that nobody reads is in the folder.
         let _ = writeln!(out, "\n{}written: {}", results::table(&data), folder.display());
+        if let Some(remark) = results::displaced(&name, &data) {
+            ending::tell(&format!("holdfast-load: {remark}"));
+        }
         if let Err(error) = results::rewrite(results) {
             ending::tell(&format!("holdfast-load: there is no new index: {error:#}"));
         }

@@ -310,6 +310,19 @@ fn unlike_what_is_shipped(data: &Value) -> Option<&str> {
     (profile != "dist" && !profile.starts_with("bench")).then_some(profile)
 }
 
+/// What a person is to be told whose run has taken a current figure's place by another command, unless a place was named.
+#[allow(dead_code, reason = "a bench has one command")]
+pub(crate) fn displaced(name: &str, data: &Value) -> Option<String> {
+    let folder = figures::folder(name)?;
+    let command = data["command"].as_str()?;
+    (!is_made_by(data, folder) && !command.contains("--results")).then(|| {
+        format!(
+            "{name} is the folder of `{}`: for a trial take another place by --results",
+            folder.command
+        )
+    })
+}
+
 /// Whether the folder's own command made this data, however its words were quoted.
 pub(super) fn is_made_by(data: &Value, folder: &Folder) -> bool {
     let plain = |command: &str| command.replace('\'', "");

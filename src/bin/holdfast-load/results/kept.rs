@@ -189,15 +189,15 @@ fn what_sources_and_documents_quote_of_results_is_there() {
         ["cost", "idle/data.json"]
     );
     let mut quoted = BTreeSet::new();
-    let mut folders = ["src", "proto", "benches", "tests"]
+    // Tests make up folders of their own.
+    let mut folders = ["src", "proto", "benches"]
         .map(|name| sources().join(name))
         .to_vec();
     let mut files = vec![sources().join(README)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if entry.is_dir() {
-                // What is built there is no source.
-                folders.extend(Some(entry).filter(|folder| !folder.ends_with("target")));
+                folders.push(entry);
             } else if !entry.ends_with("results/kept.rs") {
                 files.push(entry);
             }
@@ -305,6 +305,22 @@ fn a_page_that_is_no_index_stays_as_it_is() {
     let error = rewrite(results.path()).unwrap_err().to_string();
     assert!(error.contains("is no index"), "{error}");
     assert_eq!(fs::read_to_string(page).unwrap(), "# My notes\n");
+}
+
+#[test]
+fn a_trial_that_takes_a_figures_place_is_told_of_it() {
+    let told = |name: &str, command: &str| displaced(name, &json!({ "command": command }));
+    let remark = told("load-beat", "holdfast-load beat --connections 10").unwrap();
+    assert!(remark.contains("`holdfast-load beat`"), "{remark}");
+    assert_eq!(told("load-beat", "holdfast-load beat"), None);
+    assert_eq!(
+        told(
+            "load-beat",
+            "holdfast-load beat --connections 10 --results /tmp/x"
+        ),
+        None
+    );
+    assert_eq!(told("load-idle-10", "holdfast-load idle --connections 10"), None);
 }
 
 #[test]

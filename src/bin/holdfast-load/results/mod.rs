@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 pub(crate) use aims::FLAT;
-pub(crate) use index::{rewrite, rewrite_all};
+pub(crate) use index::{displaced, rewrite, rewrite_all};
 pub(crate) use render::{median, plot_file, table};
 
 /// The raw figures of a folder.
