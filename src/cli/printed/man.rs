@@ -54,7 +54,8 @@ SIGTERM, SIGINT\tThe gateway stops cleanly, within node.stop_deadline_s seconds.
     (
         "FILES",
         "\
-A configuration file has a name of your choice: --config names it. holdfast.toml(5) explains every setting.
+A configuration file may be anywhere: --config names it. holdfast.toml(5) explains every setting. The unit of holdfast print \
+unit reads /etc/holdfast/holdfast.toml.
 
 Records are kept in the folder that registry.path names: holdfast-data in the working directory, if it is not set.",
     ),

@@ -35,7 +35,7 @@ enum Name {
         /// The shell.
         shell: Shell,
     },
-    /// A manual page: of holdfast, of one of its commands or of its file; with --to, all as files.
+    /// A manual page; with --to, all of them as files.
     Man(man::Arguments),
     /// The unit of a systemd service, hardened.
     Unit,
