@@ -139,6 +139,18 @@ fn broken_links(document: &Document, all: &[Document], exists: impl Fn(&str) -> 
         .collect()
 }
 
+/// The sections that alerts send their readers to, as in `See "Damage"`, and that the page does not have.
+fn missing_sections(alerts: &str, page: &Document) -> Vec<String> {
+    let words: Vec<&str> = alerts.split_whitespace().collect();
+    let flat = words.join(" ");
+    let sections = flat
+        .split("See \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let is_missing = |section: &&str| !page.anchors().contains(&anchor_of(section));
+    sections.filter(is_missing).map(str::to_owned).collect()
+}
+
 fn collect(folder: &Path, root: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("a folder of the package can be read").path();
@@ -180,6 +192,17 @@ fn documents_are_short_and_their_links_lead_somewhere() {
         faults.extend(of_page.map(|fault| format!("{}:{fault}", document.path)));
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn alerts_send_their_readers_to_sections_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let alerts = fs::read_to_string(root.join("src/package/alerts.yaml")).expect("the alerts are there");
+    assert!(alerts.matches("See").count() > 5, "alerts name sections");
+    let all = documents();
+    let page = all.iter().find(|page| page.path == "src/OPERATING.md");
+    let missing = missing_sections(&alerts, page.expect("the page is there"));
+    assert!(missing.is_empty(), "no section is called {missing:?}");
 }
 
 #[cfg(test)]
@@ -230,5 +253,13 @@ mod bites {
         check("[c](c.md) [none](b.md#none) [out](../../b.md)", 3);
         check("[own](#there) [too many](b.md#same-2)", 2);
         check("`[not](a-link)`\n```text\n[nor](this)\n```\n[but](this)", 1);
+    }
+
+    #[test]
+    fn a_section_that_is_not_there_is_found() {
+        let page = Document::new("a.md", "# A\n## Start, stop\n");
+        let check = |alerts: &str, expected: &[&str]| assert_eq!(missing_sections(alerts, &page), expected);
+        check("x. See \"Start,\n  stop\". See \"A\".", &[]);
+        check("See \"Stop\".", &["Stop"]);
     }
 }
