@@ -10,6 +10,7 @@ use crate::support::command::run;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_holdfast");
 const CONTAINERFILE: &str = include_str!("../../src/package/Containerfile");
 const UNIT: &str = include_str!("../../src/package/holdfast.service");
+const MAKE_DEB: &str = include_str!("../../src/package/debian/make-deb");
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 
 /// The words behind an instruction, wherever it stands.
@@ -77,6 +78,35 @@ fn the_images_settings_are_taken_and_need_keys_and_a_token() {
             taken.out
         );
     }
+}
+
+/// Whether the maker of the Debian package makes such a file.
+fn is_made(name: &str) -> bool {
+    let name = ["bash", "zsh", "fish"]
+        .iter()
+        .fold(name.to_owned(), |name, shell| name.replace(shell, "$shell"));
+    MAKE_DEB.contains(&format!("\"$made/{}\"", name.split("/*").next().unwrap()))
+}
+
+#[test]
+fn the_debian_package_has_files_that_there_are_or_that_its_maker_makes() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table = MANIFEST.parse().unwrap();
+    let package = &manifest["package"]["metadata"]["deb"];
+    let assets = package["assets"].as_array().unwrap();
+    assert!(assets.len() > 10);
+    let assets = assets.iter().map(|asset| &asset[0]);
+    let named = ["maintainer-scripts", "changelog"].map(|key| &package[key]);
+    for name in assets.chain(named).chain([&package["license-file"][0]]) {
+        let name = name.as_str().unwrap();
+        let is_there = match name.strip_prefix("target/package/") {
+            Some(made) => is_made(made),
+            None => name == "target/release/holdfast" || source.join(name).exists(),
+        };
+        assert!(is_there, "{name}");
+    }
+    let user = std::fs::read_to_string(source.join("src/package/debian/holdfast.sysusers")).unwrap();
+    assert!(user.contains(&format!("u {} ", directive("User"))), "{user}");
 }
 
 /// What the unit sets a directive to.
