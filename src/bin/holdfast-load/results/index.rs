@@ -183,7 +183,7 @@ fn section(entry: &Entry) -> String {
     text += "\n| figure | aim | value | unit | verdict |\n| --- | --- | ---: | --- | --- |\n";
     for row in rows(entry) {
         let verdict = match row.verdict {
-            Verdict::Holds => "**holds**",
+            Verdict::Holds => "holds",
             Verdict::Missed => "**missed**",
             Verdict::Told => "told",
         };

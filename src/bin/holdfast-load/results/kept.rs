@@ -247,7 +247,7 @@ fn an_index_tells_what_holds_what_is_missed_and_what_is_not_measured() {
         "| user bytes of a connection | at most 256 | [300](idle/data.json \"/data/1/figure\") | B | **missed** |\n",
     );
     says(
-        "| kernel bytes of a connection | at most 4300 | [4000](idle/data.json \"/data/2/figure\") | B | **holds** |\n",
+        "| kernel bytes of a connection | at most 4300 | [4000](idle/data.json \"/data/2/figure\") | B | holds |\n",
     );
     says(
         "| resident with 1,500 connections |  | [1000](idle/data.json \"/data/0/rss_first\") | B | told |\n",
