@@ -137,6 +137,72 @@ fn metrics_tell_what_happened() {
     assert_eq!(sum, 4.0);
 }
 
+/// The names, types and descriptions of client_golang, and the threads of other official clients.
+const OF_PROCESSES: [(&str, &str, &str); 7] = [
+    (
+        "process_cpu_seconds_total",
+        "counter",
+        "Total user and system CPU time spent in seconds.",
+    ),
+    (
+        "process_start_time_seconds",
+        "gauge",
+        "Start time of the process since unix epoch in seconds.",
+    ),
+    ("process_open_fds", "gauge", "Number of open file descriptors."),
+    (
+        "process_max_fds",
+        "gauge",
+        "Maximum number of open file descriptors.",
+    ),
+    (
+        "process_virtual_memory_bytes",
+        "gauge",
+        "Virtual memory size in bytes.",
+    ),
+    (
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory size in bytes.",
+    ),
+    ("process_threads", "gauge", "Number of OS threads in the process."),
+];
+
+#[test]
+fn the_process_is_told_as_other_clients_of_prometheus_do() {
+    let before = std::time::SystemTime::now();
+    let gateway = gateway(&[]);
+    let (_, families) = metrics(&gateway, &Http::default());
+    for (name, kind, help) in OF_PROCESSES {
+        let family = &families[name];
+        assert_eq!((&*family.kind, &*family.help), (kind, help), "{name}");
+        assert_eq!(family.samples.len(), 1, "{name}");
+    }
+    let figure = |name: &str| figure(&families, name, &[]);
+    let of_unix =
+        |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    // The kernel tells the second in which it was started, and ticks from there.
+    let second = 1.0;
+    let started = figure("process_start_time_seconds");
+    let now = of_unix(std::time::SystemTime::now());
+    assert!(
+        of_unix(before) - second <= started && started <= now + second,
+        "{started} {now}"
+    );
+    // Of the shards, the registry, the front and the signals.
+    assert!(figure("process_threads") >= 4.0);
+    assert!((3.0..=figure("process_max_fds")).contains(&figure("process_open_fds")));
+    let (resident, virtually) = (
+        figure("process_resident_memory_bytes"),
+        figure("process_virtual_memory_bytes"),
+    );
+    assert!(1e6 < resident && resident < virtually, "{resident} {virtually}");
+    let build = &families["holdfast_build_info"].samples;
+    let labels: Vec<&String> = build[0].1.keys().collect();
+    assert_eq!(labels, ["commit", "profile", "version"]);
+    assert_eq!(build[0].1["version"], env!("CARGO_PKG_VERSION"));
+}
+
 fn holdfast(arguments: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_holdfast");
     Command::new(program).args(arguments).output().expect("it runs")

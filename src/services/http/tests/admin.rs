@@ -9,13 +9,11 @@ fn admin_tells_health_readiness_and_metrics() {
     assert_eq!(world.get("/readyz", ""), (200, "ready\n".to_owned()));
     world.counters.lock().unwrap()[1].commits_retrying_now = 2;
     assert_eq!(world.get("/readyz", "").0, 503);
-    assert!(
-        world
-            .get("/metrics", "")
-            .1
-            .contains("\nholdfast_commits_retrying_now 2\n")
-    );
+    let (_, metrics) = world.get("/metrics", "");
+    assert!(metrics.contains("\nholdfast_commits_retrying_now 2\n"));
+    assert!(metrics.contains("\nholdfast_ready_now 0\n"));
     world.counters.lock().unwrap()[1].commits_retrying_now = 0;
+    assert!(world.get("/metrics", "").1.contains("\nholdfast_ready_now 1\n"));
     world.serving.end();
     assert_eq!(world.get("/readyz", "").0, 503);
     assert_eq!(world.get("/nothing", "").0, 404);
