@@ -30,7 +30,8 @@ fn put_build(out: &mut Exposition) {
     let name = "holdfast_build_info";
     let help = "1, with what the program was built from, and how, as its labels.";
     let version = env!("CARGO_PKG_VERSION");
-    let commit = option_env!("HOLDFAST_COMMIT").unwrap_or("unknown");
+    let commit = option_env!("HOLDFAST_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.unwrap_or("unknown");
     let profile = if cfg!(debug_assertions) {
         "debug"
     } else {
