@@ -37,8 +37,10 @@ pub enum What {
     Resumed,
     /// A login was refused.
     LoginRefused,
-    /// A connection was refused, or ended for what it did or did not do.
+    /// A connection was refused: its address has as many as it may have.
     ConnectionRefused,
+    /// A connection was ended for what its terminal did or did not do.
+    ConnectionEnded,
     /// The terminal, or the network, ended the link.
     LinkEnded,
     /// The link was cut, since the terminal did not read.
@@ -64,6 +66,7 @@ impl What {
             Self::Resumed => "resumed",
             Self::LoginRefused => "login refused",
             Self::ConnectionRefused => "connection refused",
+            Self::ConnectionEnded => "connection ended",
             Self::LinkEnded => "link ended",
             Self::ReaderTooSlow => "link cut: the terminal does not read",
             Self::ForcedOff => "forced off",
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn a_note_says_what_happened_where_and_why() {
         let early = noted(Notes::Taken, Input::Received(KEY, HEARTBEAT));
-        assert_eq!(early, [stranger(What::ConnectionRefused, Some(Code::LoginFirst))]);
+        assert_eq!(early, [stranger(What::ConnectionEnded, Some(Code::LoginFirst))]);
         let ended = noted(Notes::Taken, Input::Closed(KEY, LinkLoss::Peer));
         assert_eq!(ended, [stranger(What::LinkEnded, None)]);
     }
@@ -298,6 +301,22 @@ mod tests {
             Self { state, now }
         }
 
+        /// Alice is logged in.
+        fn log_in(&mut self) {
+            let peer = Peer {
+                address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
+                transport: Transport::Tcp,
+            };
+            self.handle(Input::Opened(KEY, peer));
+            let login = self.login();
+            let (asked, _) = self.handle(Input::Received(KEY, &login));
+            let [ToRegistry::Load(_, user, _)] = asked[..] else {
+                panic!("no load: {asked:?}");
+            };
+            let (asked, _) = self.handle(Input::Letter(ToShard::Loaded(user, Ok(None))));
+            self.handle(Input::Letter(expect_commit(&asked)));
+        }
+
         /// What is asked of the registry, and noted, when this happens.
         fn handle(&mut self, input: Input<'_>) -> (Vec<ToRegistry>, Vec<Note>) {
             let mut out = Vec::new();
@@ -348,21 +367,22 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_falls_silent_timed_out_and_its_connection_ended() {
+        let mut shard = Noting::new();
+        shard.log_in();
+        let (silent, _) = shard.wait(Duration::from_secs(3_600));
+        let (_, noted) = shard.handle(Input::Letter(expect_commit(&silent)));
+        let told: Vec<_> = noted.iter().map(|note| (note.what.name(), note.code)).collect();
+        assert_eq!(
+            told,
+            [("timed out", None), ("connection ended", Some(Code::Silent))]
+        );
+    }
+
+    #[test]
     fn a_connection_whose_device_timed_out_before_its_logout_is_nobodys() {
         let mut shard = Noting::new();
-        let peer = Peer {
-            address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
-            transport: Transport::Tcp,
-        };
-        shard.handle(Input::Opened(KEY, peer));
-        let login = shard.login();
-        let (asked, _) = shard.handle(Input::Received(KEY, &login));
-        let [ToRegistry::Load(_, user, _)] = asked[..] else {
-            panic!("no load: {asked:?}");
-        };
-        let (asked, _) = shard.handle(Input::Letter(ToShard::Loaded(user, Ok(None))));
-        shard.handle(Input::Letter(expect_commit(&asked)));
-
+        shard.log_in();
         let (silent, _) = shard.wait(Duration::from_secs(3_600));
         let timed_out = expect_commit(&silent);
         shard.handle(Input::Letter(ToShard::Kick(

@@ -249,7 +249,12 @@ impl ShardState {
 
     /// Says why, and closes.
     pub(super) fn part(&mut self, key: ConnKey, code: Code, out: &mut Vec<Effect>) {
-        self.note_connection(What::ConnectionRefused, key, Some(code));
+        let what = if code == Code::AddressLimit {
+            What::ConnectionRefused
+        } else {
+            What::ConnectionEnded
+        };
+        self.note_connection(what, key, Some(code));
         let error = verdict::error(code, self.retry_after_ms());
         out.push(Effect::Send(key, error));
         self.close(key, out);
