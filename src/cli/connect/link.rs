@@ -56,6 +56,12 @@ impl Pulse {
         self.beat_at = self.beat_at.map(|_| Instant::now() + self.interval);
     }
 
+    /// A heartbeat was sent: the gateway answers each. The wait counts from the first one that nothing was heard after.
+    pub(super) fn beat_sent(&mut self) {
+        self.beat_later();
+        self.expect_answer();
+    }
+
     /// Something was heard.
     pub(super) fn heard(&mut self) {
         self.silent_at = Instant::now() + self.timeout;
@@ -139,5 +145,22 @@ impl Link {
                 frame::Next::TooLarge | frame::Next::Malformed => return Ok(Heard::Foreign(NO_PACKET)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_heartbeat_that_nothing_follows_ends_the_link_after_10_s() {
+        let mut pulse = Pulse::of(1_000, 400_000);
+        pulse.beat_sent();
+        let lost_at = pulse.silent_at;
+        assert!(lost_at <= Instant::now() + PATIENCE);
+        pulse.beat_sent();
+        assert_eq!(pulse.silent_at, lost_at);
+        pulse.heard();
+        assert!(pulse.silent_at > lost_at);
     }
 }

@@ -250,7 +250,7 @@ impl<'a> Terminal<'a> {
                     if let Err(error) = link.send(HEARTBEAT).await {
                         return Ok(End::Lost(error.to_string()));
                     }
-                    pulse.beat_later();
+                    pulse.beat_sent();
                 }
                 () = tokio::time::sleep_until(pulse.silent_at) => {
                     return Ok(End::Lost("it does not answer".to_owned()));
