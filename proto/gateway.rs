@@ -66,7 +66,7 @@ pub struct Login {
     /// This installation: random at install, not 0.
     #[prost(fixed64, tag = "6")]
     pub instance: u64,
-    /// 0 when the person logs in afresh; else the session of the last LoginAnswer, to resume it.
+    /// The session of the last LoginAnswer, to resume it; 0, a fresh login, if there is none or it is over.
     #[prost(uint64, tag = "7")]
     pub session: u64,
     /// At most 32 bytes of printable ASCII each.
@@ -120,7 +120,7 @@ pub struct LoginAnswer {
     pub protocol: u32,
     #[prost(uint64, tag = "3")]
     pub features: u64,
-    /// To be sent as Login.session at the next resume.
+    /// To be sent as Login.session at the next resume: an opaque number, never 0.
     #[prost(uint64, tag = "4")]
     pub session: u64,
     #[prost(uint32, tag = "5")]
@@ -249,13 +249,18 @@ impl Platform {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum WhatNext {
+    /// Only beside CODE_OK. Anywhere else it counts as LOG_IN_AFRESH, as does a value that is not known.
     Unspecified = 0,
     /// Connect again by yourself, with the same session.
     Retry = 1,
     /// The session is over: ask the person (or the app) for a fresh login, session = 0.
     LogInAfresh = 2,
     /// Do not try again by yourself: nothing will be different until the person, the app or the backend does something.
+    /// The session is not over.
     Stop = 3,
+    /// The session is not over: get a new UserSig from the app's backend, and log in again by yourself, with the same session.
+    /// If the backend gives none, ask the person to log in.
+    RenewUsersig = 4,
 }
 impl WhatNext {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -268,6 +273,7 @@ impl WhatNext {
             Self::Retry => "WHAT_NEXT_RETRY",
             Self::LogInAfresh => "WHAT_NEXT_LOG_IN_AFRESH",
             Self::Stop => "WHAT_NEXT_STOP",
+            Self::RenewUsersig => "WHAT_NEXT_RENEW_USERSIG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -277,6 +283,7 @@ impl WhatNext {
             "WHAT_NEXT_RETRY" => Some(Self::Retry),
             "WHAT_NEXT_LOG_IN_AFRESH" => Some(Self::LogInAfresh),
             "WHAT_NEXT_STOP" => Some(Self::Stop),
+            "WHAT_NEXT_RENEW_USERSIG" => Some(Self::RenewUsersig),
             _ => None,
         }
     }
@@ -323,7 +330,7 @@ pub enum Code {
     UsersigWrongUser = 70013,
     UsersigWrongApp = 70014,
     UsersigNoKey = 70016,
-    /// Signed in or before the second in which the backend kicked the user.
+    /// Signed in or before the second in which the backend kicked the user, which also ended the user's sessions.
     UsersigKicked = 70052,
     /// Accounts are made by import only, and this one was not.
     AccountUnknown = 70107,

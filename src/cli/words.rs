@@ -9,8 +9,10 @@ use crate::logic::wire::proto::{Code, Platform, Verdict, WhatNext, response};
 pub(super) enum Next {
     /// Comes back by itself, with its session, not before this has passed.
     Resume(Duration),
-    /// Asks the person.
+    /// Asks the person for a fresh login.
     Ask,
+    /// Gets another UserSig, and comes back with its session.
+    Renew,
     /// Gives up.
     Stop,
 }
@@ -20,6 +22,7 @@ pub(super) fn next_of(verdict: &Verdict) -> Next {
     match verdict.what_next() {
         WhatNext::Retry => Next::Resume(Duration::from_millis(u64::from(verdict.retry_after_ms))),
         WhatNext::LogInAfresh => Next::Ask,
+        WhatNext::RenewUsersig => Next::Renew,
         WhatNext::Stop => Next::Stop,
         // A later protocol: coming back by itself might do harm.
         WhatNext::Unspecified => Next::Ask,
@@ -124,6 +127,7 @@ mod tests {
         let check = |what_next, expected| assert_eq!(next_of(&verdict(Code::Busy, what_next)), expected);
         check(WhatNext::Retry, Next::Resume(Duration::from_millis(700)));
         check(WhatNext::LogInAfresh, Next::Ask);
+        check(WhatNext::RenewUsersig, Next::Renew);
         check(WhatNext::Stop, Next::Stop);
         check(WhatNext::Unspecified, Next::Ask);
     }

@@ -132,6 +132,23 @@ fn the_terminal_obeys_when_it_is_forced_off() {
 }
 
 #[test]
+fn the_terminal_gets_a_new_usersig_where_it_can() {
+    let gateway = gateway(&[]);
+    let address = gateway.terminals.to_string();
+    let common = ["--user", "alice", "--address", &address];
+    let mut forging = python("terminal.py", &[&common[..], &["--secret", "guessed"]].concat());
+    for _ in 0..2 {
+        forging.line_with("(code 70009)");
+        forging.line_with("with a new UserSig: coming back in");
+    }
+    let given = ["--usersig", "broken", "--session", "5"];
+    let said = python("terminal.py", &[&common[..], &given].concat()).end();
+    assert_eq!(said.code, Some(1));
+    assert!(said.errors.contains("a new --usersig is needed"), "{said:?}");
+    assert!(said.errors.ends_with("--session 5\n"), "{said:?}");
+}
+
+#[test]
 fn the_terminal_comes_back_no_sooner_than_it_was_told() {
     let gateway = gateway(&[("terminals.retry_after_ms", "60000")]);
     let mut alice = terminal(gateway.terminals, "alice");

@@ -6,9 +6,12 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use holdfast::base::limits::{
-    EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN, OUTBOUND_BYTES_MAX,
+    EAGER_BYTES_MAX, ENDED_DEVICES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN,
+    OUTBOUND_BYTES_MAX, USER_ID_BYTES_MAX, VERSION_BYTES_MAX,
 };
-use holdfast::logic::wire::proto::{Code, Login, Platform, Verdict, WhatNext};
+use holdfast::logic::wire::proto::{Code, Login, LoginAnswer, Platform, Verdict, WhatNext, response};
+use holdfast::services::registry::ENDED_KEPT;
+use serde_json::Value;
 
 use crate::gateway;
 use crate::support::command::run;
@@ -136,13 +139,15 @@ fn the_page_has_every_code_with_what_is_next() {
 fn the_page_has_the_limits_that_count() {
     let config = run(env!("CARGO_BIN_EXE_holdfast"), &["config"], b"").out;
     let config: toml::Table = config.parse().unwrap();
-    let bytes = [
+    let limits = [
         FRAME_BYTES_MAX_BEFORE_LOGIN,
         FRAME_BYTES_MAX_AFTER_LOGIN,
         EAGER_BYTES_MAX,
         OUTBOUND_BYTES_MAX,
+        usize::try_from(ENDED_KEPT.as_secs() / 86_400).unwrap(),
+        ENDED_DEVICES_MAX,
     ];
-    let mut bytes = bytes.into_iter();
+    let mut limits = limits.into_iter();
     for row in rows("Limits").filter(|row| row[1].starts_with(|first: char| first.is_ascii_digit())) {
         let told = row[1].split(' ').next().unwrap().replace(',', "");
         let expected = match row[0].split('`').nth(1) {
@@ -150,11 +155,34 @@ fn the_page_has_the_limits_that_count() {
                 let (section, name) = setting.split_once('.').unwrap();
                 config[section][name].to_string()
             }
-            None => bytes.next().expect(row[0]).to_string(),
+            None => limits.next().expect(row[0]).to_string(),
         };
         assert_eq!(told, expected, "{}", row[0]);
     }
-    assert_eq!(bytes.next(), None, "each limit has its row");
+    assert_eq!(limits.next(), None, "each limit has its row");
+    let resuming: Vec<&str> = section("Resuming").split_whitespace().collect();
+    let resuming = resuming.join(" ");
+    let remembered = format!("for {} days", ENDED_KEPT.as_secs() / 86_400);
+    assert_eq!(resuming.matches(&remembered).count(), 2, "{remembered}");
+    assert!(resuming.contains(&format!("unless {ENDED_DEVICES_MAX} other devices")));
+}
+
+#[test]
+fn the_page_has_the_bounds_of_a_login() {
+    let bounds = |field: &str| {
+        let mut rows = rows("Logging in").filter(|row| row[0].contains(&format!("`{field}`")));
+        rows.next().expect(field)[1].rsplit_once(": ").expect(field).1
+    };
+    let printable = |least: u8, most| format!("{least} to {most} bytes of printable ASCII");
+    assert_eq!(bounds("user_id"), printable(1, USER_ID_BYTES_MAX));
+    let of_each = printable(0, VERSION_BYTES_MAX) + " each";
+    assert_eq!(bounds("sdk_version"), of_each);
+    assert_eq!(bounds("app_version"), of_each);
+}
+
+fn answer_of(answer: LoginAnswer) -> (Code, WhatNext) {
+    let verdict = answer.verdict.expect("every answer has a verdict");
+    (verdict.code(), verdict.what_next())
 }
 
 #[test]
@@ -165,19 +193,13 @@ fn a_resume_needs_the_same_instance_and_a_good_usersig() {
         session,
         ..login("alice", Platform::Iphone, instance)
     };
-    let refused = |login| {
-        Terminal::log_in(gateway.terminals, login)
-            .1
-            .verdict
-            .unwrap()
-            .code()
-    };
-    assert_eq!(refused(resume(8)), Code::SessionUnknown);
+    let refused = |login| answer_of(Terminal::log_in(gateway.terminals, login).1);
+    assert_eq!(refused(resume(8)), (Code::SessionUnknown, WhatNext::LogInAfresh));
     let unsigned = Login {
         user_sig: String::new(),
         ..resume(7)
     };
-    assert_eq!(refused(unsigned), Code::UsersigEmpty);
+    assert_eq!(refused(unsigned), (Code::UsersigEmpty, WhatNext::RenewUsersig));
 
     let (second, kept) = Terminal::logged_in(gateway.terminals, resume(7));
     assert_eq!(kept, session, "neither refusal has ended it");
@@ -197,4 +219,93 @@ fn a_resume_needs_the_same_instance_and_a_good_usersig() {
     http.await_status(gateway.http, "alice", "PushOnline");
     let (_fourth, newest) = Terminal::logged_in(gateway.terminals, resume(7));
     assert!(newest > newer);
+}
+
+#[test]
+fn a_logout_that_was_lost_is_made_up_for_by_a_resume() {
+    let gateway = gateway(&[]);
+    let http = Http::default();
+    let (phone, session) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 7));
+    let resume = Login {
+        session,
+        ..login("alice", Platform::Iphone, 7)
+    };
+    drop(phone);
+    http.await_status(gateway.http, "alice", "PushOnline");
+    Terminal::logged_in(gateway.terminals, resume.clone()).0.log_out();
+    http.await_status(gateway.http, "alice", "Offline");
+    let (_, again) = Terminal::log_in(gateway.terminals, resume);
+    assert_eq!(answer_of(again), (Code::SessionLoggedOut, WhatNext::LogInAfresh));
+}
+
+#[test]
+fn a_desktop_that_is_offline_resumes_but_not_while_another_device_may_stay() {
+    let gateway = gateway(&[("presence.conflict", "\"oldest-wins\"")]);
+    let (desktop, session) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 7));
+    let resume = || Login {
+        session,
+        ..login("alice", Platform::Mac, 7)
+    };
+    drop(desktop);
+    Http::default().await_status(gateway.http, "alice", "Offline");
+    let (phone, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 1));
+    let (_, refused) = Terminal::log_in(gateway.terminals, resume());
+    assert_eq!(answer_of(refused), (Code::OtherDeviceOnline, WhatNext::Stop));
+    phone.log_out();
+    let (_desktop, newer) = Terminal::logged_in(gateway.terminals, resume());
+    assert!(newer > session, "the refusal has not ended the session");
+}
+
+#[test]
+fn a_device_that_is_away_learns_at_its_resume_who_forced_it_off() {
+    let gateway = gateway(&[]);
+    let (phone, session) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 7));
+    drop(phone);
+    Http::default().await_status(gateway.http, "alice", "PushOnline");
+    let (_mac, answer) = Terminal::log_in(gateway.terminals, login("alice", Platform::Mac, 1));
+    assert!(answer.forced_off.is_empty(), "it was not Online");
+    let resume = Login {
+        session,
+        ..login("alice", Platform::Iphone, 7)
+    };
+    let (_, refused) = Terminal::log_in(gateway.terminals, resume);
+    assert_eq!(refused.winner(), Platform::Mac);
+    assert_eq!(
+        answer_of(refused),
+        (Code::SessionForcedOff, WhatNext::LogInAfresh)
+    );
+}
+
+#[test]
+fn an_empty_packet_is_no_login_and_is_ignored_after_one() {
+    const EMPTY: &[u8] = &[0];
+    let gateway = gateway(&[]);
+    let mut stranger = Terminal::connect(gateway.terminals);
+    stranger.send_bytes(EMPTY);
+    let Some(response::Packet::Error(error)) = stranger.read() else {
+        panic!("no error");
+    };
+    assert_eq!(error.verdict.unwrap().code(), Code::LoginFirst);
+
+    let (mut alice, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Iphone, 7));
+    alice.send_bytes(EMPTY);
+    alice.beat();
+}
+
+#[test]
+fn the_command_that_ends_a_session_does() {
+    let line = section("Trying it out")
+        .lines()
+        .find(|line| line.contains("/v1/kick"));
+    let (_, body) = line.unwrap().split_once("-d '").unwrap();
+    let body: Value = serde_json::from_str(body.trim_end_matches('\'')).unwrap();
+    let gateway = gateway(&[]);
+    let (mut mac, _) = Terminal::logged_in(gateway.terminals, login("alice", Platform::Mac, 7));
+    let (status, _) = Http::default().post(gateway.admin, "/v1/kick", &body);
+    assert_eq!(status, 200);
+    let verdict = mac.expect_force_offline().verdict.unwrap();
+    assert_eq!(
+        (verdict.code(), verdict.what_next()),
+        (Code::SessionKicked, WhatNext::LogInAfresh)
+    );
 }

@@ -5,6 +5,7 @@ import argparse
 import base64
 import hmac
 import json
+import math
 import random
 import sys
 import time
@@ -18,7 +19,7 @@ BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30  # The first wait after a lost connection
 DEVELOPMENT_SECRET = "holdfast-development-secret-for-loopback-only-never-in-production"
 PLATFORMS = {"Android": 1, "iPhone": 2, "iPad": 3, "Windows": 4, "Mac": 5, "Linux": 6, "Web": 7}
 CODE, TEXT, RETRY_AFTER_MS, WHAT_NEXT = range(1, 5)  # The fields of a verdict.
-RETRY = 1  # Of WhatNext: the only one after which a terminal comes back by itself.
+RETRY, RENEW_USERSIG = 1, 4  # Of WhatNext: those after which a terminal comes back by itself.
 
 
 def make_usersig(user, app, secret):
@@ -33,6 +34,10 @@ def make_usersig(user, app, secret):
 class Terminal:
     def __init__(self, options):
         self.options, self.session, self.backoff_s = options, options.session, BACKOFF_S_MIN
+        self.usersig = options.usersig or self.new_usersig()
+
+    def new_usersig(self):
+        return make_usersig(self.options.user, self.options.app, self.options.secret)
 
     def run(self):
         """Connects again and again, until Ctrl-C or the gateway ends it."""
@@ -40,7 +45,12 @@ class Terminal:
             verdict = self.stay()
             code, text = verdict.get(CODE), verdict.get(TEXT, b"").decode()
             print(f"{text} (code {code})" if code else text, flush=True)
-            if verdict.get(WHAT_NEXT) != RETRY:
+            if verdict.get(WHAT_NEXT) == RENEW_USERSIG:
+                if self.options.usersig:
+                    sys.exit(f"a new --usersig is needed, with --session {self.session}")
+                self.usersig = self.new_usersig()
+                print("with a new UserSig: ", end="")
+            elif verdict.get(WHAT_NEXT) != RETRY:
                 sys.exit("not coming back by itself; without --session the next run logs in afresh")
             wait_s = max(verdict.get(RETRY_AFTER_MS, 0) / 1000, self.backoff_s * random.uniform(0.5, 1.5))
             self.backoff_s = min(2 * self.backoff_s, BACKOFF_S_MAX)
@@ -62,6 +72,7 @@ class Terminal:
         """Logs in, and sends heartbeats until the gateway ends the connection. Gives its verdict."""
         link.send(LOGIN, self.login())
         packet, fields = answer(link)
+        lost_at = math.inf
         while True:
             if packet in (LOGIN_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR):
                 verdict = read_message(fields.get(1, b""))
@@ -74,17 +85,19 @@ class Terminal:
             if packet == HEARTBEAT_ANSWER:
                 self.backoff_s = BACKOFF_S_MIN
                 print("heartbeat answered", flush=True)
-            packet, fields = link.receive(beat_at)
-            if packet is None:
+            packet, fields = link.receive(min(beat_at, lost_at))
+            now = time.monotonic()
+            if packet:
+                lost_at = math.inf
+            elif now < lost_at:
                 link.send(HEARTBEAT)
-                beat_at = time.monotonic() + interval_s
-                packet, fields = answer(link)
+                beat_at, lost_at = now + interval_s, min(lost_at, now + ANSWER_S)
+            else:
+                raise TimeoutError("the gateway does not answer")
 
     def login(self):
-        user, app, secret = self.options.user, self.options.app, self.options.secret
-        usersig = self.options.usersig or make_usersig(user, app, secret)
         platform, instance = PLATFORMS[self.options.platform], fixed64(6, self.options.instance)
-        return (field(1, 1) + field(3, user) + field(4, usersig) + field(5, platform) + instance
+        return (field(1, 1) + field(3, self.options.user) + field(4, self.usersig) + field(5, platform) + instance
                 + field(7, self.session) + field(8, "terminal.py/1"))
 
 

@@ -249,8 +249,19 @@ fn what_next(code: Code) -> Option<WhatNext> {
     if code == Code::OtherDeviceOnline {
         return Some(WhatNext::Stop);
     }
-    let of_session = code.as_str_name().starts_with("CODE_SESSION_");
-    of_session.then_some(WhatNext::LogInAfresh)
+    let renewable = [
+        Code::UsersigExpired,
+        Code::UsersigEmpty,
+        Code::UsersigUnreadable,
+        Code::UsersigWrongSignature,
+        Code::UsersigWrongUser,
+        Code::UsersigWrongApp,
+    ];
+    if renewable.contains(&code) {
+        return Some(WhatNext::RenewUsersig);
+    }
+    let is_session_over = code.as_str_name().starts_with("CODE_SESSION_") || code == Code::UsersigKicked;
+    is_session_over.then_some(WhatNext::LogInAfresh)
 }
 
 fn ensure(holds: bool, fault: impl FnOnce() -> String) -> Result<(), String> {

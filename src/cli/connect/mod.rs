@@ -187,18 +187,18 @@ impl<'a> Terminal<'a> {
             match self.hold_link().await? {
                 End::Quit => return Ok(self.left()),
                 End::LoggedOut => {
-                    if !self.ask_for_login().await? {
+                    if !self.ask_for_login(Next::Ask).await? {
                         return Ok(self.left());
                     }
                 }
                 End::Told(Next::Stop, text) => return Err(Fault::Refused(text).into()),
-                End::Told(Next::Ask, text) => {
+                End::Told(next @ (Next::Ask | Next::Renew), text) => {
                     let refused = Fault::Refused(text);
                     if self.input.writer == Writer::Script {
                         return Err(refused.into());
                     }
                     print(&format!("{refused}\n"))?;
-                    if !self.ask_for_login().await? {
+                    if !self.ask_for_login(next).await? {
                         return Ok(refused.exit_code());
                     }
                 }
@@ -206,9 +206,7 @@ impl<'a> Terminal<'a> {
                     self.pause(at_least, Fault::Lost(text)).await?;
                 }
                 End::Told(Next::Resume(at_least), text) => self.pause(at_least, Fault::Refused(text)).await?,
-                End::NoLink(error) if self.was_in => {
-                    self.pause(Duration::ZERO, self.lost(&error)).await?;
-                }
+                End::NoLink(error) if self.was_in => self.pause(Duration::ZERO, self.lost(&error)).await?,
                 End::Lost(why) if self.was_in => self.pause(Duration::ZERO, self.lost(&why)).await?,
                 // It may be no gateway, and then nothing is gained by trying again.
                 End::NoLink(error) => return Err(self.place.unreached(Listener::Terminals, &error).into()),
@@ -264,8 +262,7 @@ impl<'a> Terminal<'a> {
     }
 
     fn login(&self) -> proto::Login {
-        let sig = self.arguments.usersig.clone();
-        let user = &self.arguments.user;
+        let (sig, user) = (self.arguments.usersig.clone(), &self.arguments.user);
         proto::Login {
             protocol: 1,
             features: 0,
@@ -378,11 +375,13 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Waits for the wish to log in afresh, or to leave.
-    async fn ask_for_login(&mut self) -> anyhow::Result<bool> {
-        self.session = 0;
+    /// Waits for the wish to log in again, or to leave. Where only the UserSig is no good, the session goes on.
+    async fn ask_for_login(&mut self, next: Next) -> anyhow::Result<bool> {
+        if next != Next::Renew {
+            self.session = 0;
+        }
         if self.input.writer == Writer::Person {
-            print("press Enter to log in afresh, or type /quit\n")?;
+            print("press Enter to log in again, or type /quit\n")?;
         }
         loop {
             match self.input.next().await {

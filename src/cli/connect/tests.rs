@@ -177,12 +177,39 @@ async fn told_by(packet: response::Packet) -> Fault {
 #[test]
 fn a_script_is_never_asked_and_nothing_is_tried_in_vain() {
     on_a_runtime(async {
-        for what_next in [proto::WhatNext::Stop, proto::WhatNext::LogInAfresh] {
+        use proto::WhatNext::{LogInAfresh, RenewUsersig, Stop};
+        for what_next in [Stop, LogInAfresh, RenewUsersig] {
             assert!(matches!(told_by(refused(what_next)).await, Fault::Refused(_)));
         }
         // A link that ends before a gateway has answered here may be that of anything.
         let beat = response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {});
         assert!(matches!(told_by(beat).await, Fault::Unreached(_)));
+    });
+}
+
+/// The session of a person's next login, after one that was refused like this.
+async fn session_after(what_next: proto::WhatNext) -> u64 {
+    let bench = Bench::new().await;
+    let (keyboard, input) = Input::of(Writer::Person);
+    let mut terminal = bench.terminal(input);
+    tokio::join!(terminal.hold_link(), bench.answer(accepted()))
+        .0
+        .unwrap();
+    let far = async {
+        bench.answer(refused(what_next)).await;
+        keyboard.try_send(Line::Enter).unwrap();
+        bench.answer(refused(proto::WhatNext::Stop)).await
+    };
+    let (end, login) = tokio::join!(terminal.stay(), far);
+    assert!(end.is_err());
+    login.session
+}
+
+#[test]
+fn a_person_keeps_the_session_where_only_the_usersig_is_no_good() {
+    on_a_runtime(async {
+        assert_eq!(session_after(proto::WhatNext::RenewUsersig).await, 5);
+        assert_eq!(session_after(proto::WhatNext::LogInAfresh).await, 0);
     });
 }
 

@@ -52,7 +52,7 @@ pub fn error(code: Code, retry_after_ms: u32) -> Packet {
 }
 
 fn meaning(code: Code) -> (&'static str, WhatNext) {
-    use WhatNext::{LogInAfresh, Retry, Stop};
+    use WhatNext::{LogInAfresh, RenewUsersig, Retry, Stop};
     match code {
         Code::Ok => ("", WhatNext::Unspecified),
         Code::FrameTooLarge => ("the frame is larger than allowed", Stop),
@@ -81,16 +81,17 @@ fn meaning(code: Code) -> (&'static str, WhatNext) {
         Code::SessionLoggedOut => ("the session was logged out", LogInAfresh),
         Code::OtherDeviceOnline => ("another device is online and keeps its place", Stop),
         Code::AccountUnknown => ("the account does not exist", LogInAfresh),
-        Code::UsersigExpired => ("the UserSig has expired", LogInAfresh),
-        Code::UsersigEmpty => ("the UserSig is empty", LogInAfresh),
-        Code::UsersigUnreadable => ("the UserSig cannot be decoded", LogInAfresh),
+        Code::UsersigExpired => ("the UserSig has expired", RenewUsersig),
+        Code::UsersigEmpty => ("the UserSig is empty", RenewUsersig),
+        Code::UsersigUnreadable => ("the UserSig cannot be decoded", RenewUsersig),
         Code::UsersigWrongSignature => (
             "the UserSig's signature is wrong; was it made with another app's secret key?",
-            LogInAfresh,
+            RenewUsersig,
         ),
-        Code::UsersigWrongUser => ("the UserSig is for another UserID", LogInAfresh),
-        Code::UsersigWrongApp => ("the UserSig is for another SDKAppID", LogInAfresh),
+        Code::UsersigWrongUser => ("the UserSig is for another UserID", RenewUsersig),
+        Code::UsersigWrongApp => ("the UserSig is for another SDKAppID", RenewUsersig),
         Code::UsersigNoKey => ("the gateway has no key to check a UserSig with", Stop),
+        // The kick has ended the sessions, too: whoever renewed by itself would undo it.
         Code::UsersigKicked => (
             "the UserSig was made before the backend ended the user's logins; make a new one, one second later",
             LogInAfresh,
