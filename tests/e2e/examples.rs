@@ -1,10 +1,12 @@
 //! The programs in `tests/examples`, run against the gateway as a person runs them.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use holdfast::logic::wire::proto::Platform;
+use holdfast::logic::wire::packet::encode;
+use holdfast::logic::wire::proto::{LoginAnswer, Platform, Response, response};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -146,6 +148,25 @@ fn the_terminal_gets_a_new_usersig_where_it_can() {
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("a new --usersig is needed"), "{said:?}");
     assert!(said.errors.ends_with("--session 5\n"), "{said:?}");
+}
+
+#[test]
+fn the_terminal_comes_back_after_bytes_that_are_no_packet() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut alice = terminal(listener.local_addr().unwrap(), "alice");
+    let (mut stream, _) = listener.accept().unwrap();
+    let answer = LoginAnswer {
+        session: 5,
+        heartbeat_interval_ms: 120_000,
+        ..LoginAnswer::default()
+    };
+    let packet = Some(response::Packet::LoginAnswer(answer));
+    stream.write_all(&encode(&Response { packet })).unwrap();
+    alice.line_with("logged in: session 5,");
+    stream.write_all(&[0xff; 11]).unwrap();
+    alice.line_with("no connection: this is not the protocol of terminals");
+    alice.line_with("coming back in");
+    listener.accept().unwrap();
 }
 
 #[test]

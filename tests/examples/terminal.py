@@ -35,6 +35,7 @@ class Terminal:
     def __init__(self, options):
         self.options, self.session, self.backoff_s = options, options.session, BACKOFF_S_MIN
         self.usersig = options.usersig or self.new_usersig()
+        self.was_in = False  # A gateway has answered a login.
 
     def new_usersig(self):
         return make_usersig(self.options.user, self.options.app, self.options.secret)
@@ -65,7 +66,9 @@ class Terminal:
                     return self.beat(link)
                 except KeyboardInterrupt:
                     log_out(link)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
+            if isinstance(error, ValueError) and not self.was_in:
+                raise  # The address may be that of something else. An app, which has no other, would come back.
             return {TEXT: f"no connection: {error}".encode(), WHAT_NEXT: RETRY}
 
     def beat(self, link):
@@ -79,7 +82,7 @@ class Terminal:
                 if verdict.get(CODE):
                     return verdict
             if packet == LOGIN_ANSWER:
-                self.session, interval_s = fields[4], fields[5] / 1000
+                self.session, self.was_in, interval_s = fields[4], True, fields[5] / 1000
                 beat_at = time.monotonic() + interval_s
                 print(f"logged in: session {self.session}, a heartbeat every {interval_s:g} s", flush=True)
             if packet == HEARTBEAT_ANSWER:

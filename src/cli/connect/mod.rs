@@ -232,7 +232,7 @@ impl<'a> Terminal<'a> {
                         return Ok(end);
                     },
                     Ok(Heard::End) => return Ok(End::Lost("it ended the connection".to_owned())),
-                    Ok(Heard::Foreign(what)) => return Err(self.place.mistaken(Listener::Terminals, what).into()),
+                    Ok(Heard::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
                     Err(error) => return Ok(End::Lost(error.to_string())),
                 },
                 line = self.input.next(), if owed == Owed::Nothing => {
@@ -292,7 +292,7 @@ impl<'a> Terminal<'a> {
                 if verdict.code == 0 {
                     print(&format!("{text}\n"))?;
                     self.session = answer.session;
-                    (self.was_in, self.away_since, self.backoff) = (true, None, BACKOFF_MIN);
+                    (self.was_in, self.away_since) = (true, None);
                     *pulse = Pulse::of(answer.heartbeat_interval_ms, answer.heartbeat_timeout_ms);
                     *owed = Owed::Nothing;
                     return Ok(None);
@@ -300,6 +300,7 @@ impl<'a> Terminal<'a> {
                 verdict
             }
             response::Packet::HeartbeatAnswer(_) => {
+                self.backoff = BACKOFF_MIN;
                 print(&format!("{text}\n"))?;
                 return Ok(None);
             }

@@ -165,6 +165,41 @@ fn each_line_waits_until_the_one_before_it_was_answered() {
     });
 }
 
+#[test]
+fn bytes_that_are_no_packet_are_a_lost_link_to_a_gateway_that_was_there() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (_keyboard, input) = Input::of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        let far = async {
+            let mut far = bench.accept().await;
+            far.login().await;
+            far.say(accepted()).await;
+            far.stream.write_all(&[0xff; 11]).await.unwrap();
+            far
+        };
+        let (end, _far) = tokio::join!(terminal.hold_link(), far);
+        assert!(matches!(end.unwrap(), End::Lost(_)));
+        assert!(terminal.was_in);
+    });
+}
+
+#[test]
+fn waits_are_short_again_after_a_heartbeat_and_not_after_a_login() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (_keyboard, input) = Input::of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        terminal.backoff = BACKOFF_MAX;
+        let beat = response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {});
+        for (packet, expected) in [(accepted(), BACKOFF_MAX), (beat, BACKOFF_MIN)] {
+            let (end, _) = tokio::join!(terminal.hold_link(), bench.answer(packet));
+            assert!(matches!(end.unwrap(), End::Lost(_)));
+            assert_eq!(terminal.backoff, expected);
+        }
+    });
+}
+
 /// What a script is told when its first login is answered like this.
 async fn told_by(packet: response::Packet) -> Fault {
     let bench = Bench::new().await;
