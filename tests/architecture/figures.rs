@@ -41,41 +41,38 @@ const fn claim(what: &'static str, text: &'static str) -> Place {
 /// Every row of the table.
 const PLACES: &[Place] = &[
     load(
-        "idle connection: kernel",
+        "kernel bytes per connection",
         "kernel bytes of a connection, the gateway's end",
     ),
-    load("idle connection: user", "user bytes of a connection"),
+    load("user-space bytes per connection", "user bytes of a connection"),
     load(
-        "heartbeat, saturated: CPU ÷ tokio's",
+        "heartbeat, saturated: CPU ÷ tokio",
         "heartbeat, saturated: CPU of the gateway ÷ CPU of tokio",
     ),
     load(
-        "heartbeat, paced: CPU ÷ tokio's",
+        "heartbeat, paced: CPU ÷ tokio",
         "heartbeat, paced: CPU of the gateway ÷ CPU of tokio",
     ),
-    load("login: CPU ÷ tokio's", "login: CPU of the gateway ÷ CPU of tokio"),
-    load(
-        "logout: CPU ÷ tokio's",
-        "logout: CPU of the gateway ÷ CPU of tokio",
-    ),
+    load("login: CPU ÷ tokio", "login: CPU of the gateway ÷ CPU of tokio"),
+    load("logout: CPU ÷ tokio", "logout: CPU of the gateway ÷ CPU of tokio"),
     claim(
-        "heartbeat, paced: CPU ÷ epoll's",
+        "heartbeat, paced: CPU ÷ epoll",
         "loopback: heartbeat, paced at 5,000/s: ratio to epoll",
     ),
     claim(
-        "CPU of one status in a query of 500",
+        "CPU per status, in a query for 500 users",
         "µs of CPU per user state without details",
     ),
     claim(
-        "logins a second, each on disk before its answer",
+        "logins per second, each on disk before it is answered",
         "durable logins per second",
     ),
     claim(
-        "start with 2,000,000 users on record",
+        "startup time with 2,000,000 users on disk",
         "seconds from the start until it is ready",
     ),
     load(
-        "a million terminals are back after kill -9",
+        "until 1,000,000 terminals are back after `kill -9`",
         "from there until everyone is back",
     ),
 ];
@@ -178,7 +175,7 @@ mod bites {
 
     #[test]
     fn a_figure_that_differs_is_found() {
-        let what = "idle connection: user";
+        let what = "user-space bytes per connection";
         let data = serde_json::json!({
             "command": "c x",
             "figures": [{ "name": "user bytes of a connection", "rounds": [3.0, 1_149.4, 5_000.0] }],
