@@ -14,8 +14,8 @@ use crate::base::time::{Clock, Timestamp};
 use crate::engine::probe;
 use crate::node::addresses::{self, Side};
 use crate::node::config::{Config, StoreKind};
-use crate::node::descriptors;
 use crate::node::patience::Patience;
+use crate::node::rlimits;
 use crate::services::http::runtime;
 
 /// What is taken is told at once.
@@ -31,12 +31,15 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
         ("io_uring", probe_ring()),
         ("shards", probe_shards(config)),
     ];
+    let host = Host::read(Path::new("/"));
+    let locked = host.locked_memory(config.shards);
+    probes.push((locked.name, locked.outcome));
     probes.extend(probe_addresses(config));
     probes.push(("registry", probe_registry(config)));
     let keys = probe_keys(config, Clock::start().now().wall);
     probes.extend(keys.map(|outcome| ("keys", outcome)));
     if let Some(connections) = connections {
-        probes.extend(compare_host(config, connections));
+        probes.extend(compare_host(&host, config, connections));
     }
     let good = probes.iter().all(|(_, outcome)| outcome.is_ok());
     let lines = probes.iter().map(|(name, outcome)| match outcome {
@@ -52,13 +55,13 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
 }
 
 /// What so many connections need, and whether this host has it.
-fn compare_host(config: &Config, connections: u64) -> Vec<(&'static str, Outcome)> {
+fn compare_host(host: &Host, config: &Config, connections: u64) -> Vec<(&'static str, Outcome)> {
     let wanted = Wanted {
         connections,
         heartbeat: config.logic.heartbeat_interval,
         registry_bytes: config.registry.memory_bytes_max,
     };
-    let findings = Host::read(Path::new("/")).compare(connections, &sizing::need(&wanted), config.shards);
+    let findings = host.compare(connections, &sizing::need(&wanted), config.shards);
     findings
         .into_iter()
         .map(|finding| (finding.name, finding.outcome))
@@ -84,7 +87,7 @@ fn probe_ring() -> Outcome {
 
 fn probe_shards(config: &Config) -> Outcome {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let descriptors_max = descriptors::raise();
+    let descriptors_max = rlimits::raise_descriptors();
     let plan = config
         .shards
         .plan(cores, descriptors_max)

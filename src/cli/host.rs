@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::numbers::{bytes, grouped};
 use super::plan::{tcp_mem, tcp_pages};
 use super::sizing::{DESCRIPTORS_MIN, Need, shards_for, slots_for};
 use crate::node::config::shards::{ShardPlan, ShardsWanted};
+use crate::node::shards::LOCKED_BYTES_PER_SHARD;
 
 /// What was found. `None`: this kernel does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(super) struct Host {
     pub(super) cores: usize,
     /// The soft and the hard limit of descriptors.
     pub(super) nofile: (u64, u64),
+    /// Bytes that the process may lock: the hard limit, which the gateway raises its soft one to.
     pub(super) memlock: u64,
     pub(super) nr_open: Option<u64>,
     pub(super) file_max: Option<u64>,
@@ -52,7 +55,7 @@ impl Host {
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             nofile: (limit(nofile.current), limit(nofile.maximum)),
-            memlock: limit(getrlimit(Resource::Memlock).current),
+            memlock: memlock(),
             nr_open: number("proc/sys/fs/nr_open"),
             file_max: number("proc/sys/fs/file-max"),
             somaxconn: number("proc/sys/net/core/somaxconn"),
@@ -81,7 +84,6 @@ impl Host {
             self.memory(connections, need),
             self.shards(connections, shards),
             self.io_uring(),
-            self.locked_memory(),
             self.ports(connections),
         ];
         findings.extend(
@@ -210,15 +212,18 @@ impl Host {
         }
     }
 
-    fn locked_memory(&self) -> Finding {
-        let text = format!(
-            "found {}, needed nothing: since Linux 5.12 rings count as memory of the control group",
-            shown(self.memlock)
+    /// Whether the rings of all shards may be made, by a kernel that counts them as locked memory.
+    pub(super) fn locked_memory(&self, shards: ShardsWanted) -> Finding {
+        let plan = shards.plan(self.cores, self.nofile.1);
+        let count = plan.map_or(1, |plan| u64::from(plan.count));
+        let wanted = count * LOCKED_BYTES_PER_SHARD + LOCKED_BYTES_BESIDE;
+        let found = format!(
+            "found {}, needed {} for the rings of {count} shards",
+            shown(self.memlock),
+            grouped(wanted)
         );
-        Finding {
-            name: "RLIMIT_MEMLOCK",
-            outcome: Ok(text),
-        }
+        let remedy = "set LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1:-1 for a container, or, as root, ulimit -l unlimited";
+        judge("RLIMIT_MEMLOCK", self.memlock >= wanted, found, remedy)
     }
 
     fn ports(&self, connections: u64) -> Finding {
@@ -237,6 +242,16 @@ impl Host {
             outcome: Ok(text),
         }
     }
+}
+
+/// What rings take besides those of the shards: the HTTP front's, those of a check, and those of a gateway that has just ended.
+const LOCKED_BYTES_BESIDE: u64 = 1 << 20;
+
+/// The hard limit of RLIMIT_MEMLOCK, in bytes; with the capability CAP_IPC_LOCK nothing is counted.
+fn memlock() -> u64 {
+    let is_free = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let limit = getrlimit(Resource::Memlock).maximum;
+    limit.filter(|_| !is_free).unwrap_or(u64::MAX)
 }
 
 /// A kernel parameter that must not be smaller.
@@ -374,6 +389,26 @@ mod tests {
             |host| (host.nr_open, host.ports, host.io_uring_disabled) = (None, None, None),
             &[],
         );
+    }
+
+    #[test]
+    fn locked_memory_has_to_hold_the_rings_of_all_shards() {
+        let check = |shards: u16, memlock: u64, expected: Result<&str, &str>| {
+            let host = Host { memlock, ..large() };
+            let wanted = ShardsWanted {
+                count: shards,
+                connections_max: 0,
+            };
+            let outcome = host.locked_memory(wanted).outcome;
+            let said = outcome
+                .as_ref()
+                .map_err(|text| text.split("; do: ").next().unwrap());
+            assert_eq!(said.map(String::as_str), expected);
+        };
+        let needed = "needed 8,052,736 for the rings of 30 shards";
+        check(30, 8 << 20, Ok(&format!("found 8,388,608, {needed}")));
+        check(30, 8_052_735, Err(&format!("found 8,052,735, {needed}")));
+        check(30, u64::MAX, Ok(&format!("found no limit, {needed}")));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
-use crate::node::{addresses, descriptors, privacy, run};
+use crate::node::{addresses, privacy, rlimits, run};
 use outcome::{print, tell_error, tell_problems};
 
 /// An io_uring, thread-per-core connection and presence gateway.
@@ -235,8 +235,9 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
         lines: log.lines.clone(),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = config.shards.plan(cores, descriptors::raise());
+    let plan = config.shards.plan(cores, rlimits::raise_descriptors());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    rlimits::raise_locked_memory();
     let shards = PreparedShards::new(config, plan, &addresses::usable(&config.terminals))?;
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();

@@ -25,10 +25,20 @@ pub struct Size {
 
 /// A ring could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("io_uring: {step}: {error}")]
+#[error("io_uring: {step}: {error}{}", remedy(.error))]
 pub struct SetupError {
     step: &'static str,
     error: io::Error,
+}
+
+/// What to do about an error that has one likely cause.
+fn remedy(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error()) {
+        "; this kernel may count rings as locked memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=infinity in a systemd unit), \
+         see `holdfast check`"
+    } else {
+        ""
+    }
 }
 
 /// A ring that is not enabled yet, on its way to the thread that will use it.

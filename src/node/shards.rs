@@ -14,7 +14,7 @@ use super::patience::Patience;
 use super::run::{Prepared, Running, ShardDoor};
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
-use crate::base::limits::RECEIVE_BUFFER_BYTES;
+use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
 use crate::base::time::Clock;
 use crate::engine::probe;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
@@ -26,6 +26,13 @@ use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
 pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a newer kernel (seen with Linux 6.18) counts as locked memory of a shard, for a process without CAP_IPC_LOCK: its
+/// completions of 16 B, its submissions of 64 B with their places of 4 B, its buffers' entries of 16 B, and their parts of pages.
+pub const LOCKED_BYTES_PER_SHARD: u64 = RING_COMPLETIONS as u64 * 16
+    + RING_SUBMISSIONS as u64 * (64 + 4)
+    + RECEIVE_BUFFERS_MAX as u64 * 16
+    + 4 * 4_096;
 
 /// Receive buffers of one shard. A turn reaps fewer receives than this at once, so more would never be in use.
 const RECEIVE_BUFFERS_MAX: usize = 1_024;
