@@ -232,8 +232,12 @@ fn every_library_in_the_binary_is_named_with_its_licence() {
         rendered(&libraries),
     );
     if std::fs::read_to_string(&path).unwrap_or_default() != expected {
-        std::fs::write(&path, expected).unwrap();
-        panic!("src/package/licenses.txt was stale. It has been written again: look at it and commit it");
+        // The sources may be read-only.
+        let now = match std::fs::write(&path, expected) {
+            Ok(()) => "It has been written again: look at it and commit it".to_owned(),
+            Err(error) => format!("It cannot be written again: {error}"),
+        };
+        panic!("src/package/licenses.txt is not what the libraries say. {now}");
     }
 }
 

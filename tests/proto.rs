@@ -18,7 +18,11 @@ fn the_types_are_those_of_the_protocol() {
     let expected = std::fs::read_to_string(folder.path().join("holdfast.gateway.v1.rs")).unwrap();
     let kept = proto.join("gateway.rs");
     if std::fs::read_to_string(&kept).unwrap_or_default() != expected {
-        std::fs::write(&kept, expected).unwrap();
-        panic!("proto/gateway.rs was not what gateway.proto says. It is now: commit it");
+        // The sources may be read-only.
+        let now = match std::fs::write(&kept, expected) {
+            Ok(()) => "It has been written again: commit it".to_owned(),
+            Err(error) => format!("It cannot be written again: {error}"),
+        };
+        panic!("proto/gateway.rs is not what gateway.proto says. {now}");
     }
 }
