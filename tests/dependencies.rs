@@ -145,10 +145,49 @@ fn a_licence_or_a_source_that_is_not_allowed_is_named() {
     );
 }
 
+/// Whether the code of this package checks its arithmetic where this profile builds it.
+fn checks_arithmetic(profiles: &toml::Table, name: &str) -> bool {
+    const KEY: &str = "overflow-checks";
+    let profile = &profiles[name];
+    let own = profile
+        .get("package")
+        .and_then(|packages| packages.get("holdfast")?.get(KEY));
+    if let Some(checks) = own.or_else(|| profile.get(KEY)) {
+        return checks.as_bool() == Some(true);
+    }
+    let inherited = profile.get("inherits").and_then(toml::Value::as_str);
+    inherited.is_some_and(|parent| checks_arithmetic(profiles, parent))
+}
+
 #[test]
-fn release_builds_check_arithmetic() {
+fn what_is_shipped_and_measured_checks_arithmetic() {
     let text = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = toml::from_str(&text).unwrap();
-    let release = &manifest["profile"]["release"];
-    assert_eq!(release.get("overflow-checks"), Some(&toml::Value::Boolean(true)));
+    let profiles = manifest["profile"].as_table().unwrap();
+    for name in ["release", "dist", "bench"] {
+        assert!(checks_arithmetic(profiles, name), "the profile {name} does not");
+    }
+}
+
+#[test]
+fn a_profile_that_checks_no_arithmetic_is_found() {
+    let check = |dist: &str, expected: bool| {
+        let text = format!("[release]\noverflow-checks = true\n[dist]\n{dist}");
+        assert_eq!(
+            checks_arithmetic(&toml::from_str(&text).unwrap(), "dist"),
+            expected,
+            "{dist}"
+        );
+    };
+    check("inherits = \"release\"", true);
+    check(
+        "inherits = \"release\"\npackage.\"*\".overflow-checks = false",
+        true,
+    );
+    check("inherits = \"release\"\noverflow-checks = false", false);
+    check(
+        "inherits = \"release\"\npackage.holdfast.overflow-checks = false",
+        false,
+    );
+    check("", false);
 }
