@@ -35,7 +35,9 @@ fn check(scenario: &str, words: &str) -> Vec<String> {
     assert_eq!(data["scenario"], scenario);
     assert_eq!(data["holds"], true);
     assert!(data["machine"]["kernel"].is_string());
-    // Both are built by the test run.
+    // Both are built by the test run, into the same folder.
+    let profile = data["machine"]["profile"].as_str();
+    assert!(profile.is_some_and(|profile| profile != "unknown"), "{profile:?}");
     assert_eq!(
         data["machine"]["profile"],
         data["machine"]["profile of the gateway"]

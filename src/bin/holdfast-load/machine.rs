@@ -13,7 +13,8 @@ fn output(program: &str, arguments: &[&str]) -> String {
 }
 
 /// The build profile of a process's program, by the folder that cargo built it into. A bench's own profile is told as
-/// `release`, whose folder it shares; `unknown` is one that lies elsewhere.
+/// `release`, whose folder it shares; so is that of a gateway which `cargo bench` has built there. `unknown` is one that lies
+/// elsewhere.
 #[must_use]
 pub(crate) fn profile(process: u32) -> String {
     let program = std::fs::read_link(format!("/proc/{process}/exe"));
