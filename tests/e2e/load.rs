@@ -166,6 +166,29 @@ fn what_cannot_run_apart_says_why_and_starts_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no results");
 }
 
+#[test]
+fn a_run_that_would_replace_the_figures_of_another_command_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let figures = folder.path().join("bench-results/load-beat");
+    std::fs::create_dir_all(&figures).unwrap();
+    std::fs::write(figures.join("data.json"), "{}").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    let output = command
+        .args("beat --connections 10 --rounds 1 --duration 100ms".split(' '))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("bench-results/load-beat has the figures of `holdfast-load beat`"),
+        "{errors}"
+    );
+    assert!(output.stdout.is_empty(), "nothing was run");
+    let data = std::fs::read_to_string(figures.join("data.json")).unwrap();
+    assert_eq!(data, "{}", "the figures are as they were");
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -46,7 +46,8 @@ pub(crate) struct Common {
     /// A setting for the gateway that is started, as in `--set 'registry.store="memory"'`.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Where the folder with the figures is put. The run replaces the folder of its name there.
+    /// Where the folder with the figures is put. The run replaces the folder of its name there. Without this option it
+    /// replaces no current figures of another command.
     #[arg(long, global = true, value_name = "FOLDER", default_value = "bench-results")]
     pub(crate) results: PathBuf,
     /// UserIDs are this and a number; take another one for each run against the same store.

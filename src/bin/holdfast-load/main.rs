@@ -36,6 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A check failed: what was measured is not to be used.
 const EXIT_CHECK_FAILED: u8 = 3;
+/// The arguments ask for what is not done, as with those that cannot be read.
+const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             ending::last_word(&format!("holdfast-load: {error:#}"));
+            if error.is::<report::Displaces>() {
+                return ExitCode::from(EXIT_USAGE);
+            }
             ExitCode::FAILURE
         }
     }

@@ -44,10 +44,27 @@ pub(crate) struct Course {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
+/// A run that is refused, since its results would replace the current figures of another command.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Displaces(String);
+
 impl Report {
-    pub(crate) fn new(scenario: impl Into<String>, title: &str) -> Self {
+    /// A report whose folder will be put into `results`.
+    ///
+    /// # Errors
+    /// [`Displaces`], before anything is measured.
+    pub(crate) fn begin(scenario: impl Into<String>, title: &str, results: &Path) -> anyhow::Result<Self> {
+        let report = Self::new(scenario.into(), title);
+        match results::displaced(results, &report.name(), &command()) {
+            Some(why) => Err(Displaces(why).into()),
+            None => Ok(report),
+        }
+    }
+
+    fn new(scenario: String, title: &str) -> Self {
         Self {
-            scenario: scenario.into(),
+            scenario,
             title: title.to_owned(),
             facts: machine::facts(),
             part: None,
@@ -56,6 +73,11 @@ impl Report {
             checks: Vec::new(),
             courses: Vec::new(),
         }
+    }
+
+    /// The folder's.
+    fn name(&self) -> String {
+        format!("load-{}", self.scenario)
     }
 
     /// The build profile of the gateway that is measured, as it tells it.
@@ -111,8 +133,7 @@ impl Report {
     pub(crate) fn finish(mut self, results: &Path) -> anyhow::Result<bool> {
         self.facts["took"] = machine::ran().into();
         let data = self.data();
-        let name = format!("load-{}", self.scenario);
-        let folder = results::replace(results, &name, &data, |folder| {
+        let folder = results::replace(results, &self.name(), &data, |folder| {
             let courses = self.courses.iter().filter(|course| course.points.len() > 1);
             courses.into_iter().try_for_each(|course| {
                 let file = results::plot_file(&course.name);
@@ -122,9 +143,6 @@ impl Report {
         let mut out = io::stdout().lock();
         // A table that nobody reads is in the folder.
         let _ = writeln!(out, "\n{}written: {}", results::table(&data), folder.display());
-        if let Some(remark) = results::displaced(&name, &data) {
-            ending::tell(&format!("holdfast-load: {remark}"));
-        }
         if let Err(error) = results::rewrite(results) {
             ending::tell(&format!("holdfast-load: there is no new index: {error:#}"));
         }
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_run_have_checks_and_plots_of_their_own() {
-        let mut report = Report::new("parts", "Parts");
+        let mut report = Report::new("parts".to_owned(), "Parts");
         for part in [Some("10 connections"), Some("20 connections"), None] {
             report.set_part(part.map(str::to_owned));
             report.check_equal("logins", 1, 1);

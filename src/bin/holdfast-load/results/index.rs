@@ -310,14 +310,17 @@ fn unlike_what_is_shipped(data: &Value) -> Option<&str> {
     (profile != "dist" && !profile.starts_with("bench")).then_some(profile)
 }
 
-/// What a person is to be told whose run has taken a current figure's place by another command, unless a place was named.
+/// Why this command is not to be run without a place for its results: they would replace the current figures of another
+/// one.
 #[allow(dead_code, reason = "a bench has one command")]
-pub(crate) fn displaced(name: &str, data: &Value) -> Option<String> {
+pub(crate) fn displaced(results: &Path, name: &str, command: &str) -> Option<String> {
     let folder = figures::folder(name)?;
-    let command = data["command"].as_str()?;
-    (!is_made_by(data, folder) && !command.contains("--results")).then(|| {
+    let is_given = command.contains("--results");
+    let replaces = results.join(name).exists() && !is_given && !is_of(command, folder);
+    replaces.then(|| {
         format!(
-            "{name} is the folder of `{}`: for a trial take another place by --results",
+            "{} has the figures of `{}`, which this run would replace: name another folder with --results",
+            results.join(name).display(),
             folder.command
         )
     })
@@ -325,6 +328,9 @@ pub(crate) fn displaced(name: &str, data: &Value) -> Option<String> {
 
 /// Whether the folder's own command made this data, however its words were quoted.
 pub(super) fn is_made_by(data: &Value, folder: &Folder) -> bool {
-    let plain = |command: &str| command.replace('\'', "");
-    plain(data["command"].as_str().unwrap_or_default()) == plain(folder.command)
+    is_of(data["command"].as_str().unwrap_or_default(), folder)
+}
+
+fn is_of(command: &str, folder: &Folder) -> bool {
+    command.replace('\'', "") == folder.command.replace('\'', "")
 }

@@ -308,19 +308,21 @@ fn a_page_that_is_no_index_stays_as_it_is() {
 }
 
 #[test]
-fn a_trial_that_takes_a_figures_place_is_told_of_it() {
-    let told = |name: &str, command: &str| displaced(name, &json!({ "command": command }));
-    let remark = told("load-beat", "holdfast-load beat --connections 10").unwrap();
-    assert!(remark.contains("`holdfast-load beat`"), "{remark}");
-    assert_eq!(told("load-beat", "holdfast-load beat"), None);
+fn a_trial_would_replace_a_figure_only_where_there_is_one() {
+    let results = kept();
+    let told = |name: &str, command: &str| displaced(results.path(), name, command);
+    let links = "holdfast-load return --connections 10 --links";
+    let remark = told("load-return-links", links).unwrap();
+    let own = "`holdfast-load return --connections 1000000 --links`";
+    assert!(remark.contains(own) && remark.contains("--results"), "{remark}");
+    assert_eq!(told("load-return-links", own.trim_matches('`')), None);
     assert_eq!(
-        told(
-            "load-beat",
-            "holdfast-load beat --connections 10 --results /tmp/x"
-        ),
+        told("load-return-links", &format!("{links} --results /tmp/x")),
         None
     );
     assert_eq!(told("load-idle-10", "holdfast-load idle --connections 10"), None);
+    // Nothing is there.
+    assert_eq!(told("load-beat", "holdfast-load beat --connections 10"), None);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn run(
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
-    let report = Report::new(name, "Heartbeats");
+    let report = Report::begin(name, "Heartbeats", &common.results)?;
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
     let first = stage.all_come(connections, LOGINS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());

@@ -43,7 +43,7 @@ pub(super) fn run(
     connections: u32,
     (hold, rate): (Duration, u32),
 ) -> anyhow::Result<bool> {
-    let report = Report::new(name, "Coming and going in every way");
+    let report = Report::begin(name, "Coming and going in every way", &common.results)?;
     let seconds = |setting, value: u32| (setting, value.to_string());
     let settings = [
         seconds("presence.heartbeat_interval_s", INTERVAL_S),

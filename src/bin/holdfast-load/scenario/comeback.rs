@@ -49,7 +49,7 @@ pub(super) fn run(
             format!("\"http://{}/callback\"", receiver.address),
         ),
     ];
-    let report = Report::new(name, title);
+    let report = Report::begin(name, title, &common.results)?;
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
     let all = (0, connections);
     stage.all_come(connections, window)?;

@@ -99,7 +99,11 @@ pub(super) fn run(
         bail!("a round has two parts of --duration, which together may not be longer than --interval");
     }
     let largest = steps.largest();
-    let mut report = Report::new(name, &format!("Cost as it grows, up to {largest} connections"));
+    let mut report = Report::begin(
+        name,
+        &format!("Cost as it grows, up to {largest} connections"),
+        &common.results,
+    )?;
     conditions(&mut report, beats);
     let caches = Caches::before();
     let mut done = Vec::new();

@@ -39,7 +39,7 @@ pub(super) fn run(
 ) -> anyhow::Result<bool> {
     // Runs with different numbers do not overwrite each other.
     let name = format!("{name}-{}", short(connections));
-    let report = Report::new(name, &format!("{connections} idle connections"));
+    let report = Report::begin(name, &format!("{connections} idle connections"), &common.results)?;
     let mut settings = settings(interval);
     if shards_for(connections) > cores() {
         settings.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));

@@ -20,7 +20,7 @@ pub(super) fn run(
     (connections, window): (u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
-    let report = Report::new(name, "Logins and logouts in a closed loop");
+    let report = Report::begin(name, "Logins and logouts in a closed loop", &common.results)?;
     let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
     stage.report.condition(format!(
         "{window} under way at once; each login has its own connection and a UserSig that is checked. A visit is a login and a logout."

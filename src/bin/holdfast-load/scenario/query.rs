@@ -30,7 +30,7 @@ pub(super) fn run(
 ) -> anyhow::Result<bool> {
     let clients = asking.clients;
     let visitors = asking.storm.map_or(0, |storm| storm.max(VISITORS_MIN));
-    let report = Report::new(name, "Status queries of 500 users");
+    let report = Report::begin(name, "Status queries of 500 users", &common.results)?;
     let crowd = (connections + visitors, Kinship::Alone);
     let mut stage = Stage::new(common, report, crowd, &[], &[])?;
     stage.report.condition(format!(

@@ -110,7 +110,7 @@ pub(super) fn run(
     let (records, is_ours) = (Records::of(common), common.running()?.is_none());
     let (suffix, apart) = halves.map_or(("", ""), |_| ("-apart", ", apart"));
     let name = format!("{name}-{}{}{suffix}", kind.word(), records.suffix(is_ours));
-    let report = Report::new(name, &format!("{}{apart}", kind.title()));
+    let report = Report::begin(name, &format!("{}{apart}", kind.title()), &common.results)?;
     let logins = window.min(kind.logins_at_once_max());
     // Both servers have as many threads, or shards, as they have cores here.
     keep(halves.map(|halves| &halves.server))?;
