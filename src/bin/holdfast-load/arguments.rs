@@ -149,8 +149,8 @@ pub(crate) enum Scenario {
     },
     /// The gateway and another server in turn, with a crowd of the same size: what each needs of CPU and memory.
     ///
-    /// Build the servers on tokio and on io_uring first: `cargo build --release --features peers`. Mosquitto has to be
-    /// installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
+    /// Build the servers on tokio and on io_uring first: `cargo build --profile dist --features load,peers`.
+    /// Mosquitto has to be installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
     /// --set 'registry.durability="relaxed"'`.
     Versus {
         /// The other server.
@@ -281,14 +281,14 @@ impl Common {
 
     /// The gateway's program.
     pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
-        let remedy = "build it (`cargo build --release`), or name it with --holdfast";
+        let remedy = "build it (`cargo build --profile dist`), or name it with --holdfast";
         let program = self.holdfast.clone().map_or_else(|| beside("holdfast"), Ok)?;
         there(program, remedy)
     }
 
     /// The program of a server that the gateway is measured beside, and the app and secret that it may need.
     pub(crate) fn peer(&self, name: &str) -> anyhow::Result<(PathBuf, Vec<String>)> {
-        let remedy = "build it (`cargo build --release --features peers`)";
+        let remedy = "build it (`cargo build --profile dist --features load,peers`)";
         let app = vec![self.sdk_app_id.to_string(), self.secret.clone()];
         Ok((there(beside(name)?, remedy)?, app))
     }
