@@ -54,7 +54,7 @@ impl Report {
         let bound = figures::bound(self.name, claim);
         let bound = bound.unwrap_or_else(|| panic!("{}: the table of aims has no {claim:?}", self.name));
         let ((words, limit), holds) = (bound.parts(), bound.holds(figure));
-        let verdict = if holds { "holds" } else { "MISSED" };
+        let verdict = if holds { "met" } else { "missed" };
         self.line(&format!(
             "- {claim}: {figure:.3}, {words} {limit:.3}: **{verdict}**"
         ));

@@ -57,7 +57,10 @@ fn started_ticks(stat: &str) -> Option<f64> {
 }
 
 /// What is said of a program or a commit of which nothing is known.
-const UNKNOWN: &str = "unknown";
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// What a commit's name ends with if the sources are not quite its own.
+pub(crate) const WITH_CHANGES: &str = " with changes";
 
 /// What every report says of its origin: texts by name. The commit is that of the folder that this runs in.
 #[must_use]
@@ -74,7 +77,7 @@ pub(crate) fn facts() -> Value {
     let commit = match output("git", &["rev-parse", "--short", "HEAD"]) {
         none if none.is_empty() => UNKNOWN.to_owned(),
         commit if output("git", &status).is_empty() => commit,
-        commit => commit + " with changes",
+        commit => commit + WITH_CHANGES,
     };
     json!({
         "date": output("date", &["-u", "+%F"]),

@@ -8,18 +8,19 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::aims::folders;
-use super::figures::{self, Figure, Folder, Verdict};
-use super::render::{checks, line, median, readme, shown};
+use super::figures::{self, Bound, Figure, Folder, Verdict};
+use super::origin::{has_changes, origin, profiles, unlike_what_is_shipped};
+use super::render::{checks, grouped, line, median, readme, shown, worded};
 use super::{DATA, README, read};
 
 /// What an index says of itself. A page without it is somebody else's.
 const MARK: &str = "Made by `holdfast-load index`";
 
 /// What an index begins with, in front of its verdicts.
-const ABOUT: &str = "Made by `holdfast-load index` from the folders beside it, and anew at the end of each run and bench. \
-    Each folder has one current figure or a few, by the command that it names; older ones are in the repository's history. \
-    The figures, their aims and the reasons of these stand in `src/bin/holdfast-load/results/aims`. A figure of several \
-    rounds is their median. Without an aim it is told.";
+const ABOUT: &str = "Made by `holdfast-load index` from the folders beside it, and again after each run and bench. \
+    Each folder has the current figures of one command; older ones are in the repository's history. \
+    The figures, their aims and the reasons for them are in `src/bin/holdfast-load/results/aims`. A figure of several \
+    rounds is their median. Figures without an aim are for information.";
 
 /// A folder that is there.
 struct Entry {
@@ -39,6 +40,16 @@ struct Row {
     verdict: Verdict,
     /// How a value that misses its aim is to be read.
     missed: &'static str,
+}
+
+impl Row {
+    /// What it is, its value and its aim.
+    fn sentence(&self) -> String {
+        let value = self.value.as_ref().map(|(value, _)| shown(*value));
+        let value = value.unwrap_or_else(|| "not measured".to_owned());
+        let unit = if self.unit.is_empty() { "" } else { " " };
+        format!("{}: {value}{unit}{}, {}", self.what, self.unit, self.aim)
+    }
 }
 
 /// Writes the index anew.
@@ -118,42 +129,63 @@ fn entries(results: &Path) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// How many aims hold, and each that is missed.
+/// How many aims are met, each that is missed, and of how many folders it is not known what made them.
 fn summary(entries: &[Entry]) -> String {
-    let all = entries.iter().flat_map(rows);
-    let judged: Vec<Row> = all.filter(|row| row.verdict != Verdict::Told).collect();
-    let hold = judged.iter().filter(|row| row.verdict == Verdict::Holds).count();
+    let verdicts: Vec<Verdict> = entries.iter().flat_map(rows).map(|row| row.verdict).collect();
+    let count = |verdict| verdicts.iter().filter(|seen| **seen == verdict).count();
+    let (met, missed) = (count(Verdict::Met), count(Verdict::Missed));
     let mut text = format!(
-        "{} figures have an aim: {hold} **hold**, {} **missed** it.\n",
-        judged.len(),
-        judged.len() - hold
+        "{} figures have an aim: {met} meet it, {missed} miss it.\n",
+        met + missed
     );
-    let about = text.len();
+    let mut list = misses(entries);
     for entry in entries {
-        let link = format!("[{0}](#{0})", entry.name);
-        for row in rows(entry).iter().filter(|row| row.verdict == Verdict::Missed) {
-            let value = row
-                .value
-                .as_ref()
-                .map(|(value, _)| format!("{} {}", shown(*value), row.unit));
-            let value = value.unwrap_or_else(|| "not measured".to_owned());
-            let missed = format!(
-                "{link}: {}: {}, {}. {}",
-                row.what,
-                value.trim_end(),
-                row.aim,
-                row.missed
-            );
-            text += &line("- ", &missed);
-        }
         if let Some(sentence) = failed(entry) {
-            text += &line("- ", &format!("{link}: {sentence}"));
+            list += &line("- ", &format!("{}: {sentence}", link(entry)));
         }
     }
-    if text.len() > about {
-        text.insert(about, '\n');
+    if !list.is_empty() {
+        text += &format!("\n{list}");
+    }
+    let unknown = entries
+        .iter()
+        .filter(|entry| profiles(&entry.data).is_none())
+        .count();
+    let changed = entries.iter().filter(|entry| has_changes(&entry.data)).count();
+    if unknown + changed > 0 {
+        let origins = format!(
+            "Of {} folders, {unknown} do not record the build profile, and {changed} are of sources with changes that are \
+             in no commit.",
+            entries.len()
+        );
+        text += &format!("\n{}", line("", &origins));
     }
     text
+}
+
+/// Each figure that misses its aim, below the sentence on how to read it, if there is one.
+fn misses(entries: &[Entry]) -> String {
+    let mut groups: Vec<(&str, String)> = Vec::new();
+    for entry in entries {
+        for row in rows(entry).iter().filter(|row| row.verdict == Verdict::Missed) {
+            let mark = if row.missed.is_empty() { "- " } else { "  - " };
+            let item = line(mark, &format!("{}: {}", link(entry), row.sentence()));
+            match groups.iter_mut().find(|(reason, _)| *reason == row.missed) {
+                Some((_, items)) => *items += &item,
+                None => groups.push((row.missed, item)),
+            }
+        }
+    }
+    let text = groups.iter().map(|(reason, items)| {
+        let reason = (!reason.is_empty()).then(|| line("- ", reason));
+        reason.unwrap_or_default() + items
+    });
+    text.collect()
+}
+
+/// To an entry's section.
+fn link(entry: &Entry) -> String {
+    format!("[{0}](#{0})", entry.name)
 }
 
 /// A folder whose run was not as it has to be.
@@ -179,13 +211,13 @@ fn section(entry: &Entry) -> String {
         &format!("{title}: [page]({name}/{README}), [data]({name}/{DATA})."),
     );
     text += "\n";
-    text += &line("", &origin(entry));
+    text += &line("", &origin(&entry.data));
     text += "\n| figure | aim | value | unit | verdict |\n| --- | --- | ---: | --- | --- |\n";
     for row in rows(entry) {
         let verdict = match row.verdict {
-            Verdict::Holds => "holds",
+            Verdict::Met => "met",
             Verdict::Missed => "**missed**",
-            Verdict::Told => "told",
+            Verdict::NoAim => "no aim",
         };
         let value = match row.value {
             None => "not measured".to_owned(),
@@ -207,44 +239,19 @@ fn section(entry: &Entry) -> String {
     text
 }
 
-/// What made a folder, when, of what, and where.
-fn origin(entry: &Entry) -> String {
-    let fact = |name: &str| entry.data["machine"][name].as_str();
-    let known = |name| fact(name).unwrap_or("unknown");
-    let mut text = format!(
-        "`{}`, {}, commit {}, kernel {}, ",
-        entry.data["command"].as_str().unwrap_or("unknown"),
-        known("date"),
-        known("commit"),
-        known("kernel")
-    );
-    text += &match (fact("profile"), fact("profile of the gateway")) {
-        (None, _) => "profile not told".to_owned(),
-        (Some(profile), Some(gateway)) if gateway != profile => {
-            format!("profile {profile}, of the gateway {gateway}")
-        }
-        (Some(profile), _) => format!("profile {profile}"),
-    };
-    if let Some(took) = fact("took") {
-        text += &format!(", took {took}");
-    }
-    text + "."
-}
-
-/// The table of an entry. Of a folder that is none of a current figure all is told.
+/// The table of an entry. Of a folder that is none of a current figure no value has an aim.
 fn rows(entry: &Entry) -> Vec<Row> {
     let Some(folder) = entry.folder else {
-        return told(&entry.data);
+        return without_aims(&entry.data);
     };
     let row = |figure: &Figure| {
         let found = figure.place.find(&entry.data);
         let value = found.as_ref().map(|(_, value)| *value);
-        let aim = figure.aim.map(|aim| aim.bound.parts());
         let missed = figure.aim.and_then(|aim| aim.missed);
         Row {
             what: figure.what.to_owned(),
-            unit: figure.unit.to_owned(),
-            aim: aim.map_or(String::new(), |(words, limit)| format!("{words} {limit}")),
+            unit: worded(figure.unit).to_owned(),
+            aim: figure.aim.map(|aim| aimed(aim.bound)).unwrap_or_default(),
             value: found.map(|(pointer, value)| (value, Some(pointer))),
             verdict: figure.verdict(value),
             missed: missed.unwrap_or_default(),
@@ -253,16 +260,22 @@ fn rows(entry: &Entry) -> Vec<Row> {
     folder.figures.iter().map(row).collect()
 }
 
-fn told(data: &Value) -> Vec<Row> {
+/// An aim in words.
+fn aimed(bound: Bound) -> String {
+    let (words, limit) = bound.parts();
+    format!("{words} {}", grouped(&limit.to_string()))
+}
+
+fn without_aims(data: &Value) -> Vec<Row> {
     let figures = data["figures"].as_array().into_iter().flatten();
     let row = |figure: &Value| {
         let rounds = figure["rounds"].as_array()?.iter().filter_map(Value::as_f64);
         Some(Row {
             what: figure["name"].as_str()?.to_owned(),
-            unit: figure["unit"].as_str()?.to_owned(),
+            unit: worded(figure["unit"].as_str()?).to_owned(),
             aim: String::new(),
             value: Some((median(&rounds.collect::<Vec<_>>())?, None)),
-            verdict: Verdict::Told,
+            verdict: Verdict::NoAim,
             missed: "",
         })
     };
@@ -286,6 +299,10 @@ fn remarks(entry: &Entry) -> Vec<String> {
             folder.command
         ));
     }
+    if has_changes(&entry.data) {
+        remarks
+            .push("measured with changes that are in no commit: the figures cannot be reproduced".to_owned());
+    }
     if let Some(profile) = unlike_what_is_shipped(&entry.data) {
         remarks.push(format!(
             "built by the profile `{profile}`; what is shipped and measured is built by `dist`"
@@ -293,21 +310,13 @@ fn remarks(entry: &Entry) -> Vec<String> {
     }
     for figure in folder.figures {
         let Some(aim) = figure.aim else { continue };
-        let (words, limit) = aim.bound.parts();
-        let reason = format!("{words} {limit}: {}", aim.reason);
+        let reason = format!("{}: {}", aimed(aim.bound), aim.reason);
         // Several figures may have one aim.
         if !remarks.contains(&reason) {
             remarks.push(reason);
         }
     }
     remarks
-}
-
-/// The profile that the gateway was built by, if it is another one than that of what is shipped, which benches have, too.
-fn unlike_what_is_shipped(data: &Value) -> Option<&str> {
-    let fact = |name: &str| data["machine"][name].as_str();
-    let profile = fact("profile of the gateway").or_else(|| fact("profile"))?;
-    (profile != "dist" && !profile.starts_with("bench")).then_some(profile)
 }
 
 /// Why this command is not to be run without a place for its results: they would replace the current figures of another

@@ -240,19 +240,19 @@ fn an_index_tells_what_holds_what_is_missed_and_what_is_not_measured() {
     replace(results.path(), "load-idle-10", &trial, none).unwrap();
     let index = of(results.path()).unwrap();
     let says = |text: &str| assert!(index.contains(text), "{text:?} is not in\n{index}");
-    says("2 figures have an aim: 1 **hold**, 1 **missed** it.\n");
-    says("- [idle](#idle): user bytes of a connection: 300 B, at most 256.\n");
+    says("2 figures have an aim: 1 meet it, 1 miss it.\n");
+    says("- [idle](#idle): user bytes of a connection: 300 B, at most 256\n");
     says("`cargo bench --bench idle`, 2026-11-28, commit abc, kernel 6.18, profile release.\n");
     says(
         "| user bytes of a connection | at most 256 | [300](idle/data.json \"/data/1/figure\") | B | **missed** |\n",
     );
     says(
-        "| kernel bytes of a connection | at most 4300 | [4000](idle/data.json \"/data/2/figure\") | B | holds |\n",
+        "| kernel bytes of a connection | at most 4,300 | [4,000](idle/data.json \"/data/2/figure\") | B | met |\n",
     );
     says(
-        "| resident with 1,500 connections |  | [1000](idle/data.json \"/data/0/rss_first\") | B | told |\n",
+        "| resident with 1,500 connections |  | [1,000](idle/data.json \"/data/0/rss_first\") | B | no aim |\n",
     );
-    says("| once |  | 2.00 | B | told |\n");
+    says("| once |  | 2.00 | B | no aim |\n");
     says("- [load-idle-10](#load-idle-10): **1 of 1 checks FAILED**");
     says("- built by the profile `release`; what is shipped and measured is built by `dist`\n");
     says("- load-versus-tokio: Beside a plain server on tokio: `holdfast-load versus`\n");
@@ -277,7 +277,19 @@ fn an_index_tells_by_which_profiles_the_tool_and_the_gateway_were_built() {
         assert_eq!(!index.contains("what is shipped"), is_shipped, "{index}");
     };
     let both = |tool: &str, gateway: &str| json!({ "profile": tool, "profile of the gateway": gateway });
-    check(json!({}), "profile not told", true);
+    check(json!({}), "build profile not recorded", true);
+    check(both("unknown", "unknown"), "build profile not recorded", true);
+    check(
+        both("dist", "unknown"),
+        "profile dist, of the gateway not recorded",
+        true,
+    );
+    check(both("unknown", "dist"), "profile of the gateway dist", true);
+    check(
+        both("unknown", "release"),
+        "profile of the gateway release",
+        false,
+    );
     check(both("dist", "dist"), "profile dist", true);
     check(
         both("dist", "release"),
@@ -305,6 +317,52 @@ fn a_page_that_is_no_index_stays_as_it_is() {
     let error = rewrite(results.path()).unwrap_err().to_string();
     assert!(error.contains("is no index"), "{error}");
     assert_eq!(fs::read_to_string(page).unwrap(), "# My notes\n");
+}
+
+#[test]
+fn an_index_tells_once_how_to_read_what_misses_its_aim() {
+    let results = TempDir::new().unwrap();
+    for (name, value) in [("load-versus-tokio", 9.0), ("load-versus-tokio-apart", 8.0)] {
+        let figures = ["login", "heartbeat, paced"].map(
+            |what| json!({ "name": format!("{what}: CPU of the gateway ÷ CPU of tokio"), "unit": "", "rounds": [value] }),
+        );
+        replace(results.path(), name, &json!({ "figures": figures }), |_| Ok(())).unwrap();
+    }
+    let index = of(results.path()).unwrap();
+    let (summary, _) = index.split_once("\n## ").unwrap();
+    assert_eq!(summary.matches("Over loopback").count(), 1, "{summary}");
+    let group = "  - [load-versus-tokio](#load-versus-tokio): login: CPU ÷ tokio's: 9.00, at most 0.7\n  - ";
+    assert!(summary.contains(group), "{summary}");
+    // It is no excuse apart.
+    let apart =
+        "\n- [load-versus-tokio-apart](#load-versus-tokio-apart): login: CPU ÷ tokio's: 8.00, at most 0.7\n";
+    assert!(summary.contains(apart), "{summary}");
+}
+
+#[test]
+fn an_index_counts_what_is_not_recorded_and_what_cannot_be_reproduced() {
+    let check = |commit: &str, profile: Option<&str>, expected: Option<&str>| {
+        let results = TempDir::new().unwrap();
+        let data = json!({ "machine": { "commit": commit, "profile": profile } });
+        replace(results.path(), "load-beat", &data, |_| Ok(())).unwrap();
+        let index = of(results.path()).unwrap();
+        let counted = index.lines().find(|line| line.starts_with("Of 1 folders, "));
+        assert_eq!(counted, expected);
+        let told = index
+            .matches("\n- measured with changes that are in no commit")
+            .count();
+        assert_eq!(told, usize::from(commit.ends_with(" with changes")), "{index}");
+    };
+    let expected = |unknown: u32, changed: u32| {
+        format!(
+            "Of 1 folders, {unknown} do not record the build profile, and {changed} are of sources with changes that are \
+             in no commit."
+        )
+    };
+    check("abc", Some("dist"), None);
+    check("abc", None, Some(&expected(1, 0)));
+    check("abc with changes", Some("dist"), Some(&expected(0, 1)));
+    check("abc with changes", Some("unknown"), Some(&expected(1, 1)));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod aims;
 pub(crate) mod figures;
 mod index;
+mod origin;
 mod render;
 #[cfg(test)]
 mod kept;

@@ -55,6 +55,7 @@ pub(crate) fn checks(data: &Value) -> (usize, usize) {
 fn row(figure: &Value) -> String {
     let rounds: Vec<f64> = list(figure, "rounds").iter().filter_map(Value::as_f64).collect();
     let [name, unit] = ["name", "unit"].map(|name| figure[name].as_str().unwrap_or_default());
+    let unit = worded(unit);
     match sorted(&rounds).as_slice() {
         [] => String::new(),
         [only] => format!("| {name} | {} | | | {unit} |\n", shown(*only)),
@@ -115,10 +116,29 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 /// Enough digits to tell figures apart.
 pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
-        100.0.. => format!("{value:.0}"),
+        100.0.. => grouped(&format!("{value:.0}")),
         1.0.. => format!("{value:.2}"),
         _ => format!("{value:.4}"),
     }
+}
+
+/// A number with commas between its thousands.
+pub(super) fn grouped(number: &str) -> String {
+    let whole = number.find('.').unwrap_or(number.len());
+    let first = usize::from(number.starts_with('-'));
+    let mut text = number.to_owned();
+    for place in (first + 1..whole)
+        .rev()
+        .filter(|place| (whole - place).is_multiple_of(3))
+    {
+        text.insert(place, ',');
+    }
+    text
+}
+
+/// A unit in words.
+pub(super) fn worded(unit: &str) -> &str {
+    if unit == "1/s" { "per second" } else { unit }
 }
 
 /// Text of several lines, each of them wrapped.
@@ -176,6 +196,7 @@ mod tests {
             "figures": [
                 { "name": "once", "unit": "B", "rounds": [148.7] },
                 { "name": "thrice", "unit": "ms", "rounds": [3.0, 1.0, 2.0] },
+                { "name": "many", "unit": "1/s", "rounds": [12345.6] },
                 { "name": "never", "unit": "", "rounds": [] },
             ],
             "checks": [
@@ -187,6 +208,7 @@ mod tests {
 | --- | ---: | ---: | ---: | --- |
 | once | 149 | | | B |
 | thrice | 2.00 | 1.00 | 3.00 | ms |
+| many | 12,346 | | | per second |
 
 - logins: 1: **holds**
 - logouts: 0, expected 1: **FAILED**
@@ -194,6 +216,17 @@ mod tests {
 ";
         assert_eq!(table(&data), expected);
         assert_eq!(checks(&data), (2, 1));
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        let check = |value: &str, expected: &str| assert_eq!(grouped(value), expected);
+        check("0", "0");
+        check("999", "999");
+        check("1000", "1,000");
+        check("-1234567.125", "-1,234,567.125");
+        check("123456", "123,456");
+        check("-100", "-100");
     }
 
     #[test]

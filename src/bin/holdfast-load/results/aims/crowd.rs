@@ -8,12 +8,11 @@ const IDLE_USER: &str =
     "the budget of a connection over plain TCP: slot, session, user, UserID, index and alarm";
 const FLAT_REASON: &str = "what one costs is to be the same with few and with many: flat within 10 %";
 const FEW_SHARDS: &str =
-    "What the gateway does once for all shards is more for each heartbeat where shards are few.";
-
-const MANY_SHARDS: &str = "A ring has at most as many slots as the process may have descriptors. Where that is 20,000, a million \
-     terminals need 58 shards, and 500 users are a request to each of them.";
-const THREADS: &str = "The 58 shards that a million needs where descriptors are limited to 20,000 share two cores: each comes to \
-     cold caches, and gathers its own heartbeats only.";
+    "Some work is done once for all shards. With few shards its share in each heartbeat is larger.";
+const MANY_SHARDS: &str = "A shard holds no more connections than the process may have file descriptors. With a limit of 20,000 a \
+     million connections need 58 shards, and a query of 500 users has to ask each of them for a few users.";
+const THREADS: &str = "With a limit of 20,000 file descriptors a million connections need 58 shards, which take turns on two cores. \
+     Each finds the caches filled by the others, and has few heartbeats to answer at once.";
 const FEW_CONNECTIONS: &str = "Tables grow in steps, which weigh more where a shard has few connections.";
 const HOLDING: &str =
     "a million connections, with a heartbeat every two minutes, are to take a seventh of a core";
@@ -87,7 +86,7 @@ pub(super) const FOLDERS: &[Folder] = &[
                 "heartbeat, paced at 5000/s: CPU of the server for one",
             ),
             load(
-                "saturated heartbeats a second",
+                "saturated heartbeats",
                 "1/s",
                 "heartbeat, saturated (256 at once): rate",
             ),
@@ -101,7 +100,7 @@ pub(super) const FOLDERS: &[Folder] = &[
         figures: &[
             load("CPU of a login", "µs", "login: CPU of the server for one"),
             load("CPU of a logout", "µs", "logout: CPU of the server for one"),
-            load("logins a second", "1/s", "login: rate"),
+            load("logins", "1/s", "login: rate"),
             load("login, p99", "ms", "login: p99"),
         ],
     },
