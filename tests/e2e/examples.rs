@@ -1,9 +1,10 @@
 //! The programs in `tests/examples`, run against the gateway as a person runs them.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use holdfast::logic::wire::packet::encode;
 use holdfast::logic::wire::proto::{LoginAnswer, Platform, Response, response};
@@ -16,13 +17,15 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::gateway;
-use crate::support::command::{Running, piped, run};
+use crate::support::command::{Running, Said, piped};
 use crate::support::gateway::{Gateway, free_addresses};
 use crate::support::http::Http;
 use crate::support::terminal::{Terminal, login};
 
 const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/");
+/// Nobody listens there.
+const NOBODY: &str = "127.0.0.1:1";
 const TOKEN: &str = "a-token-of-gateway-and-receiver";
 
 /// Fails, and says what to do, where a program is not installed.
@@ -46,15 +49,21 @@ fn terminal(gateway: SocketAddr, user: &str) -> Running {
     )
 }
 
+/// Runs `query.sh`, where a proxy is set that is none: it is for the way to the internet, and not to the gateway.
+fn query_sh(arguments: &[&str]) -> Said {
+    need("curl");
+    let mut command = piped(&format!("{FOLDER}query.sh"), arguments);
+    command.env("LC_ALL", "C").env("http_proxy", "http://127.0.0.1:1");
+    Running::start(&mut command).end()
+}
+
+fn query_at(address: SocketAddr, user: &str) -> Said {
+    query_sh(&["--address", &address.to_string(), "--holdfast", HOLDFAST, user])
+}
+
 /// The status of a user, by `query.sh`.
 fn query(gateway: &Gateway, user: &str) -> String {
-    need("curl");
-    let (script, address) = (format!("{FOLDER}query.sh"), gateway.http.to_string());
-    let said = run(
-        &script,
-        &["--address", &address, "--holdfast", HOLDFAST, user],
-        b"",
-    );
+    let said = query_at(gateway.http, user);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.out);
     let answer: Value = serde_json::from_str(&said.out).unwrap();
     answer["QueryResult"][0]["Status"]
@@ -152,21 +161,49 @@ fn the_terminal_gets_a_new_usersig_where_it_can() {
 
 #[test]
 fn the_terminal_comes_back_after_bytes_that_are_no_packet() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut alice = terminal(listener.local_addr().unwrap(), "alice");
-    let (mut stream, _) = listener.accept().unwrap();
     let answer = LoginAnswer {
         session: 5,
         heartbeat_interval_ms: 120_000,
         ..LoginAnswer::default()
     };
     let packet = Some(response::Packet::LoginAnswer(answer));
-    stream.write_all(&encode(&Response { packet })).unwrap();
-    alice.line_with("logged in: session 5,");
-    stream.write_all(&[0xff; 11]).unwrap();
-    alice.line_with("no connection: this is not the protocol of terminals");
+    let answer = encode(&Response { packet });
+    for bad in [
+        // A length of more than five bytes; the last one is not waited for.
+        &[0xff; 5][..],
+        // A number where a message has to be: the packet, and the verdict in it.
+        &[2, 0x08, 1],
+        &[4, 0x0a, 2, 0x08, 0],
+        // An answer to the login without a session.
+        &[2, 0x0a, 0],
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut alice = terminal(listener.local_addr().unwrap(), "alice");
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&answer).unwrap();
+        alice.line_with("logged in: session 5,");
+        stream.write_all(bad).unwrap();
+        let line = alice.line_with("no connection: ");
+        assert!(
+            line.contains("this is not the protocol of terminals"),
+            "{bad:?}: {line}"
+        );
+        alice.line_with("coming back in");
+        listener.accept().unwrap();
+    }
+}
+
+#[test]
+fn the_terminal_takes_a_text_as_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut alice = terminal(listener.local_addr().unwrap(), "alice");
+    let (mut stream, _) = listener.accept().unwrap();
+    // An Error with a verdict: code 204, a text that is not UTF-8, and RETRY.
+    stream
+        .write_all(&[12, 0x32, 10, 0x0a, 8, 0x08, 0xcc, 1, 0x12, 1, 0xff, 0x20, 1])
+        .unwrap();
+    alice.line_with("\u{fffd} (code 204)");
     alice.line_with("coming back in");
-    listener.accept().unwrap();
 }
 
 #[test]
@@ -187,6 +224,13 @@ fn the_terminal_says_what_it_cannot_do() {
     let address = gateway.http.to_string();
     let said = python("terminal.py", &["--user", "alice", "--address", &address]).end();
     assert_eq!(said.errors, "this is not the protocol of terminals\n");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let alice = terminal(listener.local_addr().unwrap(), "alice");
+    let (mut stream, _) = listener.accept().unwrap();
+    // The answer to a heartbeat, and none to the login.
+    stream.write_all(&[2, 0x12, 0]).unwrap();
+    assert_eq!(alice.end().errors, "this is not the protocol of terminals\n");
     for bad in [
         ["--instance", "-1"],
         ["--session", "x"],
@@ -204,10 +248,11 @@ fn the_terminal_says_what_it_cannot_do() {
 
 /// A receiver whose database is in this folder, and its URL.
 fn receiver(folder: &TempDir) -> (Running, String) {
-    let database = folder.path().join("changes.db");
+    let (database, token) = (folder.path().join("changes.db"), folder.path().join("token"));
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
     let arguments = [
-        "--token",
-        TOKEN,
+        "--token-file",
+        token.to_str().unwrap(),
         "--port",
         "0",
         "--database",
@@ -232,7 +277,7 @@ fn now_s() -> u64 {
 }
 
 /// Posts alice's change, signed like this. Gives the HTTP status and the ErrorCode.
-fn post(url: &str, (sign, time_s): (String, u64), (change, previous): (u32, u32)) -> (u16, Value) {
+fn post(url: &str, (sign, time_s): (String, u64), (change, previous): (u64, u64)) -> (u16, Value) {
     let body = r#"{"CallbackCommand":"State.StateChange","Info":{"Action":"Login","To_Account":"alice","Reason":"Register"}}"#;
     let request = Request::post(format!(
         "{url}?CallbackCommand=State.StateChange&Sign={sign}&RequestTime={time_s}"
@@ -291,26 +336,62 @@ fn the_receiver_refuses_what_the_gateway_has_not_just_signed() {
     let hour_ago = now_s - 3_600;
     assert_eq!(post(&url, (sign(TOKEN, hour_ago), hour_ago), (1, 0)), refused);
     taking.line_with("refused: the signature is too old");
+    assert_eq!(post(&url, good(), (1 << 63, 0)), (400, 1.into()));
     assert_eq!(post(&url, good(), (1, 0)), (200, 0.into()));
     taking.line_with("alice 1 Login/Register taken\n");
 }
 
+/// The first line of the answer to a POST whose body is said to be so long, and never comes.
+fn announce(url: &str, length: &str) -> String {
+    let address = url.trim_start_matches("http://").split('/').next().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("an answer, and the end of the connection");
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_receiver_reads_no_body_whose_length_is_wrong() {
+    let folder = TempDir::new().unwrap();
+    let (_taking, url) = receiver(&folder);
+    for (length, status) in [("-1", "400 "), ("many", "400 "), ("65537", "413 ")] {
+        let line = announce(&url, length);
+        assert!(line.contains(status), "{length}: {line}");
+    }
+}
+
+#[test]
+fn the_receiver_does_not_start_without_a_token() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "\n").unwrap();
+    let said = python("receiver.py", &["--token-file", path.to_str().unwrap()]).end();
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.errors.contains("is empty"), "{said:?}");
+}
+
 #[test]
 fn the_query_says_what_is_wrong() {
-    need("curl");
-    let script = format!("{FOLDER}query.sh");
-    let said = run(&script, &[], b"");
+    let said = query_sh(&[]);
     assert!(
         said.code == Some(2) && said.errors.starts_with("usage: query.sh"),
         "{said:?}"
     );
-    assert!(run(&script, &["--help"], b"").out.starts_with("usage: query.sh"));
-    let nobody = free_addresses()[1].to_string();
-    let said = run(
-        &script,
-        &["--address", &nobody, "--holdfast", HOLDFAST, "alice"],
-        b"",
+    assert!(query_sh(&["--help"]).out.starts_with("usage: query.sh"));
+    let said = query_at(gateway(&[]).http, "nobody");
+    assert!(
+        said.code == Some(1) && said.out.contains("70107"),
+        "refused with HTTP 200: {said:?}"
     );
+    let said = query_at(NOBODY.parse().unwrap(), "alice");
     assert!(
         said.code == Some(7) && said.errors.contains("curl: (7)"),
         "{said:?}"

@@ -9,6 +9,7 @@ import socket
 import time
 
 PACKET_BYTES_MAX = 65536
+LENGTH_BYTES_MAX = 5  # Of the varint before each packet.
 LOGIN, HEARTBEAT, LOGOUT = 1, 2, 3  # The packets of Request.
 LOGIN_ANSWER, HEARTBEAT_ANSWER, LOGOUT_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR = range(1, 7)  # Those of Response.
 
@@ -42,9 +43,9 @@ def read_bytes(stream, length):
     return data
 
 
-def read_varint(stream):
+def read_varint(stream, bytes_max=10):
     number = 0
-    for shift in range(0, 64, 7):
+    for shift in range(0, 7 * bytes_max, 7):
         (byte,) = read_bytes(stream, 1)
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
@@ -66,6 +67,22 @@ def read_message(data):
         else:
             raise ValueError("this is not the protocol of terminals")
     return fields
+
+
+def take(fields, number, kind, default=None):
+    """A field of a message, or the default if it is absent. ValueError if it is not of its kind: int or bytes."""
+    value = fields.get(number, default)
+    if not isinstance(value, kind):
+        raise ValueError("this is not the protocol of terminals")
+    return value
+
+
+def take_seconds(fields, number, default=None):
+    """A field of milliseconds, in seconds. ValueError if it is no uint32."""
+    value_ms = take(fields, number, int, default)
+    if value_ms >= 1 << 32:
+        raise ValueError("this is not the protocol of terminals")
+    return value_ms / 1000
 
 
 class Link:
@@ -90,11 +107,11 @@ class Link:
     def receive(self, until):
         """The next packet that is known: its number and its fields. (None, {}) if none has come by then."""
         while select.select([self.socket], [], [], max(until - time.monotonic(), 0))[0]:
-            length = read_varint(self.stream)
+            length = read_varint(self.stream, LENGTH_BYTES_MAX)
             if length > PACKET_BYTES_MAX:
                 raise ValueError("this is not the protocol of terminals")
             response = read_message(read_bytes(self.stream, length))
             for packet in range(LOGIN_ANSWER, ERROR + 1):
                 if packet in response:
-                    return packet, read_message(response[packet])
+                    return packet, read_message(take(response, packet, bytes))
         return None, {}

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Asks the gateway for the statuses of users, as the app's backend does. Prints its JSON.
+# Asks the gateway for the statuses of users, as the app's backend does. Prints its JSON. The gateway answers with HTTP 200
+# also what it refuses: the outcome is ErrorCode.
 set -eu
 
 usage() {
@@ -9,6 +10,8 @@ usage: query.sh [--address HOST:PORT] [--app SDKAPPID] [--holdfast PROGRAM] USER
   --address   where the gateway listens for the backend (127.0.0.1:9002)
   --app       the SDKAppID (1400000001)
   --holdfast  the gateway's program, which makes the UserSig of the administrator (holdfast)
+
+Exit code: 0 if ErrorCode is 0; 1 if it is another, which \`ErrorInfo\` explains; curl's if there was no answer.
 END
 }
 
@@ -32,5 +35,10 @@ for user in "$@"; do
 done
 usersig=$("$holdfast" usersig administrator)
 caller="sdkappid=$app&identifier=administrator&usersig=$usersig&random=$$&contenttype=json"
-exec curl --silent --show-error --fail --globoff "http://$address/v4/openim/query_online_status?$caller" \
-    --data "{\"To_Account\":[$users],\"IsNeedDetail\":1}"
+answer=$(curl --silent --show-error --fail --globoff --noproxy '*' \
+    "http://$address/v4/openim/query_online_status?$caller" --data "{\"To_Account\":[$users],\"IsNeedDetail\":1}")
+printf '%s\n' "$answer"
+case $answer in
+    *'"ActionStatus":"OK"'*) ;;
+    *) exit 1 ;;
+esac

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """A receiver of callbacks: checks the signature of each, takes each change once, and prints it.
 
-Give the gateway this receiver's URL as callback.url, and the same --token as callback.token. What was taken is kept in a
+Give the gateway this receiver's URL as callback.url, and the same file as callback.token_file. What was taken is kept in a
 database, so that a restart takes nothing twice. To see it: sqlite3 changes.db 'SELECT * FROM users'
+
+A signature proves only that the sender knew the token at that time; it does not cover the body or the headers. Between
+hosts, use HTTPS or a private network.
 """
 
 import argparse
@@ -18,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 
 AGE_S_MAX = 60  # How far RequestTime may be from this host's clock. A copied URL is good for no longer.
 BODY_BYTES_MAX = 64 * 1024  # A callback has a few hundred bytes.
+WAIT_S_MAX = 30  # How long a connection may say nothing.
+NUMBER_MAX = (1 << 63) - 1  # The highest that the database can keep.
 
 
 class Changes:
@@ -43,9 +48,14 @@ class Changes:
 
 class Callback(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # The gateway uses its connections again.
+    timeout = WAIT_S_MAX
 
     def do_POST(self):
-        length = int(self.headers.get("Content-Length", 0))
+        try:
+            length = self.number("Content-Length")
+        except ValueError as error:
+            self.close_connection = True
+            return self.answer(400, str(error))
         if length > BODY_BYTES_MAX:
             self.close_connection = True
             return self.answer(413, "the body is too long")
@@ -57,7 +67,7 @@ class Callback(BaseHTTPRequestHandler):
         try:
             info = json.loads(body)["Info"]
             user, event = info["To_Account"], f"{info['Action']}/{info['Reason']}"
-            change, previous = int(self.headers["Holdfast-Change"]), int(self.headers["Holdfast-Previous"])
+            change, previous = self.number("Holdfast-Change"), self.number("Holdfast-Previous")
         except (KeyError, TypeError, ValueError) as error:
             return self.answer(400, f"this is no callback: {error!r}")
         try:
@@ -66,6 +76,13 @@ class Callback(BaseHTTPRequestHandler):
             return self.answer(503, f"it could not be recorded: {error}")  # It will come again.
         print(f"{user} {change} {event} {outcome}", flush=True)
         self.answer(200, "")
+
+    def number(self, name):
+        """The number in a header. ValueError if it is absent, no number, or too high."""
+        text = self.headers.get(name, "")
+        if not (text.isascii() and text.isdigit() and int(text) <= NUMBER_MAX):
+            raise ValueError(f"{name} is not a number from 0 to {NUMBER_MAX}")
+        return int(text)
 
     def answer(self, status, fault):
         verdict = {"ActionStatus": "FAIL" if fault else "OK", "ErrorCode": 1 if fault else 0, "ErrorInfo": fault}
@@ -81,7 +98,7 @@ class Callback(BaseHTTPRequestHandler):
 
 
 def signature_fault(query, token, now_s):
-    """Why the URL was not signed by who knows the token; an empty text if it was."""
+    """Why the URL was not signed just now by who knows the token; an empty text if it was."""
     sign, request_time = query.get("Sign", [""])[0], query.get("RequestTime", [""])[0]
     expected = hashlib.sha256((token + request_time).encode()).hexdigest()
     if not hmac.compare_digest(sign.encode(), expected.encode()):
@@ -91,9 +108,21 @@ def signature_fault(query, token, now_s):
     return ""
 
 
+def token(path):
+    """The token in a file, as the gateway reads it: one line."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"it cannot be read: {error}") from None
+    if not text:
+        raise argparse.ArgumentTypeError(f"{path} is empty")
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--token", required=True, help="the gateway's callback.token")
+    parser.add_argument("--token-file", type=token, required=True, dest="token", help="the gateway's callback.token_file")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="0: any free one")
     parser.add_argument("--database", default="changes.db", help="where it keeps what it has taken")

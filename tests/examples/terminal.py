@@ -12,13 +12,14 @@ import time
 import zlib
 
 from packets import ERROR, FORCE_OFFLINE, GO_AWAY, HEARTBEAT, HEARTBEAT_ANSWER, LOGIN, LOGIN_ANSWER, LOGOUT, LOGOUT_ANSWER
-from packets import Link, field, fixed64, read_message
+from packets import Link, field, fixed64, read_message, take, take_seconds
 
 ANSWER_S = 10  # How long a connection and each answer may take.
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30  # The first wait after a lost connection, and the longest.
 DEVELOPMENT_SECRET = "holdfast-development-secret-for-loopback-only-never-in-production"
 PLATFORMS = {"Android": 1, "iPhone": 2, "iPad": 3, "Windows": 4, "Mac": 5, "Linux": 6, "Web": 7}
-CODE, TEXT, RETRY_AFTER_MS, WHAT_NEXT = range(1, 5)  # The fields of a verdict.
+CODE, TEXT, RETRY_AFTER, WHAT_NEXT = range(1, 5)  # The fields of a verdict.
+VERDICT, SESSION, INTERVAL = 1, 4, 5  # Those of a LoginAnswer; the verdict of other packets has the same number.
 RETRY, RENEW_USERSIG = 1, 4  # Of WhatNext: those after which a terminal comes back by itself.
 
 
@@ -44,16 +45,15 @@ class Terminal:
         """Connects again and again, until Ctrl-C or the gateway ends it."""
         while True:
             verdict = self.stay()
-            code, text = verdict.get(CODE), verdict.get(TEXT, b"").decode()
-            print(f"{text} (code {code})" if code else text, flush=True)
-            if verdict.get(WHAT_NEXT) == RENEW_USERSIG:
+            print(f"{verdict[TEXT]} (code {verdict[CODE]})" if verdict[CODE] else verdict[TEXT], flush=True)
+            if verdict[WHAT_NEXT] == RENEW_USERSIG:
                 if self.options.usersig:
                     sys.exit(f"a new --usersig is needed, with --session {self.session}")
                 self.usersig = self.new_usersig()
                 print("with a new UserSig: ", end="")
-            elif verdict.get(WHAT_NEXT) != RETRY:
+            elif verdict[WHAT_NEXT] != RETRY:
                 sys.exit("not coming back by itself; without --session the next run logs in afresh")
-            wait_s = max(verdict.get(RETRY_AFTER_MS, 0) / 1000, self.backoff_s * random.uniform(0.5, 1.5))
+            wait_s = max(verdict[RETRY_AFTER], self.backoff_s * random.uniform(0.5, 1.5))
             self.backoff_s = min(2 * self.backoff_s, BACKOFF_S_MAX)
             print(f"coming back in {wait_s:.1f} s", flush=True)
             time.sleep(wait_s)
@@ -69,22 +69,24 @@ class Terminal:
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, ValueError) and not self.was_in:
                 raise  # The address may be that of something else. An app, which has no other, would come back.
-            return {TEXT: f"no connection: {error}".encode(), WHAT_NEXT: RETRY}
+            return {CODE: 0, TEXT: f"no connection: {error}", RETRY_AFTER: 0, WHAT_NEXT: RETRY}
 
     def beat(self, link):
         """Logs in, and sends heartbeats until the gateway ends the connection. Gives its verdict."""
         link.send(LOGIN, self.login())
         packet, fields = answer(link)
-        lost_at = math.inf
+        beat_at, lost_at = None, math.inf
         while True:
             if packet in (LOGIN_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR):
-                verdict = read_message(fields.get(1, b""))
-                if verdict.get(CODE):
+                verdict = read_verdict(fields)
+                if verdict[CODE]:
                     return verdict
             if packet == LOGIN_ANSWER:
-                self.session, self.was_in, interval_s = fields[4], True, fields[5] / 1000
+                self.session, self.was_in, interval_s = take(fields, SESSION, int), True, take_seconds(fields, INTERVAL)
                 beat_at = time.monotonic() + interval_s
                 print(f"logged in: session {self.session}, a heartbeat every {interval_s:g} s", flush=True)
+            if beat_at is None:
+                raise ValueError("this is not the protocol of terminals")
             if packet == HEARTBEAT_ANSWER:
                 self.backoff_s = BACKOFF_S_MIN
                 print("heartbeat answered", flush=True)
@@ -104,6 +106,14 @@ class Terminal:
                 + field(7, self.session) + field(8, "terminal.py/1"))
 
 
+def read_verdict(fields):
+    """The verdict of a packet, all its fields, with the wait in seconds."""
+    verdict = read_message(take(fields, VERDICT, bytes, b""))
+    code, what_next = take(verdict, CODE, int, 0), take(verdict, WHAT_NEXT, int, 0)
+    text = take(verdict, TEXT, bytes, b"").decode(errors="replace")
+    return {CODE: code, TEXT: text, RETRY_AFTER: take_seconds(verdict, RETRY_AFTER, 0), WHAT_NEXT: what_next}
+
+
 def answer(link):
     """The next packet, which has to come soon."""
     packet, fields = link.receive(time.monotonic() + ANSWER_S)
@@ -118,7 +128,7 @@ def log_out(link):
         link.send(LOGOUT)
         while answer(link)[0] != LOGOUT_ANSWER:
             pass
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ValueError) as error:
         sys.exit(f"nobody has answered the logout: {error}")
     print("logged out", flush=True)
     sys.exit()
