@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::documents::{Document, code_spans, documents};
-use super::source::Source;
+use super::source::{Source, words};
 
 /// A command as a page has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,20 +147,23 @@ impl Package<'_> {
         self.has_file(&format!("tests/{name}.rs")) || self.has_file(&format!("tests/{name}/main.rs"))
     }
 
-    /// Whether a test below `place` has this word in its name or in that of its module.
+    /// Whether a test below `place` has this word in its name or in the path of its file, which are its modules.
     fn has_test(&self, place: &str, word: &str) -> bool {
         let files = self
             .sources
             .iter()
             .filter(|source| source.path.starts_with(place));
-        let names = |line: &str| {
-            let names = ["fn ", "mod "].map(|kind| line.split_once(kind).map(|(_, name)| name.to_owned()));
-            names.into_iter().flatten().any(|name| name.contains(word))
-        };
-        files
-            .into_iter()
-            .any(|source| source.path.contains(word) || source.code.lines().any(names))
+        files.into_iter().any(|source| {
+            let (_, modules) = source.path.split_once('/').expect("it is in a folder");
+            tests_of(source).any(|name| modules.contains(word) || name.contains(word))
+        })
     }
+}
+
+/// The names of the tests in a file.
+fn tests_of(source: &Source) -> impl Iterator<Item = &str> {
+    let behind = source.code.split("#[test]").skip(1);
+    behind.filter_map(|rest| words(rest).skip_while(|word| *word != "fn").nth(1))
 }
 
 /// What cargo is told.
@@ -214,7 +217,7 @@ fn read_word<'a>(
         names
     };
     match word {
-        "--release" | "--no-default-features" | "--all-targets" | "--locked" => {}
+        "--release" | "--timings" | "--no-default-features" | "--all-targets" | "--locked" => {}
         // The simulation is the library's, and lies with the tests.
         "--lib" => cargo.places.extend(["src/", "tests/sim/"].map(str::to_owned)),
         "--features" => drop(named(&|name| package.has_feature(name))),
@@ -238,17 +241,11 @@ fn test_faults(cargo: &Cargo<'_>, package: &Package<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The programs of the package that are there, with their names.
-fn programs() -> Vec<(&'static str, &'static Path)> {
-    let all = [
-        ("holdfast", option_env!("CARGO_BIN_EXE_holdfast")),
-        ("holdfast-load", option_env!("CARGO_BIN_EXE_holdfast-load")),
-    ];
-    let built = all
-        .into_iter()
-        .filter_map(|(name, path)| Some((name, Path::new(path?))));
-    built.collect()
-}
+/// The programs of the package that documents name: where they are built.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("holdfast", env!("CARGO_BIN_EXE_holdfast")),
+    ("holdfast-load", env!("CARGO_BIN_EXE_holdfast-load")),
+];
 
 /// What is wrong with a command of a page.
 fn faults(command: &Typed, package: &Package<'_>) -> Vec<String> {
@@ -265,9 +262,8 @@ fn faults(command: &Typed, package: &Package<'_>) -> Vec<String> {
 }
 
 fn program_faults(program: &str, arguments: &[String]) -> Vec<String> {
-    let all = programs();
-    let found = all.iter().find(|(name, _)| *name == program);
-    let wrong = found.is_some_and(|(_, path)| !is_understood(path, arguments));
+    let found = PROGRAMS.iter().find(|(name, _)| *name == program);
+    let wrong = found.is_some_and(|(_, path)| !is_understood(Path::new(path), arguments));
     let text = || format!("{program} does not take `{}`", arguments.join(" "));
     wrong.then(text).into_iter().collect()
 }
@@ -297,7 +293,7 @@ fn commands_in_documents_are_understood() {
 mod bites {
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
+    fn typed_words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
     }
 
@@ -340,7 +336,7 @@ mod bites {
     fn a_command_that_the_program_does_not_have_is_found() {
         let check = |arguments: &str, broken: usize| {
             assert_eq!(
-                program_faults("holdfast", &words(arguments)).len(),
+                program_faults("holdfast", &typed_words(arguments)).len(),
                 broken,
                 "{arguments}"
             );
@@ -351,14 +347,20 @@ mod bites {
         check("status alice --details", 1);
         check("stats alice", 1);
         check("plan --connections many", 1);
-        assert_eq!(program_faults("curl", &words("--nothing")).len(), 0);
+        assert_eq!(program_faults("holdfast-load", &typed_words("beats")).len(), 1);
+        assert_eq!(program_faults("curl", &typed_words("--nothing")).len(), 0);
     }
 
     #[test]
     fn what_cargo_would_not_find_is_found() {
         let sources = [
-            Source::new("tests/e2e/main.rs", "mod killed;"),
-            Source::new("src/a.rs", "fn the_whole_table_of_a() {}"),
+            Source::new("tests/e2e/main.rs", "mod killed; mod helper;"),
+            Source::new("tests/e2e/killed.rs", "#[test]\n#[ignore]\nfn it_is_back() {}"),
+            Source::new("tests/e2e/helper.rs", "fn a_helper() {}"),
+            Source::new(
+                "src/a.rs",
+                "fn no_test() {}\n#[test]\nfn the_whole_table_of_a() {}",
+            ),
             Source::new("benches/idle.rs", "fn main() {}"),
         ];
         let manifest = "[features]\nload = []\n[profile.dist]\n[[bin]]\nname = \"holdfast\"\n";
@@ -367,7 +369,7 @@ mod bites {
             sources: &sources,
         };
         let check = |arguments: &str, broken: usize| {
-            let faults = cargo_faults(&words(arguments), &package);
+            let faults = cargo_faults(&typed_words(arguments), &package);
             assert_eq!(faults.len(), broken, "{arguments}: {faults:?}");
         };
         check("build --profile dist --features load", 0);
@@ -375,7 +377,10 @@ mod bites {
         check("bench --bench idle", 0);
         check("bench --bench busy", 1);
         check("test --test e2e killed", 0);
+        check("test --test e2e back", 0);
         check("test --test e2e healed", 1);
+        check("test --test e2e helper", 1);
+        check("test --lib no_test", 1);
         check("test --test e3e killed", 2);
         check("test --lib the_whole_table", 0);
         check("test --lib killed", 1);

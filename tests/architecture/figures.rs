@@ -1,4 +1,5 @@
-//! The measured figures of the first page: each is the one in the data of the run that its row names. Measures nothing.
+//! The measured figures of the first page: each is the one in the data of the run that its row names, and its aim and verdict
+//! are those of the index of results. Measures nothing.
 
 use std::path::Path;
 
@@ -114,11 +115,47 @@ fn number(cell: &str) -> Option<(f64, usize)> {
     Some((word.parse().ok()?, decimals))
 }
 
+/// Where the data has the figure, as a JSON pointer.
+fn pointer(data: &Value, place: &Place) -> Option<String> {
+    let mut entries = data[place.list].as_array()?.iter();
+    let number = entries.position(|entry| entry[place.key] == place.text)?;
+    Some(format!("/{}/{number}/{}", place.list, place.field))
+}
+
+/// The aim and the verdict of this figure in the index of results.
+fn judged<'a>(index: &'a str, folder: &str, pointer: &str) -> Option<(&'a str, &'a str)> {
+    let link = format!(
+        "({}/data.json \"{pointer}\")",
+        folder.strip_prefix("bench-results/")?
+    );
+    let line = index.lines().find(|line| line.contains(&link))?;
+    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [_, _, aim, _, _, verdict, _] = cells[..] else {
+        return None;
+    };
+    Some((aim, verdict))
+}
+
+/// A bound: what it begins with, and its number. `None` if there is none.
+fn bound(aim: &str) -> Option<(&'static str, f64)> {
+    let signs = [("≤ ", "≤"), ("at most ", "≤"), ("≥ ", "≥"), ("at least ", "≥")];
+    let found = signs
+        .iter()
+        .find_map(|(written, sign)| Some((*sign, aim.strip_prefix(written)?)));
+    let (sign, rest) = found?;
+    let (number, _) = number(rest.trim_end_matches(", **missed**"))?;
+    Some((sign, number))
+}
+
+/// Whether a row says of its aim what the index says.
+fn agrees_on_aim(row: &Row<'_>, (aim, verdict): (&str, &str)) -> bool {
+    let is_missed = [row.aim, verdict].map(|text| text.contains("**missed**"));
+    bound(row.aim) == bound(aim) && aim.is_empty() == row.aim.is_empty() && is_missed[0] == is_missed[1]
+}
+
 /// The figure as the run has it.
-fn measured(data: &Value, place: &Place) -> Option<f64> {
-    let entries = data[place.list].as_array()?;
-    let entry = entries.iter().find(|entry| entry[place.key] == place.text)?;
-    let value = &entry[place.field];
+fn measured(data: &Value, pointer: &str) -> Option<f64> {
+    let value = data.pointer(pointer)?;
     let Some(rounds) = value.as_array() else {
         return value.as_f64();
     };
@@ -129,14 +166,14 @@ fn measured(data: &Value, place: &Place) -> Option<f64> {
 
 /// Whether a figure is on the wrong side of its aim.
 fn is_missed(seen: f64, aim: &str) -> bool {
-    let bound = |sign| aim.strip_prefix(sign).and_then(number).map(|(bound, _)| bound);
-    bound("≤ ").is_some_and(|most| seen > most) || bound("≥ ").is_some_and(|least| seen < least)
+    bound(aim).is_some_and(|(sign, bound)| if sign == "≤" { seen > bound } else { seen < bound })
 }
 
 /// What is wrong with a row.
-fn fault(row: &Row<'_>, data: &Value) -> Option<String> {
+fn fault(row: &Row<'_>, data: &Value, index: &str) -> Option<String> {
     let found = PLACES.iter().find(|place| place.what == row.what);
-    let Some(seen) = found.and_then(|place| measured(data, place)) else {
+    let pointer = found.and_then(|place| pointer(data, place)).unwrap_or_default();
+    let Some(seen) = measured(data, &pointer) else {
         return Some(format!("`{}` is not in {}", row.what, row.folder));
     };
     let Some((told, decimals)) = number(row.figure) else {
@@ -149,6 +186,13 @@ fn fault(row: &Row<'_>, data: &Value) -> Option<String> {
     if is_missed(seen, row.aim) != row.aim.contains("**missed**") {
         return Some(format!("`{}` is {seen}, and its aim {}", row.what, row.aim));
     }
+    let judged = judged(index, row.folder, &pointer);
+    if !judged.is_some_and(|judged| agrees_on_aim(row, judged)) {
+        return Some(format!(
+            "`{}` has the aim {}, and in the index {judged:?}",
+            row.what, row.aim
+        ));
+    }
     let agrees = (seen * power).round() == (told * power).round();
     (!agrees).then(|| format!("`{}` is {seen} in {}, not {told}", row.what, row.folder))
 }
@@ -158,13 +202,14 @@ fn figures_of_the_first_page_are_those_of_their_runs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("README.md")).expect("the first page is there");
     let page = Document::new("README.md", &page);
+    let index = std::fs::read_to_string(root.join("bench-results/README.md")).expect("there is an index");
     let mut faults = Vec::new();
     let mut count = 0;
     for row in rows(&page.text) {
         count += 1;
         let data = std::fs::read_to_string(root.join(row.folder).join("data.json")).expect("a run has data");
         let data = serde_json::from_str(&data).expect("data is JSON");
-        faults.extend(fault(&row, &data));
+        faults.extend(fault(&row, &data, &index));
     }
     assert_eq!(count, PLACES.len(), "each row has its place in the data");
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
@@ -182,7 +227,13 @@ mod bites {
         });
         let check = |line: &str, good: bool| {
             let row = rows(line).next().expect("it is a row");
-            assert_eq!(fault(&row, &data).is_none(), good, "{line}");
+            let (aim, verdict) = match row.aim {
+                "" => ("", "told"),
+                "≤ 2,000 B" => ("at most 2000", "holds"),
+                _ => ("at most 9", "**missed**"),
+            };
+            let index = format!("| b | {aim} | [1149](a/data.json \"/figures/0/rounds\") | B | {verdict} |");
+            assert_eq!(fault(&row, &data, &index).is_none(), good, "{line}");
         };
         check(
             &format!("| {what} | 1,149 B | ≤ 2,000 B | [`c x`](bench-results/a) |"),
@@ -219,5 +270,23 @@ mod bites {
         );
         check("| something else | 1,149 B | | [`c x`](bench-results/a) |", false);
         assert_eq!(rows("| a | b | c | [d](src/e.md) |").count(), 0);
+    }
+
+    #[test]
+    fn an_aim_that_is_softer_than_the_indexs_is_found() {
+        let check = |aim: &str, judged: (&str, &str), good: bool| {
+            let line = format!("| a | 0.95 | {aim} | [`c`](bench-results/a) |");
+            let row = rows(&line).next().expect("it is a row");
+            assert_eq!(agrees_on_aim(&row, judged), good, "{aim} {judged:?}");
+        };
+        check("≤ 1", ("at most 1", "holds"), true);
+        check("≥ 12,000", ("at least 12000", "holds"), true);
+        check("≤ 0.7, **missed**", ("at most 0.7", "**missed**"), true);
+        check("≤ 1", ("at most 0.7", "**missed**"), false);
+        check("≤ 0.7", ("at most 0.7", "**missed**"), false);
+        check("≥ 1", ("at most 1", "holds"), false);
+        check("", ("at most 1", "holds"), false);
+        check("≤ 1", ("", "told"), false);
+        assert_eq!(judged("", "bench-results/a", "/data/0/figure"), None);
     }
 }

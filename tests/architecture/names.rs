@@ -27,13 +27,22 @@ fn settings_in(printed: &str) -> BTreeSet<String> {
     found
 }
 
-/// The spans of code of a page that begin with a section's name and a dot, and with no setting.
+/// What of a page may name a setting: its spans of code, and the lines of its blocks of TOML.
+fn code<'a>(line: &'a str, block: Option<&str>) -> Vec<&'a str> {
+    match block {
+        Some("toml") => vec![line],
+        Some(_) => Vec::new(),
+        None => code_spans(line).collect(),
+    }
+}
+
+/// The code of a page that begins with a section's name and a dot, and with no setting.
 fn unknown_settings(document: &Document, settings: &BTreeSet<String>) -> Vec<String> {
     let section = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let sections: BTreeSet<String> = settings.iter().map(|name| section(name)).collect();
     let spans = document
         .lines()
-        .flat_map(|(number, line, _)| code_spans(line).map(move |span| (number, span)));
+        .flat_map(|(number, line, block)| code(line, block).into_iter().map(move |span| (number, span)));
     let names = spans.filter_map(|(number, span)| Some((number, setting_of(span)?)));
     let unknown = names.filter(|(_, name)| sections.contains(&section(name)) && !settings.contains(*name));
     unknown
@@ -80,6 +89,8 @@ mod bites {
         check("`log.level` and `admin.token=x`, `log.level = \"debug\"`", 0);
         check("`log.levels`", 1);
         check("`admin.tokens=x` and `log.format`", 2);
+        check("```toml\nlog.level = \"info\"\n```\n", 0);
+        check("```toml\nlog.levels = \"info\"\n```\n", 1);
         // Another's names.
         check("`net.core.somaxconn` `data.json` log.none", 0);
     }

@@ -1,8 +1,11 @@
-//! What the documents promise of a running gateway: the metrics that they name.
+//! What the documents promise of the real gateway: the metrics that they name, and the configuration that they give.
 
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::gateway;
+use crate::support::command::run;
 use crate::support::exposition;
 use crate::support::http::Http;
 
@@ -40,4 +43,38 @@ fn every_metric_that_documents_name_is_there() {
         .filter(|(_, name)| !families.contains_key(*name))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// The only block of TOML of a page.
+fn toml_of(page: &str) -> &str {
+    let mut blocks = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").unwrap().0);
+    let block = blocks.next().unwrap();
+    assert_eq!(blocks.next(), None, "there is one");
+    block
+}
+
+#[test]
+fn the_gateway_takes_the_configuration_of_the_first_page() {
+    let folder = TempDir::new().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let mut text = toml_of(&page).to_owned();
+    for name in ["usersig-key", "callback-token"] {
+        let secret = folder.path().join(name);
+        std::fs::write(&secret, "a-secret-in-one-line\n").unwrap();
+        let told = format!("/etc/holdfast/{name}");
+        assert!(text.contains(&told), "{told} is named");
+        text = text.replace(&told, secret.to_str().unwrap());
+    }
+    let file = folder.path().join("holdfast.toml");
+    std::fs::write(&file, &text).unwrap();
+    let arguments = ["--config", file.to_str().unwrap(), "config"];
+    let said = run(env!("CARGO_BIN_EXE_holdfast"), &arguments, b"");
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{text}");
+    for line in ["policy = \"dual\"", "sdk_app_id = 1400000002"] {
+        assert!(said.out.contains(line), "{line} counts: {}", said.out);
+    }
 }
