@@ -12,11 +12,14 @@ use serde_json::{Value, json};
 
 use crate::gateway;
 use crate::support::command::{Running, Said, piped, run};
-use crate::support::gateway::{Gateway, free_addresses};
+use crate::support::gateway::Gateway;
 use crate::support::http::Http;
 use crate::support::screen::Screen;
 
 const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
+
+/// Nobody listens there.
+const NOBODY: &str = "127.0.0.1:1";
 
 /// The exit codes of `holdfast connect --help`.
 const DONE: Option<i32> = Some(0);
@@ -227,8 +230,7 @@ fn a_port_that_speaks_tls_is_named_as_one() {
 
 #[test]
 fn nobody_who_listens_is_told_once() {
-    let [nobody, ..] = free_addresses();
-    let said = connect(&nobody.to_string(), &[], b"/quit\n");
+    let said = connect(NOBODY, &[], b"/quit\n");
     assert_eq!(said.code, UNREACHED, "{said:?}");
     assert!(said.errors.contains("is the gateway running?"), "{said:?}");
     assert_eq!(said.errors.lines().count(), 1, "{said:?}");
@@ -345,8 +347,12 @@ fn each_command_at_a_wrong_listener_says_so() {
     check("status alice", "http.listen", foreign, "says nothing of alice");
     for words in OPERATOR {
         check(words, "admin.listen", gateway.http, "http.listen");
-        let [nobody, ..] = free_addresses();
-        check(words, "admin.listen", nobody, "is the gateway running?");
+        check(
+            words,
+            "admin.listen",
+            NOBODY.parse().unwrap(),
+            "is the gateway running?",
+        );
     }
 }
 

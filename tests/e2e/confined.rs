@@ -87,7 +87,11 @@ fn load(profile: &Value, without: &[&str], refusal: u64) -> Vec<BpfProgram> {
     for rule in profile["syscalls"].as_array().unwrap() {
         let conditions = rule["args"].as_array().map_or_else(
             || vec![Value::Null],
-            |arguments| arguments.iter().map(condition).collect(),
+            |arguments| {
+                // Several have to hold together, which is not done here.
+                assert_eq!(arguments.len(), 1, "{rule}");
+                vec![condition(&arguments[0])]
+            },
         );
         for name in names(rule).filter(|name| !without.contains(name)) {
             match rule["action"].as_str().unwrap() {

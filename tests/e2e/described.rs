@@ -204,12 +204,10 @@ fn a_running_gateway_answers_as_the_openapi_document_says() {
             status != 405 && !text.contains(nothing) && !text.contains("60009"),
             "{path} {status} {text}"
         );
-        let expected = if path.starts_with("/v4/") || *method == "get" {
-            200
-        } else {
-            status
-        };
-        assert_eq!(status, expected, "{path}: {text}");
+        // Of what changes something by the admin listener, some finds nothing to change: see below for the rest.
+        if path.starts_with("/v4/") || *method == "get" {
+            assert_eq!(status, 200, "{path}: {text}");
+        }
     }
     let detail =
         json!({"To_Account": ["alice", "bob", "nobody at all"], "IsNeedDetail": 1, "IsReturnInstid": "1"});

@@ -18,12 +18,10 @@ mod commands;
 mod confined;
 mod described;
 mod documents;
-#[cfg(feature = "load")]
 mod ended;
 mod examples;
 mod goodbye;
 mod killed;
-#[cfg(feature = "load")]
 mod load;
 mod log;
 mod metrics;

@@ -186,6 +186,8 @@ fn completed(script: &Path, words: &str) -> Vec<String> {
     );
     let output = Command::new("bash")
         .args(["--norc", "-c", &ask])
+        // An unknown locale is told in the errors.
+        .env("LC_ALL", "C")
         .output()
         .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

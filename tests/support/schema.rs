@@ -79,8 +79,16 @@ impl Check<'_> {
             }
             "minimum" => holds(value.as_f64().is_none_or(|number| Some(number) >= rule.as_f64())),
             "maximum" => holds(value.as_f64().is_none_or(|number| Some(number) <= rule.as_f64())),
-            "minLength" => holds(value.as_str().is_none_or(|text| text.len() as u64 >= limit())),
-            "maxLength" => holds(value.as_str().is_none_or(|text| text.len() as u64 <= limit())),
+            "minLength" => holds(
+                value
+                    .as_str()
+                    .is_none_or(|text| text.chars().count() as u64 >= limit()),
+            ),
+            "maxLength" => holds(
+                value
+                    .as_str()
+                    .is_none_or(|text| text.chars().count() as u64 <= limit()),
+            ),
             "minItems" => holds(value.as_array().is_none_or(|list| list.len() as u64 >= limit())),
             "maxItems" => holds(value.as_array().is_none_or(|list| list.len() as u64 <= limit())),
             "items" => self.items(rule, value, place),
@@ -96,7 +104,7 @@ impl Check<'_> {
                     .try_for_each(|(name, value)| self.check(rule, value, &format!("{place}.{name}"))),
                 None => Ok(()),
             },
-            // What is said, and what other tools check.
+            // What is said, and what is not checked here.
             "description" | "deprecated" | "default" | "format" | "pattern" => Ok(()),
             _ => Err(format!("the keyword {keyword} is not understood here")),
         }
@@ -163,6 +171,8 @@ mod tests {
             (json!({"const": 0}), json!(0), json!(1)),
             (json!({"$ref": "#/schemas/Short"}), json!("ab"), json!("abc")),
             (json!({"minLength": 1}), json!("a"), json!("")),
+            (json!({"minLength": 2}), json!("éé"), json!("é")),
+            (json!({"maxLength": 1}), json!("é"), json!("éé")),
             (
                 json!({"anyOf": [{"type": "null"}, {"type": "array", "items": {"const": 1}}]}),
                 json!([1, 1]),
