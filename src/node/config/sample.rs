@@ -15,7 +15,8 @@ const HEAD: &str = concat!(
 # and those of --set section.name=value instead of both. `holdfast --config FILE reload`, or SIGHUP, has a running gateway take
 # a changed file: each setting says when another value counts.
 #
-# A gateway that listens beyond loopback needs two of them at least: app.sdk_app_id and usersig.keys.
+# A gateway that listens beyond loopback needs app.sdk_app_id and usersig.keys at least; one whose admin listener does,
+# admin.token, too.
 # If secrets stand in this file, let nobody but the gateway's user read it; or name files that hold them.
 "
 );
