@@ -7,6 +7,7 @@ use holdfast::logic::wire::proto::Platform;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
 use crate::gateway;
@@ -69,26 +70,38 @@ impl Described {
         let response = self
             .response(path, method, status)
             .unwrap_or_else(|| panic!("not described: {told}"));
-        for name in head
-            .headers
-            .keys()
-            .filter(|name| name.as_str().starts_with("holdfast-"))
-        {
-            let mut described = response["headers"]
-                .as_object()
-                .unwrap_or_else(|| panic!("{told}"))
-                .keys();
-            assert!(
-                described.any(|known| known.eq_ignore_ascii_case(name.as_str())),
-                "{name} of {told}"
-            );
-        }
+        self.hold_headers(response, &head.headers)
+            .unwrap_or_else(|fault| panic!("{fault} of {told}"));
         let content = &response["content"][&kind];
         assert!(content.is_object(), "no {kind} is described for {told}");
         self.hold(&content["schema"], &kind, &body)
             .unwrap_or_else(|fault| panic!("{fault} of {told}"));
         self.seen.push(format!("{path} {method} {status}"));
         (status, body)
+    }
+
+    /// Holds the headers to their descriptions: none is missing, none says something else, and none of those that say what to
+    /// do next is there without one.
+    fn hold_headers(&self, response: &Value, headers: &HeaderMap) -> Result<(), String> {
+        let described = response["headers"].as_object().into_iter().flatten();
+        let described: Vec<_> = described
+            .map(|(name, header)| (name.to_lowercase(), header))
+            .collect();
+        for (name, header) in &described {
+            let header = resolved(&self.document, header);
+            match headers.get(name) {
+                Some(value) => check(&self.document, &header["schema"], &value.to_str().unwrap().into())?,
+                None if header["required"] == true => return Err(format!("no {name}")),
+                None => {}
+            }
+        }
+        let telling = ["www-authenticate", "retry-after", "accept-encoding"];
+        let mut told = headers.keys().map(HeaderName::as_str);
+        let unknown = told.find(|name| {
+            (telling.contains(name) || name.starts_with("holdfast-"))
+                && !described.iter().any(|(known, _)| known == name)
+        });
+        unknown.map_or(Ok(()), |name| Err(format!("{name} is not described")))
     }
 
     /// Holds a body to its schema.
