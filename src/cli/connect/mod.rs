@@ -312,12 +312,12 @@ impl<'a> Terminal<'a> {
             response::Packet::GoAway(away) => away.verdict.unwrap_or_default(),
             response::Packet::Error(error) => error.verdict.unwrap_or_default(),
         };
-        let remedy = match self.arguments.usersig {
-            None => remedy(&verdict),
-            // Whoever brings a UserSig knows where it is from.
-            Some(_) => "",
+        let (next, remedy) = match (next_of(&verdict), &self.arguments.usersig) {
+            (next, None) => (next, remedy(&verdict)),
+            (Next::Renew, Some(_)) => (Next::Stop, ""), // Whoever brought it knows where to get another.
+            (next, Some(_)) => (next, ""),
         };
-        Ok(Some(End::Told(next_of(&verdict), format!("{text}{remedy}"))))
+        Ok(Some(End::Told(next, format!("{text}{remedy}"))))
     }
 
     /// Does what a line asks for, but for `/quit`. The inner error is the link's.

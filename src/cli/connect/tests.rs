@@ -249,6 +249,22 @@ fn a_person_keeps_the_session_where_only_the_usersig_is_no_good() {
 }
 
 #[test]
+fn a_person_is_not_asked_to_try_the_same_usersig_again() {
+    on_a_runtime(async {
+        let mut bench = Bench::new().await;
+        bench.arguments.usersig = Some("brought along".to_owned());
+        let (keyboard, input) = Input::of(Writer::Person);
+        drop(keyboard);
+        let mut terminal = bench.terminal(input);
+        let refusal = bench.answer(refused(proto::WhatNext::RenewUsersig));
+        let (outcome, login) = tokio::join!(terminal.stay(), refusal);
+        assert_eq!(login.user_sig, "brought along");
+        let fault: Fault = outcome.unwrap_err().downcast().unwrap();
+        assert!(matches!(fault, Fault::Refused(_)), "{fault}");
+    });
+}
+
+#[test]
 fn a_link_that_does_not_come_back_is_given_up() {
     on_a_runtime(async {
         let bench = Bench::new().await;
