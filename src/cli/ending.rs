@@ -38,6 +38,7 @@ impl Ending {
     }
 
     /// The signal that has come, if one has.
+    #[cfg(feature = "top")]
     pub(super) fn came(&self) -> Option<EndSignal> {
         *self.0.borrow()
     }
