@@ -16,6 +16,7 @@ use crate::node::addresses::{self, Side};
 use crate::node::config::{Config, StoreKind};
 use crate::node::patience::Patience;
 use crate::node::rlimits;
+use crate::node::shards::try_rings;
 use crate::services::http::runtime;
 
 /// What is taken is told at once.
@@ -26,13 +27,14 @@ type Outcome = Result<String, String>;
 
 /// Probes everything, and prints each outcome.
 pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result<ExitCode> {
+    rlimits::raise_locked_memory();
     let mut probes = vec![
         ("configuration", Ok("no problem".to_owned())),
         ("io_uring", probe_ring()),
         ("shards", probe_shards(config)),
     ];
     let host = Host::read(Path::new("/"));
-    let locked = host.locked_memory(config.shards);
+    let locked = host.locked_memory(config.shards, try_rings);
     probes.push((locked.name, locked.outcome));
     probes.extend(probe_addresses(config));
     probes.push(("registry", probe_registry(config)));

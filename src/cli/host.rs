@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
-use rustix::thread::{CapabilitySet, capabilities};
 
 use super::numbers::{bytes, grouped};
 use super::plan::{tcp_mem, tcp_pages};
 use super::sizing::{DESCRIPTORS_MIN, Need, shards_for, slots_for};
+use crate::engine::setup::SetupError;
 use crate::node::config::shards::{ShardPlan, ShardsWanted};
 use crate::node::shards::LOCKED_BYTES_PER_SHARD;
 
@@ -55,7 +55,7 @@ impl Host {
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             nofile: (limit(nofile.current), limit(nofile.maximum)),
-            memlock: memlock(),
+            memlock: limit(getrlimit(Resource::Memlock).maximum),
             nr_open: number("proc/sys/fs/nr_open"),
             file_max: number("proc/sys/fs/file-max"),
             somaxconn: number("proc/sys/net/core/somaxconn"),
@@ -212,18 +212,34 @@ impl Host {
         }
     }
 
-    /// Whether the rings of all shards may be made, by a kernel that counts them as locked memory.
-    pub(super) fn locked_memory(&self, shards: ShardsWanted) -> Finding {
+    /// Whether the rings of all shards may be made. A limit that is too small matters only to a kernel that counts rings as locked
+    /// memory, and to a process without CAP_IPC_LOCK where that counts: `try_rings` shows it, with so many bytes and shards.
+    pub(super) fn locked_memory(
+        &self,
+        shards: ShardsWanted,
+        try_rings: impl FnOnce(u64, u16) -> Result<(), SetupError>,
+    ) -> Finding {
+        let name = "RLIMIT_MEMLOCK";
         let plan = shards.plan(self.cores, self.nofile.1);
-        let count = plan.map_or(1, |plan| u64::from(plan.count));
-        let wanted = count * LOCKED_BYTES_PER_SHARD + LOCKED_BYTES_BESIDE;
+        let count = plan.map_or(1, |plan| plan.count);
+        let wanted = u64::from(count) * LOCKED_BYTES_PER_SHARD + LOCKED_BYTES_BESIDE;
         let found = format!(
             "found {}, needed {} for the rings of {count} shards",
             shown(self.memlock),
             grouped(wanted)
         );
-        let remedy = "set LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1:-1 for a container, or, as root, ulimit -l unlimited";
-        judge("RLIMIT_MEMLOCK", self.memlock >= wanted, found, remedy)
+        let good = |found| Finding {
+            name,
+            outcome: Ok(found),
+        };
+        if self.memlock >= wanted {
+            return good(found);
+        }
+        match try_rings(wanted, count) {
+            Ok(()) => good(format!("{found}; but not counted: so many rings could be made")),
+            Err(error) if !error.lacks_memory() => good(format!("{found}; it could not be tried: {error}")),
+            Err(_) => judge(name, false, found, LOCKED_MEMORY_REMEDY),
+        }
     }
 
     fn ports(&self, connections: u64) -> Finding {
@@ -244,15 +260,10 @@ impl Host {
     }
 }
 
+const LOCKED_MEMORY_REMEDY: &str = "set LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1:-1 for a container, or, as root, ulimit -l unlimited";
+
 /// What rings take besides those of the shards: the HTTP front's, those of a check, and those of a gateway that has just ended.
 const LOCKED_BYTES_BESIDE: u64 = 1 << 20;
-
-/// The hard limit of RLIMIT_MEMLOCK, in bytes; with the capability CAP_IPC_LOCK nothing is counted.
-fn memlock() -> u64 {
-    let is_free = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
-    let limit = getrlimit(Resource::Memlock).maximum;
-    limit.filter(|_| !is_free).unwrap_or(u64::MAX)
-}
 
 /// A kernel parameter that must not be smaller.
 fn at_least(name: &'static str, found: Option<u64>, wanted: u64) -> Finding {
@@ -391,24 +402,38 @@ mod tests {
         );
     }
 
-    #[test]
-    fn locked_memory_has_to_hold_the_rings_of_all_shards() {
-        let check = |shards: u16, memlock: u64, expected: Result<&str, &str>| {
-            let host = Host { memlock, ..large() };
-            let wanted = ShardsWanted {
-                count: shards,
-                connections_max: 0,
-            };
-            let outcome = host.locked_memory(wanted).outcome;
-            let said = outcome
-                .as_ref()
-                .map_err(|text| text.split("; do: ").next().unwrap());
-            assert_eq!(said.map(String::as_str), expected);
+    /// What is said of locked memory, without the remedy, where a try of the rings ends with this error of the system.
+    fn locked(memlock: u64, tried: Option<i32>) -> Result<String, String> {
+        let host = Host { memlock, ..large() };
+        let wanted = ShardsWanted {
+            count: 30,
+            connections_max: 0,
         };
-        let needed = "needed 8,052,736 for the rings of 30 shards";
-        check(30, 8 << 20, Ok(&format!("found 8,388,608, {needed}")));
-        check(30, 8_052_735, Err(&format!("found 8,052,735, {needed}")));
-        check(30, u64::MAX, Ok(&format!("found no limit, {needed}")));
+        let finding = host.locked_memory(wanted, |bytes, shards| {
+            assert_eq!((bytes, shards), (8_052_736, 30));
+            tried.map_or(Ok(()), |errno| Err(SetupError::of("setup", errno)))
+        });
+        let without_remedy = |text: String| text.split("; do: ").next().unwrap().to_owned();
+        finding.outcome.map_err(without_remedy)
+    }
+
+    #[test]
+    fn locked_memory_has_to_hold_the_rings_of_all_shards_where_a_try_shows_it() {
+        let found = |memlock: &str| format!("found {memlock}, needed 8,052,736 for the rings of 30 shards");
+        let (enough, lacking) = (8_052_736, 8_052_735);
+        assert_eq!(locked(enough, Some(libc::ENOMEM)), Ok(found("8,052,736")));
+        assert_eq!(locked(u64::MAX, Some(libc::ENOMEM)), Ok(found("no limit")));
+        assert_eq!(locked(lacking, Some(libc::ENOMEM)), Err(found("8,052,735")));
+        let not_counted = format!(
+            "{}; but not counted: so many rings could be made",
+            found("8,052,735")
+        );
+        assert_eq!(locked(lacking, None), Ok(not_counted));
+        let not_tried = locked(lacking, Some(libc::EMFILE)).unwrap();
+        assert!(
+            not_tried.contains("; it could not be tried: io_uring: setup: "),
+            "{not_tried}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 
 use io_uring::{Probe, opcode};
 
-use super::setup::builder;
+use super::setup::{builder, remedy};
 
 /// The first kernel that has everything.
 pub const KERNEL_OLDEST: &str = "6.1";
@@ -104,7 +104,7 @@ fn explain(error: &io::Error, disabled_level: u8, kernel: String) -> Unavailable
             kernel,
             feature: "rings of one issuer with deferred work (SINGLE_ISSUER, DEFER_TASKRUN)",
         },
-        _ => Unavailable::Other(error.to_string()),
+        _ => Unavailable::Other(format!("{error}{}", remedy(error))),
     }
 }
 
@@ -147,7 +147,11 @@ mod tests {
             &["5.4.0", "no io_uring", KERNEL_OLDEST, "holdfast print seccomp"],
         );
         check_text(libc::EINVAL, 0, &["5.4.0", "DEFER_TASKRUN", KERNEL_OLDEST]);
-        check_text(libc::ENOMEM, 0, &["cannot be used", "memory"]);
+        check_text(
+            libc::ENOMEM,
+            0,
+            &["cannot be used", "memory", "raise RLIMIT_MEMLOCK"],
+        );
     }
 
     #[test]

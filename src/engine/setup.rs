@@ -1,10 +1,11 @@
 //! Making a ring: everything that can fail, before a thread starts. The ring it makes is used in `ring`.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use hashbrown::HashMap;
 use io_uring::IoUring;
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::accept::Accepts;
 use super::buffers::Buffers;
@@ -31,9 +32,28 @@ pub struct SetupError {
     error: io::Error,
 }
 
+impl SetupError {
+    /// The one with this number of the system's.
+    #[cfg(test)]
+    pub(crate) fn of(step: &'static str, errno: i32) -> Self {
+        let error = io::Error::from_raw_os_error(errno);
+        Self { step, error }
+    }
+
+    /// Whether memory was lacking, perhaps that which may be locked.
+    #[must_use]
+    pub fn lacks_memory(&self) -> bool {
+        lacks_memory(&self.error)
+    }
+}
+
+fn lacks_memory(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error())
+}
+
 /// What to do about an error that has one likely cause.
-fn remedy(error: &io::Error) -> &'static str {
-    if error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error()) {
+pub(super) fn remedy(error: &io::Error) -> &'static str {
+    if lacks_memory(error) {
         "; this kernel may count rings as locked memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=infinity in a systemd unit), \
          see `holdfast check`"
     } else {
@@ -117,6 +137,25 @@ impl PreparedRing {
             event,
             listeners,
         })
+    }
+
+    /// Makes as many rings as `count` with the provided buffers of each and without listeners, and drops them again. Their tables
+    /// have one slot: larger ones are not counted as locked memory.
+    ///
+    /// # Errors
+    /// Says what the kernel refused for the first that cannot be made.
+    pub fn try_many(count: u64, buffers: u16) -> Result<(), SetupError> {
+        let event = at(
+            "eventfd",
+            eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from),
+        )?;
+        let size = Size {
+            slots: 1,
+            buffers,
+            accepts: 1,
+        };
+        let rings = (0..count).map(|_| Self::new(size, Vec::new(), event.as_fd()));
+        rings.collect::<Result<Vec<_>, _>>().map(drop)
     }
 
     /// Makes the calling thread the only one that may use the ring. Sockets can be moved to `others`, named by their

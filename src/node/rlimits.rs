@@ -9,9 +9,9 @@ pub fn raise_descriptors() -> u64 {
     raise(Resource::Nofile)
 }
 
-/// Raises RLIMIT_MEMLOCK, and gives what holds from now on, in bytes. Newer kernels count rings as locked memory.
-pub fn raise_locked_memory() -> u64 {
-    raise(Resource::Memlock)
+/// Raises RLIMIT_MEMLOCK. Newer kernels count rings as locked memory.
+pub fn raise_locked_memory() {
+    raise(Resource::Memlock);
 }
 
 /// Raises the soft limit to the hard one. No limit at all is told as the largest number.

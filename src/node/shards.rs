@@ -17,6 +17,7 @@ use crate::base::ids::ShardId;
 use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
 use crate::base::time::Clock;
 use crate::engine::probe;
+use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::state::Place;
 use crate::services::http::{self, CountersView};
@@ -80,6 +81,15 @@ impl PreparedShards {
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }
+}
+
+/// Makes as many rings of the kind that `shards` shards have as take `bytes` of locked memory by reckoning, and drops them again.
+///
+/// # Errors
+/// Says what the kernel refused.
+pub fn try_rings(bytes: u64, shards: u16) -> Result<(), SetupError> {
+    let count = bytes.div_ceil(LOCKED_BYTES_PER_SHARD);
+    PreparedRing::try_many(count, receive_buffers(shards))
 }
 
 /// A power of two, as the ring wants it.
