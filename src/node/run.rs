@@ -36,6 +36,9 @@ const RESTORED_UNDER_WAY: usize = 16;
 /// How often it is looked whether all threads still live.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// How often a service manager that had no room is told again of a stop: soon, since it may end what asks for no more time.
+const STOP_ROUND: Duration = Duration::from_millis(100);
+
 /// The way into all shards. It never blocks, and a shard that has ended takes nothing.
 pub type ShardDoor = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
 
@@ -87,6 +90,7 @@ struct Node<R> {
     serving: Serving,
     reloads: Reloads,
     vitals: registry::Vitals,
+    counters: CountersView,
     manager: ServiceManager,
 }
 
@@ -182,6 +186,7 @@ impl<R: Running + Send + 'static> Node<R> {
         )?;
         let reloads = Reloads::start(move || steward.reload_by_signal(reload::SIGNAL_ROUNDS))?;
         Ok(Self {
+            counters: shards.counters(),
             shards,
             count,
             door,
@@ -218,9 +223,9 @@ impl<R: Running + Send + 'static> Node<R> {
     /// How it is, in a line for people.
     fn condition(&self) -> String {
         let (connections, shards) = (self.shards.connections(), self.count);
-        match self.vitals.failing_since() {
-            Some(_) => format!("not ready: the registry can record nothing; {connections} connections"),
-            None => format!("{connections} connections on {shards} shards"),
+        match http::ready(&self.serving, &self.vitals, &self.counters) {
+            Ok(()) => format!("{connections} connections on {shards} shards"),
+            Err(reason) => format!("not ready: {reason}; {connections} connections"),
         }
     }
 
@@ -248,13 +253,18 @@ impl<R: Running + Send + 'static> Node<R> {
         let now = self.clock.now().instant;
         let deadline = Deadline::new(now, self.stop_within);
         let (ended, end) = bounded(1);
+        let (mut clock, manager) = (self.clock.clone(), self.manager.clone());
         std::thread::Builder::new()
             .name("stop".to_owned())
             .spawn(move || ended.send(self.end(deadline)))?;
-        match end.recv_timeout(deadline.left(now, Part::Whole)) {
-            Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => bail!("not everything has ended by node.stop_deadline_s"),
-            Err(RecvTimeoutError::Disconnected) => bail!("a part has panicked at its end"),
+        loop {
+            let left = deadline.left(clock.now().instant, Part::Whole);
+            match end.recv_timeout(left.min(STOP_ROUND)) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if left > STOP_ROUND => manager.tell_owed(),
+                Err(RecvTimeoutError::Timeout) => bail!("not everything has ended by node.stop_deadline_s"),
+                Err(RecvTimeoutError::Disconnected) => bail!("a part has panicked at its end"),
+            }
         }
     }
 
@@ -366,10 +376,11 @@ fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use std::net::SocketAddr;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::super::service_manager;
     use super::*;
 
     type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
@@ -382,11 +393,14 @@ mod tests {
         keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
         /// Whether one has ended on its own.
         ended: bool,
+        /// Users whose changes the registry cannot take.
+        retrying: Arc<AtomicU64>,
     }
 
     struct Recording {
         letters: Letters,
         ended: bool,
+        retrying: Arc<AtomicU64>,
         keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
         registry: Sender<ToRegistry>,
     }
@@ -413,6 +427,7 @@ mod tests {
             Ok(Recording {
                 letters: self.letters,
                 ended: self.ended,
+                retrying: self.retrying,
                 keeps: self.keeps,
                 registry,
             })
@@ -422,8 +437,11 @@ mod tests {
     impl Running for Recording {
         fn counters(&self) -> CountersView {
             CountersView {
-                names: Vec::new(),
-                values: Box::new(Vec::new),
+                names: vec![("commits_retrying_now", "")],
+                values: Box::new({
+                    let retrying = Arc::clone(&self.retrying);
+                    move || vec![vec![retrying.load(Ordering::Relaxed)]]
+                }),
                 turn_times: Box::new(Vec::new),
             }
         }
@@ -494,6 +512,47 @@ mod tests {
         let error = node.check().unwrap_err();
         assert!(error.to_string().starts_with("the thread for reloads"), "{error}");
         node.stop().unwrap();
+    }
+
+    #[test]
+    fn people_are_told_what_probes_are_told() {
+        let retrying = Arc::new(AtomicU64::new(0));
+        let shards = Recorder {
+            retrying: Arc::clone(&retrying),
+            ..Recorder::default()
+        };
+        let node = node(shards, Duration::from_secs(600));
+        let before = "not ready: the gateway is starting or stopping; 0 connections";
+        assert_eq!(node.condition(), before);
+        node.serving.begin();
+        assert_eq!(node.condition(), "0 connections on 2 shards");
+        retrying.store(3, Ordering::Relaxed);
+        let lacking = "not ready: the registry cannot take the changes of 3 users; 0 connections";
+        assert_eq!(node.condition(), lacking);
+        node.stop().unwrap();
+    }
+
+    #[test]
+    fn a_manager_that_had_no_room_is_told_of_the_stop_while_it_goes_on() {
+        let (_folder, socket, known) = service_manager::tests::manager();
+        let keeps = Arc::default();
+        let shards = Recorder {
+            keeps: Some(Arc::clone(&keeps)),
+            ..Recorder::default()
+        };
+        let mut node = node(shards, Duration::from_secs(600));
+        node.manager = known;
+        service_manager::tests::fill(&socket);
+        let stopping = std::thread::spawn(|| node.stop());
+        // It has begun, and lasts for as long as somebody can write to the registry.
+        while keeps.lock().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        while service_manager::tests::next(&socket)[0] != "STOPPING=1" {}
+        drop(keeps.lock().unwrap().take());
+        stopping.join().unwrap().unwrap();
     }
 
     #[test]

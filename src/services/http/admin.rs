@@ -15,7 +15,7 @@ use super::failures::Limit;
 use super::gate::NoAnswer;
 use super::guard::Denied;
 use super::peer::Peer;
-use super::{Desk, callbacks, commands, encoding, guard, history, inspect, metrics, readiness, sizes};
+use super::{Desk, callbacks, commands, encoding, guard, history, inspect, metrics, sizes};
 use crate::base::json;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -179,7 +179,7 @@ async fn route(desk: &Desk, peer: &Peer, head: &Parts, body: Incoming) -> Answer
     page.map_or(Access::Nothing, Page::access).check(&head.method)?;
     match page {
         Some(Page::Health) => return Ok(response(StatusCode::OK, TEXT, "ok\n")),
-        Some(Page::Readiness) => return Ok(health_of(readiness::ready(desk))),
+        Some(Page::Readiness) => return Ok(health_of(desk.ready())),
         Some(_) | None => {}
     }
     if let Err(denied) = guard::admit(&desk.settings(), peer, head) {

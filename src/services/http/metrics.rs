@@ -3,7 +3,7 @@
 
 use super::exposition::{Exposition, Kind, seconds};
 use super::peer::Side;
-use super::{CountersView, Desk, readiness};
+use super::{CountersView, Desk};
 use crate::base::histogram::Counted;
 use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, million_run};
 use crate::base::time::Timestamp;
@@ -117,10 +117,7 @@ fn put(out: &mut Exposition, (family, help, value): (&str, &str, u64)) {
 
 fn put_front(desk: &Desk, out: &mut Exposition) {
     let help = "1 while /readyz says that the gateway is ready.";
-    put(
-        out,
-        ("ready_now", help, u64::from(readiness::ready(desk).is_ok())),
-    );
+    put(out, ("ready_now", help, u64::from(desk.ready().is_ok())));
     let counts = &desk.gate.counts;
     let open = u64::try_from(desk.gate.open_now()).unwrap_or(u64::MAX);
     let numbers = [

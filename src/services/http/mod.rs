@@ -70,6 +70,7 @@ pub use limits::Limits;
 use peer::{Peer, Side};
 use places::Places;
 use process::Process;
+pub use readiness::ready;
 pub use steward::{Caller, ReloadAsked, ReloadError, ReloadMode, Reloaded, Steward, Touched};
 
 /// The secret that the admin listener asks for. Never printed.
@@ -339,6 +340,11 @@ struct Desk {
 }
 
 impl Desk {
+    /// See [`ready`].
+    fn ready(&self) -> Result<(), String> {
+        ready(&self.serving, &self.vitals, &self.counters)
+    }
+
     /// What counts now.
     fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.borrow())
