@@ -203,6 +203,17 @@ fn the_process_is_told_as_other_clients_of_prometheus_do() {
     assert_eq!(build[0].1["version"], env!("CARGO_PKG_VERSION"));
 }
 
+#[test]
+fn the_descriptors_that_are_told_are_those_that_others_see() {
+    let (gateway, http) = (gateway(&[]), Http::default());
+    let folder = format!("/proc/{}/fd", gateway.id());
+    // The store may open a file in between.
+    await_metrics(&gateway, &http, |families| {
+        let seen = std::fs::read_dir(&folder).unwrap().count();
+        figure(families, "process_open_fds", &[]) == seen as f64
+    });
+}
+
 fn holdfast(arguments: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_holdfast");
     Command::new(program).args(arguments).output().expect("it runs")
