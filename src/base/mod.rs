@@ -13,5 +13,3 @@ pub mod json;
 pub mod packed;
 pub mod receipt;
 pub mod wheel;
-
-pub mod planted;

@@ -6,7 +6,6 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{ADDRESSES_MAX, ADDRESSES_SWEEP_MS, FAILED_LOGINS_WINDOW_MS};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::logic::Effect;
 use crate::logic::settings::AddressLimits;
@@ -177,7 +176,6 @@ impl ShardState {
     pub(super) fn count_failed_login(&mut self, now: Now, key: ConnKey) {
         let limits = self.settings.addresses;
         if limits.failed_logins_max > 0
-            && !planted(Bug::FailedLoginForgotten)
             && let Some((prefix, _)) = self.look_up_address(now, key, &limits)
         {
             self.addresses.fail(now.instant, prefix);
@@ -187,7 +185,7 @@ impl ShardState {
 
     /// A connection is gone, or on its way to another shard.
     pub(super) fn leave_address(&mut self, address: Ipv6Addr, at_address: AtAddress) {
-        if at_address == AtAddress::Counted && !planted(Bug::AddressKept) {
+        if at_address == AtAddress::Counted {
             // The prefixes' lengths are those of the start.
             self.addresses
                 .leave(Prefix::of(address, &self.settings.addresses));

@@ -1,7 +1,6 @@
 //! Whether a login goes on with its session, begins one, or is refused, against its user's confirmed state.
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::behind::Behind;
 use crate::logic::note::What;
@@ -36,8 +35,7 @@ impl ShardState {
         let Knock {
             key, login, behind, ..
         } = knock;
-        let matters = self.sessions.get(*key).is_some() || *behind == Behind::Logout;
-        if !matters && !planted(Bug::GoneLoginDecided) {
+        if self.sessions.get(*key).is_none() && *behind != Behind::Logout {
             return Decision::Done;
         }
         let device = self.users.find_device(user, login.device);
@@ -54,9 +52,7 @@ impl ShardState {
         if self.known(user) == Known::No || (ended_matters && !ended_known) {
             return Decision::Load;
         }
-        let by_import =
-            self.settings.registration == Registration::ByImport && !planted(Bug::AnybodyRegisters);
-        if by_import && self.known(user) == Known::NoAccount {
+        if self.settings.registration == Registration::ByImport && self.known(user) == Known::NoAccount {
             self.refuse_session((now, user), *key, (Code::AccountUnknown, None), out);
             return Decision::Done;
         }
@@ -76,7 +72,7 @@ impl ShardState {
     /// What a login may do, before the policy is asked.
     fn right_of(&self, user: u32, device: Option<u32>, login: &LoginRequest) -> Right {
         let kicked_at_s = self.kicked_at_s.get(&user).copied().unwrap_or(0);
-        if login.signed_at_s <= kicked_at_s && !planted(Bug::KickedSecondUnchecked) {
+        if login.signed_at_s <= kicked_at_s {
             return Right::No(Code::UsersigKicked, None);
         }
         let Some(session) = login.session else {
@@ -84,8 +80,7 @@ impl ShardState {
         };
         if let Some(key) = device {
             let device = &self.users.devices[key];
-            let future = device.session() < session && !planted(Bug::FutureSessionResumes);
-            if session < device.fresh() || future {
+            if session < device.fresh() || device.session() < session {
                 return Right::No(Code::SessionUnknown, None);
             }
             let class = device.platform.class();
@@ -105,7 +100,6 @@ impl ShardState {
             Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => Right::Begin(Some(ended.fresh)),
             Ending::Logout => Right::No(Code::SessionLoggedOut, None),
             Ending::Kick => Right::No(Code::SessionKicked, None),
-            Ending::ForcedOff { .. } if planted(Bug::ForcedOffComesBack) => Right::Begin(Some(ended.fresh)),
             Ending::ForcedOff { .. } => Right::No(Code::SessionForcedOff, Some(ended.ending)),
         }
     }
@@ -142,12 +136,7 @@ impl ShardState {
     /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
     fn keep_session(&mut self, now: Now, device: u32, knock: &Knock, out: &mut Vec<Effect>) {
         self.counters.sessions_kept += 1;
-        if planted(Bug::ResumeTakesToken) {
-            self.count_login_of(now, self.users.devices[device].user);
-        }
-        if !planted(Bug::OldConnectionStays) {
-            self.close_of(device, out);
-        }
+        self.close_of(device, out);
         let session = self.users.devices[device].session();
         self.note_login(What::Resumed, knock.key, device);
         self.go_live(now, device, knock, session, Vec::new(), out);
@@ -184,7 +173,7 @@ impl ShardState {
         let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
         let number = self.users.users[user].change.next();
         let kind = ChangeKind::Login {
-            fresh: fresh.filter(|_| !planted(Bug::ResumeIsFresh)).unwrap_or(number),
+            fresh: fresh.unwrap_or(number),
             forced_off,
         };
         self.propose(now, user, [(knock.login.device, kind, Some(knock.address))])

@@ -3,7 +3,6 @@
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN};
-use crate::base::planted::{Bug, planted};
 use crate::logic::Effect;
 use crate::logic::queue::{Event, Goodbye, Hold, Knock};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, meaning};
@@ -63,8 +62,8 @@ impl ShardState {
     fn behind(&self, key: ConnKey) -> Behind {
         let kept = self.sessions.get(key).map(|session| session.pieces);
         match kept {
-            Some(Pieces::Kept) if !planted(Bug::BehindLoginLost) => read(&self.pieces[&key.slot]),
-            Some(Pieces::Kept | Pieces::None) | None => Behind::Nothing,
+            Some(Pieces::Kept) => read(&self.pieces[&key.slot]),
+            Some(Pieces::None) | None => Behind::Nothing,
         }
     }
 

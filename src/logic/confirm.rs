@@ -2,7 +2,6 @@
 //! Decides nothing any more.
 
 use crate::base::ids::{ChangeNumber, ConnKey, DeviceId, Platform, SessionId};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::logic::Effect;
 use crate::logic::letter::{ToFront, platforms_online};
@@ -52,7 +51,7 @@ impl ShardState {
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
             (kind, event) => {
                 let device = device.expect("a device that changes is there until its change is confirmed");
-                self.confirm_loss((now, committing.decided_at), device, kind, out);
+                self.confirm_loss(committing.decided_at, device, kind, out);
                 if let (ChangeKind::Logout, Event::Logout(goodbye)) = (kind, event) {
                     self.answer_logout(goodbye.link, out);
                 }
@@ -88,11 +87,7 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         known.set_session(change.number, fresh);
         known.login_at.set(change.at);
-        let named = if planted(Bug::PushOnlineNamed) {
-            forced_off.iter().map(|(loser, _)| loser.platform).collect()
-        } else {
-            platforms_online(forced_off)
-        };
+        let named = platforms_online(forced_off);
         self.note_login(What::LoggedIn, knock.key, device);
         self.go_live(now, device, knock, change.number, named, out);
     }
@@ -137,7 +132,7 @@ impl ShardState {
         let known = &mut self.users.devices[device];
         known.slot = knock.key.slot;
         known.moment.set(now.instant);
-        known.set_background(knock.login.background && !planted(Bug::BackgroundIgnored));
+        known.set_background(knock.login.background);
         let due = self.due(device);
         self.wheel.arm(device, due);
         if self.sessions.get(knock.key).is_none() {
@@ -182,34 +177,21 @@ impl ShardState {
     }
 
     /// A device lost its link, was silent, expired, was logged out or kicked.
-    fn confirm_loss(
-        &mut self,
-        (now, decided_at): (Now, Instant),
-        device: u32,
-        kind: &ChangeKind,
-        out: &mut Vec<Effect>,
-    ) {
+    fn confirm_loss(&mut self, decided_at: Instant, device: u32, kind: &ChangeKind, out: &mut Vec<Effect>) {
         let class = self.users.devices[device].platform.class();
-        let since = if planted(Bug::PushOnlineCountsLate) {
-            now.instant
-        } else {
-            decided_at
-        };
         match kind {
             ChangeKind::LinkEnd => {
                 self.counters.link_ends += 1;
-                self.lose(since, device, after_loss(class));
+                self.lose(decided_at, device, after_loss(class));
             }
             ChangeKind::TimeOut => {
                 self.counters.time_outs += 1;
                 self.note_device(What::TimedOut, device, None);
                 let live = |key: &ConnKey| self.sessions.phase(*key) == Phase::Live { device };
-                if let Some(key) = self.connection_of(device).filter(live)
-                    && !planted(Bug::SilenceUntold)
-                {
+                if let Some(key) = self.connection_of(device).filter(live) {
                     self.part(key, Code::Silent, out);
                 }
-                self.lose(since, device, after_loss(class));
+                self.lose(decided_at, device, after_loss(class));
             }
             ChangeKind::Expiry => {
                 self.counters.expiries += 1;

@@ -4,9 +4,7 @@
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{Class, ConnKey, DeviceId, RequestId};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
-use crate::base::wheel::TICK_MS;
 use crate::logic::Effect;
 use crate::logic::letter::{DeviceInspection, Inspection, KickError, LinkInspection, ToFront};
 use crate::logic::presence::{self, Next, Standing, Step};
@@ -37,8 +35,7 @@ impl ShardState {
     fn decide_logout(&mut self, now: Now, user: u32, goodbye: &Goodbye, out: &mut Vec<Effect>) -> Decision {
         let link = goodbye.link;
         let device = self.users.find_device(user, goodbye.device);
-        let is_late = |device: &Device| device.slot != link.slot && !planted(Bug::LateLogoutCounts);
-        let is_of = |device: &Device| !is_late(device) && device.session() == goodbye.session;
+        let is_of = |device: &Device| device.slot == link.slot && device.session() == goodbye.session;
         if let Some(key) = device.filter(|key| is_of(&self.users.devices[*key])) {
             let step = (Step::Logout, ChangeKind::Logout);
             return self.step(now, key, step, Some(goodbye.address));
@@ -61,7 +58,7 @@ impl ShardState {
         };
         let device = &mut self.users.devices[key];
         // A newer connection of the device came while the old one was there, and so into another slot.
-        if device.slot != link.slot && !planted(Bug::LateLinkEndCounts) {
+        if device.slot != link.slot {
             return Decision::Done;
         }
         device.set_background(false);
@@ -74,8 +71,7 @@ impl ShardState {
         if let Next::Quiet(standing) = next {
             self.users.set_standing(key, standing);
         }
-        let address = Some(address).filter(|_| !planted(Bug::AddressLost));
-        self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), address)
+        self.step(now, key, (Step::LinkEnd, ChangeKind::LinkEnd), Some(address))
     }
 
     /// A device's alarm rang a while ago. It may have been heard since.
@@ -84,11 +80,9 @@ impl ShardState {
             return Decision::Done;
         };
         let due = self.due(key);
-        if due > now.instant && !planted(Bug::NotLookedAtAgain) {
+        if due > now.instant {
             self.users.devices[key].set_look_waits(false);
-            if !planted(Bug::AlarmForgotten) {
-                self.wheel.arm(key, due);
-            }
+            self.wheel.arm(key, due);
             return Decision::Done;
         }
         let device = &self.users.devices[key];
@@ -139,13 +133,6 @@ impl ShardState {
             (Known::No, _) => return Decision::Load,
             (Known::NoAccount, _) => KickError::UnknownAccount,
             (Known::Resident, Whom::Device(id)) => match self.users.find_device(user, id) {
-                Some(_) if planted(Bug::DeviceKickEndsAll) => {
-                    let devices: Vec<u32> = self.users.devices_of(user).map(|(key, _)| key).collect();
-                    return self.propose_kick(now, user, devices, ChangeKind::Kick);
-                }
-                Some(_) if planted(Bug::DeviceKickEndsSigs) => {
-                    return self.propose_end(now, user, ChangeKind::Kick, AccountStep::Keep);
-                }
                 Some(device) => return self.propose_kick(now, user, [device], ChangeKind::Kick),
                 None => KickError::UnknownDevice,
             },
@@ -162,17 +149,12 @@ impl ShardState {
 
     /// All sessions of the user end, and the UserSigs that were made so far.
     fn propose_end(&self, now: Now, user: u32, kind: ChangeKind, account: AccountStep) -> Decision {
-        let spared =
-            |device: &Device| planted(Bug::KickSparesUnlinked) && device.standing() != Standing::Linked;
-        let devices = self.users.devices_of(user).filter(|(_, device)| !spared(device));
-        let Decision::Commit(mut commit) = self.propose_kick(now, user, devices.map(|(key, _)| key), kind)
-        else {
+        let devices = self.users.devices_of(user).map(|(key, _)| key);
+        let Decision::Commit(mut commit) = self.propose_kick(now, user, devices, kind) else {
             unreachable!("what is proposed is a commit")
         };
         commit.kicked_at_s = Some(now.wall.seconds());
-        if !planted(Bug::DeletionKeepsAccount) {
-            commit.account = account;
-        }
+        commit.account = account;
         Decision::Commit(commit)
     }
 
@@ -201,9 +183,6 @@ impl ShardState {
         let mut number = user.change;
         let changes = changes.into_iter().map(|(device, kind, address)| {
             number = number.next();
-            if planted(Bug::GapInNumbers) && number.0.is_multiple_of(5) {
-                number = number.next();
-            }
             Change {
                 number,
                 at: now.wall,
@@ -282,8 +261,7 @@ impl ShardState {
                 self.settings.timeout_of(device.platform.class())
             }
         };
-        let due = device.moment.get().after(after);
-        Instant(due.0 - if planted(Bug::EarlyByATick) { TICK_MS } else { 0 })
+        device.moment.get().after(after)
     }
 
     /// The device's connection, logged out or not.

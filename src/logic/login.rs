@@ -3,7 +3,6 @@
 
 use crate::base::ids::{ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
 use crate::base::limits::VERSION_BYTES_MAX;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
 use crate::logic::note::What;
@@ -49,7 +48,7 @@ impl ShardState {
             .expect("the connection that sent the login");
         let peer = session.peer;
         let home = login.user.home(self.place.shards);
-        let leftover = if home == self.place.shard || planted(Bug::LeftoverLost) {
+        let leftover = if home == self.place.shard {
             Vec::new()
         } else {
             behind.to_vec()

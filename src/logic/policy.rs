@@ -1,7 +1,6 @@
 //! Who may be online together. Pure: sees the devices that are not Offline, names those that must go.
 
 use crate::base::ids::{Class, DeviceId, Platform};
-use crate::base::planted::{Bug, planted};
 use crate::logic::settings::{Conflict, Policy, Settings};
 
 /// A device that is not Offline, as the policy sees it.
@@ -33,11 +32,9 @@ pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> 
         .copied()
         .collect();
     let mut leaving = wrong_platforms(settings.policy, newcomer.platform, &others);
-    if !planted(Bug::SurplusStays) {
-        let instances = settings.instances_of(newcomer.platform);
-        leaving.extend(surplus(instances, newcomer.platform, &others));
-    }
-    let blocked = leaving.iter().any(|device| device.linked) && !planted(Bug::OldestGivesWay);
+    let instances = settings.instances_of(newcomer.platform);
+    leaving.extend(surplus(instances, newcomer.platform, &others));
+    let blocked = leaving.iter().any(|device| device.linked);
     if settings.conflict == Conflict::OldestWins && blocked {
         return Verdict::Refuse;
     }

@@ -14,7 +14,6 @@
 //! Logout, kick and forced off lead from everywhere to Offline.
 
 use crate::base::ids::Class;
-use crate::base::planted::{Bug, planted};
 use crate::logic::record::Status;
 use crate::logic::settings::WebClose;
 
@@ -97,11 +96,7 @@ pub fn next(class: Class, web_close: WebClose, standing: Standing, step: Step) -
         (PushOnline | Offline, Step::Resume) => Change(Linked),
         (Offline, _) => Nothing,
         (_, Step::Logout | Step::ForcedOff | Step::Kick) => Change(Offline),
-        (Linked, Step::LinkEnd)
-            if class == Class::Web && web_close == WebClose::TimeOut && !planted(Bug::WebOfflineAtOnce) =>
-        {
-            Quiet(Unlinked)
-        }
+        (Linked, Step::LinkEnd) if class == Class::Web && web_close == WebClose::TimeOut => Quiet(Unlinked),
         (Linked, Step::LinkEnd) | (Linked | Unlinked, Step::TimeOut) => Change(after_loss(class)),
         (PushOnline, Step::Expiry) => Change(Offline),
         (Unlinked, Step::GraceEnd) => Change(after_loss(class)),

@@ -6,7 +6,6 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, SessionId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now};
 use crate::logic::behind::Behind;
 use crate::logic::letter::{KickError, ToFront, ToRegistry, UserKey};
@@ -147,9 +146,6 @@ impl ShardState {
         let waiting = &mut self.waiting[place];
         if waiting.logins >= self.settings.rooms.logins_waiting {
             self.counters.user_refusals_waiting += 1;
-            if planted(Bug::UserFloodStopsGrace) {
-                self.grace.wait(now.instant);
-            }
             let wait_ms = self.login_wait_ms(now, user);
             return self.refuse_user(key, wait_ms, out);
         }
@@ -227,12 +223,7 @@ impl ShardState {
     pub(super) fn enqueue(&mut self, user: u32, event: Event) {
         self.make_wait(user, Known::Resident);
         let waiting = self.waiting_of(user);
-        let events = &mut self.waiting[waiting].events;
-        if planted(Bug::LastComesFirst) && !events.is_empty() {
-            events.insert(1, event);
-        } else {
-            events.push_back(event);
-        }
+        self.waiting[waiting].events.push_back(event);
         self.ready.push_back(user);
     }
 
@@ -348,13 +339,9 @@ impl ShardState {
         out: &mut Vec<Effect>,
     ) {
         let place = self.waiting_of(user);
-        let room = self.settings.rooms.registry_in_flight + usize::from(planted(Bug::OneTooMany));
-        if self.in_flight >= room {
-            if planted(Bug::LinkEndNeedsRoom) && matches!(event, Event::LinkEnd(..)) {
-                return;
-            }
+        if self.in_flight >= self.settings.rooms.registry_in_flight {
             if let Event::Login(knock) = &event
-                && (knock.came == Came::ToTheDoor || planted(Bug::AcceptedIsBusy))
+                && knock.came == Came::ToTheDoor
             {
                 self.refuse_busy(now, knock.key, out);
                 return self.finish(user, &event);
@@ -381,9 +368,6 @@ impl ShardState {
                 )));
             }
             Some(commit) => {
-                if planted(Bug::ShownBeforeConfirmed) {
-                    self.users.users[user].change.0 += commit.changes.len() as u64;
-                }
                 waiting.hold = Hold::Committing(Box::new(Committing {
                     commit: commit.clone(),
                     event,

@@ -5,7 +5,6 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{ChangeNumber, Class, DeviceId, Platform, SessionId, UserId};
 use crate::base::limits::ENDED_DEVICES_MAX;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::Timestamp;
 
 /// The status of a device, or of a user: the highest of its devices'.
@@ -251,7 +250,7 @@ impl UserRecord {
             self.apply_change(&change);
             let session = self.session_of(change.device).or(before).unwrap_or_default();
             let previous = change.has_callback(callbacks).then_some(self.told);
-            if previous.is_some() && !planted(Bug::PreviousForgotten) {
+            if previous.is_some() {
                 self.told = change.number;
             }
             recorded.push(RecordedChange {

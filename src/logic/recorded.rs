@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Now, Timestamp};
 use crate::logic::Effect;
 use crate::logic::letter::{KickError, RegistryError, ToFront};
@@ -60,9 +59,7 @@ impl ShardState {
             }
         }
         waiting.known = known;
-        waiting.ended = Some(record.ended)
-            .filter(|_| !planted(Bug::EndsForgotten))
-            .or(Some(Vec::new()));
+        waiting.ended = Some(record.ended);
     }
 
     /// The record could not be read: the event that needed it is refused.
@@ -99,8 +96,7 @@ impl ShardState {
         else {
             unreachable!("the registry answers what it was asked")
         };
-        let shows = planted(Bug::FailedCommitShown) && !matches!(committing.event, Event::Login(_));
-        match answer.or_else(|error| if shows { Ok(now.wall) } else { Err(error) }) {
+        match answer {
             Ok(at) => {
                 committing
                     .commit
@@ -142,10 +138,8 @@ impl ShardState {
         waiting.retries += 1;
         waiting.events.push_front(event);
         waiting.hold = Hold::BackingOff;
-        if !planted(Bug::RetryForgotten) {
-            let due = now.instant.after(Duration::from_millis(wait_ms));
-            self.retries.push(Reverse((due, user)));
-        }
+        let due = now.instant.after(Duration::from_millis(wait_ms));
+        self.retries.push(Reverse((due, user)));
     }
 
     /// The wait after a failed commit is over: the event is decided anew.

@@ -3,7 +3,6 @@
 
 use crate::base::ids::{Class, UserId};
 use crate::base::limits::GRACE_PAUSES_MAX;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::logic::presence::Standing;
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
@@ -28,11 +27,7 @@ impl Grace {
     fn begin(now: Instant, settings: &Settings) -> Self {
         Self {
             began: now,
-            ends: if planted(Bug::GraceCutShort) {
-                now
-            } else {
-                now.after(settings.restart_grace)
-            },
+            ends: now.after(settings.restart_grace),
             busy_until: now,
             pauses_left_ms: millis(settings.restart_grace) * u64::from(GRACE_PAUSES_MAX),
         }
@@ -42,12 +37,10 @@ impl Grace {
     /// stands still. Nothing that one user is refused for has a say in it, and a registry that fails has none: who was Online
     /// comes back without it.
     pub(super) fn wait(&mut self, now: Instant) {
-        if now < self.ends && !planted(Bug::GraceRunsOn) {
+        if now < self.ends {
             let until = Instant(now.0 + BUSY_MS);
             let pause_ms = (until.0 - self.busy_until.max(now).0).min(self.pauses_left_ms);
-            if !planted(Bug::GraceWithoutEnd) {
-                self.pauses_left_ms -= pause_ms;
-            }
+            self.pauses_left_ms -= pause_ms;
             self.ends.0 += pause_ms;
             self.busy_until = until;
         }
@@ -57,7 +50,6 @@ impl Grace {
     pub(super) fn due(&self, class: Class, settings: &Settings) -> Instant {
         match class {
             Class::Mobile | Class::Desktop => self.ends,
-            Class::Web if planted(Bug::WebGivenUpEarly) => self.ends,
             Class::Web => self.ends.max(self.began.after(settings.timeout_of(class))),
         }
     }
@@ -71,7 +63,7 @@ impl ShardState {
             let user = self.users.add(id);
             self.counters.users_now += 1;
             self.users.users[user].change = record.change;
-            if record.kicked_at_s > 0 && !planted(Bug::RestoredKickForgotten) {
+            if record.kicked_at_s > 0 {
                 self.kicked_at_s.insert(user, record.kicked_at_s);
             }
             for known in &record.devices {
@@ -92,26 +84,15 @@ impl ShardState {
             },
         );
         let restored = &mut self.users.devices[device];
-        let fresh = if planted(Bug::RestoredFreshForgotten) {
-            known.session
-        } else {
-            known.fresh
-        };
-        restored.set_session(known.session, fresh);
+        restored.set_session(known.session, known.fresh);
         restored.login_at.set(known.login_at);
-        restored.moment.set(if planted(Bug::PushOnlineBeginsAnew) {
-            now.instant
-        } else {
-            now.instant_of(known.since)
-        });
+        restored.moment.set(now.instant_of(known.since));
         // The grace begins later than this; the alarm finds that out when it rings.
         let due = match known.status {
             Status::Online => now.instant.after(self.settings.restart_grace),
             Status::PushOnline | Status::Offline => self.due(device),
         };
-        if known.status != Status::Online || !planted(Bug::GraceForgotten) {
-            self.wheel.arm(device, due);
-        }
+        self.wheel.arm(device, due);
     }
 
     /// Terminals can connect from now on.

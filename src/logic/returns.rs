@@ -2,7 +2,6 @@
 //! number of those who are still to come, so that a refused crowd does not come back as one. Sends nobody away itself.
 
 use crate::base::limits::{RETRY_WINDOW_MS_MAX, RETURN_SECONDS};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, millis};
 use crate::logic::settings::Settings;
 
@@ -42,9 +41,6 @@ impl Returns {
 
     fn window_ms(&self, settings: &Settings) -> u64 {
         let one = millis(settings.retry_after);
-        if planted(Bug::CrowdComesBackAtOnce) {
-            return one;
-        }
         let room = settings.rooms.registry_in_flight.max(1) as u64;
         let grown = one.saturating_add(one.saturating_mul(self.due) / room);
         // Whoever is sent away after a start must come back within the grace, even if sent away once more.

@@ -9,7 +9,6 @@ use crate::base::arena::Arena;
 use crate::base::counters::Counters;
 use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::ALARMS_PER_TURN_MAX;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Instant, Now, millis};
 use crate::base::wheel::Wheel;
 use crate::logic::addresses::Addresses;
@@ -182,7 +181,7 @@ impl ShardState {
     /// logins find some. The others wait in the wheel, where they cost nothing.
     fn alarms_wait(&self) -> bool {
         let looks_max = (self.settings.rooms.registry_in_flight / 2).max(1);
-        self.looks_waiting >= looks_max && !planted(Bug::AlarmsTakeAllRoom)
+        self.looks_waiting >= looks_max
     }
 
     /// When [`ShardState::expire`] has something to do next.

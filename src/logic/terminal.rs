@@ -5,7 +5,6 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId};
 use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
-use crate::base::planted::{Bug, planted};
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
 use crate::logic::behind::Behind;
@@ -39,7 +38,7 @@ impl ShardState {
         if self.running == Running::Stopping {
             return self.say_goodbye(now, key, out);
         }
-        if !self.enter_address(now, key) && !planted(Bug::ArrivalsUnlimited) {
+        if !self.enter_address(now, key) {
             return self.refuse_address(key, out);
         }
         self.knock(now, key, arrival, out);
@@ -62,7 +61,7 @@ impl ShardState {
 
     /// The connection could not be handed to its home.
     pub(super) fn stayed(&mut self, now: Now, key: ConnKey, out: &mut Vec<Effect>) {
-        if self.sessions.phase(key) == Phase::Moving && !planted(Bug::StayedForgotten) {
+        if self.sessions.phase(key) == Phase::Moving {
             self.counters.connections_now += 1;
             self.counters.moves_refused += 1;
             self.counters.logins_busy += 1;
@@ -95,8 +94,7 @@ impl ShardState {
                 if self.take_down(user, key) == Behind::Logout {
                     return;
                 }
-                let confirming = self.confirming(user, key);
-                if let Some(id) = confirming.filter(|_| !planted(Bug::LinkEndWhileConfirming)) {
+                if let Some(id) = self.confirming(user, key) {
                     self.enqueue(user, Event::LinkEnd(key, id, self.address_of(key)));
                 }
             }
@@ -124,9 +122,7 @@ impl ShardState {
             (Phase::Free | Phase::Moving | Phase::Leaving { .. }, _) => {}
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
             (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
-                if !planted(Bug::HeartbeatUnheard) {
-                    self.users.devices[device].moment.set(now.instant);
-                }
+                self.users.devices[device].moment.set(now.instant);
                 self.beat(key, out);
             }
             (Phase::Greeting | Phase::Live { .. }, Pieces::None) => {
@@ -217,9 +213,7 @@ impl ShardState {
             session,
             address: self.address_of(key),
         };
-        if !planted(Bug::LogoutGoesOn) {
-            self.set_phase(key, Phase::Leaving { device });
-        }
+        self.set_phase(key, Phase::Leaving { device });
         self.enqueue(user, Event::Logout(goodbye));
     }
 

@@ -12,7 +12,6 @@ mod checks;
 mod crowd;
 mod effects;
 mod model;
-mod planted;
 mod registry;
 mod restart;
 mod rush;

@@ -1,10 +1,8 @@
 //! What leaves beside the stream: late callbacks of users whose turn it is, and dead letters that are sent again. Decides
 //! nothing: [`dispatch`](super::dispatch) says how many may leave, and of whom.
 
-use super::dispatch::{Dispatch, due_at_once};
+use super::dispatch::due_at_once;
 use super::pump::Pump;
-use crate::base::ids::UserId;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::{Late, LateUser, OutboxStep};
@@ -27,10 +25,8 @@ fn try_later(now: Timestamp, user: LateUser) -> OutboxStep {
 
 impl Pump {
     pub(super) fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let waits =
-            |dispatch: &Dispatch, user: &UserId| dispatch.is_under_way(user) && !planted(Bug::ReplayBeside);
         while self.dispatch.room_aside(now) > 0
-            && let Some(letter) = self.replays.next(|user| waits(&self.dispatch, user))
+            && let Some(letter) = self.replays.next(|user| self.dispatch.is_under_way(user))
         {
             let place = letter.1;
             // One that cannot be read is not asked for again.

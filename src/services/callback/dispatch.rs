@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::ids::UserId;
-use crate::base::planted::{Bug, planted};
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, LateUser, OutboxStep};
@@ -121,8 +120,7 @@ impl Dispatch {
     /// that took the cursor back.
     pub(crate) fn take_late(&mut self, placed: &Placed, late: &LateUser) -> Option<OutboxStep> {
         self.looked_at(placed.position);
-        let waits = placed.position > late.after || planted(Bug::DealtWithWaits);
-        waits.then_some(OutboxStep::Late(late.user, placed.position))
+        (placed.position > late.after).then_some(OutboxStep::Late(late.user, placed.position))
     }
 
     /// Up to where the stream was read.
@@ -238,7 +236,6 @@ impl Dispatch {
             self.judge(now, &outcome);
         }
         let fault = match outcome {
-            Outcome::Refused(_) | Outcome::Unreachable(_) if planted(Bug::RefusalTaken) => None,
             Outcome::Delivered => None,
             Outcome::Refused(fault) | Outcome::Unreachable(fault) => Some(fault),
             Outcome::Unsent => return self.unsent(attempt),
@@ -261,9 +258,6 @@ impl Dispatch {
     /// What an outcome says of the target: whoever answers is up.
     fn judge(&mut self, now: Timestamp, outcome: &Outcome) {
         match outcome {
-            Outcome::Refused(_) if planted(Bug::RefusalMeansDown) => {
-                self.target = self.target.failed(now, &mut self.random);
-            }
             Outcome::Delivered | Outcome::Refused(_) => self.target = Target::Up { failures: 0 },
             Outcome::Unreachable(_) => self.target = self.target.failed(now, &mut self.random),
             Outcome::Unsent => {}
@@ -288,18 +282,11 @@ impl Dispatch {
     /// The user is late from now on: all that was read of it goes to the store.
     fn failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let user = attempt.placed.recorded.user;
-        if planted(Bug::CallbackOvertakes) {
-            self.window.sent_is_done(user);
-            steps.push(OutboxStep::Late(user, attempt.placed.position));
-            return steps.push(self.schedule(now, user, 1, Position(0)));
-        }
         let Taken { after, mut placed } = self.window.remove(&user);
         let (mut after, mut attempts) = (after, 1);
         if self.is_too_old(&attempt.placed, Timestamp(now.0 + attempt.ahead_ms)) {
             placed.pop_front();
-            if !planted(Bug::DeadLetterLost) {
-                steps.push(bury(attempt, now, fault));
-            }
+            steps.push(bury(attempt, now, fault));
             (after, attempts) = (attempt.placed.position, 0);
         }
         if placed.is_empty() {
@@ -328,9 +315,6 @@ impl Dispatch {
             steps.push(bury(attempt, now, fault));
             return self.late_delivered(now, attempt, steps);
         }
-        if planted(Bug::LateForgotten) {
-            return steps.push(OutboxStep::LateDone(user, place));
-        }
         steps.push(self.schedule(now, user, attempt.number, Position(place.0 - 1)));
     }
 
@@ -351,8 +335,8 @@ impl Dispatch {
     /// The cursor, if it has moved.
     pub(crate) fn cursor_step(&mut self) -> Option<OutboxStep> {
         let cursor = match self.window.first() {
-            Some(first) if !planted(Bug::CursorRunsAhead) => Position(first.0 - 1),
-            Some(_) | None => self.read_to,
+            Some(first) => Position(first.0 - 1),
+            None => self.read_to,
         };
         if cursor <= self.cursor {
             return None;

@@ -18,7 +18,6 @@ use super::standing::{Ages, behind};
 use super::tell::{Standing, Teller};
 use super::{Numbers, Settings};
 use crate::base::ids::UserId;
-use crate::base::planted::{Bug, planted};
 use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Steady, Timestamp};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
@@ -364,10 +363,8 @@ impl Pump {
                 Entry::Vacant(place) => place.insert(self.late_user(placed.recorded.user)?),
             };
             match late {
-                Some(late) if !planted(Bug::LateOvertaken) => {
-                    self.steps.extend(self.dispatch.take_late(&placed, late));
-                }
-                Some(_) | None => *late = self.dispatch.take(now, placed, &mut self.steps),
+                Some(late) => self.steps.extend(self.dispatch.take_late(&placed, late)),
+                None => *late = self.dispatch.take(now, placed, &mut self.steps),
             }
         }
         Ok(())
