@@ -33,10 +33,10 @@ use support::gateway::{Gateway, SDK_APP_ID};
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 8_000;
-/// One shard, or thread, on a core of its own; the crowd has the other one.
+/// One shard, or thread, on a core of its own; the load generator has the other one.
 const THREADS: usize = 1;
 const SERVER_CORE: usize = 0;
-const CROWD_CORE: usize = 1;
+const GENERATOR_CORE: usize = 1;
 const LOGINS: usize = 8_000;
 const DURATION: Duration = Duration::from_secs(3);
 
@@ -71,8 +71,8 @@ fn main() {
     if let Some((address, threads)) = common::epoll_arguments() {
         return epoll::serve(address, threads, SDK_APP_ID, DEVELOPMENT_SECRET);
     }
-    let crowd = Cores(vec![CROWD_CORE]);
-    if apart::is_apart(&crowd).expect("loopback is steered to the crowd") {
+    let crowd = Cores(vec![GENERATOR_CORE]);
+    if apart::is_apart(&crowd).expect("loopback is steered to the load generator") {
         // Nothing else goes there: whoever started this reads it.
         println!("{}", json!(figures("apart")));
         return;
@@ -84,7 +84,7 @@ fn main() {
     let loopback = figures("loopback");
     let apart = figures_apart(&crowd);
     report.line(&format!(
-        "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the crowd on core {CROWD_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest). A figure is the CPU time of all threads of the server's process, user and system. All of it is measured in two arrangements.\n"
+        "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the load generator on core {GENERATOR_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest). A figure is the CPU time of all threads of the server's process, user and system. All of it is measured in two arrangements.\n"
     ));
     report.line(&format!("## Loopback\n\n{LOOPBACK}\n"));
     tell(&mut report, "loopback", &loopback);
@@ -129,7 +129,7 @@ fn figures(arrangement: &str) -> Figures {
         address: peer.address,
     };
 
-    common::run_on(CROWD_CORE);
+    common::run_on(GENERATOR_CORE);
     let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
     let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
         .map(|number| signer.login(&user(number)))

@@ -1,5 +1,5 @@
 //! What a login costs that is durable before it is answered: CPU of all the gateway's threads per login with the store
-//! included, and how many there are in a second when the crowd shares the cores; beside the records in memory, and the
+//! included, and how many there are in a second when the load generator shares the cores; beside the records in memory, and the
 //! relaxed durability.
 
 #![allow(
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 const ROUNDS: usize = 5;
 /// Threads that log terminals in, each with up to this many at once.
-const CROWDS: usize = 2;
+const GENERATORS: usize = 2;
 const LOGINS_AT_ONCE: usize = 256;
 /// Logins of a round.
 const LOGINS: usize = 16_000;
@@ -85,7 +85,7 @@ fn measure(way: &mut Way, logins: &[Vec<u8>]) {
     let crowds: Vec<Crowd> = std::thread::scope(|scope| {
         let crowd =
             |logins| scope.spawn(move || Crowd::log_in_many(gateway.terminals, logins, LOGINS_AT_ONCE));
-        let crowds: Vec<_> = logins.chunks(LOGINS / CROWDS).map(crowd).collect();
+        let crowds: Vec<_> = logins.chunks(LOGINS / GENERATORS).map(crowd).collect();
         let crowds = crowds
             .into_iter()
             .map(|crowd| crowd.join().expect("it logged in"));
@@ -103,7 +103,7 @@ fn measure(way: &mut Way, logins: &[Vec<u8>]) {
 fn report(ways: &[Way]) {
     let mut report = Report::new("durable", "What a durable login costs");
     report.line(&format!(
-        "{LOGINS} first logins of users a round, {ROUNDS} rounds, {CROWDS} crowds with {LOGINS_AT_ONCE} logins at once each, 2 shards; the crowds and the gateway share the cores. CPU of all threads of the gateway; median (smallest to largest).\n"
+        "{LOGINS} first logins of users a round, {ROUNDS} rounds, {GENERATORS} load generators with {LOGINS_AT_ONCE} logins at once each, 2 shards; the load generators and the gateway share the cores. CPU of all threads of the gateway; median (smallest to largest).\n"
     ));
     report.line("| records | µs of CPU per login | logins per second | commits per write |\n| --- | --- | --- | --- |");
     for way in ways {

@@ -87,8 +87,8 @@ fn main() {
 }
 
 /// Slab memory of the client's end of a plain connection. Both ends are the same but for the port that only the
-/// client's takes: half of a pair without its port, and a share of the crowd's ports. The pairs have one address, so each
-/// takes a port of its own; the crowd has many addresses, which share ports.
+/// client's takes: half of a pair without its port, and a share of the load generator's ports. The pairs have one address, so each
+/// takes a port of its own; the load generator has many addresses, which share ports.
 fn bytes_of_a_client_end() -> f64 {
     let port = slab::port_bytes().expect("/sys/kernel/slab");
     let connections = CONNECTIONS as f64;

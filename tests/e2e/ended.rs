@@ -11,7 +11,7 @@ use crate::support::screen::Screen;
 
 /// A run that would take ten minutes, and has come to where its terminals beat. Its store is in `folder`.
 fn long_run(folder: &Path) -> (Running, u32) {
-    let mut command = crowd(folder);
+    let mut command = load_generator(folder);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut run = Running::start(&mut command);
     run.error_with("a beat each");
@@ -19,7 +19,7 @@ fn long_run(folder: &Path) -> (Running, u32) {
     (run, gateway)
 }
 
-fn crowd(folder: &Path) -> Command {
+fn load_generator(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
     command.args("idle --connections 20 --hold 10m --interval 1s --results".split(' '));
     command.arg(folder.join("results")).env("TMPDIR", folder);
@@ -114,7 +114,7 @@ fn what_runs_apart_is_ended_too() {
 fn bars_leave_a_terminal_as_it_was() {
     let folder = TempDir::new().unwrap();
     let mut screen = Screen::new();
-    let mut command = crowd(folder.path());
+    let mut command = load_generator(folder.path());
     command
         .env("TERM", "xterm")
         .stdout(Stdio::null())
@@ -134,7 +134,7 @@ fn bars_leave_a_terminal_as_it_was() {
 fn bars_are_lines_on_a_terminal_that_takes_no_sequences() {
     let folder = TempDir::new().unwrap();
     let mut screen = Screen::new();
-    let mut command = crowd(folder.path());
+    let mut command = load_generator(folder.path());
     command
         .env("TERM", "dumb")
         .stdout(Stdio::null())

@@ -1,4 +1,4 @@
-//! The crowd of terminals finds the gateway as it should be, says so by its exit code, and leaves its figures.
+//! The load generator finds the gateway as it should be, says so by its exit code, and leaves its figures.
 
 use std::process::Command;
 
@@ -99,7 +99,7 @@ fn who_comes_and_goes_in_a_storm_is_nobody_who_is_asked_for() {
 }
 
 #[test]
-fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
+fn each_step_of_a_growing_number_of_terminals_is_checked_at_a_gateway_of_its_own() {
     let words = "grow --steps 60,200 --window 8 --rounds 2 --duration 300ms";
     let checks = check("grow", words);
     let whats = [
@@ -120,7 +120,7 @@ fn each_step_of_a_growing_crowd_is_checked_at_a_gateway_of_its_own() {
 }
 
 #[test]
-fn the_servers_and_the_crowd_are_apart_where_that_may_be() {
+fn the_servers_and_the_load_generator_are_apart_where_that_may_be() {
     if !cfg!(feature = "peers") {
         println!("skipped: it needs the feature `peers`");
         return;
@@ -136,7 +136,7 @@ fn the_servers_and_the_crowd_are_apart_where_that_may_be() {
     let checks = check("versus-echo-apart", words);
     let cores = [
         "cores of the servers",
-        "cores of the crowd's threads",
+        "cores of the load generator's threads",
         "what takes what arrives at loopback",
     ];
     for expected in cores {
@@ -195,7 +195,7 @@ fn cores() -> usize {
 
 #[test]
 fn a_gateway_that_is_not_as_it_should_be_fails_the_run() {
-    // It ends silent links long before the crowd beats.
+    // It ends silent links long before the terminals beat.
     let gateway = gateway(&[
         ("presence.heartbeat_interval_s", "1"),
         ("presence.heartbeat_timeout_mobile_s", "2"),

@@ -1,6 +1,6 @@
 //! The arrangement "apart": a program starts again in a network namespace of its own, in which the kernel does the
-//! terminals' half of TCP on the crowd's cores (receive packet steering of loopback), as if they were on another host. The
-//! host's own settings are never touched, and nothing is left behind.
+//! terminals' half of TCP on the load generator's cores (receive packet steering of loopback), as if they were on another
+//! host. The host's own settings are never touched, and nothing is left behind.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,7 +12,7 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How a figure from there is to be read. Each report with such figures says it.
-pub(crate) const APART: &str = "Apart: all of it runs in a network namespace of its own, whose loopback hands what arrives to the crowd's cores (receive packet steering). Over plain loopback the kernel does the receiver's half of TCP within the sender's system call, and so charges the server for the terminals' half of each answer. Here the crowd's cores do that half, as another host would. The server's half of what terminals send is in no figure: the crowd's cores do it in both arrangements. An answer that is sent alone has to interrupt the other core, which is expensive in a virtual machine, since the hypervisor has to deliver it; answers that are sent together share one interrupt. So this arrangement favours a server that sends its answers together. Sending to a network card has a similar cost, which is lower on bare metal. The namespace has the kernel's default settings of the network.";
+pub(crate) const APART: &str = "Apart: all of it runs in a network namespace of its own, whose loopback hands what arrives to the load generator's cores (receive packet steering). Over plain loopback the kernel does the receiver's half of TCP within the sender's system call, and so charges the server for the terminals' half of each answer. Here the load generator's cores do that half, as another host would. The server's half of what terminals send is in no figure: the load generator's cores do it in both arrangements. An answer that is sent alone has to interrupt the other core, which is expensive in a virtual machine, since the hypervisor has to deliver it; answers that are sent together share one interrupt. So this arrangement favours a server that sends its answers together. Sending to a network card has a similar cost, which is lower on bare metal. The namespace has the kernel's default settings of the network.";
 
 /// Set for a program that was started apart.
 const MARKER: &str = "HOLDFAST_LOAD_APART";
@@ -29,7 +29,7 @@ ip=$(PATH="$PATH:/usr/sbin:/sbin"; command -v ip) || fail "the command ip is mis
 "$ip" link set lo up || fail "the namespace's loopback cannot be switched on"
 mount -t sysfs sysfs /sys || fail "the namespace's /sys cannot be mounted"
 [ -e "$steering" ] || fail "this kernel has no receive packet steering (CONFIG_RPS)"
-echo "$mask" > "$steering" || fail "the kernel does not take the mask $mask of the crowd's cores"
+echo "$mask" > "$steering" || fail "the kernel does not take the mask $mask of the load generator's cores"
 exec "$@"
 "#;
 
@@ -37,11 +37,11 @@ exec "$@"
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cores(pub(crate) Vec<usize>);
 
-/// Those of the server and those of the crowd, with none in common.
+/// Those of the server and those of the load generator, with none in common.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Halves {
     pub(crate) server: Cores,
-    pub(crate) crowd: Cores,
+    pub(crate) generator: Cores,
 }
 
 impl Cores {
@@ -105,7 +105,7 @@ impl fmt::Display for Cores {
 }
 
 impl Halves {
-    /// The first half of `cores` is the server's. Of an odd number the crowd has one more.
+    /// The first half of `cores` is the server's. Of an odd number the load generator has one more.
     ///
     /// # Errors
     /// If there are not two of them.
@@ -113,12 +113,12 @@ impl Halves {
         let count = cores.0.len();
         ensure!(
             count >= 2,
-            "this cannot run apart: the server and the crowd need a core each"
+            "this cannot run apart: the server and the load generator need a core each"
         );
-        let (server, crowd) = cores.0.split_at(count / 2);
+        let (server, generator) = cores.0.split_at(count / 2);
         Ok(Self {
             server: Cores(server.to_vec()),
-            crowd: Cores(crowd.to_vec()),
+            generator: Cores(generator.to_vec()),
         })
     }
 }
@@ -126,17 +126,17 @@ impl Halves {
 /// Whether this program was started apart.
 ///
 /// # Errors
-/// If it was, and the kernel does not hand what arrives to the crowd's cores.
-pub(crate) fn is_apart(crowd: &Cores) -> anyhow::Result<bool> {
+/// If it was, and the kernel does not hand what arrives to the load generator's cores.
+pub(crate) fn is_apart(generator: &Cores) -> anyhow::Result<bool> {
     if std::env::var_os(MARKER).is_none() {
         return Ok(false);
     }
     let steered = steered()?;
     ensure!(
-        steered == *crowd,
+        steered == *generator,
         "{MARKER} is set, but loopback is steered by the mask {} and not by {}: {MARKER} is not to be set by hand",
         steered.mask(),
-        crowd.mask()
+        generator.mask()
     );
     Ok(true)
 }
@@ -156,20 +156,20 @@ pub(crate) fn steered() -> anyhow::Result<Cores> {
 ///
 /// # Errors
 /// Why it cannot be done, and what would help.
-pub(crate) fn again(crowd: &Cores) -> anyhow::Result<Command> {
-    attempt(command(crowd, OsStr::new("true"))).context("this cannot run apart")?;
+pub(crate) fn again(generator: &Cores) -> anyhow::Result<Command> {
+    attempt(command(generator, OsStr::new("true"))).context("this cannot run apart")?;
     let program = std::env::current_exe().context("this program does not know where it is")?;
-    let mut command = command(crowd, program.as_os_str());
+    let mut command = command(generator, program.as_os_str());
     command.args(std::env::args_os().skip(1));
     Ok(command)
 }
 
 /// Becomes a program that runs apart. Its process is the command's.
-fn command(crowd: &Cores, program: &OsStr) -> Command {
+fn command(generator: &Cores, program: &OsStr) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "sh", "-c", SCRIPT, "sh"]);
-    command.args([&crowd.mask(), STEERING]).arg(program);
-    command.env(MARKER, crowd.mask());
+    command.args([&generator.mask(), STEERING]).arg(program);
+    command.env(MARKER, generator.mask());
     command
 }
 
@@ -233,8 +233,8 @@ mod tests {
     fn the_server_has_the_first_half_of_the_cores() {
         let check = |cores: &[usize], expected: Option<(&[usize], &[usize])>| {
             let halves = Halves::of(&Cores(cores.to_vec())).ok();
-            let halves = halves.map(|halves| (halves.server.0, halves.crowd.0));
-            let expected = expected.map(|(server, crowd)| (server.to_vec(), crowd.to_vec()));
+            let halves = halves.map(|halves| (halves.server.0, halves.generator.0));
+            let expected = expected.map(|(server, generator)| (server.to_vec(), generator.to_vec()));
             assert_eq!(halves, expected);
         };
         check(&[], None);
@@ -304,14 +304,14 @@ mod tests {
             return;
         };
         if std::env::var_os(MARKER).is_some() {
-            assert!(is_apart(&halves.crowd).unwrap());
-            assert_eq!(steered().unwrap(), halves.crowd);
+            assert!(is_apart(&halves.generator).unwrap());
+            assert_eq!(steered().unwrap(), halves.generator);
             is_apart(&halves.server).unwrap_err();
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             return;
         }
-        assert!(!is_apart(&halves.crowd).unwrap());
+        assert!(!is_apart(&halves.generator).unwrap());
         let may = Command::new("unshare")
             .args(["--net", "--mount", "true"])
             .output();
@@ -320,9 +320,9 @@ mod tests {
             return;
         }
         let host = std::fs::read_to_string(STEERING).ok();
-        attempt(command(&halves.crowd, OsStr::new("true"))).unwrap();
+        attempt(command(&halves.generator, OsStr::new("true"))).unwrap();
         let program = std::env::current_exe().unwrap();
-        let mut command = command(&halves.crowd, program.as_os_str());
+        let mut command = command(&halves.generator, program.as_os_str());
         let output = command.args(["--exact", NAME]).output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && out.contains("1 passed"), "{out}");

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
-use crate::crowd::terminal::{Identities, Kinship};
+use crate::generator::terminal::{DevicesPerUser, Identities};
 use crate::peer::PeerKind;
 use crate::steps::Steps;
 
-/// A crowd of terminals that measures a gateway, and checks every answer.
+/// Simulates terminals that measure a gateway, and checks every answer.
 ///
 /// It starts a gateway of its own, with a store in a temporary folder, unless --gateway, --http, --admin and --pid name
 /// one that runs. Each run leaves a folder with its figures. The exit code is 0 only if every check held.
@@ -147,7 +147,7 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
-    /// The gateway and another server in turn, with a crowd of the same size: what each needs of CPU and memory.
+    /// The gateway and another server in turn, with as many terminals: what each needs of CPU and memory.
     ///
     /// Build the servers on tokio and on io_uring first: `cargo build --profile dist --features load,peers`.
     /// Mosquitto has to be installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
@@ -156,8 +156,8 @@ pub(crate) enum Scenario {
         /// The other server.
         #[arg(long, value_enum, default_value_t = PeerKind::Tokio)]
         peer: PeerKind,
-        /// Lets the servers and the crowd have a half of the cores each, and the kernel do the terminals' half of TCP on the
-        /// crowd's, as if they were on another host. Needs root, util-linux and iproute2.
+        /// Lets the servers and the load generator have a half of the cores each, and the kernel do the terminals' half of TCP on the
+        /// load generator's, as if they were on another host. Needs root, util-linux and iproute2.
         #[arg(long)]
         apart: bool,
         /// At most as many as one process may have descriptors.
@@ -244,12 +244,12 @@ impl Scenario {
 
 impl Common {
     /// Who the terminals are.
-    pub(crate) fn identities(&self, kinship: Kinship) -> Identities {
+    pub(crate) fn identities(&self, devices_per_user: DevicesPerUser) -> Identities {
         Identities {
             sdk_app_id: self.sdk_app_id,
             secret: self.secret.clone(),
             prefix: self.users.clone(),
-            kinship,
+            devices_per_user,
         }
     }
 
@@ -264,11 +264,11 @@ impl Common {
             bail!("--set is for a gateway that is started here: leave it or --gateway away");
         }
         let SocketAddr::V4(terminals) = gateway else {
-            bail!("--gateway has to be an IPv4 address: the crowd has sources in 127.0.0.0/8");
+            bail!("--gateway has to be an IPv4 address: the terminals have sources in 127.0.0.0/8");
         };
         for (name, address) in [("gateway", gateway), ("http", http), ("admin", admin)] {
             if !address.ip().is_loopback() {
-                bail!("--{name} has to be a loopback address: the crowd goes nowhere else");
+                bail!("--{name} has to be a loopback address: the terminals go nowhere else");
             }
         }
         Ok(Some(Running {

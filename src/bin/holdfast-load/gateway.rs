@@ -1,4 +1,4 @@
-//! The gateway that the crowd goes to: a process of its own, started here with a store in a folder of its own, or one
+//! The gateway that the terminals go to: a process of its own, started here with a store in a folder of its own, or one
 //! that runs already. It is told nothing but settings and signals.
 
 use std::io::{BufRead, BufReader};
@@ -79,7 +79,7 @@ impl Gateway {
             format!("http.listen=[\"{http}\"]"),
             format!("admin.listen=[\"{admin}\"]"),
             format!("registry.path={:?}", folder.path().join(STORE)),
-            // The crowd comes and goes more often than people do.
+            // The terminals come and go more often than people do.
             "limits.logins_per_user_max=1000000".to_owned(),
         ];
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));

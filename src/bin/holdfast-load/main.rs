@@ -1,4 +1,4 @@
-//! `holdfast-load`: a crowd of terminals on the same engine as the gateway. It measures a gateway from outside, by its
+//! `holdfast-load`: simulates terminals on the same engine as the gateway. It measures a gateway from outside, by its
 //! process, its sockets and its answers, and checks each of them; it knows nothing of how the gateway decides, and
 //! connects to nothing but loopback.
 
@@ -6,7 +6,7 @@ mod arguments;
 mod steps;
 mod scenario;
 
-mod crowd;
+mod generator;
 mod gateway;
 mod mosquitto;
 mod peer;

@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use holdfast::base::time::Stopwatch;
 use rustix::process::geteuid;
 
-use crate::crowd::mqtt::{self, Next, Packet};
 use crate::ending::Started;
+use crate::generator::mqtt::{self, MqttPacket, ParsedPacket};
 
 const NAME: &str = "mosquitto";
 /// Where Debian has it, which is not in everyone's PATH.
@@ -110,7 +110,7 @@ fn answer(terminals: SocketAddrV4) -> std::io::Result<bool> {
     let mut answer = [0; 4];
     stream.read_exact(&mut answer)?;
     stream.write_all(mqtt::DISCONNECT)?;
-    Ok(mqtt::next(&answer) == Next::Packet(Packet::Accepted, &[]))
+    Ok(mqtt::next(&answer) == ParsedPacket::Packet(MqttPacket::Accepted, &[]))
 }
 
 #[cfg(test)]

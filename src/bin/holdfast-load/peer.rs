@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::arguments::Common;
-use crate::crowd::dialect::Dialect;
 use crate::ending::Started;
+use crate::generator::dialect::TerminalDialect;
 use crate::mosquitto::Mosquitto;
 
 /// Which server that is.
@@ -44,11 +44,11 @@ impl PeerKind {
         }
     }
 
-    pub(crate) fn dialect(self) -> Dialect {
+    pub(crate) fn dialect(self) -> TerminalDialect {
         match self {
-            Self::Tokio => Dialect::Gateway,
-            Self::Echo => Dialect::Echo,
-            Self::Mosquitto => Dialect::Mqtt,
+            Self::Tokio => TerminalDialect::Gateway,
+            Self::Echo => TerminalDialect::Echo,
+            Self::Mosquitto => TerminalDialect::Mqtt,
         }
     }
 

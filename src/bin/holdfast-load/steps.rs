@@ -1,9 +1,9 @@
-//! The sizes of a crowd that grows, as they are typed: `500,2000,8000`. It knows nothing of what is measured at each.
+//! Numbers of terminals that grow, as they are typed: `500,2000,8000`. It knows nothing of what is measured at each.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The same as of a crowd that only beats.
+/// The same as of terminals that only beat.
 const BOUNDS: RangeInclusive<u32> = 10..=10_000_000;
 
 /// At least one number of connections, ascending.

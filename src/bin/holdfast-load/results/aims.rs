@@ -2,12 +2,12 @@
 //! else: the benches and the index read them.
 
 mod benches;
-mod crowd;
+mod load;
 mod versus;
 
 use super::figures::Folder;
 
-/// The largest ÷ the smallest figure of a growing crowd that counts as flat.
+/// The largest ÷ the smallest figure of a growing number of connections that counts as flat.
 pub(crate) const FLAT: f64 = 1.10;
 
 // Reasons that aims of several folders have.
@@ -23,6 +23,6 @@ const RESTART: &str = "terminals come back after a few seconds, and wait no long
 pub(crate) fn folders() -> impl Iterator<Item = &'static Folder> {
     benches::FOLDERS
         .iter()
-        .chain(crowd::FOLDERS)
+        .chain(load::FOLDERS)
         .chain(versus::FOLDERS)
 }

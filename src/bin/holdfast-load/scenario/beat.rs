@@ -1,9 +1,8 @@
 //! Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each, and how long an answer takes.
 
 use crate::arguments::{Common, Rounds};
-use crate::crowd::Plan;
-use crate::crowd::orders::{Op, Pick};
-use crate::crowd::terminal::Kinship;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, Pick, Workload};
 use crate::report::Report;
 
 use super::series::Series;
@@ -14,8 +13,8 @@ use super::{LOGINS_AT_ONCE, Stage};
 const COMPARED: usize = 1_000;
 
 /// As fast as answers come, with `window` under way.
-pub(super) fn saturated(connections: u32, window: u32) -> Plan {
-    Plan {
+pub(super) fn saturated(connections: u32, window: u32) -> Workload {
+    Workload {
         op: Op::Beat,
         pick: Pick::Round,
         range: (0, connections),
@@ -25,8 +24,8 @@ pub(super) fn saturated(connections: u32, window: u32) -> Plan {
 }
 
 /// At this rate, evenly spread: each by itself, as terminals that know nothing of one another send.
-pub(super) fn paced(connections: u32, per_second: f64) -> Plan {
-    Plan {
+pub(super) fn paced(connections: u32, per_second: f64) -> Workload {
+    Workload {
         op: Op::Beat,
         pick: Pick::Times,
         range: (0, connections),
@@ -42,7 +41,7 @@ pub(super) fn run(
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
     let report = Report::begin(name, "Heartbeats", &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
+    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
     let first = stage.all_come(connections, LOGINS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {

@@ -5,9 +5,8 @@ use std::time::Duration;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::Common;
-use crate::crowd::Plan;
-use crate::crowd::orders::{Op, Outcome, Pick};
-use crate::crowd::terminal::Kinship;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::progress::Progress;
 use crate::report::Report;
 
@@ -50,15 +49,15 @@ pub(super) fn run(
         seconds("presence.heartbeat_timeout_mobile_s", TIMEOUT_S),
         seconds("presence.heartbeat_timeout_desktop_s", TIMEOUT_S),
     ];
-    let mut stage = Stage::new(common, report, (connections, Kinship::Pairs), &settings, &[])?;
+    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::Two), &settings, &[])?;
     let range = (0, connections);
     // One device of each pair, so that the other can force it off.
     let first = stage.side.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
     let beats_a_second = f64::from(connections) / f64::from(INTERVAL_S);
-    let beat = stage.side.crowd.begin(paced(connections, beats_a_second));
+    let beat = stage.side.generator.begin(paced(connections, beats_a_second));
     let before_s = stage.side.cpu_s()?;
-    let drives = PARTS.map(|(op, _, share)| {
-        stage.side.crowd.begin(Plan {
+    let workloads = PARTS.map(|(op, _, share)| {
+        stage.side.generator.begin(Workload {
             op,
             pick: Pick::Random,
             range,
@@ -70,13 +69,12 @@ pub(super) fn run(
     let watch = Stopwatch::start();
     go_on(&mut stage, hold, &mut compared)?;
     let mut outcomes = Vec::new();
-    for id in drives {
-        let recorder = &mut stage.side.recorder;
-        outcomes.push(stage.side.crowd.end(id, &mut |board| recorder.look(board))?);
+    for id in workloads {
+        outcomes.push(stage.side.end(id)?);
     }
     let used_s = stage.side.cpu_s()? - before_s;
     let took_s = watch.elapsed().as_secs_f64();
-    let beats = stage.side.crowd.end(beat, &mut |_| {})?;
+    let beats = stage.side.generator.end(beat, &mut |_| {})?;
     stage
         .report
         .figure("CPU of the gateway", "cores", used_s / took_s);
@@ -115,15 +113,15 @@ fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::
         let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
         stage.side.pass(left)?;
         stage.compare(COMPARED, compared)?;
-        let board = &stage.side.crowd.board;
+        let statistics = &stage.side.generator.statistics;
         progress.at(
             watch.elapsed().as_secs(),
             &format!(
                 "{} live, {} compared, {} wrong{}",
-                board.live(),
+                statistics.live(),
                 compared.users,
                 compared.wrong,
-                troubles(board)
+                troubles(statistics)
             ),
         );
     }
@@ -132,7 +130,7 @@ fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::
 }
 
 /// What the gateway counted is what the terminals did.
-fn books(stage: &mut Stage, first: &Outcome, outcomes: &[Outcome]) -> anyhow::Result<()> {
+fn books(stage: &mut Stage, first: &WorkloadOutcome, outcomes: &[WorkloadOutcome]) -> anyhow::Result<()> {
     let done = |op: Op| {
         let parts = PARTS.iter().zip(outcomes).filter(|((part, _, _), _)| *part == op);
         parts.map(|(_, outcome)| outcome.done).sum::<u64>()
@@ -149,7 +147,7 @@ fn books(stage: &mut Stage, first: &Outcome, outcomes: &[Outcome]) -> anyhow::Re
             done(Op::FallSilent),
         ),
     ])?;
-    let told = stage.side.crowd.board.forced_off_seen();
+    let told = stage.side.generator.statistics.forced_off_seen();
     stage.report.check_equal(
         "devices that were told that they were forced off",
         done(Op::ForceOff),

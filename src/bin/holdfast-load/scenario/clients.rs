@@ -12,8 +12,8 @@ use hdrhistogram::Histogram;
 use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
-use crate::crowd::orders::{Status, latencies};
-use crate::crowd::terminal::Identities;
+use crate::generator::terminal::Identities;
+use crate::generator::workload::{ShownStatus, latencies};
 use crate::http::{Answered, Detail, Http};
 
 use super::side::Side;
@@ -134,7 +134,7 @@ impl Question {
 
     /// Online, and nowhere but on the terminal's platform.
     fn is_right(&self, number: u32, answered: &Answered) -> bool {
-        let online = Status::Online.word();
+        let online = ShownStatus::Online.word();
         let platforms = match (self.detail, &answered.platforms) {
             (Detail::None, platforms) => platforms.is_none(),
             (Detail::Platforms, None) => false,
@@ -154,7 +154,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
-    use crate::crowd::terminal::Kinship;
+    use crate::generator::terminal::DevicesPerUser;
 
     fn check(detail: Detail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
         let question = Question {
@@ -164,7 +164,7 @@ mod tests {
                 sdk_app_id: 1,
                 secret: String::new(),
                 prefix: "user".to_owned(),
-                kinship: Kinship::Alone,
+                devices_per_user: DevicesPerUser::One,
             },
             connections: 500,
             detail,

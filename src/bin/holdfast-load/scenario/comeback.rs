@@ -8,8 +8,8 @@ use anyhow::bail;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::Common;
-use crate::crowd::orders::{Links, Op};
-use crate::crowd::terminal::Kinship;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{LinkEnds, Op};
 use crate::http::{Change, Http};
 use crate::progress::Progress;
 use crate::receiver::Receiver;
@@ -21,7 +21,7 @@ use super::{BEATS_AT_ONCE, Stage};
 /// Users that are compared.
 const COMPARED: usize = 2_000;
 
-/// Longer than any crowd takes to come back.
+/// Longer than any number of terminals takes to come back.
 const GRACE_S: u32 = 300;
 
 /// How often it is looked at.
@@ -50,7 +50,7 @@ pub(super) fn run(
         ),
     ];
     let report = Report::begin(name, title, &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &settings, &[])?;
+    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &settings, &[])?;
     let all = (0, connections);
     stage.all_come(connections, window)?;
     // A gateway that runs already has a receiver of its own.
@@ -77,7 +77,7 @@ pub(super) fn run(
             .report
             .check_equal("callbacks since everyone had logged in", since, told - of_logins);
     }
-    let live = stage.side.crowd.board.live();
+    let live = stage.side.generator.statistics.live();
     stage.report.check_equal(
         "terminals that are logged in at the end",
         connections.into(),
@@ -87,16 +87,16 @@ pub(super) fn run(
 }
 
 fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.crowd.count);
-    stage.side.crowd.links(Links::MayEnd);
-    stage.side.crowd.hear_out()?;
+    let connections = u64::from(stage.side.generator.count);
+    stage.side.generator.set_link_ends(LinkEnds::AreExpected);
+    stage.side.generator.wait_until_applied()?;
     let watch = Stopwatch::start();
     stage.gateway.kill()?;
     wait(
         stage,
         "links that ended with the gateway",
         connections,
-        &|stage| Ok(stage.side.crowd.board.links_lost()),
+        &|stage| Ok(stage.side.generator.statistics.links_lost()),
     )?;
     let ended_s = watch.elapsed().as_secs_f64();
     stage.gateway.start_again()?;
@@ -105,10 +105,10 @@ fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Res
     // Connections to the one that was killed are no use.
     stage.http = Http::new()?;
     let ready_s = watch.elapsed().as_secs_f64();
-    stage.side.crowd.links(Links::Hold);
+    stage.side.generator.set_link_ends(LinkEnds::AreFaults);
     let resumes = stage
         .side
-        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
+        .each("resumes", Op::Resume, (0, stage.side.generator.count), window)?;
     let back_s = watch.elapsed().as_secs_f64();
     // The metrics count from the new start.
     stage.began_with.clear();
@@ -148,11 +148,11 @@ fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Res
 }
 
 fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.crowd.count);
+    let connections = u64::from(stage.side.generator.count);
     let watch = Stopwatch::start();
     let cuts = stage
         .side
-        .each("links reset", Op::CutRst, (0, stage.side.crowd.count), window)?;
+        .each("links reset", Op::CutRst, (0, stage.side.generator.count), window)?;
     stage.report.check_equal("links reset", connections, cuts.done);
     wait(stage, "link ends recorded", connections, &|stage| {
         let metrics = stage.http.metrics(stage.gateway.admin)?;
@@ -161,7 +161,7 @@ fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::
     let ended_s = watch.elapsed().as_secs_f64();
     let resumes = stage
         .side
-        .each("resumes", Op::Resume, (0, stage.side.crowd.count), window)?;
+        .each("resumes", Op::Resume, (0, stage.side.generator.count), window)?;
     stage
         .report
         .figure("until all link ends are recorded", "s", ended_s);

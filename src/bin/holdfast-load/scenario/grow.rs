@@ -1,4 +1,4 @@
-//! What a connection and a heartbeat cost as the crowd grows: the same measurements with more and more terminals, each time
+//! What a connection and a heartbeat cost as their number grows: the same measurements with more and more terminals, each time
 //! at a gateway that is made for so many. It judges no figure; what has to hold are the answers.
 
 use std::io;
@@ -8,10 +8,9 @@ use anyhow::bail;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::{Common, Rounds};
-use crate::crowd::Plan;
-use crate::crowd::orders::{Op, Outcome, Pick};
-use crate::crowd::terminal::Kinship;
 use crate::gateway::CONNECTIONS_PER_SHARD;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::process::threads;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -81,7 +80,7 @@ struct Climb {
     due: u64,
     beat: u64,
     /// All heartbeats so far.
-    beaten: Outcome,
+    beaten: WorkloadOutcome,
     /// Since when nobody has been silent for longer.
     rested: Stopwatch,
 }
@@ -122,7 +121,7 @@ pub(super) fn run(
 
 fn conditions(report: &mut Report, beats: Beats) {
     report.condition(format!(
-        "Each step has a gateway and a crowd of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {FLAT:.2} at most, which is the aim and no check."
+        "Each step has a gateway and a load generator of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {FLAT:.2} at most, which is the aim and no check."
     ));
     report.condition(format!(
         "Heartbeats: any terminal that is logged in, drawn by chance each time. Where saturated, {} at once for each shard. Where paced, {:.0} a second for each shard, as many as it hears when it is full ({CONNECTIONS_PER_SHARD} connections) and each terminal beats once in {} s. So a shard has as much to do at each step: one rate for every step would leave few to each of many shards, and a rate by connections few to shards that are not full. What the gateway does between heartbeats is in their CPU; what it does once for all shards is more for each heartbeat where shards are few.",
@@ -131,7 +130,7 @@ fn conditions(report: &mut Report, beats: Beats) {
         beats.interval.as_secs_f64()
     ));
     report.condition(format!(
-        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; {}. {WARM_UP} The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the crowd's ends, halved: both ends are direct descriptors with an armed poll.",
+        "User bytes: what RSS grew by between the first tenth of a step's connections and all of them, ÷ those that came between, without what the registry says that it takes; the tenth logs in, beats and is asked for first, so that what a shard touches once is there already; {}. {WARM_UP} The registry's part is its write buffer and its cache: it falls when the buffer has been written to files. Kernel bytes: what the caches of sockets, files and io_uring grew by in the same way, without the ports of the terminals' ends, halved: both ends are direct descriptors with an armed poll.",
         environment(true)
     ));
 }
@@ -145,9 +144,9 @@ impl Climb {
         (beats, rounds): (Beats, Rounds),
     ) -> anyhow::Result<Self> {
         let settings = settings(beats.interval);
-        let crowd = (connections, Kinship::Alone);
+        let terminals = (connections, DevicesPerUser::One);
         Ok(Self {
-            stage: Stage::new(common, report, crowd, &settings, &ENVIRONMENT)?,
+            stage: Stage::new(common, report, terminals, &settings, &ENVIRONMENT)?,
             connections,
             beats,
             rounds,
@@ -156,7 +155,7 @@ impl Climb {
             logins: 0,
             due: 0,
             beat: 0,
-            beaten: Outcome::default(),
+            beaten: WorkloadOutcome::default(),
             rested: Stopwatch::start(),
         })
     }
@@ -192,7 +191,7 @@ impl Climb {
     /// Those of a range log in. Those before them, who are here, beat meanwhile as often as they are to.
     fn come(&mut self, (here, end): (u32, u32)) -> anyhow::Result<()> {
         let rate = self.beats.per_second(here);
-        let staying = (here > 0).then(|| self.stage.side.crowd.begin(paced(here, rate)));
+        let staying = (here > 0).then(|| self.stage.side.generator.begin(paced(here, rate)));
         let title = format!("{}: logins up to {end}", self.connections);
         let logins = self
             .stage
@@ -200,7 +199,7 @@ impl Climb {
             .each(&title, Op::LogIn, (here, end), LOGINS_AT_ONCE)?;
         self.logins += logins.done;
         if let Some(id) = staying {
-            self.beaten.add(&self.stage.side.crowd.end(id, &mut |_| {})?);
+            self.beaten.add(&self.stage.side.generator.end(id, &mut |_| {})?);
         }
         Ok(())
     }
@@ -218,7 +217,7 @@ impl Climb {
 
     fn rounds(&mut self, step: &mut Step) -> anyhow::Result<()> {
         let (connections, Rounds { rounds, duration }) = (self.connections, self.rounds);
-        let by_chance = |plan| Plan {
+        let by_chance = |plan| Workload {
             pick: Pick::Random,
             ..plan
         };
@@ -234,7 +233,7 @@ impl Climb {
             step.fast.add(&self.stage.side.measure(fast, duration)?);
             step.even.add(&self.stage.side.measure(even, duration)?);
         }
-        let Outcome { done, .. } = step.even.total;
+        let WorkloadOutcome { done, .. } = step.even.total;
         progress.end(&format!(
             "{} saturated and {done} paced heartbeats",
             step.fast.total.done

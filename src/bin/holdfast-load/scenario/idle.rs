@@ -6,10 +6,10 @@ use std::time::Duration;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::Common;
-use crate::crowd::board::Board;
-use crate::crowd::orders::{Op, Outcome};
-use crate::crowd::terminal::Kinship;
 use crate::gateway::{cores, shards_for};
+use crate::generator::statistics::Statistics;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, WorkloadOutcome};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::report::{Report, short};
@@ -47,7 +47,7 @@ pub(super) fn run(
     let mut stage = Stage::new(
         common,
         report,
-        (connections, Kinship::Alone),
+        (connections, DevicesPerUser::One),
         &settings,
         &ENVIRONMENT,
     )?;
@@ -94,7 +94,12 @@ pub(super) fn run(
 }
 
 /// Logs in those of `range`, and lets each beat once. Gives what is resident then.
-fn ramp(stage: &mut Stage, title: &str, range: (u32, u32), window: u32) -> anyhow::Result<(Outcome, Memory)> {
+fn ramp(
+    stage: &mut Stage,
+    title: &str,
+    range: (u32, u32),
+    window: u32,
+) -> anyhow::Result<(WorkloadOutcome, Memory)> {
     let logins = stage
         .side
         .each(&format!("{title}: logins"), Op::LogIn, range, window)?;
@@ -112,10 +117,10 @@ fn user_bytes(report: &mut Report, each: UserBytes) {
     report.figure("of it the registry's", "B", each.registry);
 }
 
-/// Both ends are direct descriptors with an armed poll; only the crowd's ends have ports of their own.
+/// Both ends are direct descriptors with an armed poll; only the terminals' ends have ports of their own.
 fn kernel_bytes(report: &mut Report, both_ends: BothEnds, connections: f64) {
     report.condition(format!(
-        "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the crowd's ends ({:.0} B a connection), halved: both ends are direct descriptors with an armed poll.",
+        "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the terminals' ends ({:.0} B a connection), halved: both ends are direct descriptors with an armed poll.",
         both_ends.ports / connections
     ));
     report.figure(
@@ -132,23 +137,27 @@ fn kernel_bytes(report: &mut Report, both_ends: BothEnds, connections: f64) {
 
 /// Everyone beats, evenly spread, and nothing else happens.
 fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Result<()> {
-    let connections = stage.side.crowd.count;
+    let connections = stage.side.generator.count;
     let rate = f64::from(connections) / interval.as_secs_f64();
     let mut progress = Progress::begin("holding", hold.as_secs());
-    let (before_s, beats) = (stage.side.cpu_s()?, stage.side.crowd.board.beats());
-    let id = stage.side.crowd.begin(paced(connections, rate));
+    let (before_s, beats) = (stage.side.cpu_s()?, stage.side.generator.statistics.beats());
+    let id = stage.side.generator.begin(paced(connections, rate));
     let watch = Stopwatch::start();
     let recorder = &mut stage.side.recorder;
-    stage.side.crowd.pass(hold, &mut |board: &Board| {
-        recorder.look(board);
-        let rate = board.beats().saturating_sub(beats) as f64 / watch.elapsed().as_secs_f64();
+    stage.side.generator.pass(hold, &mut |statistics: &Statistics| {
+        recorder.look(statistics);
+        let rate = statistics.beats().saturating_sub(beats) as f64 / watch.elapsed().as_secs_f64();
         progress.at(
             watch.elapsed().as_secs(),
-            &format!("{} live, {rate:.0} beats/s{}", board.live(), troubles(board)),
+            &format!(
+                "{} live, {rate:.0} beats/s{}",
+                statistics.live(),
+                troubles(statistics)
+            ),
         );
     })?;
     let used_s = stage.side.cpu_s()? - before_s;
-    let outcome = stage.side.crowd.end(id, &mut |_| {})?;
+    let outcome = stage.side.generator.end(id, &mut |_| {})?;
     progress.end(&format!("{} heartbeats answered", outcome.done));
     stage.report.figure(
         "heartbeats a second while holding",
@@ -181,8 +190,8 @@ fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Re
 
 /// All are still there, and the gateway recorded their logins, those of the warm-up, and nothing else.
 pub(super) fn nothing_happened(stage: &mut Stage, visits: u64) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.crowd.count);
-    let live = stage.side.crowd.board.live();
+    let connections = u64::from(stage.side.generator.count);
+    let live = stage.side.generator.statistics.live();
     stage
         .report
         .check_equal("terminals that are still logged in", connections, live);

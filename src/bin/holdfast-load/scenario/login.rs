@@ -2,9 +2,8 @@
 //! the close.
 
 use crate::arguments::{Common, Rounds};
-use crate::crowd::Plan;
-use crate::crowd::orders::{Op, Pick};
-use crate::crowd::terminal::Kinship;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, Pick, Workload};
 use crate::report::Report;
 
 use super::Stage;
@@ -21,12 +20,12 @@ pub(super) fn run(
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
     let report = Report::begin(name, "Logins and logouts in a closed loop", &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, Kinship::Alone), &[], &[])?;
+    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
     stage.report.condition(format!(
         "{window} under way at once; each login has its own connection and a UserSig that is checked. A visit is a login and a logout."
     ));
     let range = (0, connections);
-    let visit = Plan {
+    let visit = Workload {
         op: Op::Visit,
         pick: Pick::Round,
         range,

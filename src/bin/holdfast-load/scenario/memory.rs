@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::crowd::orders::Op;
+use crate::generator::workload::Op;
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
 
@@ -122,7 +122,7 @@ pub(super) struct Caches {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct BothEnds {
     pub(super) grown: f64,
-    /// Of it the ports of the crowd's ends; the gateway's ends share one.
+    /// Of it the ports of the terminals' ends; the gateway's ends share one.
     pub(super) ports: f64,
 }
 
@@ -151,7 +151,7 @@ impl Caches {
 }
 
 impl BothEnds {
-    /// The gateway's half: both ends are direct descriptors with an armed poll, and only the crowd's have ports of their
+    /// The gateway's half: both ends are direct descriptors with an armed poll, and only the terminals' have ports of their
     /// own.
     pub(super) fn gateways(self) -> f64 {
         (self.grown - self.ports) / 2.0

@@ -1,5 +1,6 @@
-//! The scenarios, and what they share: a gateway, a crowd, a report, and the comparison of what queries show with what the
-//! terminals know. A scenario gives orders and reads counts; it never touches a socket of the crowd.
+//! The scenarios, and what they share: a gateway, a load generator, a report, and the comparison of what queries show with what the
+//! terminals know. A scenario begins workloads and reads counts; it never touches a
+//! socket of a terminal.
 
 mod beat;
 mod churn;
@@ -24,11 +25,11 @@ use anyhow::Context;
 use holdfast::base::time::{Clock, Stopwatch};
 
 use crate::arguments::{Arguments, Common, Scenario};
-use crate::crowd::Crowd;
-use crate::crowd::dialect::Dialect;
-use crate::crowd::orders::{Links, Op, Outcome};
-use crate::crowd::terminal::Kinship;
 use crate::gateway::{Gateway, cores, shards_for};
+use crate::generator::Generator;
+use crate::generator::dialect::TerminalDialect;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{LinkEnds, Op, WorkloadOutcome};
 use crate::http::Http;
 use crate::report::Report;
 use crate::{machine, results};
@@ -129,12 +130,12 @@ impl Stage {
     fn new(
         common: &Common,
         report: Report,
-        (connections, kinship): (u32, Kinship),
+        (connections, devices_per_user): (u32, DevicesPerUser),
         settings: &[(&'static str, String)],
         environment: &[(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
         let started = Self::gateway(common, connections, settings, environment)?;
-        Self::around(started, common, report, (connections, kinship))
+        Self::around(started, common, report, (connections, devices_per_user))
     }
 
     /// A gateway with room for `connections`, and the settings that it was given.
@@ -158,13 +159,17 @@ impl Stage {
         (gateway, settings): (Gateway, Vec<(&'static str, String)>),
         common: &Common,
         mut report: Report,
-        (connections, kinship): (u32, Kinship),
+        (connections, devices_per_user): (u32, DevicesPerUser),
     ) -> anyhow::Result<Self> {
-        let identities = common.identities(kinship);
+        let identities = common.identities(devices_per_user);
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
         report.set_gateways_profile(&machine::profile(gateway.process));
-        let crowd = Crowd::start(connections, (gateway.terminals, Dialect::Gateway), &identities)?;
+        let generator = Generator::start(
+            connections,
+            (gateway.terminals, TerminalDialect::Gateway),
+            &identities,
+        )?;
         let sig = identities.sign(Clock::start().now().wall, ADMINISTRATOR);
         let caller = format!(
             "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",
@@ -182,7 +187,7 @@ impl Stage {
             }
         });
         Ok(Self {
-            side: Side::new(crowd, gateway.process),
+            side: Side::new(generator, gateway.process),
             gateway,
             http,
             report,
@@ -192,7 +197,7 @@ impl Stage {
     }
 
     /// The first terminals, so many, log in, `window` at once, and beat once. Gives what came of the beats.
-    fn all_come(&mut self, connections: u32, window: u32) -> anyhow::Result<Outcome> {
+    fn all_come(&mut self, connections: u32, window: u32) -> anyhow::Result<WorkloadOutcome> {
         let all = (0, connections);
         let logins = self.side.each("logins", Op::LogIn, all, window)?;
         self.report
@@ -250,17 +255,17 @@ impl Stage {
             .courses()
             .into_iter()
             .for_each(|course| report.course(course));
-        self.side.crowd.links(Links::MayEnd);
+        self.side.generator.set_link_ends(LinkEnds::AreExpected);
         if common.running()?.is_none() {
             let stopped = self.gateway.stop(report.holds())?;
             report.check("the gateway stops well", stopped, stopped);
             // Its links are gone with the gateway. What the kernel had for them is free before the next one starts.
             let watch = Stopwatch::start();
-            while self.side.crowd.board.live() > 0 && watch.elapsed() < LINKS_WAIT {
-                self.side.crowd.pass(BOOKS_AGAIN, &mut |_| {})?;
+            while self.side.generator.statistics.live() > 0 && watch.elapsed() < LINKS_WAIT {
+                self.side.generator.pass(BOOKS_AGAIN, &mut |_| {})?;
             }
         }
-        self.side.crowd.quit()?;
+        self.side.generator.quit()?;
         Ok(report)
     }
 }

@@ -5,9 +5,8 @@ use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
 use crate::arguments::{Asking, Common, Rounds};
-use crate::crowd::Plan;
-use crate::crowd::orders::{DriveId, Op, Outcome, Pick};
-use crate::crowd::terminal::Kinship;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::{Op, Pick, Workload, WorkloadId, WorkloadOutcome};
 use crate::http::Detail;
 use crate::report::Report;
 
@@ -31,8 +30,8 @@ pub(super) fn run(
     let clients = asking.clients;
     let visitors = asking.storm.map_or(0, |storm| storm.max(VISITORS_MIN));
     let report = Report::begin(name, "Status queries of 500 users", &common.results)?;
-    let crowd = (connections + visitors, Kinship::Alone);
-    let mut stage = Stage::new(common, report, crowd, &[], &[])?;
+    let terminals = (connections + visitors, DevicesPerUser::One);
+    let mut stage = Stage::new(common, report, terminals, &[], &[])?;
     stage.report.condition(format!(
         "{clients} queries under way at once, {QUERY_USERS_MAX} users each, drawn by chance; {rate} heartbeats a second meanwhile. The CPU of those alone, measured right before each round, is taken off."
     ));
@@ -45,11 +44,12 @@ pub(super) fn run(
         Detail::None
     };
     stage.all_come(connections, LOGINS_AT_ONCE)?;
-    let beat: Option<DriveId> = (rate > 0).then(|| stage.side.crowd.begin(paced(connections, rate.into())));
+    let beat: Option<WorkloadId> =
+        (rate > 0).then(|| stage.side.generator.begin(paced(connections, rate.into())));
     let question = Question {
         http: stage.gateway.http,
         caller: stage.caller.clone(),
-        identities: common.identities(Kinship::Alone),
+        identities: common.identities(DevicesPerUser::One),
         connections,
         detail,
     };
@@ -66,7 +66,7 @@ pub(super) fn run(
         in_storm(&mut stage, &question, (storm, clients), rounds)?;
     }
     if let Some(id) = beat {
-        let outcome = stage.side.crowd.end(id, &mut |_| {})?;
+        let outcome = stage.side.generator.end(id, &mut |_| {})?;
         stage
             .report
             .figure("heartbeat meanwhile, p99", "ms", outcome.percentile_ms(99.0));
@@ -106,7 +106,7 @@ fn in_storm(
     rounds: Rounds,
 ) -> anyhow::Result<()> {
     let staying = question.connections;
-    let visitors = (staying, stage.side.crowd.count);
+    let visitors = (staying, stage.side.generator.count);
     let count = visitors.1 - visitors.0;
     stage.report.condition(format!(
         "The storm: {storm} visits a second, each a login and then a logout, by {count} other terminals. The CPU of a status is measured before it only, since nobody can tell the CPU of queries and that of visits apart. In the storm and before it there are as many rounds."
@@ -114,7 +114,7 @@ fn in_storm(
     stage.report.condition(Waits::CONDITION.to_owned());
     let before = Waits::read(stage)?;
     let watch = Stopwatch::start();
-    let id = stage.side.crowd.begin(Plan {
+    let id = stage.side.generator.begin(Workload {
         op: Op::Visit,
         pick: Pick::Round,
         range: visitors,
@@ -130,7 +130,7 @@ fn in_storm(
         all.add(&seen)?;
     }
     let waits = Waits::read(stage)?.since(&before)?;
-    let visits = stage.side.crowd.end(id, &mut |_| {})?;
+    let visits = stage.side.generator.end(id, &mut |_| {})?;
     let visits_s = visits.done as f64 / watch.elapsed().as_secs_f64();
     let report = &mut stage.report;
     report.rounds("in the storm: users' statuses, rate", "1/s", rates);
@@ -143,14 +143,14 @@ fn in_storm(
 }
 
 /// Every visit of the storm is in the gateway's books, and its people are gone again.
-fn stood(stage: &mut Stage, visitors: (u32, u32), visits: &Outcome) -> anyhow::Result<()> {
+fn stood(stage: &mut Stage, visitors: (u32, u32), visits: &WorkloadOutcome) -> anyhow::Result<()> {
     let (report, passed) = (&mut stage.report, visits.passed as f64);
     report.figure(
         "in the storm: times that found every visitor under way",
         "",
         passed,
     );
-    let retries = stage.side.crowd.board.retries() as f64;
+    let retries = stage.side.generator.statistics.retries() as f64;
     report.figure("logins told to come back later", "", retries);
     report.check_equal("visits that failed", 0, visits.failed);
     report.check("visits in the storm", visits.done > 0, visits.done);
@@ -188,7 +188,7 @@ fn cores(stage: &mut Stage, rounds: Rounds) -> anyhow::Result<f64> {
     let recorder = &mut stage.side.recorder;
     stage
         .side
-        .crowd
-        .pass(rounds.duration, &mut |board| recorder.look(board))?;
+        .generator
+        .pass(rounds.duration, &mut |statistics| recorder.look(statistics))?;
     Ok((stage.side.cpu_s()? - before_s) / watch.elapsed().as_secs_f64())
 }

@@ -2,7 +2,7 @@
 
 use holdfast::base::time::Stopwatch;
 
-use crate::crowd::board::Board;
+use crate::generator::statistics::Statistics;
 use crate::process;
 use crate::report::Course;
 
@@ -47,7 +47,7 @@ impl Recorder {
     }
 
     /// Notes a point, if it is time.
-    pub(super) fn look(&mut self, board: &Board) {
+    pub(super) fn look(&mut self, statistics: &Statistics) {
         let at_s = self.watch.elapsed().as_secs_f64();
         if self.last.is_some_and(|last| at_s - last.at_s < EVERY_S) {
             return;
@@ -58,7 +58,7 @@ impl Recorder {
         };
         let point = Point {
             at_s,
-            answers: board.answers(),
+            answers: statistics.answers(),
             cpu_ns,
         };
         if let Some(last) = self.last.replace(point) {
@@ -68,7 +68,7 @@ impl Recorder {
             self.answers.push((at_s, answers / passed));
             self.cores.push((at_s, cpu_s / passed));
         }
-        self.live.push((at_s, board.live() as f64));
+        self.live.push((at_s, statistics.live() as f64));
         self.rss.push((at_s, rss as f64 / f64::from(1 << 20)));
     }
 

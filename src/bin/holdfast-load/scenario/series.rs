@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
 
-use crate::crowd::Plan;
-use crate::crowd::orders::Outcome;
+use crate::generator::workload::{Workload, WorkloadOutcome};
 use crate::report::Report;
 
 use super::side::Side;
 
 /// What came of one round.
 pub(super) struct Measured {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: WorkloadOutcome,
     pub(super) cpu_s: f64,
     pub(super) took_s: f64,
 }
@@ -25,7 +24,7 @@ pub(super) struct Series {
     p50_ms: Vec<f64>,
     p99_ms: Vec<f64>,
     /// All rounds together.
-    pub(super) total: Outcome,
+    pub(super) total: WorkloadOutcome,
 }
 
 impl Series {
@@ -59,20 +58,19 @@ impl Series {
 }
 
 impl Side {
-    /// Lets a drive go on for a while, and measures until all that it began has ended.
-    pub(super) fn measure(&mut self, plan: Plan, duration: Duration) -> anyhow::Result<Measured> {
+    /// Lets a workload go on for a while, and measures until all that it began has ended.
+    pub(super) fn measure(&mut self, workload: Workload, duration: Duration) -> anyhow::Result<Measured> {
         self.measured(|side| {
-            let id = side.crowd.begin(plan);
-            let recorder = &mut side.recorder;
-            side.crowd.pass(duration, &mut |board| recorder.look(board))?;
-            side.crowd.end(id, &mut |board| recorder.look(board))
+            let id = side.generator.begin(workload);
+            side.pass(duration)?;
+            side.end(id)
         })
     }
 
     /// Measures what `work` does.
     pub(super) fn measured(
         &mut self,
-        work: impl FnOnce(&mut Self) -> anyhow::Result<Outcome>,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<WorkloadOutcome>,
     ) -> anyhow::Result<Measured> {
         let (before_s, watch) = (self.cpu_s()?, Stopwatch::start());
         let outcome = work(self)?;

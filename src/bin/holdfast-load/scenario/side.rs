@@ -1,29 +1,29 @@
-//! A crowd and the server that it goes to, whatever that is: orders that show how they go, and the server's CPU.
+//! A load generator and the server that it goes to, whatever that is: workloads that show how they go, and the server's CPU.
 
 use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
 
-use crate::crowd::Crowd;
-use crate::crowd::board::Board;
-use crate::crowd::orders::{Op, Outcome};
+use crate::generator::Generator;
+use crate::generator::statistics::Statistics;
+use crate::generator::workload::{Op, WorkloadId, WorkloadOutcome};
 use crate::process;
 use crate::progress::Progress;
 use crate::report::Report;
 
 use super::recorder::Recorder;
 
-/// One crowd and the process that it goes to.
+/// One load generator and the process that it goes to.
 pub(super) struct Side {
-    pub(super) crowd: Crowd,
+    pub(super) generator: Generator,
     pub(super) recorder: Recorder,
     pub(super) process: u32,
 }
 
 impl Side {
-    pub(super) fn new(crowd: Crowd, process: u32) -> Self {
+    pub(super) fn new(generator: Generator, process: u32) -> Self {
         Self {
-            crowd,
+            generator,
             recorder: Recorder::new(process),
             process,
         }
@@ -36,23 +36,25 @@ impl Side {
         op: Op,
         range: (u32, u32),
         window: u32,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<WorkloadOutcome> {
         let mut progress = Progress::begin(title, u64::from(range.1 - range.0));
-        let before = self.crowd.board.answers();
+        let before = self.generator.statistics.answers();
         let watch = Stopwatch::start();
         let recorder = &mut self.recorder;
-        let outcome = self.crowd.each(op, range, window, &mut |board: &Board| {
-            recorder.look(board);
-            let done = board.answers().saturating_sub(before);
-            let rate = done as f64 / watch.elapsed().as_secs_f64();
-            progress.at(done, &format!("{rate:.0}/s{}", troubles(board)));
-        })?;
+        let outcome = self
+            .generator
+            .each(op, range, window, &mut |statistics: &Statistics| {
+                recorder.look(statistics);
+                let done = statistics.answers().saturating_sub(before);
+                let rate = done as f64 / watch.elapsed().as_secs_f64();
+                progress.at(done, &format!("{rate:.0}/s{}", troubles(statistics)));
+            })?;
         progress.end(&format!(
             "{} in {:.1} s, p99 {:.1} ms{}",
             outcome.done,
             watch.elapsed().as_secs_f64(),
             outcome.percentile_ms(99.0),
-            troubles(&self.crowd.board)
+            troubles(&self.generator.statistics)
         ));
         Ok(outcome)
     }
@@ -60,7 +62,15 @@ impl Side {
     /// Passes `duration`.
     pub(super) fn pass(&mut self, duration: Duration) -> anyhow::Result<()> {
         let recorder = &mut self.recorder;
-        self.crowd.pass(duration, &mut |board| recorder.look(board))
+        self.generator
+            .pass(duration, &mut |statistics| recorder.look(statistics))
+    }
+
+    /// Lets nothing more of a workload begin, and waits for what is under way.
+    pub(super) fn end(&mut self, id: WorkloadId) -> anyhow::Result<WorkloadOutcome> {
+        let recorder = &mut self.recorder;
+        self.generator
+            .end(id, &mut |statistics| recorder.look(statistics))
     }
 
     /// The server's CPU time so far, in seconds.
@@ -70,7 +80,7 @@ impl Side {
 
     /// Checks that its terminals saw no fault, and names the first ones.
     pub(super) fn check_faults(&self, report: &mut Report, name: &str) {
-        let (faults, told) = self.crowd.board.faults();
+        let (faults, told) = self.generator.statistics.faults();
         let seen = match faults {
             0 => "none".to_owned(),
             _ => format!("{faults}: {}", told.join("; ")),
@@ -80,8 +90,8 @@ impl Side {
 }
 
 /// What went wrong so far, to be said behind the progress.
-pub(super) fn troubles(board: &Board) -> String {
-    let (faults, retries) = (board.faults().0, board.retries());
+pub(super) fn troubles(statistics: &Statistics) -> String {
+    let (faults, retries) = (statistics.faults().0, statistics.retries());
     let mut text = String::new();
     if retries > 0 {
         text += &format!(", {retries} told to come back later");

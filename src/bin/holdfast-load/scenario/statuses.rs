@@ -9,7 +9,7 @@ use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
 use super::Stage;
-use crate::crowd::orders::{Known, Shown, Status};
+use crate::generator::workload::{ExpectedStatus, ExpectedUser, ShownStatus};
 
 /// How long the end of a link may take to show. On loopback the news is there at once; the gateway may be busy.
 const SOON: Duration = Duration::from_secs(20);
@@ -28,14 +28,14 @@ pub(super) struct Compared {
 const TOLD: usize = 5;
 
 impl Compared {
-    fn wrong(&mut self, known: &Known, seen: Option<&str>) {
+    fn wrong(&mut self, known: &ExpectedUser, seen: Option<&str>) {
         self.wrong += 1;
         if self.told.len() < TOLD {
             self.told.push(format!(
                 "{} is {} and should be {:?}",
                 known.user,
                 seen.unwrap_or("unknown"),
-                known.shown
+                known.expected
             ));
         }
     }
@@ -44,7 +44,7 @@ impl Compared {
 impl Stage {
     /// Compares some users, drawn by chance, while things go on.
     pub(super) fn compare(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        let numbers = self.draw((0, self.side.crowd.count), count);
+        let numbers = self.draw((0, self.side.generator.count), count);
         let before = self.known(&numbers)?;
         let users: Vec<String> = before.keys().cloned().collect();
         let seen = self.seen(&users)?;
@@ -65,7 +65,7 @@ impl Stage {
 
     /// Compares some users while nothing goes on, and waits for what has to show soon.
     pub(super) fn compare_at_rest(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        self.compare_among_at_rest((0, self.side.crowd.count), count, compared)
+        self.compare_among_at_rest((0, self.side.generator.count), count, compared)
     }
 
     /// The same with users of some terminals only: those from the first number up to, not including, the second.
@@ -78,7 +78,7 @@ impl Stage {
         let numbers = self.draw(range, count);
         let known = self.known(&numbers)?;
         let watch = Stopwatch::start();
-        let mut pending: Vec<Known> = known.into_values().collect();
+        let mut pending: Vec<ExpectedUser> = known.into_values().collect();
         loop {
             let users: Vec<String> = pending.iter().map(|known| known.user.clone()).collect();
             let seen = self.seen(&users)?;
@@ -89,7 +89,8 @@ impl Stage {
             };
             pending.retain(|known| {
                 let seen = seen.get(&known.user).map(String::as_str);
-                let waits = matches!(known.shown, Shown::Soon(status) if seen != Some(status.word()));
+                let waits =
+                    matches!(known.expected, ExpectedStatus::Soon(status) if seen != Some(status.word()));
                 if !waits || soon == Soon::HasCome {
                     judge(known, seen, soon, compared);
                     return false;
@@ -130,8 +131,8 @@ impl Stage {
         numbers
     }
 
-    fn known(&mut self, numbers: &[u32]) -> anyhow::Result<HashMap<String, Known>> {
-        let known = self.side.crowd.look_at(numbers)?;
+    fn known(&mut self, numbers: &[u32]) -> anyhow::Result<HashMap<String, ExpectedUser>> {
+        let known = self.side.generator.expected_users(numbers)?;
         Ok(known
             .into_iter()
             .map(|known| (known.user.clone(), known))
@@ -158,13 +159,13 @@ enum Soon {
     HasCome,
 }
 
-fn judge(known: &Known, seen: Option<&str>, soon: Soon, compared: &mut Compared) {
-    let is = |status: Status| seen == Some(status.word());
-    let right = match known.shown {
-        Shown::Unclear => return,
-        Shown::Never => seen.is_none(),
-        Shown::Now(status) => is(status),
-        Shown::Soon(status) => is(status) || (soon == Soon::MayCome && is(Status::Online)),
+fn judge(known: &ExpectedUser, seen: Option<&str>, soon: Soon, compared: &mut Compared) {
+    let is = |status: ShownStatus| seen == Some(status.word());
+    let right = match known.expected {
+        ExpectedStatus::Unclear => return,
+        ExpectedStatus::Never => seen.is_none(),
+        ExpectedStatus::Now(status) => is(status),
+        ExpectedStatus::Soon(status) => is(status) || (soon == Soon::MayCome && is(ShownStatus::Online)),
     };
     compared.users += 1;
     if !right {

@@ -1,4 +1,4 @@
-//! The gateway and another server in turn, with a crowd of the same size each: CPU of a login, a heartbeat and a logout,
+//! The gateway and another server in turn, with as many terminals each: CPU of a login, a heartbeat and a logout,
 //! and what a connection adds to resident memory. Each round begins with the other one.
 
 use std::os::unix::process::CommandExt;
@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 
 use crate::apart::{self, APART, Cores, Halves};
 use crate::arguments::{Common, Rounds};
-use crate::crowd::orders::Op;
-use crate::crowd::terminal::Kinship;
-use crate::crowd::{CROWD_THREADS, Crowd};
 use crate::gateway::cores;
+use crate::generator::terminal::DevicesPerUser;
+use crate::generator::workload::Op;
+use crate::generator::{Generator, WORKER_THREADS};
 use crate::peer::{Peer, PeerKind};
 use crate::process::{rss_bytes, threads};
 use crate::report::Report;
@@ -89,8 +89,8 @@ pub(super) fn set_apart(common: &Common) -> anyhow::Result<Halves> {
         bail!("--apart starts a gateway of its own: leave it or --gateway away");
     }
     let halves = Halves::of(&Cores::of(None)?)?;
-    if !apart::is_apart(&halves.crowd)? {
-        return Err(apart::again(&halves.crowd)?.exec()).context("cannot start again apart");
+    if !apart::is_apart(&halves.generator)? {
+        return Err(apart::again(&halves.generator)?.exec()).context("cannot start again apart");
     }
     Ok(halves)
 }
@@ -116,13 +116,13 @@ pub(super) fn run(
     keep(halves.map(|halves| &halves.server))?;
     let peer = Peer::start(common, kind, (connections, cores()), &[SMALL_PAGES])?;
     let gateway = Stage::gateway(common, connections, &records.settings(common), &[SMALL_PAGES])?;
-    keep(halves.map(|halves| &halves.crowd))?;
-    let mut stage = Stage::around(gateway, common, report, (connections, Kinship::Alone))?;
+    keep(halves.map(|halves| &halves.generator))?;
+    let mut stage = Stage::around(gateway, common, report, (connections, DevicesPerUser::One))?;
     let there = (peer.terminals, kind.dialect());
-    let crowd = Crowd::start(connections, there, &common.identities(Kinship::Alone))?;
-    let mut other = Side::new(crowd, peer.process());
-    if let Some(Halves { server, crowd }) = halves {
-        let cores = format!("Both servers are kept on {server}, the crowd on {crowd}.");
+    let generator = Generator::start(connections, there, &common.identities(DevicesPerUser::One))?;
+    let mut other = Side::new(generator, peer.process());
+    if let Some(Halves { server, generator }) = halves {
+        let cores = format!("Both servers are kept on {server}, the load generator on {generator}.");
         stage.report.condition(format!("{cores} {APART}"));
     }
     stage.report.condition(records.condition(is_ours));
@@ -156,23 +156,27 @@ pub(super) fn run(
     other.check_faults(&mut stage.report, &what);
     compare(&mut stage.report, kind, ours, theirs);
     // Before its server is gone.
-    other.crowd.quit()?;
+    other.generator.quit()?;
     stage.finish(common)
 }
 
 /// Everyone is where it has to be, and so is the terminals' half of TCP.
 fn check_cores(report: &mut Report, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
     let steered = apart::steered()?;
-    let seen = format!("{steered}, expected {}", halves.crowd);
+    let seen = format!("{steered}, expected {}", halves.generator);
     report.check(
         "what takes what arrives at loopback",
-        steered == halves.crowd,
+        steered == halves.generator,
         seen,
     );
-    let crowd = threads(std::process::id(), CROWD_THREADS)?;
+    let workers = threads(std::process::id(), WORKER_THREADS)?;
     let both = [
         ("the servers", servers, &halves.server),
-        ("the crowd's threads", crowd.as_slice(), &halves.crowd),
+        (
+            "the load generator's threads",
+            workers.as_slice(),
+            &halves.generator,
+        ),
     ];
     for (what, threads, expected) in both {
         let seen: Vec<Cores> = threads
@@ -210,7 +214,7 @@ fn round(
     (logins, window, rate): (u32, u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<()> {
-    let connections = side.crowd.count;
+    let connections = side.generator.count;
     let all = (0, connections);
     let login = match rows.rss_bytes {
         Some(_) => side.measured(|side| side.each("logins", Op::LogIn, all, logins))?,

@@ -7,13 +7,13 @@ use holdfast::engine::operations::{Cancel, Patience};
 use holdfast::logic::wire::packet::encode;
 use holdfast::logic::wire::proto::{self, request};
 
-use super::dialect::Dialect;
+use super::dialect::TerminalDialect;
 use super::mqtt;
-use super::orders::{Links, Op, Shown, Status};
-use super::ring::CrowdRing;
-use super::terminal::{InFlight, NO_DRIVE, Phase, Terminal};
+use super::ring::Worker;
+use super::terminal::{InFlight, NO_WORKLOAD, Terminal, TerminalPhase};
+use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
 
-impl CrowdRing {
+impl Worker {
     pub(super) fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Connected(key, result) => self.connected(key, result),
@@ -39,7 +39,7 @@ impl CrowdRing {
 
     /// Begins a new link. `false`: the kernel takes nothing more now.
     pub(super) fn connect(&mut self, slot: u32) -> bool {
-        let (source, target) = (self.source(slot), self.seat.target);
+        let (source, target) = (self.source(slot), self.config.target);
         let terminal = &mut self.terminals[slot as usize];
         let key = ConnKey {
             slot,
@@ -49,7 +49,7 @@ impl CrowdRing {
             return false;
         }
         terminal.generation = key.generation;
-        terminal.phase = Phase::Connecting;
+        terminal.phase = TerminalPhase::Connecting;
         terminal.silent = false;
         true
     }
@@ -61,13 +61,13 @@ impl CrowdRing {
             return self.end_link(key.slot);
         }
         let now = self.clock.now().wall;
-        let number = self.seat.first + key.slot;
+        let number = self.config.first + key.slot;
         let Some(terminal) = self.of(key) else { return };
-        terminal.phase = Phase::Greeting;
+        terminal.phase = TerminalPhase::Greeting;
         terminal.in_flight.add(InFlight::SEND);
         let session = terminal.session;
-        let seat = &self.seat;
-        let login = seat.dialect.login(&seat.identities, now, number, session);
+        let config = &self.config;
+        let login = config.dialect.login(&config.identities, now, number, session);
         self.poll(key);
         self.ring.send(key, login, 0);
     }
@@ -84,7 +84,7 @@ impl CrowdRing {
     fn polled(&mut self, key: ConnKey) {
         let Some(terminal) = self.of(key) else { return };
         terminal.in_flight.remove(InFlight::POLL);
-        if terminal.phase == Phase::Ending {
+        if terminal.phase == TerminalPhase::Ending {
             return self.join(key.slot);
         }
         self.receive(key);
@@ -98,12 +98,15 @@ impl CrowdRing {
         }
     }
 
-    pub(super) fn feed_starved(&mut self) {
-        for key in std::mem::take(&mut self.starved) {
+    pub(super) fn receive_again(&mut self) {
+        for key in std::mem::take(&mut self.waiting_for_buffer) {
             match self.terminals[key.slot as usize].phase {
-                Phase::Ending => self.join(key.slot),
-                Phase::Greeting | Phase::Live | Phase::Leaving | Phase::Losing => self.receive(key),
-                Phase::Away | Phase::Connecting | Phase::Closing => {}
+                TerminalPhase::Ending => self.join(key.slot),
+                TerminalPhase::Greeting
+                | TerminalPhase::Live
+                | TerminalPhase::Leaving
+                | TerminalPhase::Losing => self.receive(key),
+                TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Closing => {}
             }
         }
     }
@@ -117,12 +120,12 @@ impl CrowdRing {
                 let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
                 bytes.extend_from_slice(self.ring.bytes(&buffer));
                 self.ring.recycle(buffer);
-                match self.seat.dialect {
-                    Dialect::Gateway => self.read(key, &bytes),
-                    Dialect::Mqtt | Dialect::Echo => self.read_other(key, &bytes),
+                match self.config.dialect {
+                    TerminalDialect::Gateway => self.read(key, &bytes),
+                    TerminalDialect::Mqtt | TerminalDialect::Echo => self.read_other(key, &bytes),
                 }
                 let phase = self.terminals[key.slot as usize].phase;
-                if phase == Phase::Ending {
+                if phase == TerminalPhase::Ending {
                     self.join(key.slot);
                 } else if phase.has_link() {
                     if more {
@@ -137,10 +140,10 @@ impl CrowdRing {
                 self.link_ended(key);
             }
             Incoming::End => self.link_ended(key),
-            Incoming::NoBuffer => self.starved.push(key),
+            Incoming::NoBuffer => self.waiting_for_buffer.push(key),
             Incoming::Nothing | Incoming::Cancelled => {
                 let phase = self.terminals[key.slot as usize].phase;
-                if phase == Phase::Ending {
+                if phase == TerminalPhase::Ending {
                     self.join(key.slot);
                 } else if phase.has_link() {
                     self.poll(key);
@@ -150,29 +153,29 @@ impl CrowdRing {
     }
 
     pub(super) fn beat(&mut self, slot: u32) {
-        let heartbeat = self.seat.dialect.heartbeat();
+        let heartbeat = self.config.dialect.heartbeat();
         self.ring
             .send_constant(self.terminals[slot as usize].key(slot), heartbeat);
     }
 
     pub(super) fn log_out(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
-        let bytes = match self.seat.dialect {
-            Dialect::Gateway => {
+        let bytes = match self.config.dialect {
+            TerminalDialect::Gateway => {
                 let logout = request::Packet::Logout(proto::Logout {});
                 encode(&proto::Request { packet: Some(logout) })
             }
-            Dialect::Mqtt => {
+            TerminalDialect::Mqtt => {
                 // There is no answer: the server closes.
-                terminal.shown = Shown::Now(Status::Offline);
+                terminal.expected = ExpectedStatus::Now(ShownStatus::Offline);
                 mqtt::DISCONNECT.to_vec()
             }
-            Dialect::Echo => {
-                terminal.shown = Shown::Now(Status::Offline);
+            TerminalDialect::Echo => {
+                terminal.expected = ExpectedStatus::Now(ShownStatus::Offline);
                 return self.end_link(slot);
             }
         };
-        terminal.phase = Phase::Leaving;
+        terminal.phase = TerminalPhase::Leaving;
         terminal.in_flight.add(InFlight::SEND);
         let key = terminal.key(slot);
         self.ring.send(key, bytes, 0);
@@ -182,7 +185,7 @@ impl CrowdRing {
         let Some(terminal) = self.of(key) else { return };
         terminal.in_flight.remove(InFlight::SEND);
         match (terminal.phase, end.sent) {
-            (Phase::Ending, _) => self.join(key.slot),
+            (TerminalPhase::Ending, _) => self.join(key.slot),
             (_, Ok(count)) if count == end.bytes.len() => {}
             // The receive tells of the link's end.
             (_, Ok(_) | Err(_)) => self.receive(key),
@@ -197,18 +200,18 @@ impl CrowdRing {
 
     /// The server closed, or reset, the link.
     fn link_ended(&mut self, key: ConnKey) {
-        let links = self.links;
+        let link_ends = self.link_ends;
         let Some(terminal) = self.of(key) else { return };
         let is_due = match terminal.phase {
-            Phase::Ending => return self.join(key.slot),
-            Phase::Away | Phase::Connecting | Phase::Closing => return,
-            Phase::Leaving => terminal.shown == Shown::Now(Status::Offline),
-            Phase::Losing => terminal.session == 0,
-            Phase::Greeting => terminal.retry_after_ms.is_some(),
-            Phase::Live => terminal.silent && matches!(terminal.shown, Shown::Soon(_)),
+            TerminalPhase::Ending => return self.join(key.slot),
+            TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Closing => return,
+            TerminalPhase::Leaving => terminal.expected == ExpectedStatus::Now(ShownStatus::Offline),
+            TerminalPhase::Losing => terminal.session == 0,
+            TerminalPhase::Greeting => terminal.retry_after_ms.is_some(),
+            TerminalPhase::Live => terminal.silent && matches!(terminal.expected, ExpectedStatus::Soon(_)),
         };
-        if links == Links::MayEnd {
-            self.seat.board.lost();
+        if link_ends == LinkEnds::AreExpected {
+            self.config.statistics.lost();
         } else if !is_due {
             let phase = terminal.phase;
             return self.wrong(key.slot, &format!("the server closed a link that was {phase:?}"));
@@ -219,33 +222,36 @@ impl CrowdRing {
     /// Something is not as it should be: the link ends, and what was asked of the terminal has failed.
     pub(super) fn wrong(&mut self, slot: u32, what: &str) {
         self.fault(what);
-        let failed = self.terminals[slot as usize].drive != NO_DRIVE;
+        let failed = self.terminals[slot as usize].workload != NO_WORKLOAD;
         if failed {
             self.ended(slot, false);
         }
-        self.terminals[slot as usize].shown = Shown::Unclear;
+        self.terminals[slot as usize].expected = ExpectedStatus::Unclear;
         self.end_link(slot);
     }
 
     pub(super) fn fault(&self, what: &str) {
-        self.seat.board.fault(what);
+        self.config.statistics.fault(what);
     }
 
     /// The link is over for the terminal: it joins what is in the kernel's hands, and closes.
     pub(super) fn end_link(&mut self, slot: u32) {
-        let number = self.seat.first + slot;
-        let after = self.seat.identities.after_link_end(number);
+        let number = self.config.first + slot;
+        let after = self.config.identities.after_link_end(number);
         let terminal = &mut self.terminals[slot as usize];
-        if terminal.phase == Phase::Ending || terminal.phase == Phase::Closing {
+        if terminal.phase == TerminalPhase::Ending || terminal.phase == TerminalPhase::Closing {
             return;
         }
-        if matches!(terminal.phase, Phase::Live | Phase::Leaving | Phase::Losing) {
-            self.seat.board.went();
+        if matches!(
+            terminal.phase,
+            TerminalPhase::Live | TerminalPhase::Leaving | TerminalPhase::Losing
+        ) {
+            self.config.statistics.session_ended();
         }
-        if matches!(terminal.op, Op::CutFin | Op::CutRst) && terminal.drive != NO_DRIVE {
-            terminal.shown = Shown::Soon(after);
+        if matches!(terminal.op, Op::CutFin | Op::CutRst) && terminal.workload != NO_WORKLOAD {
+            terminal.expected = ExpectedStatus::Soon(after);
         }
-        terminal.phase = Phase::Ending;
+        terminal.phase = TerminalPhase::Ending;
         let (key, in_flight) = (terminal.key(slot), terminal.in_flight);
         self.partial.remove(&slot);
         if in_flight.has(InFlight::POLL) {
@@ -260,7 +266,7 @@ impl CrowdRing {
     fn join(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
         if terminal.in_flight.is_empty() {
-            terminal.phase = Phase::Closing;
+            terminal.phase = TerminalPhase::Closing;
             let key = terminal.key(slot);
             self.ring.close(key);
         }
@@ -269,7 +275,7 @@ impl CrowdRing {
     fn closed(&mut self, key: ConnKey) {
         let now_us = self.now_us;
         let Some(terminal) = self.of(key) else { return };
-        terminal.phase = Phase::Away;
+        terminal.phase = TerminalPhase::Away;
         if let Some(after_ms) = terminal.retry_after_ms.take() {
             self.retries
                 .insert((now_us + u64::from(after_ms) * 1_000, key.slot));
@@ -277,7 +283,7 @@ impl CrowdRing {
         }
         terminal.silent = false;
         terminal.steps += 1;
-        if terminal.drive == NO_DRIVE {
+        if terminal.workload == NO_WORKLOAD {
             return;
         }
         let well = match terminal.op {
@@ -285,7 +291,8 @@ impl CrowdRing {
             Op::LogIn | Op::Resume | Op::ForceOff | Op::Beat => false,
         };
         // What was cut short by an end that may be, failed all the same.
-        let told = terminal.shown != Shown::Unclear && terminal.shown != Shown::Now(Status::Online);
+        let told = terminal.expected != ExpectedStatus::Unclear
+            && terminal.expected != ExpectedStatus::Now(ShownStatus::Online);
         self.ended(key.slot, well && told);
     }
 }

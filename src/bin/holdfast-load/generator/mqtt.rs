@@ -21,7 +21,7 @@ const KEEP_ALIVE_NEVER_S: u16 = 0;
 
 /// What a server says to a terminal that subscribes to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packet {
+pub(crate) enum MqttPacket {
     /// Return code 0, and no session from before.
     Accepted,
     /// Another return code.
@@ -31,9 +31,9 @@ pub(crate) enum Packet {
 
 /// What bytes begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next<'a> {
+pub(crate) enum ParsedPacket<'a> {
     /// A whole packet, and the bytes behind it.
-    Packet(Packet, &'a [u8]),
+    Packet(MqttPacket, &'a [u8]),
     Incomplete,
     /// Nothing that a server may say here.
     Malformed,
@@ -77,18 +77,18 @@ fn remaining_length(out: &mut Vec<u8>, length: usize) {
 }
 
 /// Reads one packet from a server.
-pub(crate) fn next(bytes: &[u8]) -> Next<'_> {
+pub(crate) fn next(bytes: &[u8]) -> ParsedPacket<'_> {
     if let Some(behind) = bytes.strip_prefix(PINGRESP) {
-        return Next::Packet(Packet::PingAnswer, behind);
+        return ParsedPacket::Packet(MqttPacket::PingAnswer, behind);
     }
     match bytes.strip_prefix(CONNACK_HEAD) {
-        Some([0, 0, behind @ ..]) => Next::Packet(Packet::Accepted, behind),
+        Some([0, 0, behind @ ..]) => ParsedPacket::Packet(MqttPacket::Accepted, behind),
         // A refusal is of no session either.
-        Some([0, code, behind @ ..]) => Next::Packet(Packet::Refused(*code), behind),
-        Some([] | [0]) => Next::Incomplete,
-        Some(_) => Next::Malformed,
-        None if PINGRESP.starts_with(bytes) || CONNACK_HEAD.starts_with(bytes) => Next::Incomplete,
-        None => Next::Malformed,
+        Some([0, code, behind @ ..]) => ParsedPacket::Packet(MqttPacket::Refused(*code), behind),
+        Some([] | [0]) => ParsedPacket::Incomplete,
+        Some(_) => ParsedPacket::Malformed,
+        None if PINGRESP.starts_with(bytes) || CONNACK_HEAD.starts_with(bytes) => ParsedPacket::Incomplete,
+        None => ParsedPacket::Malformed,
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn next(bytes: &[u8]) -> Next<'_> {
 mod tests {
     use super::*;
 
-    fn check(bytes: &[u8], expected: Next<'_>) {
+    fn check(bytes: &[u8], expected: ParsedPacket<'_>) {
         assert_eq!(next(bytes), expected, "{bytes:02X?}");
     }
 
@@ -142,11 +142,17 @@ mod tests {
 
     #[test]
     fn a_server_accepts_refuses_and_answers_pings() {
-        check(&[0x20, 2, 0, 0], Next::Packet(Packet::Accepted, &[]));
+        check(&[0x20, 2, 0, 0], ParsedPacket::Packet(MqttPacket::Accepted, &[]));
         for code in 1..=5 {
-            check(&[0x20, 2, 0, code, 7], Next::Packet(Packet::Refused(code), &[7]));
+            check(
+                &[0x20, 2, 0, code, 7],
+                ParsedPacket::Packet(MqttPacket::Refused(code), &[7]),
+            );
         }
-        check(&[0xD0, 0, 0xD0, 0], Next::Packet(Packet::PingAnswer, &[0xD0, 0]));
+        check(
+            &[0xD0, 0, 0xD0, 0],
+            ParsedPacket::Packet(MqttPacket::PingAnswer, &[0xD0, 0]),
+        );
     }
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
             &[0xD0, 1],
             &[0xC0, 0],
         ] {
-            check(bytes, Next::Malformed);
+            check(bytes, ParsedPacket::Malformed);
         }
     }
 
@@ -167,7 +173,7 @@ mod tests {
     fn packets_are_incomplete_up_to_their_last_byte() {
         for packet in [&[0x20, 2, 0, 0][..], &[0x20, 2, 0, 5], PINGRESP] {
             for length in 0..packet.len() {
-                check(&packet[..length], Next::Incomplete);
+                check(&packet[..length], ParsedPacket::Incomplete);
             }
         }
     }

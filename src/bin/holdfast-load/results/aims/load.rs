@@ -192,7 +192,7 @@ pub(super) const FOLDERS: &[Folder] = &[
     },
 ];
 
-/// What holding a crowd costs is an aim only for a million.
+/// What holding connections costs is an aim only for a million.
 const IDLE: &[Figure] = &idle(None);
 const IDLE_MILLION: &[Figure] = &idle(Some(0.15));
 

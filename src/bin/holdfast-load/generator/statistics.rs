@@ -1,36 +1,36 @@
-//! What all rings of a crowd count together, for the director to look at while they work. It decides nothing.
+//! What all workers count together, for the controller to read while they work. It decides nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::orders::Op;
+use super::workload::Op;
 
-/// Faults that are told in words; all are counted.
-const FAULTS_TOLD: usize = 12;
+/// Faults that are kept in words; all are counted.
+const FAULT_TEXTS_MAX: usize = 12;
 
 /// The counts.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
-    came: AtomicU64,
-    went: AtomicU64,
+pub(crate) struct Statistics {
+    logged_in: AtomicU64,
+    ended: AtomicU64,
     answers: AtomicU64,
     beats: AtomicU64,
     retried: AtomicU64,
     lost: AtomicU64,
     forced_off: AtomicU64,
     faults: AtomicU64,
-    told: Mutex<Vec<String>>,
+    texts: Mutex<Vec<String>>,
 }
 
-impl Board {
+impl Statistics {
     /// A login was answered well.
-    pub(super) fn came(&self) {
-        self.came.fetch_add(1, Relaxed);
+    pub(super) fn logged_in(&self) {
+        self.logged_in.fetch_add(1, Relaxed);
     }
 
     /// A logged-in terminal's link is over.
-    pub(super) fn went(&self) {
-        self.went.fetch_add(1, Relaxed);
+    pub(super) fn session_ended(&self) {
+        self.ended.fetch_add(1, Relaxed);
     }
 
     pub(super) fn done(&self, op: Op) {
@@ -57,17 +57,17 @@ impl Board {
     /// Something that must not be.
     pub(crate) fn fault(&self, what: &str) {
         self.faults.fetch_add(1, Relaxed);
-        // A ring that ended in the middle of it left whole texts behind.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < FAULTS_TOLD && !told.iter().any(|one| one == what) {
-            told.push(what.to_owned());
+        // A worker that ended in the middle of it left whole texts behind.
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() < FAULT_TEXTS_MAX && !texts.iter().any(|one| one == what) {
+            texts.push(what.to_owned());
         }
     }
 
     /// Terminals that are logged in.
     pub(crate) fn live(&self) -> u64 {
-        let went = self.went.load(Relaxed);
-        self.came.load(Relaxed).saturating_sub(went)
+        let ended = self.ended.load(Relaxed);
+        self.logged_in.load(Relaxed).saturating_sub(ended)
     }
 
     pub(crate) fn answers(&self) -> u64 {
@@ -92,7 +92,7 @@ impl Board {
 
     /// How many faults there were, and the first ones in words.
     pub(crate) fn faults(&self) -> (u64, Vec<String>) {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.faults.load(Relaxed), told.clone())
+        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.faults.load(Relaxed), texts.clone())
     }
 }

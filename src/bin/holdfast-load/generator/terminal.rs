@@ -6,7 +6,7 @@ use holdfast::logic::usersig;
 use holdfast::logic::wire::packet::encode;
 use holdfast::logic::wire::proto::{self, Platform, request};
 
-use super::orders::{Op, Shown, Status};
+use super::workload::{ExpectedStatus, Op, ShownStatus};
 
 /// Good for longer than any run.
 const USERSIG_LIFETIME_S: u64 = 7 * 86_400;
@@ -27,32 +27,32 @@ pub(crate) struct Identities {
     pub(crate) sdk_app_id: u64,
     pub(crate) secret: String,
     pub(crate) prefix: String,
-    pub(crate) kinship: Kinship,
+    pub(crate) devices_per_user: DevicesPerUser,
 }
 
-/// Whose devices the terminals are.
+/// How many devices each user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kinship {
-    /// Each its own user's only one.
-    Alone,
+pub(crate) enum DevicesPerUser {
+    /// Each terminal has a user of its own.
+    One,
     /// Two of a platform, with neighbouring numbers, are one user's: one forces the other off.
-    Pairs,
+    Two,
 }
 
 impl Identities {
     /// The UserID of a terminal's user.
     pub(crate) fn user(&self, number: u32) -> String {
-        let user = match self.kinship {
-            Kinship::Alone => number,
-            Kinship::Pairs => number / 2,
+        let user = match self.devices_per_user {
+            DevicesPerUser::One => number,
+            DevicesPerUser::Two => number / 2,
         };
         format!("{}-{user:07}", self.prefix)
     }
 
     pub(super) fn platform(&self, number: u32) -> Platform {
-        let user = match self.kinship {
-            Kinship::Alone => number,
-            Kinship::Pairs => number / 2,
+        let user = match self.devices_per_user {
+            DevicesPerUser::One => number,
+            DevicesPerUser::Two => number / 2,
         };
         PLATFORMS[user as usize % PLATFORMS.len()]
     }
@@ -72,18 +72,18 @@ impl Identities {
 
     /// A device that is the only one of its platform has instance 1, the other of a pair 2.
     fn instance(&self, number: u32) -> u64 {
-        match self.kinship {
-            Kinship::Alone => 1,
-            Kinship::Pairs => 1 + u64::from(number % 2),
+        match self.devices_per_user {
+            DevicesPerUser::One => 1,
+            DevicesPerUser::Two => 1 + u64::from(number % 2),
         }
     }
 
-    /// What is shown of a device whose link has ended.
-    pub(super) fn after_link_end(&self, number: u32) -> Status {
+    /// What is expected of a device whose link has ended.
+    pub(super) fn after_link_end(&self, number: u32) -> ShownStatus {
         match self.platform(number) {
-            Platform::Android | Platform::Iphone | Platform::Ipad => Status::PushOnline,
+            Platform::Android | Platform::Iphone | Platform::Ipad => ShownStatus::PushOnline,
             Platform::Windows | Platform::Mac | Platform::Linux | Platform::Web | Platform::Unspecified => {
-                Status::Offline
+                ShownStatus::Offline
             }
         }
     }
@@ -122,7 +122,7 @@ impl Identities {
 ///            Greeting (refused), Live (link cut) -----> Ending
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum TerminalPhase {
     /// It has no link.
     Away,
     Connecting,
@@ -138,15 +138,15 @@ pub(super) enum Phase {
     Closing,
 }
 
-impl Phase {
+impl TerminalPhase {
     /// Whether the gateway may say something.
     pub(super) fn has_link(self) -> bool {
         matches!(self, Self::Greeting | Self::Live | Self::Leaving | Self::Losing)
     }
 }
 
-/// No drive waits for it.
-pub(super) const NO_DRIVE: u32 = u32::MAX;
+/// No workload waits for it.
+pub(super) const NO_WORKLOAD: u32 = u32::MAX;
 
 /// Operations in the kernel's hands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -183,11 +183,11 @@ pub(super) struct Terminal {
     pub(super) generation: u32,
     pub(super) steps: u32,
     /// Who waits for the end of `op`.
-    pub(super) drive: u32,
+    pub(super) workload: u32,
     pub(super) op: Op,
-    pub(super) phase: Phase,
+    pub(super) phase: TerminalPhase,
     pub(super) in_flight: InFlight,
-    pub(super) shown: Shown,
+    pub(super) expected: ExpectedStatus,
     /// It does not beat.
     pub(super) silent: bool,
     /// The gateway is full: when to come back, in milliseconds from the refusal.
@@ -201,11 +201,11 @@ impl Terminal {
             began_us: 0,
             generation: 0,
             steps: 0,
-            drive: NO_DRIVE,
+            workload: NO_WORKLOAD,
             op: Op::Beat,
-            phase: Phase::Away,
+            phase: TerminalPhase::Away,
             in_flight: InFlight::default(),
-            shown: Shown::Never,
+            expected: ExpectedStatus::Never,
             silent: false,
             retry_after_ms: None,
         }
@@ -220,20 +220,20 @@ impl Terminal {
 
     /// Nothing is asked of it, and nothing is on its way.
     pub(super) fn rests(&self) -> bool {
-        self.drive == NO_DRIVE && matches!(self.phase, Phase::Away | Phase::Live)
+        self.workload == NO_WORKLOAD && matches!(self.phase, TerminalPhase::Away | TerminalPhase::Live)
     }
 
     /// Whether it can do this now. `other` is the other device of its user.
     pub(super) fn can(&self, op: Op, other: Option<&Self>) -> bool {
-        let away = self.rests() && self.phase == Phase::Away;
-        let live = self.rests() && self.phase == Phase::Live;
-        let free = other.is_none_or(|other| other.rests() && other.phase == Phase::Away);
+        let away = self.rests() && self.phase == TerminalPhase::Away;
+        let live = self.rests() && self.phase == TerminalPhase::Live;
+        let free = other.is_none_or(|other| other.rests() && other.phase == TerminalPhase::Away);
         match op {
             Op::LogIn | Op::Visit => away && free,
             Op::Resume => away && free && self.session != 0,
             Op::ForceOff => {
                 away && other
-                    .is_some_and(|other| other.rests() && other.phase == Phase::Live && !other.silent)
+                    .is_some_and(|other| other.rests() && other.phase == TerminalPhase::Live && !other.silent)
             }
             Op::Beat => live && !self.silent,
             Op::LogOut | Op::CutFin | Op::CutRst | Op::FallSilent => live && !self.silent,

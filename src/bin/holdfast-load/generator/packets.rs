@@ -8,15 +8,15 @@ use holdfast::logic::wire::packet::HEARTBEAT_ANSWER;
 use holdfast::logic::wire::proto::{self, Code, WhatNext, response};
 use prost::Message;
 
-use super::dialect::{Answer, Next as Other};
-use super::orders::{Links, Op, Shown, Status};
-use super::ring::CrowdRing;
-use super::terminal::{NO_DRIVE, Phase};
+use super::dialect::{ParsedAnswer, PeerAnswer};
+use super::ring::Worker;
+use super::terminal::{NO_WORKLOAD, TerminalPhase};
+use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
 
 /// No packet of the gateway is larger.
 const PACKET_BYTES_MAX: usize = 4_096;
 
-impl CrowdRing {
+impl Worker {
     pub(super) fn read(&mut self, key: ConnKey, bytes: &[u8]) {
         let mut rest = bytes;
         while self.terminals[key.slot as usize].phase.has_link() {
@@ -28,7 +28,7 @@ impl CrowdRing {
             match frame::next(rest, PACKET_BYTES_MAX) {
                 Next::Packet(packet, behind) => {
                     match proto::Response::decode(packet) {
-                        Ok(response) => self.said(key.slot, response.packet),
+                        Ok(response) => self.packet_received(key.slot, response.packet),
                         Err(error) => self.wrong(key.slot, &format!("a packet cannot be read: {error}")),
                     }
                     rest = behind;
@@ -47,16 +47,16 @@ impl CrowdRing {
     pub(super) fn read_other(&mut self, key: ConnKey, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() && self.terminals[key.slot as usize].phase.has_link() {
-            match self.seat.dialect.next(rest) {
-                Other::Answer(answer, behind) => {
+            match self.config.dialect.next(rest) {
+                ParsedAnswer::Answer(answer, behind) => {
                     self.answered(key.slot, answer);
                     rest = behind;
                 }
-                Other::Incomplete => {
+                ParsedAnswer::Incomplete => {
                     self.partial.insert(key.slot, rest.to_vec());
                     return;
                 }
-                Other::Malformed => {
+                ParsedAnswer::Malformed => {
                     let beginning = &rest[..rest.len().min(16)];
                     return self.wrong(key.slot, &format!("the bytes are no answer: {beginning:02X?}"));
                 }
@@ -64,45 +64,48 @@ impl CrowdRing {
         }
     }
 
-    fn answered(&mut self, slot: u32, answer: Answer) {
+    fn answered(&mut self, slot: u32, answer: PeerAnswer) {
         match (self.terminals[slot as usize].phase, answer) {
-            (Phase::Greeting, Answer::LoggedIn | Answer::Echo) => {
+            (TerminalPhase::Greeting, PeerAnswer::LoggedIn | PeerAnswer::Echo) => {
                 let terminal = &mut self.terminals[slot as usize];
-                (terminal.phase, terminal.shown) = (Phase::Live, Shown::Now(Status::Online));
-                self.seat.board.came();
+                (terminal.phase, terminal.expected) =
+                    (TerminalPhase::Live, ExpectedStatus::Now(ShownStatus::Online));
+                self.config.statistics.logged_in();
                 self.logged_in(slot);
             }
-            (_, Answer::Heartbeat | Answer::Echo) => self.beat_answered(slot),
+            (_, PeerAnswer::Heartbeat | PeerAnswer::Echo) => self.beat_answered(slot),
             (phase, answer) => self.wrong(slot, &format!("{answer:?} while {phase:?}")),
         }
     }
 
-    fn said(&mut self, slot: u32, packet: Option<response::Packet>) {
+    fn packet_received(&mut self, slot: u32, packet: Option<response::Packet>) {
         use response::Packet;
         let phase = self.terminals[slot as usize].phase;
         match (phase, packet) {
-            (Phase::Greeting, Some(Packet::LoginAnswer(answer))) => self.login_answered(slot, &answer),
-            (Phase::Greeting, Some(Packet::Error(error))) => {
+            (TerminalPhase::Greeting, Some(Packet::LoginAnswer(answer))) => {
+                self.login_answered(slot, &answer)
+            }
+            (TerminalPhase::Greeting, Some(Packet::Error(error))) => {
                 self.refused(slot, &error.verdict.unwrap_or_default());
             }
-            (Phase::Leaving, Some(Packet::LogoutAnswer(_))) => {
+            (TerminalPhase::Leaving, Some(Packet::LogoutAnswer(_))) => {
                 let terminal = &mut self.terminals[slot as usize];
-                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
+                (terminal.session, terminal.expected) = (0, ExpectedStatus::Now(ShownStatus::Offline));
             }
-            (Phase::Losing, Some(Packet::ForceOffline(_))) => {
+            (TerminalPhase::Losing, Some(Packet::ForceOffline(_))) => {
                 let terminal = &mut self.terminals[slot as usize];
-                (terminal.session, terminal.shown) = (0, Shown::Now(Status::Offline));
-                self.seat.board.forced_off();
+                (terminal.session, terminal.expected) = (0, ExpectedStatus::Now(ShownStatus::Offline));
+                self.config.statistics.forced_off();
             }
-            (Phase::Live, Some(Packet::Error(error))) if self.terminals[slot as usize].silent => {
+            (TerminalPhase::Live, Some(Packet::Error(error))) if self.terminals[slot as usize].silent => {
                 let code = error.verdict.unwrap_or_default().code();
                 if code != Code::Silent {
                     return self.wrong(slot, &format!("a silent terminal was told {code:?}"));
                 }
-                let after = self.seat.identities.after_link_end(self.seat.first + slot);
-                self.terminals[slot as usize].shown = Shown::Soon(after);
+                let after = self.config.identities.after_link_end(self.config.first + slot);
+                self.terminals[slot as usize].expected = ExpectedStatus::Soon(after);
             }
-            (_, Some(Packet::GoAway(_))) if self.links == Links::MayEnd => {}
+            (_, Some(Packet::GoAway(_))) if self.link_ends == LinkEnds::AreExpected => {}
             (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
         }
     }
@@ -117,17 +120,17 @@ impl CrowdRing {
         let kept = terminal.op == Op::Resume && terminal.session == answer.session;
         let op = terminal.op;
         terminal.session = answer.session;
-        terminal.phase = Phase::Live;
-        terminal.shown = Shown::Now(Status::Online);
-        self.seat.board.came();
+        terminal.phase = TerminalPhase::Live;
+        terminal.expected = ExpectedStatus::Now(ShownStatus::Online);
+        self.config.statistics.logged_in();
         if kept {
-            self.kept(slot);
+            self.session_kept(slot);
         } else if let Some(other) = self.other(slot) {
             // The policy lets one device of a platform be there, so whatever the other was is over.
             let other = &mut self.terminals[other as usize];
             other.session = 0;
-            if other.shown != Shown::Never {
-                other.shown = Shown::Now(Status::Offline);
+            if other.expected != ExpectedStatus::Never {
+                other.expected = ExpectedStatus::Now(ShownStatus::Offline);
             }
             other.steps += 1;
         }
@@ -158,9 +161,9 @@ impl CrowdRing {
     /// How many other devices of the user the gateway may take for Online: it has perhaps not seen yet that a link ended.
     fn online_beside(&self, slot: u32) -> RangeInclusive<usize> {
         let other = self.other(slot).map(|other| &self.terminals[other as usize]);
-        match other.map(|other| (other.phase, other.shown)) {
-            Some((Phase::Losing, _)) => 1..=1,
-            Some((_, Shown::Soon(_))) => 0..=1,
+        match other.map(|other| (other.phase, other.expected)) {
+            Some((TerminalPhase::Losing, _)) => 1..=1,
+            Some((_, ExpectedStatus::Soon(_))) => 0..=1,
             Some(_) | None if self.terminals[slot as usize].op == Op::ForceOff => 1..=1,
             Some(_) | None => 0..=0,
         }
@@ -170,7 +173,7 @@ impl CrowdRing {
     fn refused(&mut self, slot: u32, verdict: &proto::Verdict) {
         if verdict.what_next() == WhatNext::Retry {
             self.terminals[slot as usize].retry_after_ms = Some(verdict.retry_after_ms);
-            self.seat.board.retried();
+            self.config.statistics.retried();
             return;
         }
         self.wrong(
@@ -181,7 +184,7 @@ impl CrowdRing {
 
     fn beat_answered(&mut self, slot: u32) {
         let terminal = &self.terminals[slot as usize];
-        if terminal.drive != NO_DRIVE && terminal.op == Op::Beat {
+        if terminal.workload != NO_WORKLOAD && terminal.op == Op::Beat {
             self.ended(slot, true);
         } else {
             self.wrong(slot, "an answer to no heartbeat");

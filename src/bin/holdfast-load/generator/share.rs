@@ -1,12 +1,13 @@
-//! A drive: what some terminals of one ring are to do, and how fast. It says when the next may begin; it begins none.
+//! A worker's share of a workload: what its terminals are to do, and how fast. It says when the next may begin; it begins
+//! none.
 
-use super::orders::{DriveId, Outcome, Pick, Spec};
+use super::workload::{Pick, ShareSpec, WorkloadId, WorkloadOutcome};
 
-/// One drive's part in a ring.
-pub(super) struct Drive {
-    pub(super) id: DriveId,
-    pub(super) spec: Spec,
-    pub(super) outcome: Outcome,
+/// One worker's share of a workload.
+pub(super) struct Share {
+    pub(super) id: WorkloadId,
+    pub(super) spec: ShareSpec,
+    pub(super) outcome: WorkloadOutcome,
     pub(super) in_flight: u32,
     /// The next slot to look at.
     pub(super) cursor: u32,
@@ -17,12 +18,12 @@ pub(super) struct Drive {
     pub(super) over: bool,
 }
 
-impl Drive {
-    pub(super) fn new(id: DriveId, spec: Spec, now_us: u64) -> Self {
+impl Share {
+    pub(super) fn new(id: WorkloadId, spec: ShareSpec, now_us: u64) -> Self {
         Self {
             id,
             spec,
-            outcome: Outcome::default(),
+            outcome: WorkloadOutcome::default(),
             in_flight: 0,
             cursor: spec.range.0,
             issued: 0,
@@ -43,7 +44,7 @@ impl Drive {
         Some(self.began_us + after as u64)
     }
 
-    /// When to look again, for a drive that waits for nothing but time.
+    /// When to look again, for a share that waits for nothing but time.
     pub(super) fn wakes_at_us(&self) -> Option<u64> {
         let waits_for_time = !self.over && self.in_flight < self.spec.window;
         self.next_us().filter(|_| waits_for_time)
@@ -75,10 +76,10 @@ impl Drive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crowd::orders::Op;
+    use crate::generator::workload::Op;
 
-    fn spec(pick: Pick, per_second: Option<f64>) -> Spec {
-        Spec {
+    fn spec(pick: Pick, per_second: Option<f64>) -> ShareSpec {
+        ShareSpec {
             op: Op::Beat,
             pick,
             range: (3, 5),
@@ -91,35 +92,35 @@ mod tests {
     #[test]
     fn a_walk_is_over_after_its_last_slot_and_a_round_is_not() {
         for (pick, over) in [(Pick::Once, true), (Pick::Round, false), (Pick::Times, false)] {
-            let mut drive = Drive::new(1, spec(pick, None), 0);
-            assert!(drive.may_begin(0));
-            drive.advance();
-            assert_eq!((drive.cursor, drive.over), (4, false));
-            drive.advance();
-            assert_eq!((drive.cursor, drive.over), (3, over));
+            let mut share = Share::new(1, spec(pick, None), 0);
+            assert!(share.may_begin(0));
+            share.advance();
+            assert_eq!((share.cursor, share.over), (4, false));
+            share.advance();
+            assert_eq!((share.cursor, share.over), (3, over));
         }
     }
 
     #[test]
     fn times_are_evenly_spread_and_the_window_holds() {
-        let mut drive = Drive::new(1, spec(Pick::Times, Some(1_000.0)), 500);
-        assert!(!drive.may_begin(1_499));
-        assert!(drive.may_begin(1_500));
-        drive.take_time();
-        assert_eq!(drive.wakes_at_us(), Some(2_500));
-        drive.in_flight = 2;
-        assert!(!drive.may_begin(9_000));
-        assert_eq!(drive.wakes_at_us(), None);
+        let mut share = Share::new(1, spec(Pick::Times, Some(1_000.0)), 500);
+        assert!(!share.may_begin(1_499));
+        assert!(share.may_begin(1_500));
+        share.take_time();
+        assert_eq!(share.wakes_at_us(), Some(2_500));
+        share.in_flight = 2;
+        assert!(!share.may_begin(9_000));
+        assert_eq!(share.wakes_at_us(), None);
     }
 
     #[test]
-    fn two_rings_take_turns() {
+    fn two_workers_take_turns() {
         let mut spec = spec(Pick::Times, Some(1_000.0));
         spec.first_after = 0.5;
-        let mut drive = Drive::new(1, spec, 500);
+        let mut share = Share::new(1, spec, 500);
         let times = [(); 3].map(|()| {
-            let next = drive.next_us();
-            drive.take_time();
+            let next = share.next_us();
+            share.take_time();
             next
         });
         assert_eq!(times, [Some(1_000), Some(2_000), Some(3_000)]);

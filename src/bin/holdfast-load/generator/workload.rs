@@ -1,4 +1,4 @@
-//! What the crowd's director and its rings say to one another. Plain values that do nothing.
+//! Workloads, and what the controller and its workers say to one another. Plain values that do nothing.
 
 use hdrhistogram::Histogram;
 
@@ -25,10 +25,10 @@ pub(crate) enum Op {
     Visit,
 }
 
-/// Which terminals of its range a drive takes.
+/// Which terminals of its range a workload takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pick {
-    /// Each that can, once, in turn. Then the drive ends.
+    /// Each that can, once, in turn. Then the workload ends.
     Once,
     /// Whichever can, in turn, round and round.
     Round,
@@ -38,56 +38,69 @@ pub(crate) enum Pick {
     Random,
 }
 
-/// What some terminals are to do: one ring's part of it.
+/// What terminals are to do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spec {
+pub(crate) struct Workload {
     pub(crate) op: Op,
     pub(crate) pick: Pick,
-    /// Slots of the ring, from the first up to, not including, the second.
+    /// Terminals by number, from the first up to, not including, the second.
+    pub(crate) range: (u32, u32),
+    /// Under way at once, in all workers together; at least one in each.
+    pub(crate) window: u32,
+    /// Begun in a second, in all workers together.
+    pub(crate) per_second: Option<f64>,
+}
+
+/// What one worker's terminals are to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShareSpec {
+    pub(crate) op: Op,
+    pub(crate) pick: Pick,
+    /// Slots of the worker, from the first up to, not including, the second.
     pub(crate) range: (u32, u32),
     /// How many may be under way at once.
     pub(crate) window: u32,
     /// How many begin in a second; `None`: as many as the window lets.
     pub(crate) per_second: Option<f64>,
-    /// When the first begins, in parts of the time from one to the next: rings that began at once would go on at once.
+    /// When the first begins, in parts of the time from one to the next: workers that began at once would go on at once.
     pub(crate) first_after: f64,
 }
 
-/// Names a drive in all rings.
-pub(crate) type DriveId = u32;
+/// Names a workload in all workers.
+pub(crate) type WorkloadId = u32;
 
-/// From the director to a ring.
+/// From the controller to a worker.
 #[derive(Debug)]
-pub(crate) enum Order {
-    Start(DriveId, Spec),
+pub(crate) enum WorkerCommand {
+    Start(WorkloadId, ShareSpec),
     /// Begins nothing more, and says `Ended` when what is under way has ended.
-    Stop(DriveId),
+    Stop(WorkloadId),
     /// Whether links may end without a word: the gateway is about to be killed.
-    Links(Links),
-    /// Tells what the terminals of these slots know of their users.
-    Look(Vec<u32>),
+    LinkEnds(LinkEnds),
+    /// Asks what queries should show of the users of these slots.
+    Expect(Vec<u32>),
     Quit,
 }
 
 /// What the end of a link that nobody asked for means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
+pub(crate) enum LinkEnds {
     /// A fault of the gateway.
-    Hold,
+    AreFaults,
     /// Nothing.
-    MayEnd,
+    AreExpected,
 }
 
-/// From a ring to the director.
+/// From a worker to the controller.
 #[derive(Debug)]
-pub(crate) enum Said {
-    Ended(DriveId, Box<Outcome>),
-    Looked(Vec<Known>),
+pub(crate) enum WorkerReport {
+    Ended(WorkloadId, Box<WorkloadOutcome>),
+    Expected(Vec<ExpectedUser>),
 }
 
-/// What came of a drive.
+/// What came of a workload.
 #[derive(Debug, Clone)]
-pub(crate) struct Outcome {
+pub(crate) struct WorkloadOutcome {
     pub(crate) done: u64,
     pub(crate) failed: u64,
     /// Resumes that kept their session.
@@ -107,7 +120,7 @@ pub(crate) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("the bounds are in order")
 }
 
-impl Default for Outcome {
+impl Default for WorkloadOutcome {
     fn default() -> Self {
         Self {
             done: 0,
@@ -119,8 +132,8 @@ impl Default for Outcome {
     }
 }
 
-impl Outcome {
-    /// Takes another ring's part in.
+impl WorkloadOutcome {
+    /// Adds another worker's share.
     pub(crate) fn add(&mut self, other: &Self) {
         self.done += other.done;
         self.failed += other.failed;
@@ -139,13 +152,13 @@ impl Outcome {
 
 /// A status as queries show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Status {
+pub(crate) enum ShownStatus {
     Offline,
     PushOnline,
     Online,
 }
 
-impl Status {
+impl ShownStatus {
     /// The word of the REST interface.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -156,24 +169,24 @@ impl Status {
     }
 }
 
-/// What queries have to say of a device, or of a user.
+/// What queries should show of a device, or of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum ExpectedStatus {
     /// It never logged in.
     Never,
     /// Something is under way.
     Unclear,
     /// This, at once.
-    Now(Status),
+    Now(ShownStatus),
     /// This as soon as the gateway has seen that the link ended. Until then it is Online.
-    Soon(Status),
+    Soon(ShownStatus),
 }
 
-/// What a terminal knows of its user.
+/// What queries should show of a terminal's user.
 #[derive(Debug, Clone)]
-pub(crate) struct Known {
+pub(crate) struct ExpectedUser {
     pub(crate) user: String,
     /// Grows with everything that happens to the user's terminals.
     pub(crate) steps: u64,
-    pub(crate) shown: Shown,
+    pub(crate) expected: ExpectedStatus,
 }

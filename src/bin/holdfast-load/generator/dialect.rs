@@ -1,5 +1,4 @@
-//! What the terminals of a crowd speak, at one place: their login, their heartbeat and what a server answers. Pure: it
-//! sends nothing. The gateway's own answers are read in `packets`, where there is more to them.
+//! What the terminals speak, at one place: their login, their heartbeat and what a server answers. Pure: it sends nothing. The gateway's own answers are read in `packets`, where there is more to them.
 
 use holdfast::base::time::Timestamp;
 use holdfast::logic::wire::packet::HEARTBEAT;
@@ -9,7 +8,7 @@ use super::terminal::Identities;
 
 /// Whose language it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub(crate) enum TerminalDialect {
     /// The gateway's protocol.
     Gateway,
     /// MQTT 3.1.1. Pings are its heartbeats; a logout is a DISCONNECT, and ends when the server has closed.
@@ -20,7 +19,7 @@ pub(crate) enum Dialect {
 
 /// What a server other than the gateway says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PeerAnswer {
     LoggedIn,
     /// With the server's code.
     Refused(u8),
@@ -31,14 +30,14 @@ pub(super) enum Answer {
 
 /// What bytes of such a server begin with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<'a> {
+pub(super) enum ParsedAnswer<'a> {
     /// A whole answer, and the bytes behind it.
-    Answer(Answer, &'a [u8]),
+    Answer(PeerAnswer, &'a [u8]),
     Incomplete,
     Malformed,
 }
 
-impl Dialect {
+impl TerminalDialect {
     /// What a terminal says first. `session` is what it resumes, where there is such a thing; 0: a fresh login.
     pub(super) fn login(self, of: &Identities, now: Timestamp, number: u32, session: u64) -> Vec<u8> {
         match self {
@@ -59,29 +58,29 @@ impl Dialect {
     }
 
     /// Reads one answer of a server other than the gateway.
-    pub(super) fn next(self, bytes: &[u8]) -> Next<'_> {
+    pub(super) fn next(self, bytes: &[u8]) -> ParsedAnswer<'_> {
         match self {
             Self::Gateway => unreachable!("its answers are read in `packets`"),
             Self::Mqtt => match mqtt::next(bytes) {
-                mqtt::Next::Packet(packet, behind) => Next::Answer(packet.into(), behind),
-                mqtt::Next::Incomplete => Next::Incomplete,
-                mqtt::Next::Malformed => Next::Malformed,
+                mqtt::ParsedPacket::Packet(packet, behind) => ParsedAnswer::Answer(packet.into(), behind),
+                mqtt::ParsedPacket::Incomplete => ParsedAnswer::Incomplete,
+                mqtt::ParsedPacket::Malformed => ParsedAnswer::Malformed,
             },
             Self::Echo => match bytes.strip_prefix(HEARTBEAT) {
-                Some(behind) => Next::Answer(Answer::Echo, behind),
-                None if HEARTBEAT.starts_with(bytes) => Next::Incomplete,
-                None => Next::Malformed,
+                Some(behind) => ParsedAnswer::Answer(PeerAnswer::Echo, behind),
+                None if HEARTBEAT.starts_with(bytes) => ParsedAnswer::Incomplete,
+                None => ParsedAnswer::Malformed,
             },
         }
     }
 }
 
-impl From<mqtt::Packet> for Answer {
-    fn from(packet: mqtt::Packet) -> Self {
+impl From<mqtt::MqttPacket> for PeerAnswer {
+    fn from(packet: mqtt::MqttPacket) -> Self {
         match packet {
-            mqtt::Packet::Accepted => Self::LoggedIn,
-            mqtt::Packet::Refused(code) => Self::Refused(code),
-            mqtt::Packet::PingAnswer => Self::Heartbeat,
+            mqtt::MqttPacket::Accepted => Self::LoggedIn,
+            mqtt::MqttPacket::Refused(code) => Self::Refused(code),
+            mqtt::MqttPacket::PingAnswer => Self::Heartbeat,
         }
     }
 }
@@ -90,23 +89,23 @@ impl From<mqtt::Packet> for Answer {
 mod tests {
     use holdfast::base::time::Clock;
 
-    use super::super::terminal::Kinship;
+    use super::super::terminal::DevicesPerUser;
     use super::*;
 
     /// Feeds `bytes` in two parts, split everywhere, as a link does: what is incomplete stands before what comes next.
-    fn check(dialect: Dialect, bytes: &[u8], expected: &[Answer]) {
+    fn check(dialect: TerminalDialect, bytes: &[u8], expected: &[PeerAnswer]) {
         for split in 0..=bytes.len() {
             let (mut answers, mut partial) = (Vec::new(), Vec::new());
             for part in [&bytes[..split], &bytes[split..]] {
                 let whole = [&partial[..], part].concat();
                 let mut rest = &whole[..];
-                while let Next::Answer(answer, behind) = dialect.next(rest) {
+                while let ParsedAnswer::Answer(answer, behind) = dialect.next(rest) {
                     answers.push(answer);
                     rest = behind;
                 }
                 assert_eq!(
                     dialect.next(rest),
-                    Next::Incomplete,
+                    ParsedAnswer::Incomplete,
                     "{dialect:?}, split at {split}"
                 );
                 partial = rest.to_vec();
@@ -118,17 +117,21 @@ mod tests {
 
     #[test]
     fn answers_are_read_however_they_are_split() {
-        let (ping, echo) = (Answer::Heartbeat, Answer::Echo);
+        let (ping, echo) = (PeerAnswer::Heartbeat, PeerAnswer::Echo);
         let accepted = [0x20, 2, 0, 0, 0xD0, 0, 0xD0, 0];
-        check(Dialect::Mqtt, &accepted, &[Answer::LoggedIn, ping, ping]);
-        check(Dialect::Mqtt, &[0x20, 2, 0, 5], &[Answer::Refused(5)]);
-        check(Dialect::Echo, &HEARTBEAT.repeat(3), &[echo, echo, echo]);
+        check(
+            TerminalDialect::Mqtt,
+            &accepted,
+            &[PeerAnswer::LoggedIn, ping, ping],
+        );
+        check(TerminalDialect::Mqtt, &[0x20, 2, 0, 5], &[PeerAnswer::Refused(5)]);
+        check(TerminalDialect::Echo, &HEARTBEAT.repeat(3), &[echo, echo, echo]);
     }
 
     #[test]
     fn other_bytes_are_malformed() {
-        assert_eq!(Dialect::Echo.next(&[2, 0x12, 1]), Next::Malformed);
-        assert_eq!(Dialect::Mqtt.next(HEARTBEAT), Next::Malformed);
+        assert_eq!(TerminalDialect::Echo.next(&[2, 0x12, 1]), ParsedAnswer::Malformed);
+        assert_eq!(TerminalDialect::Mqtt.next(HEARTBEAT), ParsedAnswer::Malformed);
     }
 
     #[test]
@@ -137,11 +140,11 @@ mod tests {
             sdk_app_id: 1,
             secret: "secret".to_owned(),
             prefix: "user".to_owned(),
-            kinship: Kinship::Alone,
+            devices_per_user: DevicesPerUser::One,
         };
         let now = Clock::start().now().wall;
         let user = identities.user(7);
         let expected = mqtt::connect("user-0000007", "user-0000007", &identities.sign(now, &user));
-        assert_eq!(Dialect::Mqtt.login(&identities, now, 7, 0), expected);
+        assert_eq!(TerminalDialect::Mqtt.login(&identities, now, 7, 0), expected);
     }
 }
