@@ -1,5 +1,5 @@
-//! The rules of the house, kept by reading its source and its documents. Each rule is a pure function over one file; the
-//! tests in `bites` break each of them once.
+//! The rules of the house, kept by reading its source and its documents. Each rule is a pure function over one file, or over
+//! all of them in `house`; the tests in `bites` break each of them once.
 
 #[path = "architecture/bites.rs"]
 mod bites;
@@ -7,8 +7,12 @@ mod bites;
 mod commands;
 #[path = "architecture/documents.rs"]
 mod documents;
+#[path = "architecture/exceptions.rs"]
+mod exceptions;
 #[path = "architecture/figures.rs"]
 mod figures;
+#[path = "architecture/house.rs"]
+mod house;
 #[path = "architecture/names.rs"]
 mod names;
 #[path = "architecture/source.rs"]
@@ -62,7 +66,7 @@ const NOT_PURE: &[&str] = &[
 const DECISIONS: &[&str] = &[
     "crate::logic::state",
     "crate::logic::session",
-    "crate::logic::user",
+    "crate::logic::users",
     "crate::logic::presence",
     "crate::logic::policy",
     "crate::logic::wire",

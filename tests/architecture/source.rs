@@ -40,7 +40,13 @@ impl Source {
         let tokens = tokens(&self.code);
         let mut place = 0;
         while place < tokens.len() {
-            let starts_path = is_word(&tokens[place].0) && (place == 0 || tokens[place - 1].0 != "::");
+            let before = |count| {
+                place
+                    .checked_sub(count)
+                    .map_or("", |before: usize| tokens[before].0.as_str())
+            };
+            let says_who_sees = before(1) == "in" && before(2) == "(" && before(3) == "pub";
+            let starts_path = is_word(&tokens[place].0) && before(1) != "::" && !says_who_sees;
             if starts_path {
                 let line = tokens[place].1;
                 let mut leaves = Vec::new();
@@ -112,7 +118,7 @@ fn absolute(path: &str, module: &[String]) -> String {
 }
 
 /// `src/logic/wire/frame.rs` is `logic::wire::frame`.
-fn module_of(path: &str) -> Vec<String> {
+pub(crate) fn module_of(path: &str) -> Vec<String> {
     let path = path.strip_prefix("src/").unwrap_or(path);
     let path = path.strip_suffix(".rs").unwrap_or(path);
     let parts = path
