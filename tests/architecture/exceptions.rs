@@ -82,6 +82,7 @@ pub(super) const EXCEPTIONS: &[(&str, &[&str])] = &[
             "Section:",
             "Settings:",
             "ShardDoor:",
+            "Share:",
             "Shared:",
             "Side:",
             "Source:",
@@ -99,6 +100,7 @@ pub(super) const EXCEPTIONS: &[(&str, &[&str])] = &[
             "Unwanted:",
             "Verdict:",
             "What:",
+            "Workload:",
         ],
     ),
     (
