@@ -1,6 +1,7 @@
 //! Who may be online together. Pure: sees the devices that are not Offline, names those that must go.
 
 use crate::base::ids::{Class, DeviceId, Platform};
+use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::settings::{Conflict, Policy, Settings};
 
 /// A device that is not Offline, as the policy sees it.
@@ -39,6 +40,33 @@ pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> 
         return Verdict::Refuse;
     }
     Verdict::Admit(leaving.iter().map(|device| device.device).collect())
+}
+
+/// How many devices of a user are Online, and would have to go if the newest login came again under `settings`.
+#[must_use]
+pub fn would_leave(settings: &Settings, record: &UserRecord) -> usize {
+    let Some(newest) = record.devices.iter().max_by_key(|known| known.fresh) else {
+        return 0;
+    };
+    let candidates: Vec<_> = record.devices.iter().map(Candidate::of).collect();
+    match admit(settings, newest.device, &candidates) {
+        Verdict::Admit(leaving) => {
+            let online = |known: &&Candidate| known.linked && leaving.contains(&known.device);
+            candidates.iter().filter(online).count()
+        }
+        // The oldest wins: it is the newest that would be refused.
+        Verdict::Refuse => usize::from(newest.status == Status::Online),
+    }
+}
+
+impl Candidate {
+    fn of(known: &DeviceRecord) -> Self {
+        Self {
+            device: known.device,
+            linked: known.status == Status::Online,
+            fresh: known.fresh.0,
+        }
+    }
 }
 
 /// Platforms that share one place under a policy. `None`: the platform has a place of its own.

@@ -16,8 +16,7 @@ use crate::base::ids::ShardId;
 use crate::base::receipt::{Receipt, Receipts};
 use crate::base::time::{Clock, Timestamp};
 use crate::logic::letter::ToShard;
-use crate::logic::policy::{self, Candidate, Verdict};
-use crate::logic::record::{DeviceRecord, Status, UserRecord};
+use crate::logic::policy;
 use crate::logic::settings::Settings;
 use crate::services::callback::Trust;
 use crate::services::http::{self, ReloadAsked, ReloadError, ReloadMode, Reloaded, Serving, Touched};
@@ -251,8 +250,8 @@ impl Steward {
             let page = archive.users(after.as_ref(), PAGE_USERS);
             let page = page.map_err(|error| ReloadError::Unread(error.to_string()))?;
             for (_, record) in &page {
-                let leaving = leaving(next, record);
-                devices += leaving;
+                let leaving = policy::would_leave(next, record);
+                devices += leaving as u64;
                 users += u64::from(leaving > 0);
             }
             match page.last() {
@@ -333,27 +332,6 @@ fn counts(effect: Effect, taken: Taken) -> &'static str {
     }
 }
 
-/// Devices of a user that are Online and would have to go if the newest login came again.
-fn leaving(settings: &Settings, record: &UserRecord) -> u64 {
-    let Some(newest) = record.devices.iter().max_by_key(|known| known.fresh) else {
-        return 0;
-    };
-    let candidate = |known: &DeviceRecord| Candidate {
-        device: known.device,
-        linked: known.status == Status::Online,
-        fresh: known.fresh.0,
-    };
-    let candidates: Vec<_> = record.devices.iter().map(candidate).collect();
-    match policy::admit(settings, newest.device, &candidates) {
-        Verdict::Admit(leaving) => {
-            let online = |known: &&Candidate| known.linked && leaving.contains(&known.device);
-            candidates.iter().filter(online).count() as u64
-        }
-        // The oldest wins: it is the newest that would be refused.
-        Verdict::Refuse => u64::from(newest.status == Status::Online),
-    }
-}
-
 impl http::Steward for Steward {
     fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         self.reload_and_log("the admin listener", asked)
@@ -399,7 +377,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
     use crate::base::time::Timestamp;
-    use crate::logic::record::Callbacks;
+    use crate::logic::record::{Callbacks, DeviceRecord, Status, UserRecord};
     use crate::logic::settings::Policy;
     use crate::node::store;
     use crate::services::http::Steward as _;
