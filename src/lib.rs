@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod base;
+pub mod protocol;
 pub mod logic;
 pub mod engine;
 pub mod shard;

@@ -25,14 +25,14 @@ use holdfast::base::ids::ShardId;
 use holdfast::base::time::Clock;
 use holdfast::logic::settings::Settings;
 use holdfast::logic::state::Place;
-use holdfast::logic::usersig::Key;
-use holdfast::logic::wire::packet::{HEARTBEAT, HEARTBEAT_ANSWER};
-use holdfast::logic::wire::proto::Platform;
 use holdfast::node::config::DEVELOPMENT_SECRET;
+use holdfast::protocol::native::proto::Platform;
+use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
+use holdfast::protocol::usersig::Key;
 use holdfast::services::registry::memory::Memory;
 use holdfast::services::registry::{Doors, Registry, Trouble};
 use holdfast::shard::mesh::{Neighbour, Services, ShardDoor};
-use holdfast::shard::{Config, Core, PreparedShard};
+use holdfast::shard::{Config, Core, Listener, PreparedShard};
 use support::gateway::SDK_APP_ID;
 use support::terminal::{Terminal, login};
 
@@ -97,7 +97,7 @@ fn start() -> SocketAddr {
         },
         settings: Arc::new(settings),
         seed: 1,
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen: vec![Listener::native("127.0.0.1:0".parse().unwrap())],
         receive_buffers: 256,
         accepts_per_second_max: 0,
         heartbeat_delay_max: Duration::from_millis(5),

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Clock;
-use holdfast::logic::usersig;
-use holdfast::logic::wire::frame::{self, Next};
-use holdfast::logic::wire::packet::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
-use holdfast::logic::wire::proto::{self, Platform, request, response};
+use holdfast::protocol::native::frame::{self, Next};
+use holdfast::protocol::native::proto::{self, Platform, request, response};
+use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
+use holdfast::protocol::usersig;
 use prost::Message;
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketType, sockopt};

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
 use holdfast::base::ids::UserId;
-use holdfast::logic::wire::packet::Incoming;
+use holdfast::protocol::packet::TerminalPacket;
 use protocol::{App, Checker, Effect, FRAME_BYTES_MAX, Partial, Welcome, decide};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -135,15 +135,15 @@ impl Server {
             Ok((_, 0)) | Err(_) => return self.close(place),
         };
         let mut partial = std::mem::take(&mut connection.partial);
-        match partial.packets(received, |incoming| self.answer(place, incoming)) {
+        match partial.packets(received, |packet| self.answer(place, packet)) {
             ControlFlow::Continue(()) => self.connection(place).partial = partial,
             ControlFlow::Break(()) => self.close(place),
         }
     }
 
-    fn answer(&mut self, place: usize, incoming: Incoming) -> ControlFlow<()> {
+    fn answer(&mut self, place: usize, packet: TerminalPacket) -> ControlFlow<()> {
         let connection = self.connection(place);
-        match decide(connection.user.as_ref(), incoming) {
+        match decide(connection.user.as_ref(), packet) {
             Effect::Send(answer) => send(&mut connection.stream, answer),
             Effect::LogIn(login) => {
                 let Some(Welcome { user, answer }) = self.checker.check(&self.app, &login) else {

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Clock;
-use holdfast::logic::usersig::{self, Key, Verifier};
-use holdfast::logic::wire::frame::{self, Next};
-use holdfast::logic::wire::packet::{HEARTBEAT_ANSWER, Incoming, LOGOUT_ANSWER, encode, read};
-use holdfast::logic::wire::proto::{self, response};
+use holdfast::protocol::native::proto::{self, response};
+use holdfast::protocol::native::{HEARTBEAT_ANSWER, LOGOUT_ANSWER, encode, next};
+use holdfast::protocol::packet::{Login, NextPacket, TerminalPacket};
+use holdfast::protocol::usersig::{self, Key, Verifier};
 
 /// Of a packet, and of what one read takes.
 pub(crate) const FRAME_BYTES_MAX: usize = 4_096;
@@ -42,7 +42,7 @@ impl Partial {
     pub(crate) fn packets(
         &mut self,
         received: &[u8],
-        mut take: impl FnMut(Incoming) -> ControlFlow<()>,
+        mut take: impl FnMut(TerminalPacket) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut joined = std::mem::take(&mut self.0);
         let mut rest = received;
@@ -51,16 +51,17 @@ impl Partial {
             rest = &joined;
         }
         loop {
-            match frame::next(rest, FRAME_BYTES_MAX) {
-                Next::Packet(packet, behind) => {
-                    let Ok((incoming, _)) = read(packet) else {
-                        return ControlFlow::Break(());
-                    };
-                    take(incoming)?;
+            match next(rest, FRAME_BYTES_MAX) {
+                NextPacket::Packet {
+                    packet, rest: behind, ..
+                } => {
+                    take(packet)?;
                     rest = behind;
                 }
-                Next::Incomplete => break,
-                Next::TooLarge | Next::Malformed => return ControlFlow::Break(()),
+                NextPacket::Incomplete => break,
+                NextPacket::Unreadable | NextPacket::TooLarge | NextPacket::Malformed => {
+                    return ControlFlow::Break(());
+                }
             }
         }
         // An empty one is no allocation.
@@ -74,7 +75,7 @@ pub(crate) enum Effect {
     /// Send it.
     Send(&'static [u8]),
     /// Check it, and close the connection if it is refused.
-    LogIn(Box<proto::Login>),
+    LogIn(Box<Login>),
     /// Send it, and close the connection.
     SendLast(&'static [u8]),
     /// Close the connection.
@@ -82,12 +83,14 @@ pub(crate) enum Effect {
 }
 
 /// What to do about a packet of a connection on which this user has logged in.
-pub(crate) fn decide(user: Option<&UserId>, incoming: Incoming) -> Effect {
-    match (incoming, user) {
-        (Incoming::Heartbeat, Some(_)) => Effect::Send(HEARTBEAT_ANSWER),
-        (Incoming::Login(login), _) => Effect::LogIn(login),
-        (Incoming::Logout, _) => Effect::SendLast(LOGOUT_ANSWER),
-        (Incoming::Heartbeat, None) | (Incoming::Background(_) | Incoming::Unknown, _) => Effect::Close,
+pub(crate) fn decide(user: Option<&UserId>, packet: TerminalPacket) -> Effect {
+    match (packet, user) {
+        (TerminalPacket::Heartbeat, Some(_)) => Effect::Send(HEARTBEAT_ANSWER),
+        (TerminalPacket::Login(login), _) => Effect::LogIn(login),
+        (TerminalPacket::Logout, _) => Effect::SendLast(LOGOUT_ANSWER),
+        (TerminalPacket::Heartbeat, None) | (TerminalPacket::Background(_) | TerminalPacket::Unknown, _) => {
+            Effect::Close
+        }
     }
 }
 
@@ -112,7 +115,7 @@ impl Checker {
     }
 
     /// `None`: it is refused.
-    pub(crate) fn check(&mut self, app: &App, login: &proto::Login) -> Option<Welcome> {
+    pub(crate) fn check(&mut self, app: &App, login: &Login) -> Option<Welcome> {
         let user = UserId::new(login.user_id.as_bytes()).ok()?;
         let now = self.clock.now();
         let keys = usersig::App {
@@ -123,7 +126,7 @@ impl Checker {
         let claims = self.verifier.verify(now.wall, keys, &user, &login.user_sig);
         claims.ok()?;
         let answer = proto::LoginAnswer {
-            verdict: Some(proto::Verdict::of(proto::Code::Ok)),
+            verdict: Some(proto::Verdict::default()),
             protocol: 1,
             session: 1,
             heartbeat_interval_ms: 120_000,

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use dashmap::DashMap;
 use holdfast::base::ids::UserId;
-use holdfast::logic::wire::packet::Incoming;
+use holdfast::protocol::packet::TerminalPacket;
 use protocol::{App, Checker, Effect, FRAME_BYTES_MAX, Partial, Welcome, decide};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -116,13 +116,13 @@ impl Connection {
 
     fn take(&mut self, stream: &TcpStream, server: &Server, received: &[u8]) -> ControlFlow<()> {
         let mut partial = std::mem::take(&mut self.partial);
-        let flow = partial.packets(received, |incoming| self.answer(stream, server, incoming));
+        let flow = partial.packets(received, |packet| self.answer(stream, server, packet));
         self.partial = partial;
         flow
     }
 
-    fn answer(&mut self, stream: &TcpStream, server: &Server, incoming: Incoming) -> ControlFlow<()> {
-        match decide(self.user.as_deref(), incoming) {
+    fn answer(&mut self, stream: &TcpStream, server: &Server, packet: TerminalPacket) -> ControlFlow<()> {
+        match decide(self.user.as_deref(), packet) {
             Effect::Send(answer) => send(stream, answer),
             Effect::LogIn(login) => {
                 let welcome = CHECKER.with_borrow_mut(|checker| checker.check(&server.app, &login));

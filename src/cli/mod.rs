@@ -32,12 +32,12 @@ use clap::{Parser, Subcommand};
 use crate::base::ids::{Platform, UserId};
 use crate::base::time::Clock;
 use crate::engine::process::outlive_file_limits;
-use crate::logic::usersig;
 use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
 use crate::node::reload::Origin;
 use crate::node::shards::PreparedShards;
 use crate::node::{addresses, privacy, rlimits, run};
+use crate::protocol::usersig;
 use outcome::{print, tell_error, tell_problems};
 
 /// An io_uring, thread-per-core connection and presence gateway.

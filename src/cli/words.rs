@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logic::wire::proto::{Code, Platform, Verdict, WhatNext, response};
+use crate::protocol::native::proto::{Code, Platform, Verdict, WhatNext, response};
 
 /// What a terminal does after its link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ fn name(platform: Platform) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::wire::proto::{ForceOffline, LoginAnswer};
+    use crate::protocol::native::proto::{ForceOffline, LoginAnswer};
 
     fn verdict(code: Code, what_next: WhatNext) -> Verdict {
         Verdict {

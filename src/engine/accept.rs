@@ -67,11 +67,13 @@ impl Accepts {
 
     pub(super) fn ended(&mut self, number: u32, result: i32) -> Completion {
         self.pending[number as usize] = false;
-        self.idle[number as usize % self.idle.len()].push(number);
+        let listener = number as usize % self.idle.len();
+        self.idle[listener].push(number);
         match u32::try_from(result) {
             Ok(slot) => Completion::Accepted {
                 slot,
                 peer: address_of(&self.rooms[number as usize].address),
+                listener,
             },
             Err(_) => Completion::NotAccepted(end_of(-result)),
         }

@@ -15,6 +15,8 @@ pub enum Completion {
         slot: u32,
         /// Who it is.
         peer: SocketAddr,
+        /// The listener that it came in by, counted from 0.
+        listener: usize,
     },
     /// A pending accept ended without a connection.
     NotAccepted(AcceptEnd),

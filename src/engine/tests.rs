@@ -85,7 +85,7 @@ impl Bench {
     fn connect(&mut self) -> (TcpStream, ConnKey) {
         let client = TcpStream::connect(self.address).unwrap();
         self.ring.accept(1);
-        let Completion::Accepted { slot, peer } = self.next() else {
+        let Completion::Accepted { slot, peer, .. } = self.next() else {
             panic!("not accepted");
         };
         assert_eq!(peer, client.local_addr().unwrap());

@@ -10,7 +10,8 @@ use crate::base::time::{Instant, Now};
 use crate::logic::Effect;
 use crate::logic::settings::AddressLimits;
 use crate::logic::state::ShardState;
-use crate::logic::wire::proto::{self, Code};
+use crate::protocol::packet::LoginAnswer;
+use crate::protocol::verdict::{Code, Verdict};
 
 /// The part of an address that the limits look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -195,12 +196,8 @@ impl ShardState {
 
     /// The answer to a login that came over a limit of its address.
     pub(super) fn refuse_address(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
-        let verdict = proto::Verdict::of(Code::AddressLimit).after_ms(self.retry_after_ms());
-        let answer = proto::LoginAnswer {
-            verdict: Some(verdict),
-            ..Default::default()
-        };
-        self.refuse_login(key, answer, out);
+        let verdict = Verdict::of(Code::AddressLimit).after_ms(self.retry_after_ms());
+        self.refuse_login(key, LoginAnswer::refused(verdict), out);
     }
 
     fn look_up_address(

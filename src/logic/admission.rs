@@ -11,8 +11,9 @@ use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::logic::settings::Registration;
 use crate::logic::state::ShardState;
 use crate::logic::users::Device;
-use crate::logic::wire::proto::{self, Code};
 use crate::logic::{Effect, LoginRequest};
+use crate::protocol::packet::LoginAnswer;
+use crate::protocol::verdict::{Code, Verdict};
 
 /// What a login may do.
 enum Right {
@@ -118,19 +119,11 @@ impl ShardState {
             self.count_login_of(now, user);
         }
         let winner = match ending {
-            Some(Ending::ForcedOff { winner }) => winner as i32,
-            _ => 0,
+            Some(Ending::ForcedOff { winner }) => Some(winner),
+            _ => None,
         };
-        let verdict = Some(proto::Verdict::of(code));
-        self.refuse_login(
-            key,
-            proto::LoginAnswer {
-                verdict,
-                winner,
-                ..Default::default()
-            },
-            out,
-        );
+        let refused = LoginAnswer::refused(Verdict::of(code));
+        self.refuse_login(key, LoginAnswer { winner, ..refused }, out);
     }
 
     /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.

@@ -7,7 +7,8 @@ use crate::logic::Effect;
 use crate::logic::queue::{Event, Goodbye, Hold, Knock};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, meaning};
 use crate::logic::state::ShardState;
-use crate::logic::wire::{frame, packet};
+use crate::protocol::packet::NextPacket;
+use crate::protocol::stack::ProtocolStack;
 
 /// What a terminal said behind a login whose answer it did not wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,12 @@ pub(super) enum Behind {
 impl ShardState {
     /// Keeps what came behind a login until it is answered, as far as there is room.
     pub(super) fn hold(&mut self, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
-        let kept = self.pieces.get(&key.slot).map_or(0, Vec::len);
+        let kept = self.pieces.get(&key.slot).map_or(0, |kept| kept.unread().len());
         let room = EAGER_BYTES_MAX - kept;
         let fitting = &bytes[..bytes.len().min(room)];
         if let Some(session) = self.sessions.get_mut(key).filter(|_| !fitting.is_empty()) {
             session.pieces = Pieces::Kept;
-            self.pieces
-                .entry(key.slot)
-                .or_default()
-                .extend_from_slice(fitting);
+            self.pieces.entry(key.slot).or_default().push(fitting);
         }
         if bytes.len() > room {
             self.mistake(key, Mistake::TooEager, out);
@@ -60,10 +58,13 @@ impl ShardState {
 
     /// What the bytes say that are kept for a connection.
     fn behind(&self, key: ConnKey) -> Behind {
-        let kept = self.sessions.get(key).map(|session| session.pieces);
+        let kept = self
+            .sessions
+            .get(key)
+            .map(|session| (session.pieces, session.peer.stack));
         match kept {
-            Some(Pieces::Kept) => read(&self.pieces[&key.slot]),
-            Some(Pieces::None) | None => Behind::Nothing,
+            Some((Pieces::Kept, stack)) => read(stack, self.pieces[&key.slot].unread()),
+            Some((Pieces::None, _)) | None => Behind::Nothing,
         }
     }
 
@@ -84,15 +85,14 @@ impl ShardState {
     }
 }
 
-/// Reads frames as they are read after a login. A mistake among them ends the link, and what follows it is not read.
-fn read(mut bytes: &[u8]) -> Behind {
+/// Reads packets as they are read after a login. A mistake among them ends the link, and what follows it is not read.
+fn read(stack: ProtocolStack, mut bytes: &[u8]) -> Behind {
     let live = Phase::Live { device: 0 };
-    while let frame::Next::Packet(packet, rest) = frame::next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
-        let meaning = packet::read(packet).map(|(incoming, _)| meaning(live, &incoming));
-        match meaning {
-            Ok(Meaning::LogOut) => return Behind::Logout,
-            Ok(Meaning::Beat | Meaning::Note | Meaning::Ignore) => bytes = rest,
-            Ok(Meaning::Refuse(_) | Meaning::LogIn | Meaning::Hold) | Err(packet::Malformed) => break,
+    while let NextPacket::Packet { packet, rest, .. } = stack.next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
+        match meaning(live, &packet) {
+            Meaning::LogOut => return Behind::Logout,
+            Meaning::Beat | Meaning::Note | Meaning::Ignore => bytes = rest,
+            Meaning::Refuse(_) | Meaning::LogIn | Meaning::Hold => break,
         }
     }
     Behind::Nothing
@@ -110,11 +110,12 @@ mod tests {
     use crate::logic::record::ChangeKind;
     use crate::logic::settings::Settings;
     use crate::logic::state::Place;
-    use crate::logic::usersig::{self, Key};
-    use crate::logic::wire::packet::encode;
-    use crate::logic::wire::proto::{self, Platform, request};
-    use crate::logic::{Input, LinkLoss, Peer, Transport};
+    use crate::logic::{Input, LinkLoss, Peer};
+    use crate::protocol::native::encode;
+    use crate::protocol::native::proto::{self, Platform, request};
+    use crate::protocol::usersig::{self, Key};
 
+    const STACK: ProtocolStack = ProtocolStack::NATIVE_TCP;
     const HEARTBEAT: &[u8] = &[2, 0x12, 0];
     const LOGOUT: &[u8] = &[2, 0x1a, 0];
     const BACKGROUND: &[u8] = &[4, 0x22, 2, 8, 1];
@@ -124,7 +125,7 @@ mod tests {
     const TOO_LARGE: &[u8] = &[0xf0, 0xa2, 0x04];
 
     fn check(frames: &[&[u8]], expected: Behind) {
-        assert_eq!(read(&frames.concat()), expected, "{frames:?}");
+        assert_eq!(read(STACK, &frames.concat()), expected, "{frames:?}");
     }
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
     fn the_first_part_of_a_frame_says_nothing() {
         let bytes = [HEARTBEAT, LOGOUT].concat();
         for end in 0..bytes.len() {
-            assert_eq!(read(&bytes[..end]), Behind::Nothing, "{end}");
+            assert_eq!(read(STACK, &bytes[..end]), Behind::Nothing, "{end}");
         }
     }
 
@@ -198,9 +199,12 @@ mod tests {
     }
 
     fn connect(shard: &mut ShardState, bytes: &[u8]) -> Vec<Effect> {
-        let (mut out, transport) = (Vec::new(), Transport::Tcp);
-        let address = Ipv6Addr::LOCALHOST;
-        shard.handle(now(), Input::Opened(KEY, Peer { address, transport }), &mut out);
+        let mut out = Vec::new();
+        let peer = Peer {
+            address: Ipv6Addr::LOCALHOST,
+            stack: STACK,
+        };
+        shard.handle(now(), Input::Opened(KEY, peer), &mut out);
         shard.handle(now(), Input::Received(KEY, bytes), &mut out);
         out
     }

@@ -10,9 +10,9 @@ use crate::logic::presence::{Standing, after_loss};
 use crate::logic::queue::{Committing, Event, Goodbye, Knock};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status, later_kick};
 use crate::logic::session::Phase;
-use crate::logic::state::{ShardState, send};
-use crate::logic::wire::packet::{PROTOCOL, Packet};
-use crate::logic::wire::proto::{self, Code, response};
+use crate::logic::state::ShardState;
+use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
+use crate::protocol::verdict::{Code, Verdict};
 
 impl ShardState {
     /// Takes a commit into the user's state and tells it.
@@ -94,11 +94,11 @@ impl ShardState {
 
     fn force_off(&mut self, loser: u32, winner: Platform, out: &mut Vec<Effect>) {
         self.counters.forced_off += 1;
-        self.end_by_force(loser, Code::SessionForcedOff, winner as i32, out);
+        self.end_by_force(loser, Code::SessionForcedOff, Some(winner), out);
     }
 
     /// Ends a device; its connection, if it has one, is told why.
-    fn end_by_force(&mut self, device: u32, code: Code, winner: i32, out: &mut Vec<Effect>) {
+    fn end_by_force(&mut self, device: u32, code: Code, winner: Option<Platform>, out: &mut Vec<Effect>) {
         let what = if code == Code::SessionForcedOff {
             What::ForcedOff
         } else {
@@ -106,11 +106,8 @@ impl ShardState {
         };
         self.note_device(what, device, Some(code));
         if let Some(key) = self.connection_of(device) {
-            let force_offline = proto::ForceOffline {
-                verdict: Some(proto::Verdict::of(code)),
-                winner,
-            };
-            send(key, response::Packet::ForceOffline(force_offline), out);
+            let verdict = Verdict::of(code);
+            self.send(key, &GatewayPacket::ForceOffline(verdict, winner), out);
             self.close(key, out);
         }
         self.remove_device(device);
@@ -146,11 +143,11 @@ impl ShardState {
             return self.follow_up(user, knock, goodbye);
         }
         self.set_phase(knock.key, Phase::Live { device });
-        let answer = self.login_answer(now, knock, session, &forced_off);
-        send(knock.key, response::Packet::LoginAnswer(answer), out);
-        let held = self.take_pieces(knock.key);
-        if !held.is_empty() {
-            self.work_off(now, knock.key, held, out);
+        let answer = self.login_answer(now, knock, session, forced_off);
+        self.send(knock.key, &GatewayPacket::LoginAnswer(Box::new(answer)), out);
+        let kept = self.take_pieces(knock.key);
+        if !kept.is_empty() {
+            self.work_off(now, knock.key, kept.unread(), out);
         }
     }
 
@@ -159,20 +156,21 @@ impl ShardState {
         now: Now,
         knock: &Knock,
         session: SessionId,
-        forced_off: &[Platform],
-    ) -> proto::LoginAnswer {
+        forced_off: Vec<Platform>,
+    ) -> LoginAnswer {
         let timeout = self.settings.timeout_of(knock.login.device.platform.class());
-        proto::LoginAnswer {
-            verdict: Some(proto::Verdict::of(Code::Ok)),
-            protocol: PROTOCOL,
-            features: 0,
+        let terms = SessionTerms {
             session: session.0,
             heartbeat_interval_ms: u32::try_from(millis(self.settings.heartbeat_interval))
                 .unwrap_or(u32::MAX),
             heartbeat_timeout_ms: u32::try_from(millis(timeout)).unwrap_or(u32::MAX),
             server_time_ms: now.wall.0,
-            forced_off: forced_off.iter().map(|platform| *platform as i32).collect(),
-            ..Default::default()
+            forced_off,
+        };
+        LoginAnswer {
+            verdict: Verdict::of(Code::Ok),
+            winner: None,
+            session: Some(terms),
         }
     }
 
@@ -205,7 +203,7 @@ impl ShardState {
             }
             ChangeKind::Kick | ChangeKind::Deletion => {
                 self.counters.kicked += 1;
-                self.end_by_force(device, Code::SessionKicked, 0, out);
+                self.end_by_force(device, Code::SessionKicked, None, out);
             }
             ChangeKind::Login { .. } => unreachable!("a login is no loss"),
         }
@@ -227,7 +225,7 @@ impl ShardState {
     /// Says goodbye to a terminal that logged out, if it is still there.
     pub(super) fn answer_logout(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
         if matches!(self.sessions.phase(key), Phase::Leaving { .. }) {
-            out.push(Effect::Send(key, Packet::LogoutAnswer));
+            self.send(key, &GatewayPacket::LogoutAnswer, out);
             self.close(key, out);
         }
     }

@@ -242,7 +242,7 @@ impl ShardState {
         let session = self.sessions.get(self.connection_of(key)?)?;
         Some(LinkInspection {
             address: session.peer.address,
-            transport: session.peer.transport,
+            transport: session.peer.stack.transport,
             sdk_version: self.versions.text(session.sdk_version).to_owned(),
             app_version: self.versions.text(session.app_version).to_owned(),
             background: device.is_in_background(),

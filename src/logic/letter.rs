@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, SessionId, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::Timestamp;
-use crate::logic::Transport;
 use crate::logic::record::{Commit, DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Settings;
+use crate::protocol::transport::Transport;
 
 /// A shard's name for one of its users while something of that user is with the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,17 +1,19 @@
 //! A login before it is its user's: read, checked, and let in here or sent home with its connection. Knows nothing of
 //! the user's other devices.
 
-use crate::base::ids::{ConnKey, DeviceId, InstanceId, Platform, SessionId, UserId};
+use crate::base::ids::{ConnKey, DeviceId, InstanceId, SessionId, UserId};
 use crate::base::limits::VERSION_BYTES_MAX;
 use crate::base::time::Now;
 use crate::logic::addresses::AtAddress;
 use crate::logic::note::What;
 use crate::logic::session::Phase;
-use crate::logic::state::{ShardState, send};
-use crate::logic::usersig::{App, Fault};
-use crate::logic::wire::packet::PROTOCOL;
-use crate::logic::wire::proto::{self, Code, response};
+use crate::logic::state::ShardState;
 use crate::logic::{Arrival, Effect, LoginRequest};
+use crate::protocol::native::PROTOCOL;
+use crate::protocol::packet::{GatewayPacket, Login, LoginAnswer};
+use crate::protocol::transport::Kept;
+use crate::protocol::usersig::{App, Fault};
+use crate::protocol::verdict::{Code, Verdict};
 
 /// Why a login is refused before it is anyone's.
 enum Refusal {
@@ -27,7 +29,7 @@ impl ShardState {
         &mut self,
         now: Now,
         key: ConnKey,
-        login: proto::Login,
+        login: Login,
         behind: &[u8],
         out: &mut Vec<Effect>,
     ) {
@@ -48,16 +50,12 @@ impl ShardState {
             .expect("the connection that sent the login");
         let peer = session.peer;
         let home = login.user.home(self.place.shards);
-        let leftover = if home == self.place.shard {
-            Vec::new()
+        let kept = if home == self.place.shard {
+            Kept::default()
         } else {
-            behind.to_vec()
+            Kept::of(behind)
         };
-        let arrival = Arrival {
-            peer,
-            login,
-            leftover,
-        };
+        let arrival = Arrival { peer, login, kept };
         if home == self.place.shard {
             return self.knock(now, key, arrival, out);
         }
@@ -73,10 +71,10 @@ impl ShardState {
     pub(super) fn knock(&mut self, now: Now, key: ConnKey, arrival: Arrival, out: &mut Vec<Effect>) {
         self.note_versions(now, key, &arrival.login);
         out.push(Effect::Stay(key));
-        let Arrival { login, leftover, .. } = arrival;
+        let Arrival { login, kept, .. } = arrival;
         self.enqueue_login(now, key, login, out);
-        if !leftover.is_empty() {
-            self.received(now, key, &leftover, out);
+        if !kept.is_empty() && matches!(self.sessions.phase(key), Phase::Waiting { .. }) {
+            self.hold(key, kept.unread(), out);
         }
     }
 
@@ -92,12 +90,12 @@ impl ShardState {
         sessions.get_mut(key).expect(noted).app_version = app_version;
     }
 
-    fn check_login(&mut self, now: Now, login: proto::Login) -> Result<LoginRequest, Refusal> {
+    fn check_login(&mut self, now: Now, login: Login) -> Result<LoginRequest, Refusal> {
         let invalid = Refusal::Field;
         if login.protocol != PROTOCOL {
             return Err(Refusal::Protocol);
         }
-        let platform = platform(login.platform()).ok_or(invalid("platform: one of the seven"))?;
+        let platform = login.platform.ok_or(invalid("platform: one of the seven"))?;
         let instance = InstanceId::new(login.instance).ok_or(invalid("instance: not 0"))?;
         if !is_version(&login.sdk_version) || !is_version(&login.app_version) {
             return Err(invalid(
@@ -125,47 +123,33 @@ impl ShardState {
     }
 
     fn refuse_stranger(&mut self, now: Now, key: ConnKey, refusal: Refusal, out: &mut Vec<Effect>) {
-        let answer = match refusal {
+        let verdict = match refusal {
             Refusal::Protocol => {
                 self.counters.protocols_unsupported += 1;
-                let (protocol_min, protocol_max) = (PROTOCOL, PROTOCOL);
-                proto::LoginAnswer {
-                    protocol_min,
-                    protocol_max,
-                    ..refusal_of(Code::ProtocolUnsupported)
-                }
+                Verdict::of(Code::ProtocolUnsupported)
             }
             Refusal::Field(field) => {
                 self.counters.fields_invalid += 1;
                 let text = format!("a field of the login is out of its bounds: {field}");
-                let verdict = Some(proto::Verdict::with_text(Code::FieldInvalid, text));
-                proto::LoginAnswer {
-                    verdict,
-                    ..Default::default()
-                }
+                Verdict::with_text(Code::FieldInvalid, text)
             }
             Refusal::UserSig(fault) => {
                 self.counters.usersigs_refused += 1;
                 self.count_failed_login(now, key);
-                let verdict = proto::Verdict::with_text(code_of(fault), fault.to_string());
-                proto::LoginAnswer {
-                    verdict: Some(verdict),
-                    ..Default::default()
-                }
+                Verdict::with_text(code_of(fault), fault.to_string())
             }
         };
-        self.refuse_login(key, answer, out);
+        self.refuse_login(key, LoginAnswer::refused(verdict), out);
     }
 
     /// Answers a login that is not let in, and closes.
-    pub(super) fn refuse_login(&mut self, key: ConnKey, answer: proto::LoginAnswer, out: &mut Vec<Effect>) {
+    pub(super) fn refuse_login(&mut self, key: ConnKey, answer: LoginAnswer, out: &mut Vec<Effect>) {
         self.counters.logins_refused += 1;
-        let verdict = answer.verdict.as_ref().expect("every answer has a verdict");
-        let code = verdict.code();
+        let code = answer.verdict.code;
         self.count_login(code);
         self.note_connection(What::LoginRefused, key, Some(code));
         if self.sessions.get(key).is_some() {
-            send(key, response::Packet::LoginAnswer(answer), out);
+            self.send(key, &GatewayPacket::LoginAnswer(Box::new(answer)), out);
             self.close(key, out);
         }
     }
@@ -174,12 +158,8 @@ impl ShardState {
     /// nobody else waits for it. The next one may come after `wait_ms` at the earliest.
     pub(super) fn refuse_user(&mut self, key: ConnKey, wait_ms: u64, out: &mut Vec<Effect>) {
         let wait_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
-        let verdict = proto::Verdict::of(Code::UserLimit).after_ms(self.retry_after_ms().max(wait_ms));
-        let answer = proto::LoginAnswer {
-            verdict: Some(verdict),
-            ..Default::default()
-        };
-        self.refuse_login(key, answer, out);
+        let verdict = Verdict::of(Code::UserLimit).after_ms(self.retry_after_ms().max(wait_ms));
+        self.refuse_login(key, LoginAnswer::refused(verdict), out);
     }
 
     /// Refuses a login because the registry has no room for what this shard asks.
@@ -197,30 +177,9 @@ impl ShardState {
         } else {
             0
         };
-        let verdict = proto::Verdict::of(code).after_ms(wait_ms);
-        self.refuse_login(
-            key,
-            proto::LoginAnswer {
-                verdict: Some(verdict),
-                ..Default::default()
-            },
-            out,
-        );
+        let verdict = Verdict::of(code).after_ms(wait_ms);
+        self.refuse_login(key, LoginAnswer::refused(verdict), out);
     }
-}
-
-/// The answer to a login that is refused with a code that says all.
-fn refusal_of(code: Code) -> proto::LoginAnswer {
-    proto::LoginAnswer {
-        verdict: Some(proto::Verdict::of(code)),
-        ..Default::default()
-    }
-}
-
-pub(super) fn platform(platform: proto::Platform) -> Option<Platform> {
-    Platform::ALL
-        .into_iter()
-        .find(|ours| *ours as i32 == platform as i32)
 }
 
 fn is_version(text: &str) -> bool {

@@ -29,20 +29,20 @@ mod open;
 
 pub mod policy;
 pub mod presence;
-pub mod usersig;
 
 pub mod letter;
 pub mod note;
 pub mod record;
 pub mod settings;
-pub mod wire;
 
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, SessionId, ShardId, UserId};
+use crate::protocol::outgoing::Outgoing;
+use crate::protocol::stack::ProtocolStack;
+use crate::protocol::transport::Kept;
 use letter::{ToFront, ToRegistry, ToShard};
 use note::Note;
-use wire::packet::Packet;
 
 /// What can happen to a shard. Time passing is [`expire`](state::ShardState::expire).
 ///
@@ -67,8 +67,8 @@ pub enum Input<'a> {
 /// What a shard is asked to do, in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Put a packet on the connection's way out.
-    Send(ConnKey, Packet),
+    /// Put a packet's bytes on the connection's way out.
+    Send(ConnKey, Outgoing),
     /// The connection is at its user's home: it stays here, and may idle.
     Stay(ConnKey),
     /// Hand the connection to another shard; this one has forgotten it unless [`Input::Stayed`] comes.
@@ -92,30 +92,13 @@ pub enum LinkLoss {
     SlowReader,
 }
 
-/// How a terminal reaches the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// Plain TCP.
-    Tcp,
-}
-
-impl Transport {
-    /// Its name for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
 /// The far end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// An IPv4 address is kept in its IPv4-mapped form.
     pub address: Ipv6Addr,
-    /// How it came in.
-    pub transport: Transport,
+    /// How it speaks, as the listener says that it came in by.
+    pub stack: ProtocolStack,
 }
 
 /// A login whose UserSig was verified, on its way to the user's home with its connection.
@@ -125,8 +108,8 @@ pub struct Arrival {
     pub peer: Peer,
     /// What it asks for.
     pub login: LoginRequest,
-    /// Bytes that came behind the login.
-    pub leftover: Vec<u8>,
+    /// What was kept of it: bytes that came behind the login.
+    pub kept: Kept,
 }
 
 /// A login in the gateway's own words: every field is within its bounds and the UserSig is good.

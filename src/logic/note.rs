@@ -5,11 +5,11 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, InstanceId, UserId};
 use crate::logic::Effect;
-use crate::logic::login::platform;
 use crate::logic::session::Phase;
 use crate::logic::settings::Notes;
 use crate::logic::state::ShardState;
-use crate::logic::wire::proto::{self, Code};
+use crate::protocol::packet::Login;
+use crate::protocol::verdict::Code;
 
 /// What happened, and to whom, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,11 +134,11 @@ impl ShardState {
     }
 
     /// Who a login says it is, if anybody wants to hear it.
-    pub(super) fn claim_of(&self, login: &proto::Login) -> Option<Claim> {
+    pub(super) fn claim_of(&self, login: &Login) -> Option<Claim> {
         self.are_notes_wanted().then(|| {
             let user = UserId::new(login.user_id.as_bytes()).ok();
             let instance = InstanceId::new(login.instance);
-            let device = platform(login.platform()).zip(instance);
+            let device = login.platform.zip(instance);
             (
                 user,
                 device.map(|(platform, instance)| DeviceId { platform, instance }),
@@ -173,10 +173,11 @@ mod tests {
     use crate::logic::letter::{ToRegistry, ToShard};
     use crate::logic::settings::Settings;
     use crate::logic::state::Place;
-    use crate::logic::usersig::{self, Key};
-    use crate::logic::wire::packet::{HEARTBEAT, encode};
-    use crate::logic::wire::proto::request;
-    use crate::logic::{Input, LinkLoss, Peer, Transport};
+    use crate::logic::{Input, LinkLoss, Peer};
+    use crate::protocol::native::proto::{self, request};
+    use crate::protocol::native::{HEARTBEAT, encode};
+    use crate::protocol::stack::ProtocolStack;
+    use crate::protocol::usersig::{self, Key};
 
     const KEY: ConnKey = ConnKey {
         slot: 3,
@@ -198,7 +199,7 @@ mod tests {
         let mut state = ShardState::new(now, 1, place, Arc::new(settings));
         let peer = Peer {
             address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
-            transport: Transport::Tcp,
+            stack: ProtocolStack::NATIVE_TCP,
         };
         let mut out = Vec::new();
         state.handle(now, Input::Opened(KEY, peer), &mut out);
@@ -305,7 +306,7 @@ mod tests {
         fn log_in(&mut self) {
             let peer = Peer {
                 address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
-                transport: Transport::Tcp,
+                stack: ProtocolStack::NATIVE_TCP,
             };
             self.handle(Input::Opened(KEY, peer));
             let login = self.login();

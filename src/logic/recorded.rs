@@ -11,7 +11,7 @@ use crate::logic::letter::{KickError, RegistryError, ToFront};
 use crate::logic::queue::{Event, Hold, Known};
 use crate::logic::record::{AccountStep, UserRecord};
 use crate::logic::state::ShardState;
-use crate::logic::wire::proto::Code;
+use crate::protocol::verdict::Code;
 
 impl ShardState {
     pub(super) fn loaded(

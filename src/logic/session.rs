@@ -16,7 +16,7 @@ use crate::base::ids::{Class, ConnKey};
 use crate::logic::Peer;
 use crate::logic::addresses::AtAddress;
 use crate::logic::versions::VersionId;
-use crate::logic::wire::packet::Incoming;
+use crate::protocol::packet::TerminalPacket;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,19 +134,22 @@ pub(super) enum Mistake {
 }
 
 /// The table.
-pub(super) fn meaning(phase: Phase, packet: &Incoming) -> Meaning {
+pub(super) fn meaning(phase: Phase, packet: &TerminalPacket) -> Meaning {
     match (phase, packet) {
-        (Phase::Greeting, Incoming::Login(_)) => Meaning::LogIn,
+        (Phase::Greeting, TerminalPacket::Login(_)) => Meaning::LogIn,
         (
             Phase::Greeting,
-            Incoming::Heartbeat | Incoming::Logout | Incoming::Background(_) | Incoming::Unknown,
+            TerminalPacket::Heartbeat
+            | TerminalPacket::Logout
+            | TerminalPacket::Background(_)
+            | TerminalPacket::Unknown,
         ) => Meaning::Refuse(Mistake::LoginFirst),
         (Phase::Waiting { .. }, _) => Meaning::Hold,
-        (Phase::Live { .. }, Incoming::Login(_)) => Meaning::Refuse(Mistake::AlreadyLoggedIn),
-        (Phase::Live { .. }, Incoming::Heartbeat) => Meaning::Beat,
-        (Phase::Live { .. }, Incoming::Logout) => Meaning::LogOut,
-        (Phase::Live { .. }, Incoming::Background(_)) => Meaning::Note,
-        (Phase::Live { .. }, Incoming::Unknown) => Meaning::Ignore,
+        (Phase::Live { .. }, TerminalPacket::Login(_)) => Meaning::Refuse(Mistake::AlreadyLoggedIn),
+        (Phase::Live { .. }, TerminalPacket::Heartbeat) => Meaning::Beat,
+        (Phase::Live { .. }, TerminalPacket::Logout) => Meaning::LogOut,
+        (Phase::Live { .. }, TerminalPacket::Background(_)) => Meaning::Note,
+        (Phase::Live { .. }, TerminalPacket::Unknown) => Meaning::Ignore,
         (Phase::Free | Phase::Moving | Phase::Leaving { .. }, _) => Meaning::Ignore,
     }
 }
@@ -256,11 +259,11 @@ mod tests {
             Phase::Leaving { device: 0 },
         ];
         let packets = [
-            Incoming::Login(Box::default()),
-            Incoming::Heartbeat,
-            Incoming::Logout,
-            Incoming::Background(true),
-            Incoming::Unknown,
+            TerminalPacket::Login(Box::default()),
+            TerminalPacket::Heartbeat,
+            TerminalPacket::Logout,
+            TerminalPacket::Background(true),
+            TerminalPacket::Unknown,
         ];
         let mut table = String::new();
         for phase in phases {

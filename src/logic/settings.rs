@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::ids::{Class, Platform};
 use crate::base::limits;
-use crate::logic::usersig::Key;
+use crate::protocol::usersig::Key;
 
 /// Everything a shard's decisions depend on besides what happens.
 #[derive(Debug, Clone, PartialEq, Eq)]

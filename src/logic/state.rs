@@ -21,11 +21,12 @@ use crate::logic::returns::Returns;
 use crate::logic::session::{Phase, Sessions};
 use crate::logic::settings::Settings;
 use crate::logic::users::Users;
-use crate::logic::usersig::Verifier;
 use crate::logic::versions::Versions;
-use crate::logic::wire::packet::Packet;
-use crate::logic::wire::proto::{self, Code, response};
 use crate::logic::{Effect, Input};
+use crate::protocol::packet::GatewayPacket;
+use crate::protocol::transport::Kept;
+use crate::protocol::usersig::Verifier;
+use crate::protocol::verdict::{Code, Verdict};
 
 /// Where a shard stands among the others.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +50,8 @@ pub struct ShardState {
     pub(super) wheel: Wheel,
     /// When each new connection must have logged in, in this order.
     pub(super) login_deadlines: VecDeque<(Instant, ConnKey)>,
-    /// Bytes kept for a connection, by its slot: the first part of a frame, or what came behind its login.
-    pub(super) pieces: HashMap<u32, Vec<u8>>,
+    /// What is kept of a connection, by its slot: the first part of a packet, or what came behind its login.
+    pub(super) pieces: HashMap<u32, Kept>,
     /// What waits for users. Few users have anything waiting.
     pub(super) waiting: Arena<Waiting>,
     /// Unix second of the last kick, of the users here that were ever kicked.
@@ -242,13 +243,16 @@ impl ShardState {
             // What it said behind its login is accepted work, and a stop ends none of that.
             self.take_down(user, key);
         }
-        let verdict = proto::Verdict::of(Code::Stopping).after_ms(self.return_after_ms(now));
-        let go_away = proto::GoAway {
-            verdict: Some(verdict),
-            reason: proto::go_away::Reason::Stop.into(),
-        };
-        send(key, response::Packet::GoAway(go_away), out);
+        let verdict = Verdict::of(Code::Stopping).after_ms(self.return_after_ms(now));
+        self.send(key, &GatewayPacket::GoAway(verdict), out);
         self.close(key, out);
+    }
+
+    /// Puts a packet on the way out of a connection that is there.
+    pub(super) fn send(&self, key: ConnKey, packet: &GatewayPacket, out: &mut Vec<Effect>) {
+        if let Some(session) = self.sessions.get(key) {
+            out.push(Effect::Send(key, session.peer.stack.write(packet)));
+        }
     }
 
     /// Closes a connection that logic has no more to do with.
@@ -267,7 +271,7 @@ impl ShardState {
             self.pieces.remove(&key.slot);
         }
         if let Some(class) = session.live {
-            self.count_gone(class, session.peer.transport);
+            self.count_gone(class, session.peer.stack.transport);
         }
         self.leave_address(session.peer.address, session.at_address);
         self.counters.connections_now -= 1;
@@ -290,9 +294,4 @@ impl ShardState {
         let middle = millis(self.settings.retry_after);
         u32::try_from(self.random.u64(middle / 2..=middle + middle / 2)).unwrap_or(u32::MAX)
     }
-}
-
-/// Puts any packet on its way.
-pub(super) fn send(key: ConnKey, packet: response::Packet, out: &mut Vec<Effect>) {
-    out.push(Effect::Send(key, Packet::Response(Box::new(packet))));
 }

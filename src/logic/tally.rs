@@ -2,10 +2,10 @@
 
 use crate::base::counters::Counters;
 use crate::base::ids::{Class, ConnKey};
-use crate::logic::Transport;
 use crate::logic::record::{ChangeKind, Status};
 use crate::logic::state::ShardState;
-use crate::logic::wire::proto::Code;
+use crate::protocol::transport::Transport;
+use crate::protocol::verdict::Code;
 
 impl ShardState {
     /// A login was answered.
@@ -34,7 +34,7 @@ impl ShardState {
             return;
         };
         if session.live.replace(class).is_none() {
-            *live_counter(&mut self.counters, class, session.peer.transport) += 1;
+            *live_counter(&mut self.counters, class, session.peer.stack.transport) += 1;
         }
     }
 

@@ -13,10 +13,11 @@ use crate::logic::queue::{Event, Goodbye};
 use crate::logic::session::{Meaning, Mistake, Phase, Pieces, Session, Stand, meaning};
 use crate::logic::state::{Running, ShardState};
 use crate::logic::versions::VersionId;
-use crate::logic::wire::packet::{HEARTBEAT, Incoming, Packet};
-use crate::logic::wire::proto::Code;
-use crate::logic::wire::{frame, packet, verdict};
 use crate::logic::{Arrival, Effect, LinkLoss, Peer};
+use crate::protocol::packet::{GatewayPacket, NextPacket, TerminalPacket};
+use crate::protocol::stack::ProtocolStack;
+use crate::protocol::transport::Kept;
+use crate::protocol::verdict::{Code, Verdict};
 
 impl ShardState {
     pub(super) fn opened(&mut self, now: Now, key: ConnKey, peer: Peer, out: &mut Vec<Effect>) {
@@ -118,39 +119,37 @@ impl ShardState {
         let Some(session) = self.sessions.get(key) else {
             return;
         };
+        let stack = session.peer.stack;
         match (session.stand.phase(), session.pieces) {
             (Phase::Free | Phase::Moving | Phase::Leaving { .. }, _) => {}
             (Phase::Waiting { .. }, _) => self.hold(key, bytes, out),
-            (Phase::Live { device }, Pieces::None) if bytes == HEARTBEAT => {
+            (Phase::Live { device }, Pieces::None) if stack.is_heartbeat(bytes) => {
                 self.users.devices[device].moment.set(now.instant);
-                self.beat(key, out);
+                self.beat(key, stack, out);
             }
-            (Phase::Greeting | Phase::Live { .. }, Pieces::None) => {
-                let left = self.frames(now, key, bytes, out);
-                self.keep(key, bytes[bytes.len() - left..].to_vec());
-            }
-            (Phase::Greeting | Phase::Live { .. }, Pieces::Kept) => {
-                let mut whole = self.take_pieces(key);
-                whole.extend_from_slice(bytes);
-                self.work_off(now, key, whole, out);
+            (Phase::Greeting | Phase::Live { .. }, pieces) => {
+                let kept = (pieces == Pieces::Kept).then(|| self.take_pieces(key));
+                self.work_off(now, key, &stack.unwrap(kept, bytes), out);
             }
         }
     }
 
-    /// Works off bytes that were kept; what is left is kept again.
-    pub(super) fn work_off(&mut self, now: Now, key: ConnKey, mut bytes: Vec<u8>, out: &mut Vec<Effect>) {
-        let left = self.frames(now, key, &bytes, out);
-        bytes.drain(..bytes.len() - left);
-        self.keep(key, bytes);
+    /// Works off bytes of the dialect; what is left of them is kept.
+    pub(super) fn work_off(&mut self, now: Now, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
+        let left = self.packets(now, key, bytes, out);
+        self.keep(key, &bytes[bytes.len() - left..]);
     }
 
-    fn beat(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
+    fn beat(&mut self, key: ConnKey, stack: ProtocolStack, out: &mut Vec<Effect>) {
         self.counters.heartbeats += 1;
-        out.push(Effect::Send(key, Packet::HeartbeatAnswer));
+        out.push(Effect::Send(key, stack.write(&GatewayPacket::HeartbeatAnswer)));
     }
 
-    /// Works off the frames in `bytes`. Gives how many bytes at the end are the first part of another.
-    fn frames(&mut self, now: Now, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) -> usize {
+    /// Works off the packets in `bytes`. Gives how many bytes at the end are the first part of another.
+    fn packets(&mut self, now: Now, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) -> usize {
+        let Some(stack) = self.sessions.get(key).map(|session| session.peer.stack) else {
+            return 0;
+        };
         let mut rest = bytes;
         loop {
             let limit = match self.sessions.phase(key) {
@@ -162,37 +161,49 @@ impl ShardState {
                 }
                 Phase::Free | Phase::Moving | Phase::Leaving { .. } => return 0,
             };
-            match frame::next(rest, limit) {
-                frame::Next::Packet(packet, behind) => {
+            match stack.next(rest, limit) {
+                NextPacket::Packet {
+                    packet,
+                    unknown_fields,
+                    rest: behind,
+                } => {
                     self.hear(now, key);
-                    self.packet(now, key, packet, behind, out);
+                    self.counters.unknown_fields += unknown_fields;
+                    self.packet((now, stack), key, packet, behind, out);
                     rest = behind;
                 }
-                frame::Next::Incomplete => return rest.len(),
-                frame::Next::TooLarge => self.mistake(key, Mistake::FrameTooLarge, out),
-                frame::Next::Malformed => self.mistake(key, Mistake::Malformed, out),
+                NextPacket::Unreadable => {
+                    self.hear(now, key);
+                    self.mistake(key, Mistake::Malformed, out);
+                }
+                NextPacket::Incomplete => return rest.len(),
+                NextPacket::TooLarge => self.mistake(key, Mistake::FrameTooLarge, out),
+                NextPacket::Malformed => self.mistake(key, Mistake::Malformed, out),
             }
         }
     }
 
-    /// Any whole frame proves that the terminal lives; the first part of one does not.
+    /// As many bytes as a packet has prove that the terminal lives; the first part of one does not.
     fn hear(&mut self, now: Now, key: ConnKey) {
         if let Phase::Live { device } = self.sessions.phase(key) {
             self.users.devices[device].moment.set(now.instant);
         }
     }
 
-    fn packet(&mut self, now: Now, key: ConnKey, packet: &[u8], behind: &[u8], out: &mut Vec<Effect>) {
-        let Ok((incoming, unknown_fields)) = packet::read(packet) else {
-            return self.mistake(key, Mistake::Malformed, out);
-        };
-        self.counters.unknown_fields += unknown_fields;
+    fn packet(
+        &mut self,
+        (now, stack): (Now, ProtocolStack),
+        key: ConnKey,
+        packet: TerminalPacket,
+        behind: &[u8],
+        out: &mut Vec<Effect>,
+    ) {
         let phase = self.sessions.phase(key);
-        match (meaning(phase, &incoming), incoming) {
-            (Meaning::LogIn, Incoming::Login(login)) => self.log_in(now, key, *login, behind, out),
-            (Meaning::Beat, _) => self.beat(key, out),
+        match (meaning(phase, &packet), packet) {
+            (Meaning::LogIn, TerminalPacket::Login(login)) => self.log_in(now, key, *login, behind, out),
+            (Meaning::Beat, _) => self.beat(key, stack, out),
             (Meaning::LogOut, _) => self.log_out(key),
-            (Meaning::Note, Incoming::Background(background)) => self.note(phase, background),
+            (Meaning::Note, TerminalPacket::Background(background)) => self.note(phase, background),
             (Meaning::Refuse(mistake), _) => self.mistake(key, mistake, out),
             (Meaning::Ignore, _) => self.counters.unknown_packets += 1,
             (Meaning::Hold | Meaning::LogIn | Meaning::Note, _) => {
@@ -249,20 +260,20 @@ impl ShardState {
             What::ConnectionEnded
         };
         self.note_connection(what, key, Some(code));
-        let error = verdict::error(code, self.retry_after_ms());
-        out.push(Effect::Send(key, error));
+        let verdict = Verdict::ending(code, self.retry_after_ms());
+        self.send(key, &GatewayPacket::Error(verdict), out);
         self.close(key, out);
     }
 
-    fn keep(&mut self, key: ConnKey, bytes: Vec<u8>) {
-        if let Some(session) = self.sessions.get_mut(key).filter(|_| !bytes.is_empty()) {
+    fn keep(&mut self, key: ConnKey, unread: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(key).filter(|_| !unread.is_empty()) {
             session.pieces = Pieces::Kept;
-            self.pieces.insert(key.slot, bytes);
+            self.pieces.insert(key.slot, Kept::of(unread));
         }
     }
 
-    /// The bytes kept for a connection; from now on there are none.
-    pub(super) fn take_pieces(&mut self, key: ConnKey) -> Vec<u8> {
+    /// What is kept of a connection; from now on it is nothing.
+    pub(super) fn take_pieces(&mut self, key: ConnKey) -> Kept {
         let session = self
             .sessions
             .get_mut(key)

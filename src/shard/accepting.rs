@@ -6,6 +6,7 @@ use crate::base::time::Instant;
 use crate::engine::completion::AcceptEnd;
 use crate::logic::Input;
 use crate::logic::letter::ToShard;
+use crate::protocol::stack::ProtocolStack;
 use crate::shard::Config;
 use crate::shard::mesh::ShardDoor;
 use crate::shard::rate::Rate;
@@ -17,6 +18,8 @@ pub(super) struct Accepting {
     /// Slots kept for arrivals from other shards.
     pub(super) kept_slots: u32,
     pub(super) listeners: u32,
+    /// How connections speak, by the listener that they came in by.
+    pub(super) stacks: Box<[ProtocolStack]>,
     pub(super) rate: Rate,
     /// Every shard's ring takes sockets.
     pub(super) all_ready: bool,
@@ -84,6 +87,7 @@ impl Accepting {
             // keeps none of them for that: it would never accept.
             kept_slots: (for_arrivals + listeners - 1).min(slots.saturating_sub(1)),
             listeners,
+            stacks: config.listen.iter().map(|listener| listener.stack).collect(),
             rate: Rate::new(config.accepts_per_second_max, now),
             all_ready: false,
             paused: false,

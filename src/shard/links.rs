@@ -8,8 +8,8 @@ use crate::base::limits::{DRAIN_MS_MAX, OUTBOUND_BYTES_MAX};
 use crate::base::time::Instant;
 use crate::engine::completion::{Incoming, Refusal, SendEnd};
 use crate::engine::operations::{Cancel, Patience};
-use crate::logic::wire::packet::Packet;
-use crate::logic::{Effect, Input, LinkLoss, Peer, Transport};
+use crate::logic::{Effect, Input, LinkLoss, Peer};
+use crate::protocol::outgoing::Outgoing;
 use crate::shard::conn::{InFlight, Stage};
 use crate::shard::notes;
 use crate::shard::turn::{Echo, Shard};
@@ -17,7 +17,7 @@ use crate::shard::turn::{Echo, Shard};
 impl Shard {
     pub(super) fn act(&mut self, effect: Effect) {
         match effect {
-            Effect::Send(key, packet) => self.send(key, packet),
+            Effect::Send(key, bytes) => self.send(key, bytes),
             Effect::Stay(key) => self.stay(key),
             Effect::Move(key, target, arrival) => self.leave(key, target, arrival),
             Effect::Close(key) => self.drain(key),
@@ -27,14 +27,14 @@ impl Shard {
         }
     }
 
-    pub(super) fn accepted(&mut self, slot: u32, address: SocketAddr) {
+    pub(super) fn accepted(&mut self, slot: u32, address: SocketAddr, listener: usize) {
         let key = self.table.open(slot);
         let address = match address.ip() {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,
         };
-        let transport = Transport::Tcp;
-        self.decide(Input::Opened(key, Peer { address, transport }));
+        let stack = self.accepting.stacks[listener];
+        self.decide(Input::Opened(key, Peer { address, stack }));
         self.listen_on(key);
     }
 
@@ -180,25 +180,22 @@ impl Shard {
             .discards_left = 0;
     }
 
-    fn send(&mut self, key: ConnKey, packet: Packet) {
+    fn send(&mut self, key: ConnKey, bytes: Outgoing) {
         match self.table.stage(key) {
             Stage::Greeting | Stage::Settled => {}
             Stage::Free | Stage::Moving | Stage::Draining | Stage::Ending | Stage::Closing => return,
         }
         let in_flight = self.table.get(key).expect("it has a stage").in_flight;
-        match (in_flight.has(InFlight::SEND), packet.constant()) {
-            (false, Some(constant)) => self.ring.send_constant(key, constant),
-            (false, None) => {
+        match (in_flight.has(InFlight::SEND), bytes) {
+            (false, Outgoing::Constant(constant)) => self.ring.send_constant(key, constant),
+            (false, Outgoing::Bytes(bytes)) => {
                 self.table.begin_send(key);
                 self.sending_count += 1;
-                self.ring.send(key, packet.encode(), 0);
+                self.ring.send(key, bytes, 0);
             }
-            (true, constant) => {
+            (true, bytes) => {
                 let queue = &mut self.table.busy(key).queue;
-                match constant {
-                    Some(constant) => queue.extend_from_slice(constant),
-                    None => queue.extend_from_slice(&packet.encode()),
-                }
+                queue.extend_from_slice(bytes.as_slice());
                 if queue.len() > OUTBOUND_BYTES_MAX {
                     self.shed(key, LinkLoss::SlowReader);
                 }

@@ -32,6 +32,7 @@ use crate::engine::socket::{listener, local_address, pin_thread};
 use crate::logic::record::UserRecord;
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place, ShardState};
+use crate::protocol::stack::ProtocolStack;
 use mesh::{Inbox, Neighbour, Services, ShardDoor};
 use turn::Shard;
 use view::{CountersView, Publisher};
@@ -47,7 +48,7 @@ pub struct Config {
     /// Feeds its randomness.
     pub seed: u64,
     /// Where it listens. With port 0 the system chooses: then let the other shards listen where the first one does.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listener>,
     /// New connections that it takes a second; 0: as many as come.
     pub accepts_per_second_max: u32,
     /// A power of two up to 32,768, of 512 B each.
@@ -58,6 +59,24 @@ pub struct Config {
     pub stop_deadline: Duration,
     /// Where its thread runs.
     pub core: Core,
+}
+
+/// Where a shard takes connections, and how these speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// What its connections speak.
+    pub stack: ProtocolStack,
+}
+
+impl Listener {
+    /// For terminals that speak the gateway's own dialect over plain TCP.
+    #[must_use]
+    pub fn native(address: SocketAddr) -> Self {
+        let stack = ProtocolStack::NATIVE_TCP;
+        Self { address, stack }
+    }
 }
 
 /// Where a shard's thread runs.
@@ -130,7 +149,7 @@ impl PreparedShard {
         let (inbox, door) = mesh::inbox().map_err(PrepareError::Inbox)?;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for address in &config.listen {
+        for Listener { address, .. } in &config.listen {
             let refused = |error| PrepareError::Listen(*address, error);
             let socket = listener(*address).map_err(refused)?;
             addresses.push(local_address(&socket).map_err(refused)?);

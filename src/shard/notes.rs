@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::ids::ShardId;
 use crate::logic::note::Note;
+use crate::protocol::verdict::Code;
 
 /// Writes a note down.
 pub(super) fn log(shard: ShardId, note: &Note) {
@@ -11,9 +12,7 @@ pub(super) fn log(shard: ShardId, note: &Note) {
         .connection
         .map(|key| format!("{}.{}", key.slot, key.generation));
     let address = note.address.map(|address| IpAddr::from(address).to_canonical());
-    let code = note
-        .code
-        .map(|code| code.as_str_name().trim_start_matches("CODE_"));
+    let code = note.code.map(Code::name);
     tracing::debug!(
         shard = shard.0,
         connection,

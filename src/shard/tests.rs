@@ -11,9 +11,9 @@ use crate::base::counters::Counters;
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::logic::usersig::{Key, sign};
-use crate::logic::wire::packet::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
-use crate::logic::wire::proto::{self, request, response};
+use crate::protocol::native::proto::{self, request, response};
+use crate::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
+use crate::protocol::usersig::{Key, sign};
 
 const SECRET: &str = "a secret of the tests";
 const APP: u64 = 1_400_000_000;
@@ -38,7 +38,9 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
         },
         settings: Arc::new(settings),
         seed: 7,
-        listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        listen: ["127.0.0.1:0", "[::1]:0"]
+            .map(|address| Listener::native(address.parse().unwrap()))
+            .to_vec(),
         receive_buffers,
         accepts_per_second_max: 0,
         heartbeat_delay_max: Duration::from_millis(5),
@@ -66,7 +68,11 @@ impl Node {
         for id in 0..shards {
             config.place.shard = ShardId(id);
             let shard = PreparedShard::new(config.clone()).unwrap();
-            config.listen = shard.addresses().to_vec();
+            config.listen = shard
+                .addresses()
+                .iter()
+                .map(|address| Listener::native(*address))
+                .collect();
             prepared.push(shard);
         }
         let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
@@ -82,7 +88,7 @@ impl Node {
                 .unwrap()
         };
         Self {
-            addresses: config.listen.clone(),
+            addresses: config.listen.iter().map(|listener| listener.address).collect(),
             shards: prepared.into_iter().map(start).collect(),
             clock,
         }

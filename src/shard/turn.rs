@@ -205,10 +205,10 @@ impl Shard {
 
     fn complete(&mut self, completion: Completion) {
         match completion {
-            Completion::Accepted { slot, peer } => {
+            Completion::Accepted { slot, peer, listener } => {
                 self.pace.event();
                 self.accepting.rate.take();
-                self.accepted(slot, peer);
+                self.accepted(slot, peer, listener);
             }
             Completion::NotAccepted(end) => self.not_accepted(end),
             Completion::Received(key, incoming) => self.received(key, incoming),

@@ -72,7 +72,7 @@ fn every_floor_bites() {
     check(
         floors,
         "src/bin/load.rs",
-        "use holdfast::logic::{wire::packet, state};",
+        "use holdfast::{protocol::native, logic::state};",
         1,
     );
     check(floors, "src/other/a.rs", "", 1);

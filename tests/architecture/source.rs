@@ -117,7 +117,7 @@ fn absolute(path: &str, module: &[String]) -> String {
     parts.chain(std::iter::once(rest)).collect::<Vec<_>>().join("::")
 }
 
-/// `src/logic/wire/frame.rs` is `logic::wire::frame`.
+/// `src/protocol/native/frame.rs` is `protocol::native::frame`.
 pub(crate) fn module_of(path: &str) -> Vec<String> {
     let path = path.strip_prefix("src/").unwrap_or(path);
     let path = path.strip_suffix(".rs").unwrap_or(path);

@@ -1,6 +1,6 @@
 //! The backend imports, checks and deletes accounts, and the operator ends one device.
 
-use holdfast::logic::wire::proto::{self, Code, Platform};
+use holdfast::protocol::native::proto::{self, Code, Platform};
 use serde_json::{Value, json};
 
 use crate::gateway;

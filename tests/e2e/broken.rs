@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use holdfast::logic::wire::proto::{self, Code, Platform, request};
+use holdfast::protocol::native::proto::{self, Code, Platform, request};
 
 use crate::gateway;
 use crate::support::gateway::Gateway;

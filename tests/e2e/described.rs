@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use holdfast::logic::wire::proto::Platform;
+use holdfast::protocol::native::proto::Platform;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use holdfast::logic::wire::packet::encode;
-use holdfast::logic::wire::proto::{LoginAnswer, Platform, Response, response};
+use holdfast::protocol::native::encode;
+use holdfast::protocol::native::proto::{LoginAnswer, Platform, Response, response};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;

@@ -1,7 +1,7 @@
 //! Terminals that say goodbye and do not wait for an answer: what they said counts in its order.
 
-use holdfast::logic::wire::packet::HEARTBEAT;
-use holdfast::logic::wire::proto::{self, Platform, request};
+use holdfast::protocol::native::HEARTBEAT;
+use holdfast::protocol::native::proto::{self, Platform, request};
 use serde_json::Value;
 
 use crate::gateway;

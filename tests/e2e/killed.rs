@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use holdfast::logic::wire::proto::{self, Code, Platform, request, response};
+use holdfast::protocol::native::proto::{self, Code, Platform, request, response};
 use serde_json::Value;
 use tempfile::TempDir;
 

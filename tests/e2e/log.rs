@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use holdfast::logic::wire::proto::{self, Platform};
+use holdfast::protocol::native::proto::{self, Platform};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::json;
 use tempfile::TempDir;

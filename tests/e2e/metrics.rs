@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
-use holdfast::logic::wire::proto::{self, Code, Platform};
+use holdfast::protocol::native::proto::{self, Code, Platform};
 use serde_json::Value;
 
 use crate::gateway;

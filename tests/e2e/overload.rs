@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use holdfast::logic::wire::proto::{self, Code, Platform, request, response};
+use holdfast::protocol::native::proto::{self, Code, Platform, request, response};
 
 use crate::gateway;
 use crate::support::exposition::{self, value};

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use holdfast::logic::wire::proto::Platform;
+use holdfast::protocol::native::proto::Platform;
 use serde_json::json;
 
 use crate::support::gateway::Gateway;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use holdfast::logic::wire::proto::{self, Code, Platform};
+use holdfast::protocol::native::proto::{self, Code, Platform};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;

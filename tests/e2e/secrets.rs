@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use holdfast::logic::wire::proto::{self, Platform};
+use holdfast::protocol::native::proto::{self, Platform};
 
 use crate::support::gateway::Gateway;
 use crate::support::http::Http;

@@ -1,6 +1,6 @@
 //! The main job: terminals log in and go, and the backend reads every status.
 
-use holdfast::logic::wire::proto::{self, Code, Platform, request, response};
+use holdfast::protocol::native::proto::{self, Code, Platform, request, response};
 use serde_json::json;
 
 use crate::gateway;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use holdfast::logic::wire::proto::{self, Code, Platform, request, response};
+use holdfast::protocol::native::proto::{self, Code, Platform, request, response};
 use serde_json::Value;
 
 use crate::gateway;

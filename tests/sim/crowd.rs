@@ -4,8 +4,7 @@
 use crate::base::ids::ShardId;
 use crate::base::time::{Instant, millis};
 use crate::logic::settings::Settings;
-use crate::logic::wire::packet::Packet;
-use crate::logic::wire::proto::{Code, response};
+use crate::protocol::native::proto::{Code, response};
 use crate::sim::checks::{Failure, ensure};
 
 /// The longest window.
@@ -27,11 +26,8 @@ pub(crate) struct Crowd {
 pub(crate) const CROWDED: [Code; 2] = [Code::Busy, Code::NotRecorded];
 
 /// How long a terminal is told to stay away whose login is refused with one of these codes.
-pub(crate) fn told_to_wait(packet: &Packet, codes: &[Code]) -> Option<u64> {
-    let Packet::Response(response) = packet else {
-        return None;
-    };
-    let response::Packet::LoginAnswer(answer) = &**response else {
+pub(crate) fn told_to_wait(packet: &response::Packet, codes: &[Code]) -> Option<u64> {
+    let response::Packet::LoginAnswer(answer) = packet else {
         return None;
     };
     let verdict = answer.verdict.as_ref()?;

@@ -2,9 +2,8 @@
 
 use crate::base::ids::{ConnKey, ShardId};
 use crate::logic::letter::{ToFront, ToRegistry};
-use crate::logic::wire::packet::Packet;
-use crate::logic::wire::proto::Code;
 use crate::logic::{Arrival, Effect};
+use crate::protocol::native::proto::{Code, response};
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd;
 use crate::sim::registry::Ask;
@@ -46,12 +45,13 @@ impl World {
         stayed: &mut Vec<Link>,
     ) -> Result<(), Failure> {
         match effect {
-            Effect::Send(key, packet) => {
+            Effect::Send(key, sent) => {
                 let link = self.link_at(shard, key)?;
                 let fault = |text| Failure {
                     check: "packet",
                     text,
                 };
+                let packet = shown::packet_of(&sent).map_err(fault)?;
                 let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
                 if let Some(wait) = crowd::told_to_wait(&packet, &crowd::CROWDED) {
                     let crowd = &mut self.crowds[usize::from(shard.0)];
@@ -159,7 +159,7 @@ impl World {
     }
 
     /// Whoever met a limit of its user is told when it may come back.
-    fn check_wait(&self, link: Link, packet: &Packet) -> Result<(), Failure> {
+    fn check_wait(&self, link: Link, packet: &response::Packet) -> Result<(), Failure> {
         let Some(wait) = crowd::told_to_wait(packet, &[Code::UserLimit]) else {
             return Ok(());
         };

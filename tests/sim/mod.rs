@@ -33,7 +33,7 @@ use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
 use crate::logic::settings::{
     AddressLimits, Conflict, Notes, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose,
 };
-use crate::logic::usersig::Key;
+use crate::protocol::usersig::Key;
 use callbacks::Post;
 use checks::Failure;
 use crowd::Crowd;

@@ -3,13 +3,16 @@
 
 use std::net::Ipv6Addr;
 
+use prost::Message;
+
 use crate::base::ids::{DeviceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::{Now, millis};
 use crate::logic::letter::KickError;
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Status};
 use crate::logic::settings::Settings;
-use crate::logic::wire::packet::Packet;
-use crate::logic::wire::proto::{Code, LoginAnswer, Verdict, WhatNext, response};
+use crate::protocol::native::frame;
+use crate::protocol::native::proto::{Code, LoginAnswer, Response, Verdict, WhatNext, response};
+use crate::protocol::outgoing::Outgoing;
 
 /// One connection of the world: the same one before and after it moved to another shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,17 +137,24 @@ fn step(change: &Change) -> Step {
     }
 }
 
-/// Reads a packet as its terminal would.
+/// Reads the frame of one packet, as its terminal would.
+///
+/// # Errors
+/// If it is no such frame.
+pub(crate) fn packet_of(sent: &Outgoing) -> Result<response::Packet, String> {
+    let frame::Next::Packet(packet, []) = frame::next(sent.as_slice(), usize::MAX) else {
+        return Err(format!("{sent:?} is not one frame"));
+    };
+    let response = Response::decode(packet).map_err(|error| error.to_string())?;
+    response.packet.ok_or(format!("{sent:?} is no packet"))
+}
+
+/// What a packet says.
 ///
 /// # Errors
 /// If a field is not what the protocol says.
-pub(crate) fn said(packet: &Packet, now: Now, settings: &Settings) -> Result<Said, String> {
-    let response = match packet {
-        Packet::HeartbeatAnswer => return Ok(Said::HeartbeatAnswer),
-        Packet::LogoutAnswer => return Ok(Said::LogoutAnswer),
-        Packet::Response(response) => &**response,
-    };
-    match response {
+pub(crate) fn said(packet: &response::Packet, now: Now, settings: &Settings) -> Result<Said, String> {
+    match packet {
         response::Packet::LoginAnswer(answer) => login_answer(answer, now, settings),
         response::Packet::Error(error) => Ok(Said::Error(verdict(error.verdict.as_ref(), settings)?)),
         response::Packet::ForceOffline(offline) => Ok(Said::ForcedOff {
@@ -155,9 +165,8 @@ pub(crate) fn said(packet: &Packet, now: Now, settings: &Settings) -> Result<Sai
             verdict(go_away.verdict.as_ref(), settings)?;
             Ok(Said::GoAway)
         }
-        response::Packet::HeartbeatAnswer(_) | response::Packet::LogoutAnswer(_) => {
-            Err("an answer that is always the same was built anew".to_owned())
-        }
+        response::Packet::HeartbeatAnswer(_) => Ok(Said::HeartbeatAnswer),
+        response::Packet::LogoutAnswer(_) => Ok(Said::LogoutAnswer),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the world lets happen: one step at a time, chosen by its seed.
 
 use crate::base::ids::{DeviceId, ShardId, UserId};
-use crate::logic::wire::proto::Code;
+use crate::protocol::native::proto::Code;
 use crate::sim::checks::{self, Failure};
 use crate::sim::model::RegistrySays;
 use crate::sim::shown::Link;

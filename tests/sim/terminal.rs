@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{ConnKey, DeviceId, ShardId, UserId};
 use crate::base::time::{Now, Timestamp};
-use crate::logic::usersig;
-use crate::logic::wire::packet::encode;
-use crate::logic::wire::proto::{self, Code, request};
+use crate::protocol::native::encode;
+use crate::protocol::native::proto::{self, Code, request};
+use crate::protocol::usersig;
 use crate::sim::shown::Said;
 
 pub(crate) const APP: u64 = 1_400_000_000;

@@ -9,7 +9,8 @@ use crate::base::time::{Instant, Now, Timestamp};
 use crate::logic::letter::{Depth, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::{Place as ShardPlace, ShardState};
-use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, Transport};
+use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer};
+use crate::protocol::stack::ProtocolStack;
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
@@ -251,7 +252,7 @@ impl World {
 pub(crate) fn peer(link: Link) -> Peer {
     Peer {
         address: Group::of(link).address(link),
-        transport: Transport::Tcp,
+        stack: ProtocolStack::NATIVE_TCP,
     }
 }
 

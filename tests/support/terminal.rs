@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Clock;
-use holdfast::logic::usersig;
-use holdfast::logic::wire::packet::encode;
-use holdfast::logic::wire::proto::{self, Platform, request, response};
+use holdfast::protocol::native::encode;
+use holdfast::protocol::native::proto::{self, Platform, request, response};
+use holdfast::protocol::usersig;
 use prost::Message;
 
 use super::gateway::SDK_APP_ID;

@@ -59,7 +59,7 @@ pub(crate) struct Common {
     /// Its secret, which UserSigs are made with. The default is the development secret, which everyone knows.
     #[arg(
         long, global = true, env = "HOLDFAST_LOAD_SECRET", hide_env_values = true,
-        default_value = holdfast::logic::usersig::DEVELOPMENT_SECRET, hide_default_value = true
+        default_value = holdfast::protocol::usersig::DEVELOPMENT_SECRET, hide_default_value = true
     )]
     secret: String,
 }

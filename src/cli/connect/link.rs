@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::super::place::tongue;
 use super::PATIENCE;
 use crate::base::limits::FRAME_BYTES_MAX_AFTER_LOGIN;
-use crate::logic::wire::frame;
-use crate::logic::wire::packet::encode;
-use crate::logic::wire::proto::{self, request, response};
+use crate::protocol::native::encode;
+use crate::protocol::native::frame;
+use crate::protocol::native::proto::{self, request, response};
 
 /// The shortest time between two heartbeats, whatever the gateway says.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);

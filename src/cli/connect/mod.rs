@@ -18,9 +18,9 @@ use super::place::{Listener, Place};
 use super::words::{Next, describe, next_of, remedy};
 use super::{sign, variable};
 use crate::base::ids::{InstanceId, Platform, UserId};
-use crate::logic::wire::packet::HEARTBEAT;
-use crate::logic::wire::proto::{self, request, response};
 use crate::node::config::{Config, Problem};
+use crate::protocol::native::HEARTBEAT;
+use crate::protocol::native::proto::{self, request, response};
 use input::{Input, Line, Writer};
 use link::{Heard, Link, Pulse, until};
 

@@ -6,9 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::*;
-use crate::logic::wire::frame;
-use crate::logic::wire::packet::encode;
 use crate::node::config::Sources;
+use crate::protocol::native::encode;
+use crate::protocol::native::frame;
 
 fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

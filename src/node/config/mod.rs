@@ -35,7 +35,7 @@ use shards::ShardsWanted;
 pub use table::Effect;
 use values::Values;
 
-pub use crate::logic::usersig::DEVELOPMENT_SECRET;
+pub use crate::protocol::usersig::DEVELOPMENT_SECRET;
 
 /// Everything that a node goes by. Shown, as for debugging, without its secrets.
 #[derive(Clone, PartialEq)]

@@ -14,7 +14,7 @@ use crate::logic::record::Callbacks;
 use crate::logic::settings::{
     AddressLimits, Conflict, Notes, Policy, Registration, Settings, TimeoutByClass, WebClose,
 };
-use crate::logic::usersig::Key;
+use crate::protocol::usersig::Key;
 use crate::services::callback::ReceiverUrl;
 use crate::services::http::Token;
 use crate::services::registry::embedded::Durability;

@@ -11,7 +11,7 @@ use super::peer::Peer;
 use super::{Desk, Settings, url};
 use crate::base::ids::UserId;
 use crate::logic::letter::{ToFront, ToShard};
-use crate::logic::usersig::App;
+use crate::protocol::usersig::App;
 
 /// A caller that may ask for nothing.
 enum Refused {

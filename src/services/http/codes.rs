@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::logic::usersig::Fault;
+use crate::protocol::usersig::Fault;
 
 /// Something that a request is told instead of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::admin::JSON;
 use super::failures::Reason;
 use super::peer::Peer;
 use super::{Settings, Token};
-use crate::logic::usersig::DEVELOPMENT_SECRET;
+use crate::protocol::usersig::DEVELOPMENT_SECRET;
 
 /// Of a URL that names none (RFC 9110, 4.2.1).
 const HTTP_PORT: u16 = 80;

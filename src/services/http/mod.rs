@@ -56,7 +56,7 @@ use crate::base::ids::{ShardId, UserId};
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Instant, Now};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
-use crate::logic::usersig::{Key, Verifier};
+use crate::protocol::usersig::{Key, Verifier};
 use crate::services::callback;
 use crate::services::registry::{Vitals, Workload};
 use body::Bodies;

@@ -28,13 +28,13 @@ use super::*;
 use crate::base::counters::Counters;
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId};
 use crate::base::time::Timestamp;
-use crate::logic::Transport;
 use crate::logic::letter::{
     Depth, DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection,
     RegistryError, Standing, Standings, UserStatuses,
 };
 use crate::logic::record::Status;
-use crate::logic::usersig;
+use crate::protocol::transport::Transport;
+use crate::protocol::usersig;
 
 const SHARDS: u16 = 4;
 const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Timestamp;
-use holdfast::logic::usersig::{App, Key, Verifier};
+use holdfast::protocol::usersig::{App, Key, Verifier};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let user = UserId::new(b"alice").expect("a UserID");

@@ -3,7 +3,7 @@
 
 use crate::base::ids::ShardId;
 use crate::base::time::Instant;
-use crate::logic::wire::proto::Code;
+use crate::protocol::native::proto::Code;
 use crate::sim::shown::{Group, Link};
 
 use super::Model;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::base::ids::{DeviceId, ShardId, UserId};
 use crate::base::limits;
 use crate::base::time::{Instant, millis};
-use crate::logic::wire::proto::Code;
+use crate::protocol::native::proto::Code;
 use crate::sim::shown::{Link, Said, Shown};
 use crate::sim::terminal::{Item, Login, Sent};
 

@@ -6,7 +6,7 @@ use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{Timestamp, millis};
 use crate::logic::record::{Ending, Status};
 use crate::logic::settings::{Conflict, Registration};
-use crate::logic::wire::proto::Code;
+use crate::protocol::native::proto::Code;
 use crate::sim::shown::{Link, Said};
 use crate::sim::terminal::Login;
 

@@ -1,7 +1,7 @@
 //! How often one user may log in: as often at once as in a minute, and from then on evenly.
 
 use crate::base::ids::UserId;
-use crate::logic::wire::proto::Code;
+use crate::protocol::native::proto::Code;
 use crate::sim::terminal::Login;
 
 use super::Model;

@@ -1,7 +1,7 @@
 //! What the terminals speak, at one place: their login, their heartbeat and what a server answers. Pure: it sends nothing. The gateway's own answers are read in `packets`, where there is more to them.
 
 use holdfast::base::time::Timestamp;
-use holdfast::logic::wire::packet::HEARTBEAT;
+use holdfast::protocol::native::HEARTBEAT;
 
 use super::mqtt;
 use super::terminal::Identities;

@@ -4,8 +4,8 @@
 use holdfast::base::ids::ConnKey;
 use holdfast::engine::completion::{Completion, Incoming, Refusal, SendEnd};
 use holdfast::engine::operations::{Cancel, Patience};
-use holdfast::logic::wire::packet::encode;
-use holdfast::logic::wire::proto::{self, request};
+use holdfast::protocol::native::encode;
+use holdfast::protocol::native::proto::{self, request};
 
 use super::dialect::TerminalDialect;
 use super::mqtt;

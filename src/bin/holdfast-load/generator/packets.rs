@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use holdfast::base::ids::ConnKey;
-use holdfast::logic::wire::frame::{self, Next};
-use holdfast::logic::wire::packet::HEARTBEAT_ANSWER;
-use holdfast::logic::wire::proto::{self, Code, WhatNext, response};
+use holdfast::protocol::native::HEARTBEAT_ANSWER;
+use holdfast::protocol::native::frame::{self, Next};
+use holdfast::protocol::native::proto::{self, Code, WhatNext, response};
 use prost::Message;
 
 use super::dialect::{ParsedAnswer, PeerAnswer};

@@ -2,9 +2,9 @@
 
 use holdfast::base::ids::{ConnKey, UserId};
 use holdfast::base::time::Timestamp;
-use holdfast::logic::usersig;
-use holdfast::logic::wire::packet::encode;
-use holdfast::logic::wire::proto::{self, Platform, request};
+use holdfast::protocol::native::encode;
+use holdfast::protocol::native::proto::{self, Platform, request};
+use holdfast::protocol::usersig;
 
 use super::workload::{ExpectedStatus, Op, ShownStatus};
 

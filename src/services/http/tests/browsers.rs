@@ -1,7 +1,7 @@
 //! What pages in a browser could have the backend's listener do while its secret is the one that everyone knows.
 
 use super::*;
-use crate::logic::usersig::DEVELOPMENT_SECRET;
+use crate::protocol::usersig::DEVELOPMENT_SECRET;
 
 const DELETE: &str = "/v4/im_open_login_svc/account_delete";
 

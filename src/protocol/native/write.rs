@@ -1,0 +1,143 @@
+//! Packets to frames. Decides nothing of what they say.
+
+use prost::Message;
+
+use super::frame;
+use super::proto::{self, go_away, response};
+use crate::base::ids::Platform;
+use crate::protocol::outgoing::Outgoing;
+use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
+use crate::protocol::verdict::{Code, Verdict, WhatNext};
+
+/// The version of the protocol that is spoken here; the oldest and the newest.
+pub const PROTOCOL: u32 = 1;
+
+/// A heartbeat's answer, framed.
+pub const HEARTBEAT_ANSWER: &[u8] = &[2, 0x12, 0];
+/// A logout's answer, framed.
+pub const LOGOUT_ANSWER: &[u8] = &[2, 0x1a, 0];
+
+/// The framed bytes of a packet.
+#[must_use]
+pub fn write(packet: &GatewayPacket) -> Outgoing {
+    let packet = match packet {
+        GatewayPacket::HeartbeatAnswer => return Outgoing::Constant(HEARTBEAT_ANSWER),
+        GatewayPacket::LogoutAnswer => return Outgoing::Constant(LOGOUT_ANSWER),
+        GatewayPacket::LoginAnswer(answer) => response::Packet::LoginAnswer(login_answer(answer)),
+        GatewayPacket::ForceOffline(why, winner) => response::Packet::ForceOffline(proto::ForceOffline {
+            verdict: Some(verdict(why)),
+            winner: platform(*winner),
+        }),
+        GatewayPacket::GoAway(why) => response::Packet::GoAway(proto::GoAway {
+            verdict: Some(verdict(why)),
+            reason: go_away::Reason::Stop.into(),
+        }),
+        GatewayPacket::Error(why) => response::Packet::Error(proto::Error {
+            verdict: Some(verdict(why)),
+        }),
+    };
+    let packet = Some(packet);
+    Outgoing::Bytes(encode(&proto::Response { packet }))
+}
+
+/// The framed bytes of any message.
+#[must_use]
+pub fn encode(message: &impl Message) -> Vec<u8> {
+    let length = message.encoded_len();
+    let mut bytes = Vec::with_capacity(length + 5);
+    frame::put_length(length, &mut bytes);
+    message.encode_raw(&mut bytes);
+    bytes
+}
+
+fn login_answer(answer: &LoginAnswer) -> proto::LoginAnswer {
+    let refused = proto::LoginAnswer {
+        verdict: Some(verdict(&answer.verdict)),
+        winner: platform(answer.winner),
+        ..Default::default()
+    };
+    match &answer.session {
+        Some(terms) => logged_in(refused, terms),
+        None if answer.verdict.code == Code::ProtocolUnsupported => proto::LoginAnswer {
+            protocol_min: PROTOCOL,
+            protocol_max: PROTOCOL,
+            ..refused
+        },
+        None => refused,
+    }
+}
+
+fn logged_in(answer: proto::LoginAnswer, terms: &SessionTerms) -> proto::LoginAnswer {
+    let forced_off = terms.forced_off.iter();
+    proto::LoginAnswer {
+        protocol: PROTOCOL,
+        session: terms.session,
+        heartbeat_interval_ms: terms.heartbeat_interval_ms,
+        heartbeat_timeout_ms: terms.heartbeat_timeout_ms,
+        server_time_ms: terms.server_time_ms,
+        forced_off: forced_off.map(|platform| *platform as i32).collect(),
+        ..answer
+    }
+}
+
+/// The numbers of platforms are those of the protocol.
+fn platform(platform: Option<Platform>) -> i32 {
+    platform.map_or(0, |platform| platform as i32)
+}
+
+fn verdict(verdict: &Verdict) -> proto::Verdict {
+    proto::Verdict {
+        code: verdict.code as i32,
+        text: verdict.text.clone().into_owned(),
+        retry_after_ms: verdict.retry_after_ms,
+        what_next: match verdict.code.what_next() {
+            WhatNext::Nothing => proto::WhatNext::Unspecified,
+            WhatNext::Retry => proto::WhatNext::Retry,
+            WhatNext::LogInAfresh => proto::WhatNext::LogInAfresh,
+            WhatNext::Stop => proto::WhatNext::Stop,
+            WhatNext::RenewUsersig => proto::WhatNext::RenewUsersig,
+        }
+        .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_what_the_protocol_says() {
+        let answers = [
+            (
+                GatewayPacket::HeartbeatAnswer,
+                response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {}),
+            ),
+            (
+                GatewayPacket::LogoutAnswer,
+                response::Packet::LogoutAnswer(proto::LogoutAnswer {}),
+            ),
+        ];
+        for (packet, expected) in answers {
+            let packet_bytes = write(&packet);
+            let packet = Some(expected);
+            assert_eq!(packet_bytes.as_slice(), encode(&proto::Response { packet }));
+        }
+    }
+
+    #[test]
+    fn codes_and_platforms_have_the_protocols_names_and_numbers() {
+        for code in Code::ALL {
+            let theirs = proto::Code::try_from(*code as i32).unwrap();
+            assert_eq!(theirs.as_str_name(), format!("CODE_{}", code.name()));
+        }
+        let known = (0..100_000).filter(|number| proto::Code::try_from(*number).is_ok());
+        assert_eq!(known.count(), Code::ALL.len());
+        for ours in Platform::ALL {
+            let theirs = proto::Platform::try_from(ours as i32).unwrap();
+            assert_eq!(
+                theirs.as_str_name(),
+                format!("PLATFORM_{}", ours.name().to_uppercase())
+            );
+        }
+    }
+}
