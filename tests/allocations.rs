@@ -32,7 +32,7 @@ use holdfast::protocol::usersig::Key;
 use holdfast::services::registry::memory::Memory;
 use holdfast::services::registry::{Doors, Registry, Trouble};
 use holdfast::shard::mesh::{Neighbour, Services, ShardDoor};
-use holdfast::shard::{Config, Core, Listener, PreparedShard};
+use holdfast::shard::{Config, Core, PreparedShard, ShardListener};
 use support::gateway::SDK_APP_ID;
 use support::terminal::{Terminal, login};
 
@@ -97,7 +97,7 @@ fn start() -> SocketAddr {
         },
         settings: Arc::new(settings),
         seed: 1,
-        listen: vec![Listener::native("127.0.0.1:0".parse().unwrap())],
+        listen: vec![ShardListener::native("127.0.0.1:0".parse().unwrap())],
         receive_buffers: 256,
         accepts_per_second_max: 0,
         heartbeat_delay_max: Duration::from_millis(5),
@@ -111,7 +111,7 @@ fn start() -> SocketAddr {
         config.listen = shard
             .addresses()
             .iter()
-            .map(|address| Listener::native(*address))
+            .map(|address| ShardListener::native(*address))
             .collect();
         prepared.push(shard);
     }

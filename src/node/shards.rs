@@ -23,7 +23,7 @@ use crate::logic::state::Place;
 use crate::services::http::{self, CountersView};
 use crate::shard::mesh::{Refused, Services};
 use crate::shard::view;
-use crate::shard::{self, Core, Listener, PreparedShard, Restored, ShardHandle};
+use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle, ShardListener};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
 pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -66,7 +66,7 @@ impl PreparedShards {
                 seed: fastrand::u64(..),
                 listen: addresses
                     .iter()
-                    .map(|address| Listener::native(*address))
+                    .map(|address| ShardListener::native(*address))
                     .collect(),
                 receive_buffers: receive_buffers(plan.count),
                 accepts_per_second_max: config.accepts_per_second_max,

@@ -48,7 +48,7 @@ pub struct Config {
     /// Feeds its randomness.
     pub seed: u64,
     /// Where it listens. With port 0 the system chooses: then let the other shards listen where the first one does.
-    pub listen: Vec<Listener>,
+    pub listen: Vec<ShardListener>,
     /// New connections that it takes a second; 0: as many as come.
     pub accepts_per_second_max: u32,
     /// A power of two up to 32,768, of 512 B each.
@@ -63,14 +63,14 @@ pub struct Config {
 
 /// Where a shard takes connections, and how these speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listener {
+pub struct ShardListener {
     /// Its address and port.
     pub address: SocketAddr,
     /// What its connections speak.
     pub stack: ProtocolStack,
 }
 
-impl Listener {
+impl ShardListener {
     /// For terminals that speak the gateway's own dialect over plain TCP.
     #[must_use]
     pub fn native(address: SocketAddr) -> Self {
@@ -149,7 +149,7 @@ impl PreparedShard {
         let (inbox, door) = mesh::inbox().map_err(PrepareError::Inbox)?;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for Listener { address, .. } in &config.listen {
+        for ShardListener { address, .. } in &config.listen {
             let refused = |error| PrepareError::Listen(*address, error);
             let socket = listener(*address).map_err(refused)?;
             addresses.push(local_address(&socket).map_err(refused)?);

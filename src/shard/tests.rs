@@ -39,7 +39,7 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
         settings: Arc::new(settings),
         seed: 7,
         listen: ["127.0.0.1:0", "[::1]:0"]
-            .map(|address| Listener::native(address.parse().unwrap()))
+            .map(|address| ShardListener::native(address.parse().unwrap()))
             .to_vec(),
         receive_buffers,
         accepts_per_second_max: 0,
@@ -71,7 +71,7 @@ impl Node {
             config.listen = shard
                 .addresses()
                 .iter()
-                .map(|address| Listener::native(*address))
+                .map(|address| ShardListener::native(*address))
                 .collect();
             prepared.push(shard);
         }
