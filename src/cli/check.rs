@@ -12,15 +12,15 @@ use super::print;
 use super::sizing::{self, Wanted};
 use crate::base::time::{Clock, Timestamp};
 use crate::engine::probe;
-use crate::node::addresses::{self, Side};
+use crate::node::addresses::{self, ListenerRole};
 use crate::node::config::{Config, StoreKind};
-use crate::node::patience::Patience;
 use crate::node::rlimits;
 use crate::node::shards::try_rings;
+use crate::node::startup_wait::StartupWait;
 use crate::services::http::runtime;
 
 /// What is taken is told at once.
-const NO_PATIENCE: Patience = Patience(Duration::ZERO);
+const NO_WAIT: StartupWait = StartupWait(Duration::ZERO);
 
 /// One probe's outcome: what is good, or what to do.
 type Outcome = Result<String, String>;
@@ -128,11 +128,11 @@ fn probe_addresses(config: &Config) -> Vec<(&'static str, Outcome)> {
     let mut held = Vec::new();
     let mut probes = Vec::new();
     for (name, side) in [
-        ("terminals", Side::Terminals),
-        ("backend", Side::Backend),
-        ("admin", Side::Admin),
+        ("terminals", ListenerRole::Terminals),
+        ("backend", ListenerRole::Backend),
+        ("admin", ListenerRole::Admin),
     ] {
-        for (address, opened) in addresses::open_each(side, config, NO_PATIENCE) {
+        for (address, opened) in addresses::open_each(side, config, NO_WAIT) {
             let outcome = match opened {
                 Ok(listener) => {
                     held.push(listener);
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn addresses_are_tried_together_as_the_start_opens_them() {
-        let port = addresses::open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NO_PATIENCE)
+        let port = addresses::open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NO_WAIT)
             .unwrap()
             .local_addr()
             .unwrap()
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_address_of_terminals_that_somebody_else_has_is_a_problem() {
-        let other = addresses::open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NO_PATIENCE).unwrap();
+        let other = addresses::open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NO_WAIT).unwrap();
         let taken = other.local_addr().unwrap();
         let overlapping = format!("0.0.0.0:{} {taken}", taken.port());
         let free = found_free([&overlapping, "127.0.0.1:0", "127.0.0.1:0"]);

@@ -34,7 +34,7 @@ use crate::base::time::Clock;
 use crate::engine::process::outlive_file_limits;
 use crate::node::config::{Config, Problem, Sources};
 use crate::node::log::Log;
-use crate::node::reload::Origin;
+use crate::node::reload::ConfigSource;
 use crate::node::shards::PreparedShards;
 use crate::node::{addresses, privacy, rlimits, run};
 use crate::protocol::usersig;
@@ -229,7 +229,7 @@ fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
 
 fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     outlive_file_limits().context("the system lets no signal be ignored")?;
-    let origin = Origin {
+    let source = ConfigSource {
         sources: sources.clone(),
         level: log.level.clone(),
         lines: log.lines.clone(),
@@ -242,7 +242,7 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
     let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);
-    run::run(config, origin, shards, || {
+    run::run(config, source, shards, || {
         // A gateway that nobody listens to serves all the same: also where its output is a pipe that is full.
         let print = move || drop(print(&greeting));
         drop(

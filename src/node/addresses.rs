@@ -7,12 +7,12 @@ use anyhow::Context;
 
 use super::config::Config;
 use super::holder::holder;
-use super::patience::Patience;
+use super::startup_wait::StartupWait;
 use crate::engine::socket::{expect_free, listener, sole_listener};
 
 /// Who is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum ListenerRole {
     /// Terminals, by every shard.
     Terminals,
     /// The app's backend.
@@ -21,7 +21,7 @@ pub enum Side {
     Admin,
 }
 
-impl Side {
+impl ListenerRole {
     /// Its addresses.
     #[must_use]
     pub fn of(self, config: &Config) -> &[SocketAddr] {
@@ -59,64 +59,69 @@ pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// Opens each of a side's usable addresses, as a start does: no address of terminals is opened before all were found free, as they
+/// Opens each of a listener's usable addresses, as a start does: no address of terminals is opened before all were found free, as they
 /// are shared by shards and may overlap, `0.0.0.0` and `127.0.0.1` at one port.
 pub fn open_each(
-    side: Side,
+    role: ListenerRole,
     config: &Config,
-    patience: Patience,
+    wait: StartupWait,
 ) -> Vec<(SocketAddr, anyhow::Result<TcpListener>)> {
-    let free = |address: SocketAddr| match side {
-        Side::Terminals => await_free(&[address], patience),
-        Side::Backend | Side::Admin => Ok(()),
+    let free = |address: SocketAddr| match role {
+        ListenerRole::Terminals => await_free(&[address], wait),
+        ListenerRole::Backend | ListenerRole::Admin => Ok(()),
     };
-    let addresses = usable(side.of(config)).into_iter();
+    let addresses = usable(role.of(config)).into_iter();
     let found: Vec<_> = addresses.map(|address| (address, free(address))).collect();
     let opened = found.into_iter().map(|(address, free)| {
-        let opened = free.and_then(|()| open(side, address, patience));
+        let opened = free.and_then(|()| open(role, address, wait));
         (address, opened)
     });
     opened.collect()
 }
 
 /// Listens at an address. That of terminals is shared by all shards, each with a listener of its own: this is one more, which
-/// shows that the shards can have theirs. It is tried as long as patience lasts.
+/// shows that the shards can have theirs. It is tried for as long as `wait` says.
 ///
 /// # Errors
 /// What the system says, and if the address is taken, by whom.
-pub fn open(side: Side, address: SocketAddr, patience: Patience) -> anyhow::Result<TcpListener> {
-    let attempt = || match side {
-        Side::Terminals => listener(address),
-        Side::Backend | Side::Admin => sole_listener(address),
+pub fn open(role: ListenerRole, address: SocketAddr, wait: StartupWait) -> anyhow::Result<TcpListener> {
+    let attempt = || match role {
+        ListenerRole::Terminals => listener(address),
+        ListenerRole::Backend | ListenerRole::Admin => sole_listener(address),
     };
-    let opened = wait_for(side, address, patience, attempt)?;
+    let opened = wait_for(role, address, wait, attempt)?;
     Ok(TcpListener::from(opened))
 }
 
 /// Waits until nobody else listens for terminals at these addresses.
-pub(super) fn await_free(addresses: &[SocketAddr], patience: Patience) -> anyhow::Result<()> {
-    let free = |address: &SocketAddr| wait_for(Side::Terminals, *address, patience, || expect_free(*address));
+pub(super) fn await_free(addresses: &[SocketAddr], wait: StartupWait) -> anyhow::Result<()> {
+    let free =
+        |address: &SocketAddr| wait_for(ListenerRole::Terminals, *address, wait, || expect_free(*address));
     addresses.iter().try_for_each(free)
 }
 
 /// Listens on all of them that are usable.
-pub(super) fn listen(side: Side, config: &Config, patience: Patience) -> anyhow::Result<Vec<TcpListener>> {
-    let addresses = usable(side.of(config)).into_iter();
-    addresses.map(|address| open(side, address, patience)).collect()
+pub(super) fn listen(
+    role: ListenerRole,
+    config: &Config,
+    wait: StartupWait,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let addresses = usable(role.of(config)).into_iter();
+    addresses.map(|address| open(role, address, wait)).collect()
 }
 
 fn wait_for<T>(
-    side: Side,
+    role: ListenerRole,
     address: SocketAddr,
-    patience: Patience,
+    wait: StartupWait,
     attempt: impl FnMut() -> io::Result<T>,
 ) -> anyhow::Result<T> {
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let tell = |_: &io::Error| {
-        let (setting, within_s) = (side.setting(), patience.0.as_secs());
+        let (setting, within_s) = (role.setting(), wait.0.as_secs());
         tracing::warn!(setting, %address, within_s, "the address is taken: waiting for it");
     };
-    let outcome = patience.wait_for(attempt, is_taken, tell);
+    let outcome = wait.wait_for(attempt, is_taken, tell);
     outcome
         .map_err(|error| {
             let holder = is_taken(&error).then(|| holder(address));
@@ -126,25 +131,25 @@ fn wait_for<T>(
                 None => error,
             }
         })
-        .with_context(|| format!("{}: cannot listen at {address}", side.setting()))
+        .with_context(|| format!("{}: cannot listen at {address}", role.setting()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NONE: Patience = Patience(std::time::Duration::ZERO);
+    const NONE: StartupWait = StartupWait(std::time::Duration::ZERO);
 
     #[test]
     fn a_taken_address_is_named_with_its_setting_and_its_holder() {
-        let first = open(Side::Admin, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
+        let first = open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
         let address = first.local_addr().unwrap();
-        for (side, setting) in [
-            (Side::Terminals, "terminals.listen"),
-            (Side::Backend, "http.listen"),
-            (Side::Admin, "admin.listen"),
+        for (role, setting) in [
+            (ListenerRole::Terminals, "terminals.listen"),
+            (ListenerRole::Backend, "http.listen"),
+            (ListenerRole::Admin, "admin.listen"),
         ] {
-            let text = format!("{:#}", open(side, address, NONE).unwrap_err());
+            let text = format!("{:#}", open(role, address, NONE).unwrap_err());
             let expected =
                 format!("{setting}: cannot listen at {address}: another listener of this gateway has it: ");
             assert!(text.starts_with(&expected), "{text}");
@@ -153,10 +158,14 @@ mod tests {
 
     #[test]
     fn both_families_at_one_port_are_two_addresses_for_everyone() {
-        for side in [Side::Terminals, Side::Backend, Side::Admin] {
-            let six = open(side, "[::]:0".parse().unwrap(), NONE).unwrap();
+        for role in [
+            ListenerRole::Terminals,
+            ListenerRole::Backend,
+            ListenerRole::Admin,
+        ] {
+            let six = open(role, "[::]:0".parse().unwrap(), NONE).unwrap();
             let four = SocketAddr::from(([0, 0, 0, 0], six.local_addr().unwrap().port()));
-            open(side, four, NONE).unwrap();
+            open(role, four, NONE).unwrap();
         }
     }
 }

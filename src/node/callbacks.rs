@@ -32,12 +32,12 @@ pub(super) fn settings(config: &Config, trust: Trust) -> Settings {
 }
 
 /// Who has to know which changes are told, and how.
-pub struct Telling {
+pub struct CallbackUpdates {
     owed: watch::Sender<Callbacks>,
     service: Option<Handle>,
 }
 
-impl Telling {
+impl CallbackUpdates {
     /// The registry, which goes by `owed` from the next commit on, and the callback service, if there is a store to tell from.
     #[must_use]
     pub fn new(owed: watch::Sender<Callbacks>, service: Option<Handle>) -> Self {
@@ -54,9 +54,9 @@ impl Telling {
 }
 
 /// The dead letters of a running callback service.
-pub(super) struct Letters(pub(super) Handle);
+pub(super) struct DeadLetterAccess(pub(super) Handle);
 
-impl Letters {
+impl DeadLetterAccess {
     fn named(&self, which: &Which) -> Result<Vec<(UserId, Position)>, ReadError> {
         let source = self.0.source();
         let name = |dead: &Dead| (dead.placed.recorded.user, dead.placed.position);
@@ -81,7 +81,7 @@ impl Letters {
     }
 }
 
-impl DeadLetters for Letters {
+impl DeadLetters for DeadLetterAccess {
     fn standing(&self) -> Result<CallbackStanding, ReadError> {
         let source = self.0.source();
         Ok(CallbackStanding {

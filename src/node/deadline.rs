@@ -8,20 +8,20 @@ use crate::base::time::Instant;
 /// Who shares the deadline, in the order in which they end. Each keeps some of it for those behind: what it did not end
 /// by itself is dropped, and that takes a moment, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum StopStage {
     /// Requests and terminals. They are others' to end, so they may well take all that they are given.
-    Doors,
+    Clients,
     /// Callbacks that are under way, when the registry has recorded the last change.
     Callbacks,
     /// Everything.
     Whole,
 }
 
-impl Part {
+impl StopStage {
     /// When its time is up, counted from the beginning of a stop that may take this long.
     pub(super) fn of(self, stop_within: Duration) -> Duration {
         match self {
-            Self::Doors => stop_within * 3 / 4,
+            Self::Clients => stop_within * 3 / 4,
             Self::Callbacks => stop_within * 7 / 8,
             Self::Whole => stop_within,
         }
@@ -44,9 +44,9 @@ impl Deadline {
         }
     }
 
-    /// What this part has left.
-    pub(super) fn left(&self, now: Instant, part: Part) -> Duration {
-        self.began.after(part.of(self.stop_within)).since(now)
+    /// What this stage has left.
+    pub(super) fn left(&self, now: Instant, stage: StopStage) -> Duration {
+        self.began.after(stage.of(self.stop_within)).since(now)
     }
 }
 
@@ -59,7 +59,8 @@ mod tests {
         let deadline = Deadline::new(Instant(5_000), Duration::from_secs(8));
         let left_at = |after_ms: u64| {
             let now = Instant(5_000 + after_ms);
-            [Part::Doors, Part::Callbacks, Part::Whole].map(|part| deadline.left(now, part).as_millis())
+            [StopStage::Clients, StopStage::Callbacks, StopStage::Whole]
+                .map(|stage| deadline.left(now, stage).as_millis())
         };
         for (after_ms, left) in [
             (0, [6_000, 7_000, 8_000]),

@@ -14,7 +14,7 @@ use tracing_subscriber::{fmt, reload};
 
 use super::config::{Config, LogFormat};
 use crate::engine::process::is_screen;
-pub use lines::Lines;
+pub use lines::LogLines;
 use lines::{LAST_WORDS_MAX, StandardError, WAITING_BYTES_MAX};
 
 /// What the gateway's own lines come from; those of libraries have other targets.
@@ -22,19 +22,19 @@ const OWN_TARGET: &str = "holdfast";
 
 /// How much is written; it can be changed while the process runs.
 #[derive(Debug, Clone)]
-pub struct Level(reload::Handle<Targets, Registry>);
+pub struct LogLevel(reload::Handle<Targets, Registry>);
 
-impl Level {
+impl LogLevel {
+    /// As `config` says, with the filter that it governs.
+    pub(super) fn new(config: &Config) -> (reload::Layer<Targets, Registry>, Self) {
+        let (filter, handle) = reload::Layer::new(targets_of(config));
+        (filter, Self(handle))
+    }
+
     /// Writes as `config` says from now on.
     pub fn set(&self, config: &Config) {
         // It fails only without a log, as in tests that had started another before.
         let _ = self.0.reload(targets_of(config));
-    }
-
-    /// Of no log at all.
-    #[cfg(test)]
-    pub(super) fn of_nothing() -> Self {
-        Self(reload::Layer::new(Targets::new()).1)
     }
 }
 
@@ -42,9 +42,9 @@ impl Level {
 #[derive(Debug, Clone)]
 pub struct Log {
     /// How much is written.
-    pub level: Level,
+    pub level: LogLevel,
     /// Where it goes.
-    pub lines: Lines,
+    pub lines: LogLines,
     format: LogFormat,
 }
 
@@ -55,8 +55,8 @@ impl Log {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(config: &Config) -> io::Result<Self> {
-        let (filter, handle) = reload::Layer::new(targets_of(config));
-        let lines = Lines::start(StandardError, WAITING_BYTES_MAX, |count| {
+        let (filter, level) = LogLevel::new(config);
+        let lines = LogLines::start(StandardError, WAITING_BYTES_MAX, |count| {
             tracing::warn!(
                 lines = count,
                 "lines of the log found no room, since nobody read them in time"
@@ -75,7 +75,7 @@ impl Log {
         };
         std::panic::set_hook(Box::new(tell_panic));
         Ok(Self {
-            level: Level(handle),
+            level,
             lines,
             format: config.log_format,
         })
@@ -107,10 +107,7 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
 /// The gateway's own lines as far as the level says, and warnings of libraries. What they have to say besides is for whoever
 /// looks into everything.
 fn targets_of(config: &Config) -> Targets {
-    let own: LevelFilter = config
-        .log_level
-        .parse()
-        .expect("the configuration knows the levels");
+    let own = config.log_level;
     let of_libraries = if own == LevelFilter::TRACE {
         own
     } else {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::callbacks::Telling;
-use super::config::{Config, Difference, Effect, Problem, Sources};
-use super::log::{Level, Lines};
-use super::run::ShardDoor;
+use super::callbacks::CallbackUpdates;
+use super::config::{Config, Difference, Problem, Sources, TakesEffect};
+use super::log::{LogLevel, LogLines};
 use super::service_manager::ServiceManager;
+use super::shard_set::SendToShard;
 use crate::base::ids::ShardId;
 use crate::base::receipt::{Receipt, Receipts};
 use crate::base::time::{Clock, Timestamp};
@@ -27,9 +27,9 @@ const PAGE_USERS: usize = 1_000;
 
 /// How long an answer waits for everyone to take what changed. A shard does it within a turn, which is milliseconds; only a
 /// callback that is under way takes longer, and the receiver has `callback.timeout_ms` for it.
-pub const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+pub const ADOPTED_WITHIN_MAX: Duration = Duration::from_secs(5);
 
-/// How often a reload by a signal waits for [`TAKEN_WITHIN`] until the last one is taken: two minutes in all, twice the longest that a
+/// How often a reload by a signal waits for [`ADOPTED_WITHIN_MAX`] until the last one is taken: two minutes in all, twice the longest that a
 /// callback may take. A part that takes longer is stuck, and the log tells that nothing was reloaded.
 pub const SIGNAL_ROUNDS: u32 = 24;
 
@@ -37,64 +37,64 @@ pub const SIGNAL_ROUNDS: u32 = 24;
 const NOT_YET: &str = "in a moment: somebody is too busy to take it at once";
 
 /// Where the configuration came from, and the log that it governs. Never shown: what was typed may hold secrets.
-pub struct Origin {
+pub struct ConfigSource {
     /// What was typed.
     pub sources: Sources,
     /// How much is logged.
-    pub level: Level,
+    pub level: LogLevel,
     /// Where it goes.
-    pub lines: Lines,
+    pub lines: LogLines,
 }
 
 /// Whom a changed configuration is told.
-pub struct Listeners {
+pub struct ReloadTargets {
     /// The shards.
-    pub shards: ShardDoor,
+    pub shards: SendToShard,
     /// How many there are.
     pub count: u16,
     /// The HTTP front.
     pub front: watch::Sender<Arc<http::Settings>>,
     /// The registry and the callback service.
-    pub callbacks: Telling,
-    /// How long all of them may take: [`TAKEN_WITHIN`].
-    pub patience: Duration,
+    pub callbacks: CallbackUpdates,
+    /// How long all of them may take: [`ADOPTED_WITHIN_MAX`].
+    pub answer_within: Duration,
     /// Who is told that a reload is under way.
     pub manager: ServiceManager,
 }
 
 /// Takes changed configurations.
-pub struct Steward {
-    origin: Origin,
-    listeners: Listeners,
+pub struct Reloader {
+    source: ConfigSource,
+    targets: ReloadTargets,
     archive: Option<Arc<dyn Archive>>,
     serving: Serving,
     clock: Clock,
-    running: Mutex<Running>,
+    running: Mutex<RunningConfig>,
 }
 
 /// What counts now.
-struct Running {
+struct RunningConfig {
     config: Config,
     /// Of the reload before, if not everyone had taken it in time.
     untaken: Option<Receipts>,
 }
 
-impl Steward {
-    /// For a node that runs by `config`, which came from `origin`.
+impl Reloader {
+    /// For a node that runs by `config`, which came from `source`.
     #[must_use]
     pub fn new(
-        (config, origin): (Config, Origin),
-        listeners: Listeners,
+        (config, source): (Config, ConfigSource),
+        targets: ReloadTargets,
         archive: Option<Arc<dyn Archive>>,
         (serving, clock): (Serving, Clock),
     ) -> Self {
         Self {
-            origin,
-            listeners,
+            source,
+            targets,
             archive,
             serving,
             clock,
-            running: Mutex::new(Running {
+            running: Mutex::new(RunningConfig {
                 config,
                 untaken: None,
             }),
@@ -102,10 +102,10 @@ impl Steward {
     }
 
     /// A reload that nobody waits for: the log tells how it went. Nobody would ask again if the last one is not taken yet, so
-    /// it waits for that, in `rounds` of [`Listeners::patience`] at most, and not beyond the end of serving.
+    /// it waits for that, in `rounds` of [`ReloadTargets::answer_within`] at most, and not beyond the end of serving.
     pub fn reload_by_signal(&self, rounds: u32) {
         let asked = ReloadAsked::of(ReloadMode::Take);
-        let _under_way = self.listeners.manager.reloading();
+        let _under_way = self.targets.manager.reloading();
         let mut outcome = self.read_and_take(&asked);
         for _ in 0..rounds {
             if outcome != Err(ReloadError::Busy) || !self.serving.is_on() {
@@ -121,33 +121,33 @@ impl Steward {
     fn wait_for_the_last(&self) {
         let untaken = self.running().untaken.clone();
         // If not all have taken it by then, the next attempt says so.
-        let _ = untaken.is_none_or(|receipts| receipts.wait(self.listeners.patience));
+        let _ = untaken.is_none_or(|receipts| receipts.wait(self.targets.answer_within));
     }
 
-    fn running(&self) -> MutexGuard<'_, Running> {
+    fn running(&self) -> MutexGuard<'_, RunningConfig> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reload_and_log(&self, by: &str, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         // Who only tries it out reloads nothing.
-        let under_way = (asked.mode == ReloadMode::Take).then(|| self.listeners.manager.reloading());
+        let under_way = (asked.mode == ReloadMode::Take).then(|| self.targets.manager.reloading());
         let outcome = self.read_and_take(asked);
         drop(under_way);
         log(by, asked.mode, &outcome);
         let (changes, touched, taken) = outcome?;
-        let named = |change: Difference| (change.key, counts(change.effect, taken));
+        let named = |change: Difference| (change.key, counts(change.takes_effect, taken));
         Ok(Reloaded {
             changes: changes.into_iter().map(named).collect(),
             touched,
         })
     }
 
-    fn read_and_take(&self, asked: &ReloadAsked) -> Outcome {
+    fn read_and_take(&self, asked: &ReloadAsked) -> ReloadOutcome {
         let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
         // Before it reads: what was read while another was taken could be older than that.
         let mut running = self.running();
         let wanted =
-            Config::read(&self.origin.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
+            Config::read(&self.source.sources).map_err(|problems| ReloadError::Problems(told(problems)))?;
         self.expect_as_the_caller(&wanted, asked)?;
         let next = running.config.reloaded(&wanted).map_err(|problems| {
             let mut problems: Vec<String> = told(problems);
@@ -171,7 +171,7 @@ impl Steward {
                 let now = running.config.logic.clone();
                 // It may take long, and a signal shall not wait for it.
                 drop(running);
-                (self.touched(&now, &next.logic)?, Taken::ByAll)
+                (self.touched(&now, &next.logic)?, Adopted::ByAll)
             }
         };
         Ok((changes, touched, taken))
@@ -182,7 +182,7 @@ impl Steward {
         let Some(caller) = &asked.caller else {
             return Ok(());
         };
-        let own = self.origin.sources.file.as_deref().map(absolute);
+        let own = self.source.sources.file.as_deref().map(absolute);
         let same_file = caller.file.is_some() && caller.file == own;
         let of_file = caller.of_file.iter().filter(|_| !same_file);
         let differs = wanted.differs_from(of_file.chain(&caller.own));
@@ -198,7 +198,7 @@ impl Steward {
     }
 
     /// Tells everyone, and waits until all have taken it. Nothing can fail once this has begun.
-    fn take(&self, running: &mut Running, next: Config, trust: Trust) -> Result<Taken, ReloadError> {
+    fn take(&self, running: &mut RunningConfig, next: Config, trust: Trust) -> Result<Adopted, ReloadError> {
         // Inboxes have room for one reload at a time.
         if running
             .untaken
@@ -210,27 +210,31 @@ impl Steward {
         let (receipt, receipts) = Receipt::new();
         if next.logic != running.config.logic {
             let settings = Arc::new(next.logic.clone());
-            for shard in 0..self.listeners.count {
+            for shard in 0..self.targets.count {
                 let letter = ToShard::Settings(Arc::clone(&settings), receipt.clone());
-                (self.listeners.shards)(ShardId(shard), letter);
+                (self.targets.shards)(ShardId(shard), letter);
             }
         }
-        let limits = self.listeners.front.borrow().limits;
+        let limits = self.targets.front.borrow().limits;
         // It looks at each request.
-        self.listeners
+        self.targets
             .front
             .send_replace(Arc::new(front_settings(&next, limits)));
         // The file of certificates may be another one by the same name.
         if next.callback != running.config.callback || next.callback.ca_file.is_some() {
-            self.listeners.callbacks.tell(&next, trust, receipt.clone());
+            self.targets.callbacks.tell(&next, trust, receipt.clone());
         }
-        self.origin.level.set(&next);
+        self.source.level.set(&next);
         warn_of_ended_keys(&next, self.clock.clone().now().wall);
         running.config = next;
         drop(receipt);
-        let all_in = receipts.wait(self.listeners.patience);
+        let all_in = receipts.wait(self.targets.answer_within);
         running.untaken = (!all_in).then_some(receipts);
-        Ok(if all_in { Taken::ByAll } else { Taken::NotYetByAll })
+        Ok(if all_in {
+            Adopted::ByAll
+        } else {
+            Adopted::NotYetByAll
+        })
     }
 
     /// Whom `next` would touch.
@@ -264,17 +268,17 @@ impl Steward {
 
 /// How far a reload is when it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
+enum Adopted {
     ByAll,
     NotYetByAll,
 }
 
 /// What came of a reload: what differs, whom it touches, and how far it is.
-type Outcome = Result<(Vec<Difference>, Touched, Taken), ReloadError>;
+type ReloadOutcome = Result<(Vec<Difference>, Touched, Adopted), ReloadError>;
 
 /// Tells the operator what the caller alone cannot know: what was taken, and why a configuration that was to be taken was not. What
 /// is only tried out, or does not fit its caller, is the caller's to know.
-fn log(by: &str, mode: ReloadMode, outcome: &Outcome) {
+fn log(by: &str, mode: ReloadMode, outcome: &ReloadOutcome) {
     match (outcome, mode) {
         (Ok((changes, _, taken)), ReloadMode::Take) => {
             tracing::info!(
@@ -325,14 +329,14 @@ fn read_files(config: &Config) -> Result<Trust, Problem> {
 }
 
 /// When a setting counts, as it is true when it is said.
-fn counts(effect: Effect, taken: Taken) -> &'static str {
+fn counts(effect: TakesEffect, taken: Adopted) -> &'static str {
     match (effect, taken) {
-        (Effect::AtOnce | Effect::NextLogins, Taken::NotYetByAll) => NOT_YET,
-        (Effect::AtOnce | Effect::NextLogins | Effect::Restart, _) => effect.name(),
+        (TakesEffect::AtOnce | TakesEffect::NextLogins, Adopted::NotYetByAll) => NOT_YET,
+        (TakesEffect::AtOnce | TakesEffect::NextLogins | TakesEffect::AtRestart, _) => effect.name(),
     }
 }
 
-impl http::Steward for Steward {
+impl http::Steward for Reloader {
     fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         self.reload_and_log("the admin listener", asked)
     }
@@ -368,507 +372,4 @@ pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use rustix::fs::{CWD, Mode, mkfifoat};
-
-    use super::*;
-    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
-    use crate::base::time::Timestamp;
-    use crate::logic::record::{Callbacks, DeviceRecord, Status, UserRecord};
-    use crate::logic::settings::Policy;
-    use crate::node::store;
-    use crate::services::http::Steward as _;
-    use crate::services::registry::archive::{Placed, Position, ReadError};
-
-    /// What the shards were told, and have not taken.
-    type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
-
-    struct World {
-        file: tempfile::NamedTempFile,
-        steward: Steward,
-        letters: Letters,
-        front: watch::Receiver<Arc<http::Settings>>,
-        owed: watch::Receiver<Callbacks>,
-        /// They take what they are told when the test looks at it.
-        shards_lag: Arc<AtomicBool>,
-        serving: Serving,
-    }
-
-    impl World {
-        /// A node that was started with `text` as its file.
-        fn new(text: &str, archive: Option<Arc<dyn Archive>>) -> Self {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            file.as_file().write_all(text.as_bytes()).unwrap();
-            let sources = Sources {
-                file: Some(file.path().to_owned()),
-                ..Sources::default()
-            };
-            let config = Config::read(&sources).unwrap();
-            let letters = Letters::default();
-            let told = Arc::clone(&letters);
-            let shards_lag = Arc::new(AtomicBool::new(false));
-            let lags = Arc::clone(&shards_lag);
-            let settings = front_settings(&config, http::Limits::default());
-            let (front, front_follows) = watch::channel(Arc::new(settings));
-            let (owed, owed_follows) = watch::channel(store::callbacks(&config));
-            let listeners = Listeners {
-                shards: Arc::new(move |shard, mut letter| {
-                    if let ToShard::Settings(_, receipt) = &mut letter
-                        && !lags.load(Ordering::Relaxed)
-                    {
-                        *receipt = Receipt::none();
-                    }
-                    told.lock().unwrap().push((shard, letter));
-                }),
-                count: 2,
-                front,
-                callbacks: Telling::new(owed, None),
-                patience: Duration::ZERO,
-                manager: ServiceManager::default(),
-            };
-            let origin = Origin {
-                sources,
-                level: Level::of_nothing(),
-                lines: Lines::of_nothing(),
-            };
-            let serving = Serving::default();
-            serving.begin();
-            Self {
-                file,
-                steward: Steward::new(
-                    (config, origin),
-                    listeners,
-                    archive,
-                    (serving.clone(), Clock::start()),
-                ),
-                letters,
-                front: front_follows,
-                owed: owed_follows,
-                shards_lag,
-                serving,
-            }
-        }
-
-        fn reload(&self, text: &str, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
-            std::fs::write(self.file.path(), text).unwrap();
-            self.steward.reload(&ReloadAsked::of(mode))
-        }
-
-        /// What the shards were told since the last look.
-        fn told(&self) -> Vec<(u16, Arc<Settings>)> {
-            let letters = std::mem::take(&mut *self.letters.lock().unwrap());
-            let settings = letters.into_iter().map(|(shard, letter)| {
-                let ToShard::Settings(settings, _) = letter else {
-                    panic!("not settings: {letter:?}");
-                };
-                (shard.0, settings)
-            });
-            settings.collect()
-        }
-
-        fn expect_nothing_taken(&self) {
-            assert_eq!(self.told().len(), 0);
-            assert!(!self.front.has_changed().unwrap() && !self.owed.has_changed().unwrap());
-        }
-    }
-
-    const GOOD: &str = "[presence]\npolicy = \"multi\"\n[shards]\ncount = 3\n[app]\nadministrators = [\"root\"]\n\
-        [callback]\nurl = \"http://127.0.0.1:1/\"\n";
-
-    #[test]
-    fn a_good_file_is_taken_but_for_what_waits() {
-        let world = World::new("", None);
-        let reloaded = world.reload(GOOD, ReloadMode::Take).unwrap();
-        let changes = [
-            ("app.administrators", "at once"),
-            ("shards.count", "at a restart"),
-            ("presence.policy", "for next logins"),
-            ("callback.url", "at once"),
-        ];
-        assert_eq!(reloaded.changes, changes);
-        let told = world.told();
-        assert_eq!(told.iter().map(|(shard, _)| *shard).collect::<Vec<_>>(), [0, 1]);
-        assert!(told.iter().all(|(_, settings)| settings.policy == Policy::Multi));
-        assert_eq!(
-            world.front.borrow().administrators,
-            [UserId::new(b"root").unwrap()]
-        );
-        assert_eq!(*world.owed.borrow(), Callbacks::Documented);
-        let again = world.reload(GOOD, ReloadMode::Take).unwrap();
-        assert_eq!(again.changes, [("shards.count", "at a restart")], "it waits on");
-        assert_eq!(world.told().len(), 0, "no decision depends on it");
-    }
-
-    #[test]
-    fn a_bad_file_changes_nothing_and_every_problem_is_named() {
-        let world = World::new("", None);
-        let bad = format!("{GOOD}\n[terminals]\nretry_after_ms = 1\nlisten = 5\n");
-        for mode in [ReloadMode::Take, ReloadMode::DryRun] {
-            match world.reload(&bad, mode) {
-                Err(ReloadError::Problems(problems)) => assert_eq!(problems.len(), 2, "{problems:?}"),
-                other => panic!("taken: {other:?}"),
-            }
-            world.expect_nothing_taken();
-        }
-        world.reload(GOOD, ReloadMode::Take).unwrap();
-        assert_eq!(world.told().len(), 2, "a good one is taken after it");
-    }
-
-    #[test]
-    fn what_waits_for_a_restart_is_part_of_the_check() {
-        let own = "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\" }]\n";
-        let world = World::new(&format!("{own}[http]\nlisten = [\"0.0.0.0:9002\"]\n"), None);
-        match world.reload("", ReloadMode::Take) {
-            Err(ReloadError::Problems(problems)) => {
-                assert!(problems[0].starts_with("usersig.keys"), "{problems:?}")
-            }
-            other => panic!("the public secret was taken beyond loopback: {other:?}"),
-        }
-        world.expect_nothing_taken();
-    }
-
-    const SECRETS: &str = "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\" }]\n\
-        [admin]\ntoken = \"a-token-of-the-operator\"\n\
-        [callback]\nurl = \"http://127.0.0.1:1/\"\ntoken = \"a-token-of-the-backend\"\n";
-
-    fn expect_refused(world: &World, text: &str, keys: &[&str]) {
-        for mode in [ReloadMode::DryRun, ReloadMode::Take] {
-            let Err(ReloadError::Problems(problems)) = world.reload(text, mode) else {
-                panic!("taken: {text}");
-            };
-            let named = problems
-                .iter()
-                .zip(keys)
-                .all(|(problem, key)| problem.starts_with(key));
-            assert!(named && problems.len() == keys.len(), "{problems:?}");
-        }
-        world.expect_nothing_taken();
-    }
-
-    #[test]
-    fn a_reload_replaces_secrets_and_never_takes_them_away() {
-        let world = World::new(SECRETS, None);
-        expect_refused(&world, "", &["usersig.keys", "admin.token"]);
-        let without = |section: &str| {
-            let begins = SECRETS.find(section).unwrap();
-            let ends = SECRETS[begins..].find('\n').unwrap() + begins;
-            SECRETS[..begins].to_owned() + &SECRETS[ends..]
-        };
-        expect_refused(&world, &without("keys ="), &["usersig.keys"]);
-        expect_refused(
-            &world,
-            &without("token = \"a-token-of-the-operator"),
-            &["admin.token"],
-        );
-        expect_refused(
-            &world,
-            &without("token = \"a-token-of-the-backend"),
-            &["callback.token"],
-        );
-        let public = SECRETS.replace("one-of-my-own-app", crate::node::config::DEVELOPMENT_SECRET);
-        expect_refused(&world, &public, &["usersig.keys"]);
-
-        let others = SECRETS.replace("one-of", "two-of").replace("a-token", "b-token");
-        world.reload(&others, ReloadMode::Take).unwrap();
-        let silent = &others[..others.find("[callback]").unwrap()];
-        world.reload(silent, ReloadMode::Take).unwrap();
-    }
-
-    #[test]
-    fn a_reload_that_leaves_no_key_that_counts_is_refused() {
-        let world = World::new(SECRETS, None);
-        let ended = |secret: &str| {
-            let key = format!("secret = \"{secret}\", not_after = \"2001-01-01T00:00:00Z\"");
-            SECRETS.replace("secret = \"one-of-my-own-app\"", &key)
-        };
-        expect_refused(&world, &ended("one-of-my-own-app"), &["usersig.keys"]);
-        expect_refused(&world, &ended("two-of-my-own-app"), &["usersig.keys"]);
-        let beside =
-            ended("two-of-my-own-app").replace("keys = [", "keys = [{ secret = \"one-of-my-own-app\" }, ");
-        world.reload(&beside, ReloadMode::Take).unwrap();
-    }
-
-    #[test]
-    fn a_gateway_whose_keys_have_all_ended_takes_what_else_changes() {
-        let ended =
-            "[usersig]\nkeys = [{ secret = \"one-of-my-own-app\", not_after = \"2001-01-01T00:00:00Z\" }]\n";
-        let world = World::new(ended, None);
-        let changed = format!("{ended}[presence]\npolicy = \"multi\"\n");
-        world.reload(&changed, ReloadMode::Take).unwrap();
-    }
-
-    #[test]
-    fn a_start_without_secrets_takes_them_by_a_reload() {
-        let world = World::new("", None);
-        world.reload("", ReloadMode::Take).unwrap();
-        world.reload(SECRETS, ReloadMode::Take).unwrap();
-    }
-
-    fn asked_with(file: Option<String>, of_file: &[(&str, &str)], own: &[(&str, &str)]) -> ReloadAsked {
-        let named = |list: &[(&str, &str)]| {
-            let list = list
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-            list.collect()
-        };
-        let caller = http::Caller {
-            file,
-            of_file: named(of_file),
-            own: named(own),
-        };
-        ReloadAsked {
-            mode: ReloadMode::Take,
-            caller: Some(caller),
-        }
-    }
-
-    #[test]
-    fn what_the_caller_was_given_must_be_what_the_gateway_reads() {
-        let world = World::new("[presence]\npolicy = \"dual\"\n", None);
-        let here = Some(absolute(world.file.path()));
-        let dual = [("presence.policy", "\"dual\"")];
-        let multi = [("presence.policy", "\"multi\"")];
-        let elsewhere = || Some("/nowhere.toml".to_owned());
-        for bad in [
-            asked_with(None, &[], &multi),
-            asked_with(elsewhere(), &multi, &[]),
-            asked_with(here.clone(), &dual, &multi),
-        ] {
-            let Err(ReloadError::Differs(told)) = world.steward.reload(&bad) else {
-                panic!("it was dropped in silence: {bad:?}");
-            };
-            let file = format!("the gateway reads the file {}", here.as_ref().unwrap());
-            assert!(told[0].starts_with(&file), "{told:?}");
-            assert_eq!(
-                told[1..],
-                ["presence.policy: the gateway reads \"dual\", its caller was given \"multi\""]
-            );
-        }
-        world.expect_nothing_taken();
-        for good in [
-            asked_with(None, &[], &[]),
-            asked_with(None, &[], &dual),
-            asked_with(elsewhere(), &dual, &[]),
-            asked_with(here.clone(), &multi, &dual),
-        ] {
-            world.steward.reload(&good).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_reload_waits_for_shards_that_have_not_taken_the_last() {
-        let world = World::new("", None);
-        world.shards_lag.store(true, Ordering::Relaxed);
-        let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
-        let counts = |policy_name: &str| {
-            let reloaded = world.reload(&policy(policy_name), ReloadMode::Take);
-            reloaded.map(|reloaded| reloaded.changes[0].1)
-        };
-        assert_eq!(counts("multi"), Ok(NOT_YET), "two shards have it before them");
-        assert_eq!(counts("dual"), Err(ReloadError::Busy));
-        assert_eq!(world.told().len(), 2);
-        assert_eq!(counts("triple"), Ok(NOT_YET));
-    }
-
-    /// Makes a pipe of the world's file, so that a test learns when it is read.
-    fn make_pipe(world: &World) {
-        let pipe = world.file.path().with_extension("pipe");
-        mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
-        std::fs::rename(&pipe, world.file.path()).unwrap();
-    }
-
-    /// Waits until somebody begins to read the world's file. What is written comes to that reader alone.
-    fn wait_for_reader(world: &World) -> std::fs::File {
-        let reader = std::fs::OpenOptions::new().write(true).open(world.file.path());
-        make_pipe(world);
-        reader.unwrap()
-    }
-
-    #[test]
-    fn a_configuration_is_read_when_no_other_can_be_taken() {
-        let world = World::new("", None);
-        make_pipe(&world);
-        std::thread::scope(|scope| {
-            scope.spawn(|| world.steward.reload_by_signal(0));
-            let mut reader = wait_for_reader(&world);
-            let others_wait = world.steward.running.try_lock().is_err();
-            reader.write_all(GOOD.as_bytes()).unwrap();
-            assert!(
-                others_wait,
-                "a newer one could be taken before the one that is read"
-            );
-        });
-        assert_eq!(world.told().len(), 2);
-    }
-
-    #[test]
-    fn a_reload_by_a_signal_waits_until_the_last_is_taken() {
-        let world = World::new("", None);
-        world.shards_lag.store(true, Ordering::Relaxed);
-        let policy = |name: &str| format!("[presence]\npolicy = \"{name}\"\n");
-        world.reload(&policy("multi"), ReloadMode::Take).unwrap();
-        make_pipe(&world);
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                world.steward.reload_by_signal(1);
-                done.store(true, Ordering::Release);
-                // Whoever still waits for a reader gets one.
-                drop(std::fs::read(world.file.path()));
-            });
-            let mut first = wait_for_reader(&world);
-            first.write_all(policy("dual").as_bytes()).unwrap();
-            drop(first);
-            let mut second = wait_for_reader(&world);
-            assert!(!done.load(Ordering::Acquire), "it was dropped for good");
-            assert_eq!(world.told().len(), 2);
-            second.write_all(policy("dual").as_bytes()).unwrap();
-            drop(second);
-            drop(wait_for_reader(&world));
-        });
-        let told = world.told();
-        assert!(told.len() == 2 && told.iter().all(|(_, settings)| settings.policy == Policy::Dual));
-    }
-
-    #[test]
-    fn what_is_answered_is_true_when_it_is_answered() {
-        let mut world = World::new("", None);
-        world.steward.listeners.patience = Duration::MAX;
-        world.shards_lag.store(true, Ordering::Relaxed);
-        let letters = Arc::clone(&world.letters);
-        let taken = Arc::new(Mutex::new(0));
-        let (count, asked) = (Arc::clone(&taken), watch::Sender::new(()));
-        let mut told = asked.subscribe();
-        let shards = Arc::clone(&world.steward.listeners.shards);
-        world.steward.listeners.shards = Arc::new(move |shard, letter| {
-            shards(shard, letter);
-            asked.send_replace(());
-        });
-        // A shard that takes its letter whenever it has time.
-        let shard = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            while *count.lock().unwrap() < 2 {
-                runtime.block_on(told.changed()).unwrap();
-                for letter in std::mem::take(&mut *letters.lock().unwrap()) {
-                    *count.lock().unwrap() += 1;
-                    drop(letter);
-                }
-            }
-        });
-        let reloaded = world.reload(GOOD, ReloadMode::Take).unwrap();
-        assert_eq!(
-            *taken.lock().unwrap(),
-            2,
-            "the answer came before every shard had taken it"
-        );
-        assert!(reloaded.changes.contains(&("presence.policy", "for next logins")));
-        assert!(reloaded.changes.contains(&("callback.url", "at once")));
-        shard.join().unwrap();
-    }
-
-    /// Keeps users.
-    struct Shelf(Vec<(UserId, UserRecord)>);
-
-    impl Archive for Shelf {
-        fn store_id(&self) -> u64 {
-            0
-        }
-
-        fn last(&self) -> Position {
-            Position(0)
-        }
-
-        fn changes(&self, _: Position, _: usize) -> Result<Vec<Placed>, ReadError> {
-            panic!("a dry run does not ask this")
-        }
-
-        fn changes_of(&self, _: &UserId, _: ChangeNumber, _: usize) -> Result<Vec<Placed>, ReadError> {
-            panic!("a dry run does not ask this")
-        }
-
-        fn users(
-            &self,
-            after: Option<&UserId>,
-            count_max: usize,
-        ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
-            let behind = self
-                .0
-                .iter()
-                .filter(|(user, _)| after.is_none_or(|after| user > after));
-            Ok(behind.take(count_max).cloned().collect())
-        }
-
-        fn residents(&self, _: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
-            panic!("a dry run does not ask this")
-        }
-    }
-
-    fn record(devices: &[(Platform, Status)]) -> UserRecord {
-        let device = |(place, (platform, status)): (usize, &(Platform, Status))| DeviceRecord {
-            device: DeviceId {
-                platform: *platform,
-                instance: InstanceId::MIN,
-            },
-            status: *status,
-            session: ChangeNumber(place as u64 + 1),
-            fresh: ChangeNumber(place as u64 + 1),
-            login_at: Timestamp(0),
-            since: Timestamp(0),
-            address: None,
-        };
-        UserRecord {
-            devices: devices.iter().enumerate().map(device).collect(),
-            registered: true,
-            ..UserRecord::default()
-        }
-    }
-
-    fn check_touched(text: &str, expected: Touched) {
-        use Platform::{Android, Mac, Web, Windows};
-        use Status::{Online, PushOnline};
-        let users: [&[(Platform, Status)]; 3] = [
-            &[(Android, Online), (Mac, Online), (Web, Online)],
-            &[(Android, PushOnline), (Windows, Online)],
-            &[(Web, Online)],
-        ];
-        // More than a page of each.
-        let users = (0..3_000).map(|number| {
-            let user = UserId::new(format!("user-{number:04}").as_bytes()).unwrap();
-            (user, record(users[number % 3]))
-        });
-        let world = World::new(
-            "[presence]\npolicy = \"multi\"\n",
-            Some(Arc::new(Shelf(users.collect()))),
-        );
-        let reloaded = world.reload(text, ReloadMode::DryRun).unwrap();
-        assert_eq!(reloaded.touched, expected, "{text}");
-        world.expect_nothing_taken();
-    }
-
-    #[test]
-    fn a_dry_run_counts_whom_the_policy_would_touch_and_takes_nothing() {
-        let live = |users, devices| Touched::Live { users, devices };
-        check_touched("", live(1_000, 2_000));
-        check_touched("[presence]\npolicy = \"dual\"\n", live(1_000, 1_000));
-        check_touched("[presence]\npolicy = \"triple\"\n", live(0, 0));
-        check_touched("[presence]\nconflict = \"oldest-wins\"\n", live(1_000, 1_000));
-        let same = "[presence]\npolicy = \"multi\"\n[terminals]\nretry_after_ms = 500\n";
-        check_touched(same, Touched::NotAsked);
-    }
-
-    #[test]
-    fn a_dry_run_does_not_hold_up_the_stop() {
-        let world = World::new("", Some(Arc::new(Shelf(Vec::new()))));
-        world.serving.end();
-        assert_eq!(world.reload(GOOD, ReloadMode::DryRun), Err(ReloadError::Stopping));
-    }
-
-    #[test]
-    fn without_an_archive_nobody_is_counted() {
-        let reloaded = World::new("", None).reload(GOOD, ReloadMode::DryRun).unwrap();
-        assert_eq!(reloaded.touched, Touched::Unknown);
-    }
-}
+mod tests;

@@ -17,24 +17,24 @@ const LOOKS_A_STATUS: u32 = 5;
 
 /// The service manager, for everyone who has something to tell it.
 #[derive(Debug, Clone, Default)]
-pub struct ServiceManager(Option<Arc<Mutex<Teller>>>);
+pub struct ServiceManager(Option<Arc<Mutex<ManagerConnection>>>);
 
 #[derive(Debug)]
-struct Teller {
+struct ManagerConnection {
     socket: UnixDatagram,
     address: SocketAddr,
-    phase: Phase,
+    phase: NodePhase,
     /// What the manager had no room for. Something newer takes its place: only the latest state counts.
     owed: Option<String>,
     /// The line for people that it was told last.
     status: String,
     looks: u32,
     /// Whether it was said in the log that the manager cannot be told anything.
-    trouble: Trouble,
+    warned: Warned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum NodePhase {
     Starting,
     Serving {
         /// Reloads under way. Ready again after the last.
@@ -44,9 +44,9 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    None,
-    Told,
+enum Warned {
+    No,
+    Yes,
 }
 
 /// A reload that is under way. The service is ready again when it is dropped.
@@ -68,55 +68,55 @@ impl ServiceManager {
         let socket = UnixDatagram::unbound()?;
         // It may be slow, or stopped: nobody here waits for it.
         socket.set_nonblocking(true)?;
-        let teller = Teller {
+        let connection = ManagerConnection {
             socket,
             address: address(name)?,
-            phase: Phase::Starting,
+            phase: NodePhase::Starting,
             owed: None,
             status: String::new(),
             looks: 0,
-            trouble: Trouble::None,
+            warned: Warned::No,
         };
-        Ok(Self(Some(Arc::new(Mutex::new(teller)))))
+        Ok(Self(Some(Arc::new(Mutex::new(connection)))))
     }
 
     /// The node serves: `/readyz` says so, too.
     pub(super) fn ready(&self, status: &str) {
-        self.with(|teller| {
-            teller.phase = Phase::Serving { reloads: 0 };
-            status.clone_into(&mut teller.status);
-            teller.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+        self.with(|connection| {
+            connection.phase = NodePhase::Serving { reloads: 0 };
+            status.clone_into(&mut connection.status);
+            connection.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
         });
     }
 
     /// To be called once a second. Tells the line that people see, now and then and if it is another one than the last, and tries
     /// again what could not be told before.
     pub(super) fn look(&self, status: impl FnOnce() -> String) {
-        self.with(|teller| {
-            if teller.owed.is_some() {
-                return teller.send_owed();
+        self.with(|connection| {
+            if connection.owed.is_some() {
+                return connection.send_owed();
             }
-            teller.looks += 1;
-            if teller.looks.is_multiple_of(LOOKS_A_STATUS) {
-                teller.tell_status(status());
+            connection.looks += 1;
+            if connection.looks.is_multiple_of(LOOKS_A_STATUS) {
+                connection.tell_status(status());
             }
         });
     }
 
     /// Tries again what could not be told before.
     pub(super) fn tell_owed(&self) {
-        self.with(Teller::send_owed);
+        self.with(ManagerConnection::send_owed);
     }
 
     /// A reload begins, and goes on until what this gives is dropped.
     pub(super) fn reloading(&self) -> Reloading {
-        self.with(|teller| {
-            if let Phase::Serving { reloads } = &mut teller.phase {
+        self.with(|connection| {
+            if let NodePhase::Serving { reloads } = &mut connection.phase {
                 *reloads += 1;
                 // systemd compares that time with when it asked for a reload.
                 let since = NotifyState::monotonic_usec_now().ok();
                 let states: Vec<_> = std::iter::once(NotifyState::Reloading).chain(since).collect();
-                teller.tell(&states);
+                connection.tell(&states);
             }
         });
         Reloading(self.clone())
@@ -124,42 +124,43 @@ impl ServiceManager {
 
     /// The node stops, which takes no longer than `within`.
     pub(super) fn stopping(&self, within: Duration) {
-        self.with(|teller| {
-            teller.phase = Phase::Stopping;
+        self.with(|connection| {
+            connection.phase = NodePhase::Stopping;
             let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
             let states = [
                 NotifyState::Stopping,
                 NotifyState::ExtendTimeoutUsec(micros),
                 NotifyState::Status("stopping"),
             ];
-            teller.tell(&states);
+            connection.tell(&states);
         });
     }
 
-    fn with(&self, act: impl FnOnce(&mut Teller)) {
-        if let Some(teller) = &self.0 {
-            let mut teller: MutexGuard<'_, Teller> = teller.lock().unwrap_or_else(PoisonError::into_inner);
-            act(&mut teller);
+    fn with(&self, act: impl FnOnce(&mut ManagerConnection)) {
+        if let Some(connection) = &self.0 {
+            let mut connection: MutexGuard<'_, ManagerConnection> =
+                connection.lock().unwrap_or_else(PoisonError::into_inner);
+            act(&mut connection);
         }
     }
 }
 
 impl Drop for Reloading {
     fn drop(&mut self) {
-        self.0.with(|teller| {
-            if let Phase::Serving { reloads } = &mut teller.phase {
+        self.0.with(|connection| {
+            if let NodePhase::Serving { reloads } = &mut connection.phase {
                 *reloads = reloads.saturating_sub(1);
                 if *reloads == 0 {
-                    teller.tell(&[NotifyState::Ready]);
+                    connection.tell(&[NotifyState::Ready]);
                 }
             }
         });
     }
 }
 
-impl Teller {
+impl ManagerConnection {
     fn tell_status(&mut self, text: String) {
-        if text != self.status && self.phase != Phase::Stopping {
+        if text != self.status && self.phase != NodePhase::Stopping {
             self.tell(&[NotifyState::Status(&text)]);
             self.status = text;
         }
@@ -181,8 +182,8 @@ impl Teller {
             Ok(_) => self.owed = None,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
-                if self.trouble == Trouble::None {
-                    self.trouble = Trouble::Told;
+                if self.warned == Warned::No {
+                    self.warned = Warned::Yes;
                     tracing::warn!(%error, "the service manager at NOTIFY_SOCKET cannot be told anything; it is tried again");
                 }
             }

@@ -9,9 +9,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::addresses::await_free;
 use super::config::shards::ShardPlan;
 use super::config::{Config, Pin};
-use super::deadline::Part;
-use super::patience::Patience;
-use super::run::{Prepared, Running, ShardDoor};
+use super::deadline::StopStage;
+use super::shard_set::{LiveShards, SendToShard, ShardLauncher};
+use super::startup_wait::StartupWait;
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
 use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
@@ -53,7 +53,7 @@ impl PreparedShards {
     /// Says what the system lacks, or which address cannot be listened at.
     pub fn new(config: &Config, plan: ShardPlan, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
         probe::check()?;
-        await_free(addresses, Patience(config.start_patience))?;
+        await_free(addresses, StartupWait(config.startup_wait))?;
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = shard::Config {
@@ -71,7 +71,7 @@ impl PreparedShards {
                 receive_buffers: receive_buffers(plan.count),
                 accepts_per_second_max: config.accepts_per_second_max,
                 heartbeat_delay_max: config.heartbeat_delay_max,
-                stop_deadline: Part::Doors.of(config.stop_within),
+                stop_deadline: StopStage::Clients.of(config.stop_within),
                 core: match config.pin {
                     Pin::Yes => Core::Pinned(usize::from(shard)),
                     Pin::No => Core::Any,
@@ -102,14 +102,14 @@ fn receive_buffers(shards: u16) -> u16 {
     u16::try_from(buffers).expect("at most RECEIVE_BUFFERS_MAX")
 }
 
-impl Prepared for PreparedShards {
-    type Running = RunningShards;
+impl ShardLauncher for PreparedShards {
+    type Shards = RunningShards;
 
     fn count(&self) -> u16 {
         u16::try_from(self.0.len()).expect("a plan counts its shards by a u16")
     }
 
-    fn door(&self) -> ShardDoor {
+    fn sender(&self) -> SendToShard {
         let doors: Vec<_> = self.0.iter().map(PreparedShard::door).collect();
         Arc::new(
             move |shard, letter: ToShard| match doors[usize::from(shard.0)].send(letter) {
@@ -161,7 +161,7 @@ fn services(registry: Sender<ToRegistry>, front: http::Door) -> Services {
     }
 }
 
-impl Running for RunningShards {
+impl LiveShards for RunningShards {
     fn counters(&self) -> CountersView {
         let views: Vec<_> = self.0.iter().map(|shard| shard.counters.clone()).collect();
         let timed = views.clone();

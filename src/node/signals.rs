@@ -19,7 +19,7 @@ const EXIT_STOPPED_TWICE: i32 = 130;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// SIGINT or SIGTERM.
     Stop,
     /// SIGHUP.
@@ -30,7 +30,7 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Signals {
     /// What they ask for. A second stop does not come here: it ends the process.
-    pub(super) asked: Receiver<Asked>,
+    pub(super) asked: Receiver<SignalRequest>,
     started: Arc<AtomicBool>,
 }
 
@@ -52,10 +52,12 @@ impl Signals {
             .name("signals".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let heard = Heard::new();
+                    let streams = SignalStreams::new();
                     // Who waits for it gets the outcome, and with it the end of this thread.
-                    let Ok(heard) = told(heard, &ready) else { return };
-                    heard.pass_on(&send, &is_started, stop_within).await;
+                    let Ok(streams) = told(streams, &ready) else {
+                        return;
+                    };
+                    streams.pass_on(&send, &is_started, stop_within).await;
                 });
             })?;
         is_ready.recv().map_err(io::Error::other)??;
@@ -69,22 +71,22 @@ impl Signals {
 }
 
 /// Tells whether it could be made, and gives it back.
-fn told(heard: io::Result<Heard>, ready: &Sender<io::Result<()>>) -> Result<Heard, ()> {
-    let (heard, outcome) = match heard {
-        Ok(heard) => (Ok(heard), Ok(())),
+fn told(streams: io::Result<SignalStreams>, ready: &Sender<io::Result<()>>) -> Result<SignalStreams, ()> {
+    let (streams, outcome) = match streams {
+        Ok(streams) => (Ok(streams), Ok(())),
         Err(error) => (Err(()), Err(error)),
     };
     let _ = ready.send(outcome);
-    heard
+    streams
 }
 
-struct Heard {
+struct SignalStreams {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-impl Heard {
+impl SignalStreams {
     fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -93,27 +95,27 @@ impl Heard {
         })
     }
 
-    async fn next(&mut self) -> Asked {
+    async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.interrupt.recv() => SignalRequest::Stop,
+            _ = self.terminate.recv() => SignalRequest::Stop,
+            _ = self.hangup.recv() => SignalRequest::Reload,
         }
     }
 
     async fn next_stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        while self.next().await != SignalRequest::Stop {}
     }
 
-    async fn pass_on(mut self, send: &Sender<Asked>, started: &AtomicBool, stop_within: Duration) {
+    async fn pass_on(mut self, send: &Sender<SignalRequest>, started: &AtomicBool, stop_within: Duration) {
         loop {
             let asked = self.next().await;
-            if asked == Asked::Stop && !started.load(Ordering::Acquire) {
+            if asked == SignalRequest::Stop && !started.load(Ordering::Acquire) {
                 end_at_once(0);
             }
             // The node takes it when it comes to it.
             let _ = send.send(asked);
-            if asked == Asked::Stop {
+            if asked == SignalRequest::Stop {
                 break;
             }
         }

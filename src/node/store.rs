@@ -9,8 +9,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::watch;
 
 use super::config::{Config, StoreKind};
-use super::patience::Patience;
 use super::privacy;
+use super::startup_wait::StartupWait;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
@@ -24,23 +24,23 @@ use crate::shard::Restored;
 const RESTORED_AT_ONCE: usize = 256;
 
 /// The node's store.
-pub(super) struct Opened {
+pub(super) struct OpenedStore {
     pub(super) store: Box<dyn Store>,
     pub(super) vitals: Vitals,
     /// `None` if it is in memory.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<DiskStore>,
     /// Decides which changes owe a callback from now on.
     pub(super) callbacks: watch::Sender<Callbacks>,
 }
 
 /// What only a store on disk has.
 #[derive(Clone)]
-pub(super) struct Kept {
+pub(super) struct DiskStore {
     pub(super) reading: Arc<Reading>,
     pub(super) news: watch::Receiver<Position>,
 }
 
-impl Kept {
+impl DiskStore {
     pub(super) fn archived(&self) -> Archived {
         Archived {
             archive: Arc::clone(&self.reading) as Arc<dyn Archive>,
@@ -58,15 +58,15 @@ pub(super) fn callbacks(config: &Config) -> Callbacks {
 }
 
 /// Opens the store, once an earlier gateway that is being ended has let go of it.
-fn open(place: &Place, rules: &Rules, patience: Patience) -> Result<Embedded, OpenError> {
+fn open(place: &Place, rules: &Rules, wait: StartupWait) -> Result<Embedded, OpenError> {
     let attempt = || Embedded::open(place.clone(), rules.clone());
     let is_taken = |error: &OpenError| matches!(error, OpenError::InUse(_));
-    patience.wait_for(attempt, is_taken, |error| {
-        tracing::warn!(%error, within_s = patience.0.as_secs(), "the store is taken: waiting for it");
+    wait.wait_for(attempt, is_taken, |error| {
+        tracing::warn!(%error, within_s = wait.0.as_secs(), "the store is taken: waiting for it");
     })
 }
 
-impl Opened {
+impl OpenedStore {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let (callbacks, follows) = watch::channel(callbacks(config));
         if config.registry.store == StoreKind::Memory {
@@ -88,9 +88,9 @@ impl Opened {
             changes_kept_ms: millis(config.registry.changes_kept),
             deleted_kept_ms: millis(config.registry.deleted_kept),
         };
-        let store = open(&place, &rules, Patience(config.start_patience)).context("registry.path")?;
+        let store = open(&place, &rules, StartupWait(config.startup_wait)).context("registry.path")?;
         warn_if_open(&config.registry.path);
-        let kept = Kept {
+        let kept = DiskStore {
             reading: store.reading(),
             news: store.news(),
         };
@@ -126,11 +126,11 @@ fn newest_at(reading: &Reading) -> Timestamp {
 /// Hands all users that are on record with devices to their home shards, and notes the latest time that was seen. Gives how
 /// many users there were.
 pub(super) fn restore(
-    kept: Option<&Kept>,
+    kept: Option<&DiskStore>,
     doors: &[Sender<Restored>],
     vitals: &Vitals,
 ) -> anyhow::Result<u64> {
-    let Some(Kept { reading, .. }) = kept else {
+    let Some(DiskStore { reading, .. }) = kept else {
         return Ok(0);
     };
     vitals.note_time(newest_at(reading));

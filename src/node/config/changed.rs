@@ -2,8 +2,11 @@
 
 use toml::{Table, Value};
 
-use super::table::{Effect, Setting, settings};
-use super::{Config, Problem, Sources};
+use super::effective::Config;
+use super::layers::Sources;
+use super::problem::Problem;
+use super::setting::{Setting, TakesEffect};
+use super::table::{find, settings};
 use crate::base::time::Timestamp;
 
 /// A setting whose value differs.
@@ -12,23 +15,23 @@ pub struct Difference {
     /// Which.
     pub key: &'static str,
     /// When the new value counts.
-    pub effect: Effect,
+    pub takes_effect: TakesEffect,
     /// The value before and the new one, as TOML; `None` of a secret.
     pub values: Option<(String, String)>,
     /// What differs.
-    pub what: What,
+    pub what: DifferenceKind,
 }
 
 /// What differs of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum DifferenceKind {
     /// Its value.
     Value,
     /// Its value is the same, and a file that it names holds something else.
     FileContent,
 }
 
-impl What {
+impl DifferenceKind {
     fn words(self) -> &'static str {
         match self {
             Self::Value => "a setting differs",
@@ -40,7 +43,7 @@ impl What {
 impl Difference {
     /// One line of the log.
     pub fn log(&self) {
-        let (setting, counts) = (self.key, self.effect.name());
+        let (setting, counts) = (self.key, self.takes_effect.name());
         let (before, after) = self
             .values
             .as_ref()
@@ -72,12 +75,12 @@ impl Config {
             let shown = |config: &Self| config.values[setting.key].to_string();
             Difference {
                 key: setting.key,
-                effect: setting.effect,
+                takes_effect: setting.takes_effect,
                 values: (!setting.kind.is_secret()).then(|| (shown(self), shown(other))),
                 what: if self.values.says_the_same(&other.values, setting.key) {
-                    What::FileContent
+                    DifferenceKind::FileContent
                 } else {
-                    What::Value
+                    DifferenceKind::Value
                 },
             }
         };
@@ -121,7 +124,7 @@ impl Config {
     #[must_use]
     pub fn differs_from<'a>(&self, given: impl Iterator<Item = &'a (String, String)>) -> Vec<String> {
         let differs = given.filter_map(|(key, value)| {
-            let setting = Setting::find(key).filter(|setting| !setting.kind.is_secret())?;
+            let setting = find(key).filter(|setting| !setting.kind.is_secret())?;
             let own = self.values[setting.key].to_string();
             (own != *value).then(|| format!("{key}: the gateway reads {own}, its caller was given {value}"))
         });

@@ -8,9 +8,10 @@ use std::path::Path;
 use toml::Value;
 use zeroize::Zeroizing;
 
-use super::kind::{Kind, SECRET_BYTES_MAX};
-use super::layers::Problem;
-use super::table::{Setting, settings};
+use super::kind::{SECRET_BYTES_MAX, SettingKind};
+use super::problem::Problem;
+use super::setting::Setting;
+use super::table::settings;
 use super::values::Values;
 use crate::base::secret::Secret;
 
@@ -21,17 +22,17 @@ const SUFFIX: &str = "_file";
 pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
     for setting in settings() {
         match setting.kind {
-            Kind::Secret(bytes_min) => read_token(setting, bytes_min, values, problems),
-            Kind::Keys => read_keys(setting, values, problems),
-            Kind::Addresses
-            | Kind::Number(..)
-            | Kind::Switch
-            | Kind::OneOf(_)
-            | Kind::Users
-            | Kind::Hosts
-            | Kind::Url
-            | Kind::Path
-            | Kind::FileOrNone => {}
+            SettingKind::Secret(bytes_min) => read_token(setting, bytes_min, values, problems),
+            SettingKind::Keys => read_keys(setting, values, problems),
+            SettingKind::Addresses
+            | SettingKind::Number(..)
+            | SettingKind::Switch
+            | SettingKind::OneOf(_)
+            | SettingKind::Users
+            | SettingKind::Hosts
+            | SettingKind::Url
+            | SettingKind::Path
+            | SettingKind::FileOrNone => {}
         }
     }
 }

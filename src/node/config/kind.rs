@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use toml::Value;
 
+use super::choices::Words;
 use crate::base::ids::UserId;
 use crate::services::callback::ReceiverUrl;
 
 /// What may be said.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum SettingKind {
     /// A list of `address:port`, at least one.
     Addresses,
     /// A whole number from the first to the second.
@@ -17,7 +18,7 @@ pub(super) enum Kind {
     /// `true` or `false`.
     Switch,
     /// One of some words.
-    OneOf(&'static [&'static str]),
+    OneOf(&'static dyn Words),
     /// A list of UserIDs, at least one.
     Users,
     /// A list of host names.
@@ -43,7 +44,7 @@ pub(super) const KEY_BYTES_MIN: usize = 16;
 /// Far beyond what anyone uses.
 pub(super) const SECRET_BYTES_MAX: usize = 1_024;
 
-impl Kind {
+impl SettingKind {
     /// What may be said, for people.
     #[must_use]
     pub(super) fn bounds(self) -> String {
@@ -54,7 +55,8 @@ impl Kind {
             Self::Number(min, i64::MAX) => format!("a whole number, at least {min}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
             Self::Switch => "true or false".to_owned(),
-            Self::OneOf(words) => words
+            Self::OneOf(choice) => choice
+                .words()
                 .iter()
                 .map(|word| format!("\"{word}\""))
                 .collect::<Vec<_>>()
@@ -104,7 +106,7 @@ impl Kind {
                 .as_integer()
                 .is_some_and(|number| (min..=max).contains(&number)),
             Self::Switch => value.is_bool(),
-            Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::OneOf(choice) => value.as_str().is_some_and(|word| choice.words().contains(&word)),
             Self::Users => is_list(value, 1, |text| UserId::new(text.as_bytes()).is_ok()),
             Self::Hosts => is_list(value, 0, |text| {
                 !text.is_empty() && !text.contains([':', '/', ' '])
@@ -229,31 +231,31 @@ pub(super) fn not_after_s(value: &Value) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn check(kind: Kind, value: &str, expected: bool) {
+    fn check(kind: SettingKind, value: &str, expected: bool) {
         let value: Value = value.parse().unwrap();
         assert_eq!(kind.takes(&value), expected, "{value}");
     }
 
     #[test]
     fn kinds_have_bounds() {
-        check(Kind::Addresses, "[]", false);
-        check(Kind::Addresses, r#"["127.0.0.1:0"]"#, false);
-        check(Kind::Addresses, r#"["localhost:1"]"#, false);
-        check(Kind::Number(1, 3), "3", true);
-        check(Kind::Number(1, 3), "4", false);
-        check(Kind::Number(1, 3), "\"2\"", false);
-        check(Kind::Users, r#"["a", ""]"#, false);
-        check(Kind::Hosts, r#"["a:80"]"#, false);
-        check(Kind::Secret(16), "\"0123456789abcdef\"", true);
-        check(Kind::Secret(16), "\"short\"", false);
-        check(Kind::Secret(3), "\"short\"", true);
+        check(SettingKind::Addresses, "[]", false);
+        check(SettingKind::Addresses, r#"["127.0.0.1:0"]"#, false);
+        check(SettingKind::Addresses, r#"["localhost:1"]"#, false);
+        check(SettingKind::Number(1, 3), "3", true);
+        check(SettingKind::Number(1, 3), "4", false);
+        check(SettingKind::Number(1, 3), "\"2\"", false);
+        check(SettingKind::Users, r#"["a", ""]"#, false);
+        check(SettingKind::Hosts, r#"["a:80"]"#, false);
+        check(SettingKind::Secret(16), "\"0123456789abcdef\"", true);
+        check(SettingKind::Secret(16), "\"short\"", false);
+        check(SettingKind::Secret(3), "\"short\"", true);
         for good in [
             "",
             "http://10.0.0.1",
             "https://[::1]:8443/im/callback",
             "http://a.example:80/x%20y",
         ] {
-            check(Kind::Url, &format!("{good:?}"), true);
+            check(SettingKind::Url, &format!("{good:?}"), true);
         }
         for bad in [
             "ftp://a",
@@ -268,32 +270,36 @@ mod tests {
             "http://a#f",
             "a",
         ] {
-            check(Kind::Url, &format!("{bad:?}"), false);
+            check(SettingKind::Url, &format!("{bad:?}"), false);
         }
-        check(Kind::Path, "\"\"", false);
-        check(Kind::FileOrNone, "\"\"", true);
+        check(SettingKind::Path, "\"\"", false);
+        check(SettingKind::FileOrNone, "\"\"", true);
         check(
-            Kind::Keys,
+            SettingKind::Keys,
             r#"[{secret="0123456789abcdef", not_after=2027-01-01T00:00:00Z}]"#,
             true,
         );
         check(
-            Kind::Keys,
+            SettingKind::Keys,
             r#"[{secret="0123456789abcdef", not_after="2027-01-01T00:00:00Z"}]"#,
             true,
         );
         check(
-            Kind::Keys,
+            SettingKind::Keys,
             r#"[{secret="0123456789abcdef", not_after="soon"}]"#,
             false,
         );
-        check(Kind::Keys, r#"[{secret="0123456789abcdef", until=1}]"#, false);
-        check(Kind::Keys, r#"[{secret="<set>"}]"#, false);
-        check(Kind::Keys, r#"[{secret_file="/run/key"}]"#, true);
-        check(Kind::Keys, r#"[{secret_file=""}]"#, false);
-        check(Kind::Keys, r#"[{not_after=2027-01-01T00:00:00Z}]"#, false);
         check(
-            Kind::Keys,
+            SettingKind::Keys,
+            r#"[{secret="0123456789abcdef", until=1}]"#,
+            false,
+        );
+        check(SettingKind::Keys, r#"[{secret="<set>"}]"#, false);
+        check(SettingKind::Keys, r#"[{secret_file="/run/key"}]"#, true);
+        check(SettingKind::Keys, r#"[{secret_file=""}]"#, false);
+        check(SettingKind::Keys, r#"[{not_after=2027-01-01T00:00:00Z}]"#, false);
+        check(
+            SettingKind::Keys,
             r#"[{secret="0123456789abcdef", secret_file="/run/key"}]"#,
             false,
         );

@@ -3,45 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
 use super::files;
-use super::kind::Kind;
-use super::table::{Setting, settings};
+use super::kind::SettingKind;
+use super::problem::Problem;
+use super::setting::Setting;
+use super::table::{find, settings};
 use super::values::Values;
 use super::variables::{self, Variable};
-
-/// Something that is wrong with a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Which setting, or where.
-    pub key: String,
-    /// What was found there; nothing of a secret.
-    pub found: String,
-    /// What would do.
-    pub remedy: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, found, remedy } = self;
-        write!(f, "{key}: found {found}; {remedy}")
-    }
-}
-
-impl Problem {
-    pub(super) fn new(key: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            found: found.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
 
 /// What was typed.
 #[derive(Debug, Clone, Default)]
@@ -63,9 +36,7 @@ impl Sources {
             .iter()
             .flat_map(|file| ["--config".to_owned(), file.display().to_string()]);
         let is_shown = |text: &&String| {
-            let setting = text
-                .split_once('=')
-                .and_then(|(key, _)| Setting::find(key.trim()));
+            let setting = text.split_once('=').and_then(|(key, _)| find(key.trim()));
             setting.is_some_and(|setting| !setting.kind.is_secret())
         };
         let overrides = self.overrides.iter().filter(is_shown);
@@ -110,7 +81,7 @@ impl Layers {
     /// two ways to say the same. An empty one says nothing, as container platforms set variables that nobody filled in.
     fn end_one(&mut self) {
         let given = std::mem::take(&mut self.given);
-        for secret in settings().filter(|setting| matches!(setting.kind, Kind::Secret(_))) {
+        for secret in settings().filter(|setting| matches!(setting.kind, SettingKind::Secret(_))) {
             let (key, file) = (secret.key, files::file_key(secret.key));
             match (given.contains(key), given.contains(file)) {
                 (true, true) => {
@@ -160,7 +131,7 @@ impl Layers {
             } else {
                 format!("{section}.{name}")
             };
-            match (Setting::find(&key), value) {
+            match (find(&key), value) {
                 (Some(setting), value) => self.put(setting, value),
                 (None, Value::Table(table)) if is_section(&key) => self.add_table(&key, table),
                 (None, _) => self.unknown(&key),
@@ -203,7 +174,7 @@ impl Layers {
                 .push(Problem::new("--set", "no `=`", "write --set key=value"));
             return;
         };
-        match Setting::find(key.trim()) {
+        match find(key.trim()) {
             Some(setting) => self.put(setting, read_value(setting.kind, value)),
             None => self.unknown(key.trim()),
         }
@@ -271,7 +242,7 @@ fn is_section(key: &str) -> bool {
 }
 
 /// TOML, or a text that nobody quoted.
-fn read_value(kind: Kind, text: &str) -> Value {
+fn read_value(kind: SettingKind, text: &str) -> Value {
     let text = text.trim();
     let unquoted = || Value::String(text.to_owned());
     match text.parse::<Value>() {

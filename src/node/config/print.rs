@@ -2,8 +2,9 @@
 
 use toml::Value;
 
-use super::kind::{HIDDEN, Kind};
-use super::table::{Setting, settings};
+use super::kind::{HIDDEN, SettingKind};
+use super::setting::Setting;
+use super::table::settings;
 use super::values::Values;
 
 const HEAD: &str = "\
@@ -48,7 +49,7 @@ pub(super) fn explained(setting: &Setting, more: &str) -> String {
 pub(super) fn facts(setting: &Setting, more: &str) -> String {
     let unit = setting.unit().map(|unit| format!(", in {unit}"));
     let bounds = format!("It takes {}{}.", setting.kind.bounds(), unit.unwrap_or_default());
-    let effect = format!("Another value counts {}.", setting.effect.name());
+    let effect = format!("Another value counts {}.", setting.takes_effect.name());
     let parts = [&bounds, more, &effect]
         .into_iter()
         .filter(|part| !part.is_empty());
@@ -73,20 +74,22 @@ fn comment(text: &str) -> String {
     lines + "\n"
 }
 
-fn shown(kind: Kind, value: &Value) -> String {
+fn shown(kind: SettingKind, value: &Value) -> String {
     match kind {
-        Kind::Secret(_) if value.as_str() != Some("") => Value::from(HIDDEN).to_string(),
-        Kind::Keys => Value::Array(value.as_array().into_iter().flatten().map(hidden).collect()).to_string(),
-        Kind::Secret(_)
-        | Kind::Url
-        | Kind::Path
-        | Kind::FileOrNone
-        | Kind::Addresses
-        | Kind::Number(..)
-        | Kind::Switch
-        | Kind::OneOf(_)
-        | Kind::Users
-        | Kind::Hosts => value.to_string(),
+        SettingKind::Secret(_) if value.as_str() != Some("") => Value::from(HIDDEN).to_string(),
+        SettingKind::Keys => {
+            Value::Array(value.as_array().into_iter().flatten().map(hidden).collect()).to_string()
+        }
+        SettingKind::Secret(_)
+        | SettingKind::Url
+        | SettingKind::Path
+        | SettingKind::FileOrNone
+        | SettingKind::Addresses
+        | SettingKind::Number(..)
+        | SettingKind::Switch
+        | SettingKind::OneOf(_)
+        | SettingKind::Users
+        | SettingKind::Hosts => value.to_string(),
     }
 }
 

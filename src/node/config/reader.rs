@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use toml::Value;
+use tracing_subscriber::filter::LevelFilter;
 
+use super::choices::{self, Choice};
 use super::files::file_key;
+use super::kind;
+use super::parts::{CallbackConfig, RegistryConfig};
 use super::values::Values;
-use super::{Callback, DEVELOPMENT_SECRET, Registry, StoreKind, kind};
 use crate::base::ids::{Platform, UserId};
 use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
-use crate::logic::settings::{
-    AddressLimits, Conflict, Notes, Policy, Registration, Settings, TimeoutByClass, WebClose,
-};
-use crate::protocol::usersig::Key;
+use crate::logic::settings::{AddressLimits, Notes, Registration, Settings, TimeoutByClass};
+use crate::protocol::usersig::{DEVELOPMENT_SECRET, Key};
 use crate::services::callback::ReceiverUrl;
 use crate::services::http::Token;
-use crate::services::registry::embedded::Durability;
 
 /// Takes values out in the types that the table promises.
 pub(super) struct Reader<'a>(pub(super) &'a Values);
@@ -51,6 +51,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&self, key: &str) -> &'a str {
         self.value(key).as_str().expect("its kind is a text")
+    }
+
+    /// What the word of a setting means.
+    pub(super) fn choice<T: Copy>(&self, key: &str, choice: &Choice<T>) -> T {
+        choice.meaning(self.text(key))
     }
 
     fn list(&self, key: &str) -> &'a [Value] {
@@ -101,28 +106,18 @@ impl<'a> Reader<'a> {
         let instances = Platform::ALL
             .map(|platform| self.small(&format!("presence.instances_{}", platform.name().to_lowercase())));
         Settings {
-            notes: match self.text("log.level") {
-                "debug" | "trace" => Notes::Taken,
-                _ => Notes::None,
+            notes: if self.choice("log.level", &choices::LOG_LEVEL) >= LevelFilter::DEBUG {
+                Notes::Taken
+            } else {
+                Notes::None
             },
             sdk_app_id: self.number("app.sdk_app_id"),
             keys: self.keys(),
             usersig_ahead_max: self.seconds("usersig.ahead_max_s"),
-            policy: match self.text("presence.policy") {
-                "dual" => Policy::Dual,
-                "triple" => Policy::Triple,
-                "multi" => Policy::Multi,
-                _ => Policy::Single,
-            },
-            conflict: match self.text("presence.conflict") {
-                "oldest-wins" => Conflict::OldestWins,
-                _ => Conflict::NewestWins,
-            },
+            policy: self.choice("presence.policy", &choices::POLICY),
+            conflict: self.choice("presence.conflict", &choices::CONFLICT),
             instances,
-            web_close: match self.text("presence.web_close") {
-                "at-once" => WebClose::AtOnce,
-                _ => WebClose::TimeOut,
-            },
+            web_close: self.choice("presence.web_close", &choices::WEB_CLOSE),
             heartbeat_interval: self.seconds("presence.heartbeat_interval_s"),
             heartbeat_timeout: TimeoutByClass {
                 mobile: self.seconds("presence.heartbeat_timeout_mobile_s"),
@@ -158,26 +153,20 @@ impl<'a> Reader<'a> {
         read.clone().map(Token)
     }
 
-    pub(super) fn registry(&self) -> Registry {
-        Registry {
-            store: match self.text("registry.store") {
-                "memory" => StoreKind::Memory,
-                _ => StoreKind::Embedded,
-            },
+    pub(super) fn registry(&self) -> RegistryConfig {
+        RegistryConfig {
+            store: self.choice("registry.store", &choices::STORE),
             path: self.0.path("registry.path"),
-            durability: match self.text("registry.durability") {
-                "relaxed" => Durability::Relaxed,
-                _ => Durability::Commit,
-            },
+            durability: self.choice("registry.durability", &choices::DURABILITY),
             memory_bytes_max: self.number("registry.memory_bytes_max"),
             changes_kept: Duration::from_secs(self.number("changes.keep_days") * 86_400),
             deleted_kept: Duration::from_secs(self.number("accounts.deleted_keep_days") * 86_400),
         }
     }
 
-    pub(super) fn callback(&self) -> Callback {
+    pub(super) fn callback(&self) -> CallbackConfig {
         let (url, ca_file) = (self.text("callback.url"), self.0.path("callback.ca_file"));
-        Callback {
+        CallbackConfig {
             url: (!url.is_empty()).then(|| ReceiverUrl::read(url).expect("its kind is such a URL")),
             token: self.token("callback.token"),
             parallel: self.small("callback.parallel"),

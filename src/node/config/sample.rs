@@ -2,7 +2,8 @@
 //! configuration that is in use.
 
 use super::print::{explained, facts, sections};
-use super::table::{Setting, settings};
+use super::setting::Setting;
+use super::table::settings;
 
 const HEAD: &str = concat!(
     "\

@@ -1,7 +1,7 @@
 //! How many shards there are, and how many connections each holds: what was asked for, the cores and RLIMIT_NOFILE
 //! together decide. Knows no thread.
 
-use super::Problem;
+use super::problem::Problem;
 
 /// What the configuration says. 0 means: choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

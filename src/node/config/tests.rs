@@ -2,10 +2,17 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
+use super::kind::SettingKind;
+use super::table::settings;
 use super::*;
 use crate::base::ids::Platform;
-use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, WebClose};
+use crate::logic::record::Callbacks;
+use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, Settings, WebClose};
+use crate::services::http::Token;
+use crate::services::registry::Trouble;
+use crate::services::registry::embedded::Durability;
 
 pub(super) fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
     let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -148,6 +155,23 @@ fn variables_of_no_setting_are_a_problem_unless_they_are_somebody_elses() {
         "{problems:#?}"
     );
     assert_eq!(problems.len(), 3, "{problems:#?}");
+}
+
+#[test]
+fn every_word_that_a_setting_may_have_means_something_of_its_own() {
+    for setting in settings() {
+        let SettingKind::OneOf(choice) = setting.kind else {
+            continue;
+        };
+        let of_word = |word: &&str| read(&[&format!("{}={word}", setting.key)]).unwrap();
+        let configs: Vec<Config> = choice.words().iter().map(of_word).collect();
+        for (place, config) in configs.iter().enumerate() {
+            for mut other in configs[place + 1..].iter().cloned() {
+                other.values = config.values.clone();
+                assert_ne!(*config, other, "{}", setting.key);
+            }
+        }
+    }
 }
 
 #[test]
@@ -355,14 +379,17 @@ fn a_reload_leaves_what_waits_for_a_restart() {
     ])
     .unwrap();
     let expected = [
-        ("terminals.retry_after_ms", Effect::AtOnce),
-        ("shards.count", Effect::Restart),
-        ("presence.policy", Effect::NextLogins),
+        ("terminals.retry_after_ms", TakesEffect::AtOnce),
+        ("shards.count", TakesEffect::AtRestart),
+        ("presence.policy", TakesEffect::NextLogins),
     ];
     assert_eq!(differing(&running, &wanted), expected);
     let reloaded = running.reloaded(&wanted).unwrap();
     assert_eq!((reloaded.shards.count, reloaded.logic.policy), (2, Policy::Multi));
-    assert_eq!(differing(&reloaded, &wanted), [("shards.count", Effect::Restart)]);
+    assert_eq!(
+        differing(&reloaded, &wanted),
+        [("shards.count", TakesEffect::AtRestart)]
+    );
 }
 
 #[test]
@@ -377,9 +404,9 @@ fn a_reload_is_checked_with_what_waits_for_a_restart() {
     );
 }
 
-fn differing(config: &Config, other: &Config) -> Vec<(&'static str, Effect)> {
+fn differing(config: &Config, other: &Config) -> Vec<(&'static str, TakesEffect)> {
     let all = config.differences(other).into_iter();
-    all.map(|difference| (difference.key, difference.effect))
+    all.map(|difference| (difference.key, difference.takes_effect))
         .collect()
 }
 
@@ -419,7 +446,7 @@ fn a_variable_that_is_no_text_is_refused_and_a_path_may_be_any_bytes() {
     let other = with_environment(&[("HOLDFAST_REGISTRY_PATH", b"/srv/\xff\xfd")]).unwrap();
     assert_eq!(
         differing(&config, &other),
-        [("registry.path", Effect::Restart)],
+        [("registry.path", TakesEffect::AtRestart)],
         "paths that look alike differ"
     );
     assert_eq!(
@@ -473,7 +500,10 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
     };
     let other_name = overrides[0].replace("admin.token_file=", "admin.token=0123456789abcdef#");
     let renamed = read(&[&other_name, overrides[1], overrides[2]]).unwrap();
-    let expected = [("admin.token", What::Value), ("admin.token_file", What::Value)];
+    let expected = [
+        ("admin.token", DifferenceKind::Value),
+        ("admin.token_file", DifferenceKind::Value),
+    ];
     assert_eq!(whats(&renamed), expected);
     std::fs::write(token.path(), "another-token-in-it").unwrap();
     std::fs::write(key.path(), "another-secret-in-it").unwrap();
@@ -481,11 +511,15 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
     assert_eq!(
         differing(&config, &next),
         [
-            ("admin.token_file", Effect::AtOnce),
-            ("usersig.keys", Effect::AtOnce)
+            ("admin.token_file", TakesEffect::AtOnce),
+            ("usersig.keys", TakesEffect::AtOnce)
         ]
     );
-    assert!(whats(&next).iter().all(|(_, what)| *what == What::FileContent));
+    assert!(
+        whats(&next)
+            .iter()
+            .all(|(_, what)| *what == DifferenceKind::FileContent)
+    );
     let reloaded = config.reloaded(&next).unwrap();
     assert_eq!(reloaded.admin_token.unwrap().0.expose(), "another-token-in-it");
     assert_eq!(reloaded.logic.keys[1].secret.expose(), "another-secret-in-it");

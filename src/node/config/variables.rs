@@ -3,7 +3,8 @@
 
 use std::ffi::OsStr;
 
-use super::table::{Setting, settings};
+use super::setting::Setting;
+use super::table::settings;
 
 /// What a variable is.
 #[derive(Debug, Clone)]

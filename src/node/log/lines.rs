@@ -18,85 +18,79 @@ pub(super) const LAST_WORDS_MAX: Duration = Duration::from_millis(200);
 
 /// The way to the thread that writes. Copies share it.
 #[derive(Debug, Clone)]
-pub struct Lines {
-    orders: Sender<Order>,
-    room: Arc<Room>,
+pub struct LogLines {
+    commands: Sender<LineCommand>,
+    space: Arc<QueueSpace>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum LineCommand {
     Write(Vec<u8>),
     /// Everything before it was written, or lost.
     Tell(Sender<()>),
 }
 
 #[derive(Debug)]
-struct Room {
+struct QueueSpace {
     bytes_max: usize,
     waiting: AtomicUsize,
     dropped: AtomicU64,
 }
 
-impl Lines {
+impl LogLines {
     /// Starts the thread, which writes to `out`. When lines were dropped and there is room again it says how many, by `tell`.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(super) fn start(
+    pub(in crate::node) fn start(
         out: impl Write + Send + 'static,
         bytes_max: usize,
         tell: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
-        let (orders, taken) = unbounded();
-        let room = Arc::new(Room {
+        let (commands, taken) = unbounded();
+        let space = Arc::new(QueueSpace {
             bytes_max,
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
         });
         let lines = Self {
-            orders,
-            room: Arc::clone(&room),
+            commands,
+            space: Arc::clone(&space),
         };
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(&taken, &room, out, tell))?;
+            .spawn(move || write(&taken, &space, out, tell))?;
         Ok(lines)
-    }
-
-    /// Of no log at all.
-    #[cfg(test)]
-    pub(in crate::node) fn of_nothing() -> Self {
-        Self::start(io::sink(), 0, |_| ()).expect("a thread")
     }
 
     /// Hands a line over, if there is room for it.
     pub(super) fn put(&self, line: &[u8]) {
-        let waiting = self.room.waiting.fetch_add(line.len(), Ordering::Relaxed);
-        if waiting + line.len() > self.room.bytes_max {
-            self.room.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-            self.room.drop_one();
+        let waiting = self.space.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        if waiting + line.len() > self.space.bytes_max {
+            self.space.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            self.space.drop_one();
             return;
         }
         // The thread ends with the process.
-        let _ = self.orders.send(Order::Write(line.to_vec()));
+        let _ = self.commands.send(LineCommand::Write(line.to_vec()));
     }
 
-    /// Lines that found no room, or could not be written.
+    /// LogLines that found no space, or could not be written.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.room.dropped.load(Ordering::Relaxed)
+        self.space.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all lines before are written, for no longer than `within`.
     pub(super) fn flush(&self, within: Duration) {
         let (done, told) = bounded(1);
-        let _ = self.orders.send(Order::Tell(done));
+        let _ = self.commands.send(LineCommand::Tell(done));
         // Whether they are written or not, the process goes on to its end.
         let _ = told.recv_timeout(within);
     }
 }
 
-impl Room {
+impl QueueSpace {
     fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
@@ -106,22 +100,22 @@ impl Room {
     }
 }
 
-fn write(orders: &Receiver<Order>, room: &Room, mut out: impl Write, tell: impl Fn(u64)) {
+fn write(commands: &Receiver<LineCommand>, space: &QueueSpace, mut out: impl Write, tell: impl Fn(u64)) {
     let mut told = 0;
-    for order in orders {
-        match order {
-            Order::Write(line) => {
+    for command in commands {
+        match command {
+            LineCommand::Write(line) => {
                 let written = out.write_all(&line);
-                room.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                let dropped = room.dropped.load(Ordering::Relaxed);
+                space.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                let dropped = space.dropped.load(Ordering::Relaxed);
                 if written.is_err() {
-                    room.drop_one();
-                } else if dropped > told && room.is_half_empty() {
+                    space.drop_one();
+                } else if dropped > told && space.is_half_empty() {
                     tell(dropped - told);
                     told = dropped;
                 }
             }
-            Order::Tell(done) => {
+            LineCommand::Tell(done) => {
                 // Who asked may have waited long enough.
                 let _ = done.send(());
             }
@@ -129,7 +123,7 @@ fn write(orders: &Receiver<Order>, room: &Room, mut out: impl Write, tell: impl 
     }
 }
 
-impl Write for &Lines {
+impl Write for &LogLines {
     /// Takes one whole line, as `tracing_subscriber` gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -141,7 +135,7 @@ impl Write for &Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogLines {
     type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -178,10 +172,10 @@ mod tests {
     const FOR_EVER: Duration = Duration::from_secs(3_600);
 
     /// A log into a pipe that is read when the test says so, and what it told of dropped lines.
-    fn into_a_pipe(bytes_max: usize) -> (Lines, io::PipeReader, Receiver<u64>) {
+    fn into_a_pipe(bytes_max: usize) -> (LogLines, io::PipeReader, Receiver<u64>) {
         let (reader, writer) = io::pipe().unwrap();
         let (tell, told) = unbounded();
-        let lines = Lines::start(writer, bytes_max, move |count| tell.send(count).unwrap()).unwrap();
+        let lines = LogLines::start(writer, bytes_max, move |count| tell.send(count).unwrap()).unwrap();
         (lines, reader, told)
     }
 
@@ -216,12 +210,12 @@ mod tests {
         const LINE: &[u8] = &[b'x'; 1_000];
         let (open, gate) = unbounded();
         let (tell, told) = unbounded();
-        let lines = Lines::start(Gate(gate), 2_000, move |count| tell.send(count).unwrap()).unwrap();
+        let lines = LogLines::start(Gate(gate), 2_000, move |count| tell.send(count).unwrap()).unwrap();
         (0..5).for_each(|_| lines.put(LINE));
         assert_eq!(
             lines.dropped(),
             3,
-            "two have room, the one that is being written among them"
+            "two have space, the one that is being written among them"
         );
         lines.flush(Duration::ZERO);
         assert!(told.is_empty());

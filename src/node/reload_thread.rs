@@ -8,12 +8,12 @@ use crossbeam_channel::{Sender, bounded};
 
 /// A thread that reloads when it is asked to.
 #[derive(Debug)]
-pub(super) struct Reloads {
+pub(super) struct ReloadThread {
     ask: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Reloads {
+impl ReloadThread {
     /// Starts it. `reload` does one.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ mod tests {
     fn one_waits_while_another_is_under_way_and_no_more() {
         let (began, begun) = unbounded();
         let (go_on, wait) = unbounded();
-        let reloads = Reloads::start(move || {
+        let reloads = ReloadThread::start(move || {
             began.send(()).unwrap();
             wait.recv().unwrap();
         })

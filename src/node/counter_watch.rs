@@ -14,22 +14,22 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// Compares the counters with what they were.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct CounterWatch {
     counters: CountersView,
-    pauses: Spell,
-    lost: Spell,
-    paced: Spell,
-    slow_turns: Spell,
+    pauses: Episode,
+    lost: Episode,
+    paced: Episode,
+    slow_turns: Episode,
 }
 
-impl Watch {
+impl CounterWatch {
     pub(super) fn new(counters: CountersView) -> Self {
         Self {
             counters,
-            pauses: Spell::default(),
-            lost: Spell::default(),
-            paced: Spell::default(),
-            slow_turns: Spell::default(),
+            pauses: Episode::default(),
+            lost: Episode::default(),
+            paced: Episode::default(),
+            slow_turns: Episode::default(),
         }
     }
 
@@ -38,7 +38,7 @@ impl Watch {
         let sum = |name| self.counters.sum(name);
         let (pauses, lost, paced) = (sum("accept_pauses"), sum("accepts_failed"), sum("accepts_paced"));
         match self.pauses.look(pauses) {
-            Some(News::Began) => {
+            Some(EpisodeChange::Began) => {
                 let (taken, slots) = (sum("slots_taken_now"), sum("slots_now"));
                 tracing::warn!(
                     taken,
@@ -46,26 +46,32 @@ impl Watch {
                     "accepting pauses: a shard's table of connections is nearly full"
                 );
             }
-            Some(News::Over(times)) => tracing::info!(times, "accepting goes on: the tables have room"),
+            Some(EpisodeChange::Over(times)) => {
+                tracing::info!(times, "accepting goes on: the tables have room")
+            }
             None => {}
         }
         match self.lost.look(lost) {
-            Some(News::Began) => tracing::warn!(
+            Some(EpisodeChange::Began) => tracing::warn!(
                 "accepting pauses: the system has no descriptor or no memory for a connection (EMFILE, ENFILE, ENOMEM, ENOBUFS)"
             ),
-            Some(News::Over(times)) => tracing::info!(times, "accepting goes on: the system has room"),
+            Some(EpisodeChange::Over(times)) => {
+                tracing::info!(times, "accepting goes on: the system has room")
+            }
             None => {}
         }
         match self.paced.look(paced) {
-            Some(News::Began) => tracing::info!("accepting is held to terminals.accepts_per_second_max"),
-            Some(News::Over(times)) => tracing::info!(times, "accepting is not held back"),
+            Some(EpisodeChange::Began) => {
+                tracing::info!("accepting is held to terminals.accepts_per_second_max")
+            }
+            Some(EpisodeChange::Over(times)) => tracing::info!(times, "accepting is not held back"),
             None => {}
         }
         match self.slow_turns.look(slow_turns(&(self.counters.turn_times)())) {
-            Some(News::Began) => {
+            Some(EpisodeChange::Began) => {
                 tracing::warn!(longer_than = ?TURN_MAX, "a shard's turns take long: terminals wait")
             }
-            Some(News::Over(times)) => tracing::info!(times, "no shard's turn takes long"),
+            Some(EpisodeChange::Over(times)) => tracing::info!(times, "no shard's turn takes long"),
             None => {}
         }
     }
@@ -79,29 +85,29 @@ fn slow_turns(shards: &[Counted]) -> u64 {
 
 /// A counter that grows now and then.
 #[derive(Debug, Default)]
-struct Spell {
+struct Episode {
     seen: u64,
-    /// What it was before the spell, while there is one.
+    /// What it was before the episode, while there is one.
     began_at: Option<u64>,
     quiet: u32,
 }
 
 /// What there is to say of one.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum EpisodeChange {
     Began,
     /// It happened so often.
     Over(u64),
 }
 
-impl Spell {
-    fn look(&mut self, now: u64) -> Option<News> {
+impl Episode {
+    fn look(&mut self, now: u64) -> Option<EpisodeChange> {
         let before = std::mem::replace(&mut self.seen, now);
         if now > before {
             self.quiet = 0;
             let begins = self.began_at.is_none();
             self.began_at.get_or_insert(before);
-            return begins.then_some(News::Began);
+            return begins.then_some(EpisodeChange::Began);
         }
         let began_at = self.began_at?;
         self.quiet += 1;
@@ -109,7 +115,7 @@ impl Spell {
             return None;
         }
         self.began_at = None;
-        Some(News::Over(now - began_at))
+        Some(EpisodeChange::Over(now - began_at))
     }
 }
 
@@ -119,16 +125,16 @@ mod tests {
 
     #[test]
     fn a_spell_is_told_when_it_begins_and_when_it_is_over() {
-        let mut spell = Spell::default();
-        assert_eq!(spell.look(0), None);
-        assert_eq!(spell.look(3), Some(News::Began));
-        assert_eq!(spell.look(5), None, "told already");
+        let mut episode = Episode::default();
+        assert_eq!(episode.look(0), None);
+        assert_eq!(episode.look(3), Some(EpisodeChange::Began));
+        assert_eq!(episode.look(5), None, "told already");
         for _ in 1..QUIET_LOOKS {
-            assert_eq!(spell.look(5), None);
+            assert_eq!(episode.look(5), None);
         }
-        assert_eq!(spell.look(5), Some(News::Over(5)));
-        assert_eq!(spell.look(5), None, "told already");
-        assert_eq!(spell.look(6), Some(News::Began), "and again");
+        assert_eq!(episode.look(5), Some(EpisodeChange::Over(5)));
+        assert_eq!(episode.look(5), None, "told already");
+        assert_eq!(episode.look(6), Some(EpisodeChange::Began), "and again");
     }
 
     #[test]

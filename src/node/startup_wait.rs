@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::base::time::Stopwatch;
 
 /// How often it is tried again: a fraction of what a supervisor takes to start a process, and no load.
-const AGAIN: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a start waits for each thing that is taken.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience(pub Duration);
+pub struct StartupWait(pub Duration);
 
-impl Patience {
+impl StartupWait {
     /// Tries until it succeeds, fails for another reason than that something `is_taken`, or the time is up. Says once that
     /// it waits, by `tell`.
     pub(super) fn wait_for<T, E>(
@@ -29,7 +29,7 @@ impl Patience {
                     if let Some(tell) = tell.take() {
                         tell(&error);
                     }
-                    std::thread::sleep(AGAIN);
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
                 outcome => return outcome,
             }
@@ -43,12 +43,12 @@ mod tests {
 
     /// Tries that find it taken so often; gives what came of it, how many tries there were, and how often it was told.
     fn try_out(
-        patience: Duration,
+        wait: Duration,
         taken: u32,
         last: Result<(), &'static str>,
     ) -> (Result<(), &'static str>, u32, u32) {
         let (mut tries, mut told) = (0, 0);
-        let outcome = Patience(patience).wait_for(
+        let outcome = StartupWait(wait).wait_for(
             || {
                 tries += 1;
                 if tries <= taken { Err("taken") } else { last }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_not_waited_for_and_no_patience_means_one_try() {
+    fn other_errors_are_not_waited_for_and_no_wait_means_one_try() {
         let long = Duration::from_secs(3_600);
         assert_eq!(try_out(long, 1, Err("denied")), (Err("denied"), 2, 1));
         assert_eq!(try_out(Duration::ZERO, 9, Ok(())), (Err("taken"), 1, 0));

@@ -1,0 +1,85 @@
+//! Parts of the configuration that are types of their own. Plain values that read and check nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::logic::record::Callbacks;
+use crate::services::callback::ReceiverUrl;
+use crate::services::http::Token;
+use crate::services::registry::embedded::Durability;
+
+/// Where records are kept, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// On disk or not.
+    pub store: StoreKind,
+    /// The folder of a store on disk.
+    pub path: PathBuf,
+    /// When a change counts as recorded.
+    pub durability: Durability,
+    /// Memory that a store on disk may take.
+    pub memory_bytes_max: u64,
+    /// How long changes can be read.
+    pub changes_kept: Duration,
+    /// How long records of deleted accounts are kept.
+    pub deleted_kept: Duration,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// On disk.
+    Embedded,
+    /// Gone with the process.
+    Memory,
+}
+
+/// How the app's backend is told of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackConfig {
+    /// Where; `None`: it is not told.
+    pub url: Option<ReceiverUrl>,
+    /// What callbacks are signed with.
+    pub token: Option<Token>,
+    /// Users whose callbacks are under way at the same time.
+    pub parallel: usize,
+    /// Open connections at the same time.
+    pub connections_max: usize,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How long after its change a callback is tried again.
+    pub give_up: Duration,
+    /// How long dead letters are kept.
+    pub dead_kept: Duration,
+    /// Which changes it is called for.
+    pub sent: Callbacks,
+    /// Who vouches for it; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Whether threads stay on their cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// Each on one.
+    Yes,
+    /// The system moves them.
+    No,
+}
+
+/// Whether the process's memory, which holds secrets, may be written to a file, or looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreDumps {
+    /// By nobody but root.
+    None,
+    /// As for any process.
+    Allowed,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,49 @@
+//! What a node asks of its shards, before they run and while they do. Makes none.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::base::ids::ShardId;
+use crate::base::time::Clock;
+use crate::logic::letter::{ToRegistry, ToShard};
+use crate::services::http::{self, CountersView};
+use crate::shard::Restored;
+
+/// The way into all shards. It never blocks, and a shard that has ended takes nothing.
+pub type SendToShard = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
+
+/// Shards that are ready to start: bound to their addresses, with open inboxes.
+pub trait ShardLauncher {
+    /// What they are once they run.
+    type Shards: LiveShards + Send + 'static;
+
+    /// How many there are.
+    fn count(&self) -> u16;
+    /// The way into them.
+    fn sender(&self) -> SendToShard;
+    /// Starts them all. Each first takes in what comes from its place in `restored`.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no ring.
+    fn start(
+        self,
+        clock: Clock,
+        registry: Sender<ToRegistry>,
+        front: http::Door,
+        restored: Vec<Receiver<Restored>>,
+    ) -> anyhow::Result<Self::Shards>;
+}
+
+/// Shards that run.
+pub trait LiveShards {
+    /// What they count.
+    fn counters(&self) -> CountersView;
+    /// Connections that are open now.
+    fn connections(&self) -> u64;
+    /// Whether one of them has ended on its own.
+    fn has_ended(&self) -> bool;
+    /// Waits for their end, which [`ToShard::Stop`] asks for: they have a deadline of their own, which counts from that
+    /// letter. Gives how many connections were still open then.
+    fn join(self) -> u64;
+}
