@@ -21,7 +21,7 @@ pub(super) enum Command {
         json: bool,
     },
     /// Sends dead letters again, marked as replayed.
-    Replay(Choice),
+    Replay(LetterChoice),
     /// Drops dead letters, or late callbacks.
     Drop(Unwanted),
 }
@@ -56,7 +56,7 @@ impl Unwanted {
 
 /// Which of them.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Choice {
+pub(super) struct LetterChoice {
     /// Cursors of dead letters, as `callbacks list` shows them.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     cursors: Vec<String>,
@@ -65,7 +65,7 @@ pub(super) struct Choice {
     all: bool,
 }
 
-impl Choice {
+impl LetterChoice {
     fn body(&self) -> Value {
         match self.all {
             true => json!({ "all": true }),

@@ -20,3 +20,6 @@ pub mod run;
 pub mod shard_set;
 pub mod shards;
 pub mod startup_wait;
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ impl ServiceManager {
         })
     }
 
-    fn at(name: &OsStr) -> io::Result<Self> {
+    pub(super) fn at(name: &OsStr) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         // It may be slow, or stopped: nobody here waits for it.
         socket.set_nonblocking(true)?;
@@ -204,42 +204,9 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use tempfile::TempDir;
-
+mod tests {
     use super::*;
-
-    /// A service manager that listens, and what a node knows of it.
-    pub(in crate::node) fn manager() -> (TempDir, UnixDatagram, ServiceManager) {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let known = ServiceManager::at(path.as_os_str()).unwrap();
-        (folder, socket, known)
-    }
-
-    /// The lines of the next message, without the time in it; none if there is none.
-    pub(in crate::node) fn next(socket: &UnixDatagram) -> Vec<String> {
-        let mut bytes = [0; 512];
-        let length = socket.recv(&mut bytes).unwrap_or(0);
-        let text = std::str::from_utf8(&bytes[..length]).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with("MONOTONIC_USEC="));
-        lines.map(str::to_owned).collect()
-    }
-
-    /// Writes to it until it has no room.
-    pub(in crate::node) fn fill(socket: &UnixDatagram) {
-        let other = UnixDatagram::unbound().unwrap();
-        other.set_nonblocking(true).unwrap();
-        let address = socket.local_addr().unwrap();
-        let refused = loop {
-            if let Err(error) = other.send_to_addr(b"of others", &address) {
-                break error;
-            }
-        };
-        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-    }
+    use crate::node::tests::{fill, manager, next};
 
     /// Looks as often as it takes for a line.
     fn look(known: &ServiceManager, line: &str) {

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use super::*;
 use crate::node::config::{Sources, StoreKind};
 use crate::node::log::{LogLevel, LogLines};
-use crate::node::service_manager;
+use crate::node::tests::{fill, manager, next};
 
 type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
@@ -162,7 +162,7 @@ fn people_are_told_what_probes_are_told() {
 
 #[test]
 fn a_manager_that_had_no_room_is_told_of_the_stop_while_it_goes_on() {
-    let (_folder, socket, known) = service_manager::tests::manager();
+    let (_folder, socket, known) = manager();
     let keeps = Arc::default();
     let shards = Recorder {
         keeps: Some(Arc::clone(&keeps)),
@@ -170,7 +170,7 @@ fn a_manager_that_had_no_room_is_told_of_the_stop_while_it_goes_on() {
     };
     let mut node = node(shards, Duration::from_secs(600));
     node.manager = known;
-    service_manager::tests::fill(&socket);
+    fill(&socket);
     let stopping = std::thread::spawn(|| node.stop());
     // It has begun, and lasts for as long as somebody can write to the registry.
     while keeps.lock().unwrap().is_none() {
@@ -178,7 +178,7 @@ fn a_manager_that_had_no_room_is_told_of_the_stop_while_it_goes_on() {
     }
     socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    while service_manager::tests::next(&socket)[0] != "STOPPING=1" {}
+    while next(&socket)[0] != "STOPPING=1" {}
     drop(keeps.lock().unwrap().take());
     stopping.join().unwrap().unwrap();
 }
