@@ -27,7 +27,7 @@ use holdfast::logic::letter::{ToRegistry, UserKey};
 use holdfast::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use holdfast::services::registry::Store;
-use holdfast::services::registry::embedded::{Durability, Embedded, Place, Rules};
+use holdfast::services::registry::embedded::{Durability, EmbeddedSettings, EmbeddedStore, StoreLocation};
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
 use tempfile::TempDir;
@@ -134,17 +134,17 @@ fn beats(crowd: &mut Crowd, gateway: &Gateway, fits: impl Fn(u64) -> bool + Send
 
 /// Puts everybody on record, as a gateway would have.
 fn fill(path: &Path) {
-    let place = Place {
+    let place = StoreLocation {
         path: path.to_owned(),
         memory_bytes_max: 256 << 20,
     };
-    let rules = Rules {
+    let rules = EmbeddedSettings {
         durability: Durability::Relaxed,
         callbacks: tokio::sync::watch::channel(Callbacks::None).1,
         changes_kept_ms: 7 * 86_400_000,
         deleted_kept_ms: 400 * 86_400_000,
     };
-    let mut store = Embedded::open(place, rules).expect("a new store");
+    let mut store = EmbeddedStore::open(place, rules).expect("a new store");
     let now = Clock::start().now().wall;
     let numbers: Vec<usize> = (0..USERS).collect();
     for numbers in numbers.chunks(AT_ONCE) {

@@ -29,8 +29,8 @@ use holdfast::node::config::DEVELOPMENT_SECRET;
 use holdfast::protocol::native::proto::Platform;
 use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
 use holdfast::protocol::usersig::Key;
-use holdfast::services::registry::memory::Memory;
-use holdfast::services::registry::{Doors, Registry, Trouble};
+use holdfast::services::registry::memory::MemoryStore;
+use holdfast::services::registry::{FaultInjection, Registry, ReplySenders};
 use holdfast::shard::mesh::{Neighbour, Services, ShardDoor};
 use holdfast::shard::{Config, Core, PreparedShard, ShardListener};
 use support::gateway::SDK_APP_ID;
@@ -117,20 +117,20 @@ fn start() -> SocketAddr {
     }
     let doors: Vec<ShardDoor> = prepared.iter().map(PreparedShard::door).collect();
     let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
-    let answers = Doors {
+    let answers = ReplySenders {
         shard: Box::new(move |shard, letter| doors[usize::from(shard.0)].send(letter).unwrap()),
-        front: Box::new(|_| {}),
+        http: Box::new(|_| {}),
     };
     let registry = Registry::start(
-        Memory::default(),
-        Trouble::default(),
+        MemoryStore::default(),
+        FaultInjection::default(),
         SHARDS,
         answers,
         clock.clone(),
     )
     .unwrap();
     for shard in prepared {
-        let door = registry.door();
+        let door = registry.sender();
         let services = Services {
             registry: Box::new(move |asks| asks.drain(..).for_each(|ask| door.send(ask).unwrap())),
             front: Box::new(|replies| replies.clear()),

@@ -1,7 +1,7 @@
 //! Time as plain numbers. [`Clock::now`] is the only place of the gateway that asks the operating system;
 //! [`Stopwatch`] is for those who measure it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Milliseconds since [`BEFORE_START_MS`] before the process started, by a clock that counts suspend and is never set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -90,6 +90,13 @@ impl Timestamp {
     #[must_use]
     pub fn seconds(self) -> u64 {
         self.0 / 1_000
+    }
+
+    /// As people and programs read it, in UTC and to the millisecond.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(self.0);
+        humantime::format_rfc3339_millis(time).to_string()
     }
 }
 

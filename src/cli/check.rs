@@ -17,7 +17,7 @@ use crate::node::config::{Config, StoreKind};
 use crate::node::rlimits;
 use crate::node::shards::try_rings;
 use crate::node::startup_wait::StartupWait;
-use crate::services::http::runtime;
+use crate::services::runtime;
 
 /// What is taken is told at once.
 const NO_WAIT: StartupWait = StartupWait(Duration::ZERO);

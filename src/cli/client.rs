@@ -16,7 +16,7 @@ use super::outcome::Fault;
 use super::place::{Listener, Place, Purpose};
 use super::sign;
 use crate::node::config::Config;
-use crate::services::http::url;
+use crate::services::http::server::url;
 
 /// Long enough for a question: the gateway itself gives up after 3 s.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -184,7 +184,7 @@ async fn ask_admin(
 ) -> anyhow::Result<Answer> {
     let place = Place::of(first(&config.admin));
     let request = match &config.admin_token {
-        Some(token) => request.header("Authorization", format!("Bearer {}", token.0.expose())),
+        Some(token) => request.header("Authorization", format!("Bearer {}", token.expose())),
         None => request,
     };
     let (status, body) = exchange(

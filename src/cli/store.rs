@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use super::print;
 use crate::node::config::Config;
-use crate::services::registry::embedded::{DamagedTable, Report, Salvaged, salvage, verify};
+use crate::services::registry::embedded::{DamagedTable, Salvaged, VerifyReport, salvage, verify};
 
 /// The store is damaged, or something of it could not be brought over.
 const EXIT_DAMAGED: u8 = 6;
@@ -86,7 +86,7 @@ fn end_progress() {
     }
 }
 
-fn told(path: &Path, report: &Report) -> String {
+fn told(path: &Path, report: &VerifyReport) -> String {
     let mut text = String::new();
     for fault in &report.faults {
         text.push_str(&format!("needed and damaged: {fault}\n"));
@@ -169,10 +169,10 @@ mod tests {
             intact: 12,
             lost: vec!["between bob and eve".to_owned()],
         };
-        let report = Report {
+        let report = VerifyReport {
             tables: vec![table],
             tables_seen: 3,
-            ..Report::default()
+            ..VerifyReport::default()
         };
         let text = told(Path::new("data"), &report);
         let expected = "damaged: keyspaces/2/tables/7 of users: records at byte 4096; 12 records in it are intact, lost is what it had between bob and eve\n";
@@ -181,7 +181,7 @@ mod tests {
             text.contains("data: 3 tables; a gateway can use this store"),
             "{text}"
         );
-        let sound = told(Path::new("data"), &Report::default());
+        let sound = told(Path::new("data"), &VerifyReport::default());
         assert_eq!(sound, "data: 0 tables; everything is what was written\n");
     }
 }

@@ -7,8 +7,8 @@ use crate::base::ids::UserId;
 use crate::base::receipt::Receipt;
 use crate::logic::record::Callbacks;
 use crate::node::config::Config;
-use crate::services::callback::{Handle, Settings, Trust};
-use crate::services::http::{CallbackStanding, DeadLetters, Which};
+use crate::services::callback::{CallbackHandle, CallbackSettings, Trust};
+use crate::services::http::{CallbackStatus, DeadLetters, DeadSelection};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
 
@@ -16,9 +16,9 @@ use crate::services::registry::outbox::Dead;
 const READ_AT_ONCE: usize = 1_000;
 
 /// What the callback service goes by, with the certificates of `callback.ca_file`.
-pub(super) fn settings(config: &Config, trust: Trust) -> Settings {
+pub(super) fn settings(config: &Config, trust: Trust) -> CallbackSettings {
     let callback = &config.callback;
-    Settings {
+    CallbackSettings {
         sdk_app_id: config.logic.sdk_app_id,
         url: callback.url.clone(),
         token: callback.token.clone(),
@@ -34,13 +34,13 @@ pub(super) fn settings(config: &Config, trust: Trust) -> Settings {
 /// Who has to know which changes are told, and how.
 pub struct CallbackUpdates {
     owed: watch::Sender<Callbacks>,
-    service: Option<Handle>,
+    service: Option<CallbackHandle>,
 }
 
 impl CallbackUpdates {
     /// The registry, which goes by `owed` from the next commit on, and the callback service, if there is a store to tell from.
     #[must_use]
-    pub fn new(owed: watch::Sender<Callbacks>, service: Option<Handle>) -> Self {
+    pub fn new(owed: watch::Sender<Callbacks>, service: Option<CallbackHandle>) -> Self {
         Self { owed, service }
     }
 
@@ -54,23 +54,23 @@ impl CallbackUpdates {
 }
 
 /// The dead letters of a running callback service.
-pub(super) struct DeadLetterAccess(pub(super) Handle);
+pub(super) struct DeadLetterAccess(pub(super) CallbackHandle);
 
 impl DeadLetterAccess {
-    fn named(&self, which: &Which) -> Result<Vec<(UserId, Position)>, ReadError> {
-        let source = self.0.source();
+    fn named(&self, which: &DeadSelection) -> Result<Vec<(UserId, Position)>, ReadError> {
+        let store = self.0.store();
         let name = |dead: &Dead| (dead.placed.recorded.user, dead.placed.position);
         let mut named = Vec::new();
         match which {
-            Which::These(places) => {
+            DeadSelection::These(places) => {
                 for place in places {
-                    let there = source.dead(Position(place.0.saturating_sub(1)), 1)?;
+                    let there = store.dead(Position(place.0.saturating_sub(1)), 1)?;
                     named.extend(there.iter().map(name).filter(|(_, found)| found == place));
                 }
             }
-            Which::All => loop {
+            DeadSelection::All => loop {
                 let after = named.last().map_or(Position(0), |(_, place)| *place);
-                let page = source.dead(after, READ_AT_ONCE)?;
+                let page = store.dead(after, READ_AT_ONCE)?;
                 if page.is_empty() {
                     break;
                 }
@@ -82,21 +82,21 @@ impl DeadLetterAccess {
 }
 
 impl DeadLetters for DeadLetterAccess {
-    fn standing(&self) -> Result<CallbackStanding, ReadError> {
-        let source = self.0.source();
-        Ok(CallbackStanding {
-            done: source.cursor()?,
-            last: source.last(),
-            late: source.late_count(),
-            dead: source.dead_count(),
+    fn status(&self) -> Result<CallbackStatus, ReadError> {
+        let store = self.0.store();
+        Ok(CallbackStatus {
+            done: store.cursor()?,
+            last: store.last(),
+            late: store.late_count(),
+            dead: store.dead_count(),
         })
     }
 
     fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
-        self.0.source().dead(after, count_max)
+        self.0.store().dead(after, count_max)
     }
 
-    fn replay(&self, which: &Which) -> Result<u64, ReadError> {
+    fn replay(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         let letters = self.named(which)?;
         let count = letters.len() as u64;
         self.0.replay(letters);
@@ -107,7 +107,7 @@ impl DeadLetters for DeadLetterAccess {
         self.0.drop_late(user)
     }
 
-    fn forget(&self, which: &Which) -> Result<u64, ReadError> {
+    fn forget(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         let letters = self.named(which)?;
         let places: Vec<Position> = letters.into_iter().map(|(_, place)| place).collect();
         for some in places.chunks(READ_AT_ONCE) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::histogram::{BUCKETS, Counted, bound};
-use crate::services::http::CountersView;
+use crate::services::http::ShardCounters;
 
 /// So many looks without another occurrence, and it is over: a table that is full pauses again and again.
 const QUIET_LOOKS: u32 = 10;
@@ -15,7 +15,7 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 /// Compares the counters with what they were.
 #[derive(Debug)]
 pub(super) struct CounterWatch {
-    counters: CountersView,
+    counters: ShardCounters,
     pauses: Episode,
     lost: Episode,
     paced: Episode,
@@ -23,7 +23,7 @@ pub(super) struct CounterWatch {
 }
 
 impl CounterWatch {
-    pub(super) fn new(counters: CountersView) -> Self {
+    pub(super) fn new(counters: ShardCounters) -> Self {
         Self {
             counters,
             pauses: Episode::default(),

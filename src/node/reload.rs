@@ -53,7 +53,7 @@ pub struct ReloadTargets {
     /// How many there are.
     pub count: u16,
     /// The HTTP front.
-    pub front: watch::Sender<Arc<http::Settings>>,
+    pub front: watch::Sender<Arc<http::HttpSettings>>,
     /// The registry and the callback service.
     pub callbacks: CallbackUpdates,
     /// How long all of them may take: [`ADOPTED_WITHIN_MAX`].
@@ -219,7 +219,7 @@ impl Reloader {
         // It looks at each request.
         self.targets
             .front
-            .send_replace(Arc::new(front_settings(&next, limits)));
+            .send_replace(Arc::new(http_settings(&next, limits)));
         // The file of certificates may be another one by the same name.
         if next.callback != running.config.callback || next.callback.ca_file.is_some() {
             self.targets.callbacks.tell(&next, trust, receipt.clone());
@@ -336,7 +336,7 @@ fn counts(effect: TakesEffect, taken: Adopted) -> &'static str {
     }
 }
 
-impl http::Steward for Reloader {
+impl http::ReloadHandler for Reloader {
     fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         self.reload_and_log("the admin listener", asked)
     }
@@ -359,8 +359,8 @@ pub fn absolute(path: &Path) -> String {
 
 /// What the front goes by.
 #[must_use]
-pub fn front_settings(config: &Config, limits: http::Limits) -> http::Settings {
-    http::Settings {
+pub fn http_settings(config: &Config, limits: http::Limits) -> http::HttpSettings {
+    http::HttpSettings {
         sdk_app_id: config.logic.sdk_app_id,
         keys: config.logic.keys.clone(),
         usersig_ahead_max: config.logic.usersig_ahead_max,

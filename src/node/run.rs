@@ -14,7 +14,7 @@ use super::callbacks::{self, CallbackUpdates, DeadLetterAccess};
 use super::config::Config;
 use super::counter_watch::CounterWatch;
 use super::deadline::{Deadline, StopStage};
-use super::reload::{self, ConfigSource, ReloadTargets, Reloader, front_settings};
+use super::reload::{self, ConfigSource, ReloadTargets, Reloader, http_settings};
 use super::reload_thread::ReloadThread;
 use super::rlimits;
 use super::service_manager::ServiceManager;
@@ -26,8 +26,8 @@ use super::timekeeper::{self, Timekeeper};
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::services::callback::{Handle, Service, Source, Trust};
-use crate::services::http::{self, CountersView, DeadLetters, Front, Serving};
+use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore, Trust};
+use crate::services::http::{self, DeadLetters, HttpServer, Serving, ShardCounters};
 use crate::services::registry::{self, Registry, Store};
 use crate::shard::Restored;
 
@@ -45,15 +45,15 @@ struct Node<R> {
     shards: R,
     count: u16,
     door: SendToShard,
-    front: Front,
+    front: HttpServer,
     registry: Registry,
-    callbacks: Option<Service>,
+    callbacks: Option<CallbackService>,
     clock: Clock,
     stop_within: Duration,
     serving: Serving,
     reloads: ReloadThread,
-    vitals: registry::Vitals,
-    counters: CountersView,
+    registry_health: registry::health::RegistryHealth,
+    counters: ShardCounters,
     manager: ServiceManager,
 }
 
@@ -102,45 +102,45 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     ) -> anyhow::Result<Self> {
         let OpenedStore {
             store,
-            vitals,
+            health: registry_health,
             kept,
             callbacks: callbacks_owed,
         } = OpenedStore::new(config)?;
         let clock = Clock::start();
         let (count, door) = (shards.count(), shards.sender());
         let limits = http::Limits::within(rlimits::raise_descriptors());
-        let (front_door, inbox) = http::inbox(count, &limits);
-        let listeners = front_listeners(config)?;
+        let (front_door, inbox) = http::reply_channel(count, &limits);
+        let listeners = http_listeners(config)?;
         let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
         let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
-        let shards = shards.start(clock.clone(), registry.door(), front_door, receivers)?;
-        bring_back(kept.as_ref(), restored, &vitals, clock.clone())?;
+        let shards = shards.start(clock.clone(), registry.sender(), front_door, receivers)?;
+        bring_back(kept.as_ref(), restored, &registry_health, clock.clone())?;
         let callbacks = kept.as_ref().map(|kept| start_callbacks(config, kept, &clock));
         let callbacks = callbacks.transpose().context("the callback service")?;
-        let handle = callbacks.as_ref().map(Service::handle);
+        let handle = callbacks.as_ref().map(CallbackService::handle);
         let serving = Serving::default();
-        let (front_settings, settings) = watch::channel(Arc::new(front_settings(config, limits)));
+        let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
-        let told = told_of_reloads((&door, count), front_settings, callbacks_told, &manager);
+        let told = told_of_reloads((&door, count), http_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(DiskStore::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let lines = origin.lines.clone();
         let life = (serving.clone(), clock.clone());
         let steward = Reloader::new((config.clone(), origin), told, archive, life);
         let steward = Arc::new(steward);
-        let doors = http::Doors {
+        let doors = http::GatewayHandles {
             shard: boxed(&door),
-            registry: asking(registry.door()),
+            registry: asking(registry.sender()),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
-            vitals: vitals.clone(),
+            registry_health: registry_health.clone(),
             registry_workload: Some(registry.workload()),
             archive: archived,
-            callback_numbers: handle.as_ref().map(Handle::numbers),
+            callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
             callbacks: handle.map(|handle| Arc::new(DeadLetterAccess(handle)) as Arc<dyn DeadLetters>),
-            steward: Arc::clone(&steward) as Arc<dyn http::Steward>,
+            reload: Arc::clone(&steward) as Arc<dyn http::ReloadHandler>,
         };
-        let front = Front::start(
+        let front = HttpServer::start(
             settings,
             listeners,
             inbox,
@@ -160,7 +160,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             stop_within: config.stop_within,
             serving,
             reloads,
-            vitals,
+            registry_health,
             manager,
         })
     }
@@ -186,14 +186,14 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     /// How it is, in a line for people.
     fn condition(&self) -> String {
         let (connections, shards) = (self.shards.connections(), self.count);
-        match http::ready(&self.serving, &self.vitals, &self.counters) {
+        match http::ready(&self.serving, &self.registry_health, &self.counters) {
             Ok(()) => format!("{connections} connections on {shards} shards"),
             Err(reason) => format!("not ready: {reason}; {connections} connections"),
         }
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        if self.callbacks.as_ref().is_some_and(Service::has_ended) {
+        if self.callbacks.as_ref().is_some_and(CallbackService::has_ended) {
             bail!("the callback service has ended on its own; its last words are in the log");
         }
         if self.shards.has_ended() {
@@ -260,7 +260,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
 
 fn told_of_reloads(
     (door, count): (&SendToShard, u16),
-    front: watch::Sender<Arc<http::Settings>>,
+    front: watch::Sender<Arc<http::HttpSettings>>,
     callbacks: CallbackUpdates,
     manager: &ServiceManager,
 ) -> ReloadTargets {
@@ -274,9 +274,9 @@ fn told_of_reloads(
     }
 }
 
-fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
+fn http_listeners(config: &Config) -> anyhow::Result<http::HttpListeners> {
     let wait = StartupWait(config.startup_wait);
-    Ok(http::Listeners {
+    Ok(http::HttpListeners {
         backend: listen(ListenerRole::Backend, config, wait)?,
         admin: listen(ListenerRole::Admin, config, wait)?,
     })
@@ -286,19 +286,19 @@ fn front_listeners(config: &Config) -> anyhow::Result<http::Listeners> {
 fn bring_back(
     kept: Option<&DiskStore>,
     doors: Vec<Sender<Restored>>,
-    vitals: &registry::Vitals,
+    registry_health: &registry::health::RegistryHealth,
     mut clock: Clock,
 ) -> anyhow::Result<()> {
-    let users = store::restore(kept, &doors, vitals)?;
-    timekeeper::compare(vitals.clock_behind(clock.now().wall));
+    let users = store::restore(kept, &doors, registry_health)?;
+    timekeeper::compare(registry_health.clock_behind(clock.now().wall));
     tracing::info!(users, "users with devices are back");
     Ok(())
 }
 
-fn start_callbacks(config: &Config, kept: &DiskStore, clock: &Clock) -> io::Result<Service> {
-    let source = Arc::clone(&kept.reading) as Arc<dyn Source>;
+fn start_callbacks(config: &Config, kept: &DiskStore, clock: &Clock) -> io::Result<CallbackService> {
+    let source = Arc::clone(&kept.reader) as Arc<dyn CallbackStore>;
     let trust = Trust::read(config.callback.ca_file.as_deref())?;
-    Service::start(
+    CallbackService::start(
         callbacks::settings(config, trust),
         source,
         kept.news.clone(),
@@ -315,13 +315,13 @@ fn start_registry(
     config: &Config,
     store: Box<dyn Store>,
     shards: u16,
-    (door, front): (&SendToShard, &http::Door),
+    (door, front): (&SendToShard, &http::HttpReplySender),
     clock: &Clock,
 ) -> io::Result<Registry> {
     let front = front.clone();
-    let doors = registry::Doors {
+    let doors = registry::ReplySenders {
         shard: boxed(door),
-        front: Box::new(move |letter| front.send(letter)),
+        http: Box::new(move |letter| front.send(letter)),
     };
     Registry::start(store, config.trouble, shards, doors, clock.clone())
 }

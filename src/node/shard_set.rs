@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::base::ids::ShardId;
 use crate::base::time::Clock;
 use crate::logic::letter::{ToRegistry, ToShard};
-use crate::services::http::{self, CountersView};
+use crate::services::http::{self, ShardCounters};
 use crate::shard::Restored;
 
 /// The way into all shards. It never blocks, and a shard that has ended takes nothing.
@@ -30,7 +30,7 @@ pub trait ShardLauncher {
         self,
         clock: Clock,
         registry: Sender<ToRegistry>,
-        front: http::Door,
+        front: http::HttpReplySender,
         restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<Self::Shards>;
 }
@@ -38,7 +38,7 @@ pub trait ShardLauncher {
 /// Shards that run.
 pub trait LiveShards {
     /// What they count.
-    fn counters(&self) -> CountersView;
+    fn counters(&self) -> ShardCounters;
     /// Connections that are open now.
     fn connections(&self) -> u64;
     /// Whether one of them has ended on its own.

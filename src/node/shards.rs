@@ -20,7 +20,7 @@ use crate::engine::probe;
 use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::logic::state::Place;
-use crate::services::http::{self, CountersView};
+use crate::services::http::{self, ShardCounters};
 use crate::shard::mesh::{Refused, Services};
 use crate::shard::view;
 use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle, ShardListener};
@@ -126,7 +126,7 @@ impl ShardLauncher for PreparedShards {
         self,
         clock: Clock,
         registry: Sender<ToRegistry>,
-        front: http::Door,
+        front: http::HttpReplySender,
         restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<RunningShards> {
         let neighbours: Vec<_> = self.0.iter().map(PreparedShard::neighbour).collect();
@@ -145,7 +145,7 @@ impl ShardLauncher for PreparedShards {
     }
 }
 
-fn services(registry: Sender<ToRegistry>, front: http::Door) -> Services {
+fn services(registry: Sender<ToRegistry>, front: http::HttpReplySender) -> Services {
     let ask = move |letter| match registry.try_send(letter) {
         // The node notices by itself that the registry has ended.
         Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -162,7 +162,7 @@ fn services(registry: Sender<ToRegistry>, front: http::Door) -> Services {
 }
 
 impl LiveShards for RunningShards {
-    fn counters(&self) -> CountersView {
+    fn counters(&self) -> ShardCounters {
         let views: Vec<_> = self.0.iter().map(|shard| shard.counters.clone()).collect();
         let timed = views.clone();
         let values = move || {
@@ -171,7 +171,7 @@ impl LiveShards for RunningShards {
                 .map(|view| [&view.values()[..], &view.own_values()[..]].concat())
                 .collect()
         };
-        CountersView {
+        ShardCounters {
             names: [Counters::NAMES, &view::CountersView::OWN_NAMES[..]].concat(),
             values: Box::new(values),
             turn_times: Box::new(move || timed.iter().map(view::CountersView::turn_times).collect()),

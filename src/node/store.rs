@@ -14,10 +14,13 @@ use super::startup_wait::StartupWait;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
+use crate::services::registry::Store;
 use crate::services::registry::archive::{Archive, Position};
-use crate::services::registry::embedded::{Embedded, OpenError, Place, Reading, Rules};
-use crate::services::registry::memory::Memory;
-use crate::services::registry::{Store, Vitals};
+use crate::services::registry::embedded::{
+    EmbeddedSettings, EmbeddedStore, OpenError, StoreLocation, StoreReader,
+};
+use crate::services::registry::health::RegistryHealth;
+use crate::services::registry::memory::MemoryStore;
 use crate::shard::Restored;
 
 /// Users that a shard takes in at once.
@@ -26,7 +29,7 @@ const RESTORED_AT_ONCE: usize = 256;
 /// The node's store.
 pub(super) struct OpenedStore {
     pub(super) store: Box<dyn Store>,
-    pub(super) vitals: Vitals,
+    pub(super) health: RegistryHealth,
     /// `None` if it is in memory.
     pub(super) kept: Option<DiskStore>,
     /// Decides which changes owe a callback from now on.
@@ -36,14 +39,14 @@ pub(super) struct OpenedStore {
 /// What only a store on disk has.
 #[derive(Clone)]
 pub(super) struct DiskStore {
-    pub(super) reading: Arc<Reading>,
+    pub(super) reader: Arc<StoreReader>,
     pub(super) news: watch::Receiver<Position>,
 }
 
 impl DiskStore {
     pub(super) fn archived(&self) -> Archived {
         Archived {
-            archive: Arc::clone(&self.reading) as Arc<dyn Archive>,
+            archive: Arc::clone(&self.reader) as Arc<dyn Archive>,
             news: self.news.clone(),
         }
     }
@@ -58,8 +61,12 @@ pub(super) fn callbacks(config: &Config) -> Callbacks {
 }
 
 /// Opens the store, once an earlier gateway that is being ended has let go of it.
-fn open(place: &Place, rules: &Rules, wait: StartupWait) -> Result<Embedded, OpenError> {
-    let attempt = || Embedded::open(place.clone(), rules.clone());
+fn open(
+    place: &StoreLocation,
+    settings: &EmbeddedSettings,
+    wait: StartupWait,
+) -> Result<EmbeddedStore, OpenError> {
+    let attempt = || EmbeddedStore::open(place.clone(), settings.clone());
     let is_taken = |error: &OpenError| matches!(error, OpenError::InUse(_));
     wait.wait_for(attempt, is_taken, |error| {
         tracing::warn!(%error, within_s = wait.0.as_secs(), "the store is taken: waiting for it");
@@ -70,32 +77,32 @@ impl OpenedStore {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let (callbacks, follows) = watch::channel(callbacks(config));
         if config.registry.store == StoreKind::Memory {
-            let store = Memory::default();
+            let store = MemoryStore::default();
             return Ok(Self {
-                vitals: store.vitals(),
+                health: store.health(),
                 store: Box::new(store),
                 kept: None,
                 callbacks,
             });
         }
-        let place = Place {
+        let place = StoreLocation {
             path: config.registry.path.clone(),
             memory_bytes_max: config.registry.memory_bytes_max,
         };
-        let rules = Rules {
+        let settings = EmbeddedSettings {
             durability: config.registry.durability,
             callbacks: follows,
             changes_kept_ms: millis(config.registry.changes_kept),
             deleted_kept_ms: millis(config.registry.deleted_kept),
         };
-        let store = open(&place, &rules, StartupWait(config.startup_wait)).context("registry.path")?;
+        let store = open(&place, &settings, StartupWait(config.startup_wait)).context("registry.path")?;
         warn_if_open(&config.registry.path);
         let kept = DiskStore {
-            reading: store.reading(),
+            reader: store.reader(),
             news: store.news(),
         };
         Ok(Self {
-            vitals: store.vitals(),
+            health: store.health(),
             store: Box::new(store),
             kept: Some(kept),
             callbacks,
@@ -115,9 +122,9 @@ fn warn_if_open(folder: &Path) {
 }
 
 /// The time of the newest change. The start needs it for nothing but a warning: what cannot be read is passed over.
-fn newest_at(reading: &Reading) -> Timestamp {
-    let before = Position(reading.last().0.saturating_sub(1));
-    let newest = reading.changes(before, 1).unwrap_or_default();
+fn newest_at(reader: &StoreReader) -> Timestamp {
+    let before = Position(reader.last().0.saturating_sub(1));
+    let newest = reader.changes(before, 1).unwrap_or_default();
     newest
         .first()
         .map_or(Timestamp::default(), |placed| placed.recorded.change.at)
@@ -128,18 +135,18 @@ fn newest_at(reading: &Reading) -> Timestamp {
 pub(super) fn restore(
     kept: Option<&DiskStore>,
     doors: &[Sender<Restored>],
-    vitals: &Vitals,
+    health: &RegistryHealth,
 ) -> anyhow::Result<u64> {
-    let Some(DiskStore { reading, .. }) = kept else {
+    let Some(DiskStore { reader, .. }) = kept else {
         return Ok(0);
     };
-    vitals.note_time(newest_at(reading));
+    health.note_time(newest_at(reader));
     let shards = u16::try_from(doors.len()).context("too many shards")?;
     let mut batches: Vec<Restored> = doors.iter().map(|_| Vec::new()).collect();
     let mut count = 0;
     // A shard that is gone is noticed by the node.
-    reading.residents(&mut |user, record| {
-        vitals.note_time(record.changed_at);
+    reader.residents(&mut |user, record| {
+        health.note_time(record.changed_at);
         let home = usize::from(user.home(shards).0);
         batches[home].push((user, record));
         count += 1;

@@ -1,6 +1,7 @@
-//! Floor 2: what a node has once, each on a thread of its own. Talks to the shards by letters and closures, and never
+//! Floor 2: what a node has once, each on a thread of its own. Talks to the shards by messages and closures, and never
 //! learns what a shard is made of.
 
 pub mod callback;
 pub mod http;
 pub mod registry;
+pub mod runtime;

@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
 use crate::base::time::{Timestamp, millis};
 use crate::logic::record::{Change, ChangeKind, RecordedChange};
-use crate::services::callback::attempt::{Attempt, Origin, Outcome};
-use crate::services::callback::pump::{Pump, Wake};
+use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome};
+use crate::services::callback::event::PumpEvent;
+use crate::services::callback::pump::Pump;
 use crate::services::callback::window::WINDOW_MAX;
-use crate::services::callback::{ReceiverUrl, Settings, Trust};
+use crate::services::callback::{CallbackSettings, ReceiverUrl, Trust};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::Outbox;
 use crate::sim::checks::{Failure, ensure};
@@ -50,7 +51,7 @@ enum Reception {
 
 pub(crate) struct Post {
     shelf: Arc<Shelf>,
-    settings: Settings,
+    settings: CallbackSettings,
     pump: Pump,
     attempts: mpsc::UnboundedReceiver<Attempt>,
     under_way: Vec<Attempt>,
@@ -67,7 +68,7 @@ pub(crate) struct Post {
 
 impl Post {
     pub(crate) fn new(shelf: Arc<Shelf>, users: &[UserId], random: &mut fastrand::Rng) -> Self {
-        let settings = Settings {
+        let settings = CallbackSettings {
             sdk_app_id: 1,
             url: ReceiverUrl::read("http://receiver").ok(),
             token: None,
@@ -126,7 +127,7 @@ impl Post {
     }
 
     /// What comes of an attempt for this user.
-    fn outcome(&self, random: &mut fastrand::Rng, user: UserId) -> Outcome {
+    fn outcome(&self, random: &mut fastrand::Rng, user: UserId) -> AttemptOutcome {
         let (bad, is_down) = match self.reception {
             Reception::Good => (2, false),
             Reception::Bad => (50, false),
@@ -137,8 +138,8 @@ impl Post {
         }
         match random.u8(..100) < bad {
             true if !is_down && random.bool() => refusal(),
-            true => Outcome::Unreachable("nobody is there".to_owned()),
-            false => Outcome::Delivered,
+            true => AttemptOutcome::Unreachable("nobody is there".to_owned()),
+            false => AttemptOutcome::Delivered,
         }
     }
 
@@ -161,21 +162,27 @@ impl Post {
     }
 
     /// An attempt ends. One that found nobody may have been taken all the same, if its answer was lost.
-    fn answer(&mut self, place: usize, outcome: Outcome, lost: bool, now: Timestamp) -> Result<(), Failure> {
+    fn answer(
+        &mut self,
+        place: usize,
+        outcome: AttemptOutcome,
+        lost: bool,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let attempt = self.under_way.swap_remove(place);
         let (unanswered, taken) = match outcome {
-            Outcome::Unreachable(_) => (self.unanswered + 1, lost),
-            Outcome::Delivered => (0, true),
-            Outcome::Refused(_) => (0, false),
-            Outcome::Unsent => unreachable!("what is under way was sent"),
+            AttemptOutcome::Unreachable(_) => (self.unanswered + 1, lost),
+            AttemptOutcome::Delivered => (0, true),
+            AttemptOutcome::Refused(_) => (0, false),
+            AttemptOutcome::Unsent => unreachable!("what is under way was sent"),
         };
         self.unanswered = unanswered;
         if taken {
             self.receive(&attempt)?;
         }
         self.pump
-            .take(now, Wake::Ended(Box::new(attempt), outcome, Duration::ZERO));
-        let is_down = self.pump.is_receiver_down();
+            .take(now, PumpEvent::Ended(Box::new(attempt), outcome, Duration::ZERO));
+        let is_down = self.pump.dispatch.is_down();
         ensure("receiver", !is_down || unanswered >= UNANSWERED_MIN, || {
             format!("it counts as down after {unanswered} attempts that nobody answered")
         })
@@ -191,7 +198,7 @@ impl Post {
             || format!("not on record: {attempt:?}"),
         )?;
         let buried = self.shelf.buried();
-        if attempt.origin == Origin::Dead {
+        if attempt.origin == AttemptOrigin::Dead {
             return ensure("callbacks in order", buried.contains_key(position), || {
                 format!("not dead: {attempt:?}")
             });
@@ -222,7 +229,7 @@ impl Post {
             .map(|dead| (dead.placed.recorded.user, dead.placed.position))
             .filter(|_| random.bool())
             .collect();
-        self.pump.take(now, Wake::Replay(letters));
+        self.pump.take(now, PumpEvent::Replay(letters));
         Ok(())
     }
 
@@ -302,7 +309,7 @@ impl Post {
         for _ in 0..FLOODED_ROUNDS {
             self.work(now)?;
             for _ in 0..self.under_way.len() {
-                self.answer(0, Outcome::Delivered, false, now)?;
+                self.answer(0, AttemptOutcome::Delivered, false, now)?;
             }
             now = Timestamp(now.0 + 1_000);
         }
@@ -318,7 +325,7 @@ impl Post {
         while let Some(attempt) = self.under_way.first() {
             let outcome = match self.refused.contains(&attempt.placed.recorded.user) {
                 true => refusal(),
-                false => Outcome::Delivered,
+                false => AttemptOutcome::Delivered,
             };
             self.answer(0, outcome, false, now)?;
             if self.under_way.is_empty() {
@@ -362,11 +369,15 @@ fn logout(name: &str, number: u64, at: Timestamp) -> RecordedChange {
     }
 }
 
-fn refusal() -> Outcome {
-    Outcome::Refused("an error code".to_owned())
+fn refusal() -> AttemptOutcome {
+    AttemptOutcome::Refused("an error code".to_owned())
 }
 
-fn pump(shelf: &Arc<Shelf>, settings: &Settings, seed: u64) -> (Pump, mpsc::UnboundedReceiver<Attempt>) {
+fn pump(
+    shelf: &Arc<Shelf>,
+    settings: &CallbackSettings,
+    seed: u64,
+) -> (Pump, mpsc::UnboundedReceiver<Attempt>) {
     let (sender, attempts) = mpsc::unbounded_channel();
     let shelf: Arc<Shelf> = Arc::clone(shelf);
     // Nobody wakes it: the world calls it.

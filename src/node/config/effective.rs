@@ -16,11 +16,11 @@ use super::shards::ShardsWanted;
 use super::table;
 use super::values::Values;
 use crate::base::ids::UserId;
+use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::logic::settings::Settings;
 use crate::protocol::usersig;
-use crate::services::http::Token;
-use crate::services::registry::Trouble;
+use crate::services::registry::FaultInjection;
 
 /// Everything that a node goes by. Shown, as for debugging, without its secrets.
 #[derive(Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Config {
     /// Where the operator looks.
     pub admin: Vec<SocketAddr>,
     /// What the admin listener asks for.
-    pub admin_token: Option<Token>,
+    pub admin_token: Option<Secret>,
     /// Names that it answers to, besides those of loopback.
     pub admin_hosts: Vec<String>,
     /// Who may call the REST interface.
@@ -62,7 +62,7 @@ pub struct Config {
     /// How the log is written.
     pub log_format: LogFormat,
     /// Difficulties that a test asks for.
-    pub trouble: Trouble,
+    pub trouble: FaultInjection,
     pub(super) values: Values,
 }
 
@@ -166,7 +166,7 @@ impl Config {
             },
             log_level: reader.choice("log.level", &choices::LOG_LEVEL),
             log_format: reader.choice("log.format", &choices::LOG_FORMAT),
-            trouble: Trouble {
+            trouble: FaultInjection {
                 delay: Duration::from_millis(reader.number("testing.registry_delay_ms")),
                 fail_every: reader.number("testing.registry_fail_every"),
             },

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
 use crate::services::callback::ReceiverUrl;
-use crate::services::http::Token;
 use crate::services::registry::embedded::Durability;
 
 /// Where records are kept, and how.
@@ -40,7 +40,7 @@ pub struct CallbackConfig {
     /// Where; `None`: it is not told.
     pub url: Option<ReceiverUrl>,
     /// What callbacks are signed with.
-    pub token: Option<Token>,
+    pub token: Option<Secret>,
     /// Users whose callbacks are under way at the same time.
     pub parallel: usize,
     /// Open connections at the same time.

@@ -17,7 +17,6 @@ use crate::logic::record::Callbacks;
 use crate::logic::settings::{AddressLimits, Notes, Registration, Settings, TimeoutByClass};
 use crate::protocol::usersig::{DEVELOPMENT_SECRET, Key};
 use crate::services::callback::ReceiverUrl;
-use crate::services::http::Token;
 
 /// Takes values out in the types that the table promises.
 pub(super) struct Reader<'a>(pub(super) &'a Values);
@@ -144,13 +143,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn token(&self, key: &str) -> Option<Token> {
+    pub(super) fn token(&self, key: &str) -> Option<Secret> {
         let text = self.text(key);
         if !text.is_empty() {
-            return Some(Token(text.into()));
+            return Some(text.into());
         }
         let read = self.0.read(file_key(key)).first()?;
-        read.clone().map(Token)
+        read.clone()
     }
 
     pub(super) fn registry(&self) -> RegistryConfig {

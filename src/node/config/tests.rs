@@ -8,10 +8,10 @@ use super::kind::SettingKind;
 use super::table::settings;
 use super::*;
 use crate::base::ids::Platform;
+use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{AddressLimits, Conflict, Policy, Registration, Settings, WebClose};
-use crate::services::http::Token;
-use crate::services::registry::Trouble;
+use crate::services::registry::FaultInjection;
 use crate::services::registry::embedded::Durability;
 
 pub(super) fn read(overrides: &[&str]) -> Result<Config, Vec<String>> {
@@ -52,7 +52,7 @@ fn nothing_at_all_is_the_specification_on_loopback() {
             .flatten()
             .all(|address| address.ip().is_loopback())
     );
-    assert_eq!(config.trouble, Trouble::default());
+    assert_eq!(config.trouble, FaultInjection::default());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_text_needs_no_quotes() {
     ]);
     let config = config.unwrap();
     assert_eq!(config.logic.policy, Policy::Dual);
-    assert_eq!(config.callback.token.unwrap().0.expose(), token);
+    assert_eq!(config.callback.token.unwrap().expose(), token);
     assert_eq!(config.registry.path, std::path::Path::new("2026"));
 }
 
@@ -479,7 +479,7 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
     ];
     let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
     let config = read(&overrides).unwrap();
-    let tokens = [&config.admin_token, &config.callback.token].map(|token| token.clone().unwrap().0);
+    let tokens = [&config.admin_token, &config.callback.token].map(|token| token.clone().unwrap());
     assert_eq!(
         tokens.each_ref().map(|token| token.expose()),
         ["a-token-in-a-file", "cb-token-in-a-file"]
@@ -521,7 +521,7 @@ fn secrets_may_stand_in_files_that_a_reload_reads_again() {
             .all(|(_, what)| *what == DifferenceKind::FileContent)
     );
     let reloaded = config.reloaded(&next).unwrap();
-    assert_eq!(reloaded.admin_token.unwrap().0.expose(), "another-token-in-it");
+    assert_eq!(reloaded.admin_token.unwrap().expose(), "another-token-in-it");
     assert_eq!(reloaded.logic.keys[1].secret.expose(), "another-secret-in-it");
 }
 
@@ -532,7 +532,7 @@ fn a_secret_of_a_higher_layer_counts_in_the_place_of_a_lower_ones_file_and_the_o
     for (section, token_of) in [
         (
             "admin",
-            (|config| config.admin_token.as_ref()) as fn(&Config) -> Option<&Token>,
+            (|config| config.admin_token.as_ref()) as fn(&Config) -> Option<&Secret>,
         ),
         ("callback", |config| config.callback.token.as_ref()),
     ] {
@@ -563,7 +563,7 @@ fn a_secret_of_a_higher_layer_counts_in_the_place_of_a_lower_ones_file_and_the_o
                 ..Sources::default()
             };
             let config = with_file(&text, sources).unwrap();
-            assert_eq!(token_of(&config).unwrap().0.expose(), expected, "{key}");
+            assert_eq!(token_of(&config).unwrap().expose(), expected, "{key}");
         };
         let (own, read) = ("a-token-of-its-own", "a-token-in-a-file");
         check("file", None, None, read);
@@ -586,7 +586,7 @@ fn an_empty_secret_of_a_higher_layer_takes_no_file_away() {
         ..Sources::default()
     };
     let config = with_file(&text, empty).unwrap();
-    assert_eq!(config.admin_token.unwrap().0.expose(), "a-token-in-a-file");
+    assert_eq!(config.admin_token.unwrap().expose(), "a-token-in-a-file");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::base::time::Timestamp;
 use crate::logic::record::{Callbacks, DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Policy;
 use crate::node::store;
-use crate::services::http::Steward as _;
+use crate::services::http::ReloadHandler as _;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 
 /// What the shards were told, and have not taken.
@@ -21,7 +21,7 @@ struct World {
     file: tempfile::NamedTempFile,
     reloader: Reloader,
     letters: Letters,
-    front: watch::Receiver<Arc<http::Settings>>,
+    front: watch::Receiver<Arc<http::HttpSettings>>,
     owed: watch::Receiver<Callbacks>,
     /// They take what they are told when the test looks at it.
     shards_lag: Arc<AtomicBool>,
@@ -42,7 +42,7 @@ impl World {
         let told = Arc::clone(&letters);
         let shards_lag = Arc::new(AtomicBool::new(false));
         let lags = Arc::clone(&shards_lag);
-        let settings = front_settings(&config, http::Limits::default());
+        let settings = http_settings(&config, http::Limits::default());
         let (front, front_follows) = watch::channel(Arc::new(settings));
         let (owed, owed_follows) = watch::channel(store::callbacks(&config));
         let listeners = ReloadTargets {
@@ -245,7 +245,7 @@ fn asked_with(file: Option<String>, of_file: &[(&str, &str)], own: &[(&str, &str
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         list.collect()
     };
-    let caller = http::Caller {
+    let caller = http::ReloadCaller {
         file,
         of_file: named(of_file),
         own: named(own),

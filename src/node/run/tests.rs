@@ -49,7 +49,7 @@ impl ShardLauncher for Recorder {
         self,
         _: Clock,
         registry: Sender<ToRegistry>,
-        _: http::Door,
+        _: http::HttpReplySender,
         _: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<Recording> {
         Ok(Recording {
@@ -63,8 +63,8 @@ impl ShardLauncher for Recorder {
 }
 
 impl LiveShards for Recording {
-    fn counters(&self) -> CountersView {
-        CountersView {
+    fn counters(&self) -> ShardCounters {
+        ShardCounters {
             names: vec![("commits_retrying_now", "")],
             values: Box::new({
                 let retrying = Arc::clone(&self.retrying);

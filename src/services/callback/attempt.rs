@@ -4,7 +4,7 @@ use crate::services::registry::archive::Placed;
 
 /// Where a callback that is sent comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum AttemptOrigin {
     /// The stream.
     Stream,
     /// The late ones of its user.
@@ -17,7 +17,7 @@ pub(crate) enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) placed: Placed,
-    pub(crate) origin: Origin,
+    pub(crate) origin: AttemptOrigin,
     /// 1 for the first.
     pub(crate) number: u32,
     /// Which receiver it was meant for, counted from the start: what came of it says nothing of a later one.
@@ -28,7 +28,7 @@ pub(crate) struct Attempt {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum AttemptOutcome {
     /// The receiver took the callback.
     Delivered,
     /// The receiver answered, and does not take this callback. It is up, so this is its user's affair alone.
@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
     Unsent,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// Why it failed, if it did.
     pub(super) fn fault(&self) -> Option<&str> {
         match self {

@@ -3,21 +3,20 @@
 //!
 //! A callback that fails makes its user late: it and all that follow it of that user wait in the store, not in memory.
 //! A user with more callbacks than its share of the window is late too, without a failure. When many attempts in a row find
-//! nobody, the target counts as down: nothing more is read, and one callback at a time is tried until somebody answers.
+//! nobody, the receiver counts as down: nothing more is read, and one callback at a time is tried until somebody answers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
+use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome};
+use crate::services::callback::receiver_state::{ReceiverState, wait_ms};
+use crate::services::callback::request::is_too_old;
+use crate::services::callback::rotation::Rotation;
+use crate::services::callback::window::{TakenOut, WINDOW_MAX, Window};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, LateUser, OutboxStep};
-
-use super::attempt::{Attempt, Origin, Outcome};
-use super::request::is_too_old;
-use super::target::{Target, wait_ms};
-use super::turns::Turns;
-use super::window::{Taken, WINDOW_MAX, Window};
 
 /// What is under way.
 #[derive(Debug)]
@@ -33,8 +32,8 @@ pub(crate) struct Dispatch {
     /// Users of whom something is sent that does not come from the stream: a late callback, or a dead letter.
     aside: BTreeSet<UserId>,
     in_flight: usize,
-    turns: Turns,
-    target: Target,
+    rotation: Rotation,
+    receiver_state: ReceiverState,
     /// Receivers so far; attempts name theirs by it.
     receiver: u64,
     random: fastrand::Rng,
@@ -50,8 +49,8 @@ impl Dispatch {
             window: Window::default(),
             aside: BTreeSet::new(),
             in_flight: 0,
-            turns: Turns::new(),
-            target: Target::Up { failures: 0 },
+            rotation: Rotation::new(),
+            receiver_state: ReceiverState::Up { failures: 0 },
             receiver: 0,
             random: fastrand::Rng::with_seed(seed),
         }
@@ -66,15 +65,15 @@ impl Dispatch {
     /// those before it tells nothing.
     pub(crate) fn follow_receiver(&mut self) {
         self.receiver += 1;
-        self.target = Target::Up { failures: 0 };
+        self.receiver_state = ReceiverState::Up { failures: 0 };
     }
 
-    /// From where the stream is to be read, and how many callbacks there is room for. Of a target that is down one is
+    /// From where the stream is to be read, and how many callbacks there is room for. Of a receiver that is down one is
     /// enough, to try it with.
     pub(crate) fn wants(&self) -> Option<(Position, usize)> {
-        let window_max = match self.target {
-            Target::Up { .. } => WINDOW_MAX,
-            Target::Down { .. } => 1,
+        let window_max = match self.receiver_state {
+            ReceiverState::Up { .. } => WINDOW_MAX,
+            ReceiverState::Down { .. } => 1,
         };
         let room = window_max.saturating_sub(self.window.len());
         (room > 0).then_some((self.read_to, room))
@@ -142,18 +141,18 @@ impl Dispatch {
 
     /// How many attempts may begin now.
     pub(crate) fn room(&self, now: Timestamp) -> usize {
-        match self.target {
-            Target::Up { .. } => self.parallel.saturating_sub(self.in_flight),
-            Target::Down { next_at, .. } => usize::from(next_at <= now && self.in_flight == 0),
+        match self.receiver_state {
+            ReceiverState::Up { .. } => self.parallel.saturating_sub(self.in_flight),
+            ReceiverState::Down { next_at, .. } => usize::from(next_at <= now && self.in_flight == 0),
         }
     }
 
     /// How many attempts late users and replays have together: half of all, so that however many they are, the stream goes
     /// on.
     fn share_aside(&self) -> usize {
-        match self.target {
-            Target::Up { .. } => (self.parallel / 2).max(1),
-            Target::Down { .. } => 1,
+        match self.receiver_state {
+            ReceiverState::Up { .. } => (self.parallel / 2).max(1),
+            ReceiverState::Down { .. } => 1,
         }
     }
 
@@ -164,15 +163,17 @@ impl Dispatch {
     }
 
     /// In which order they take what room there is: late ones first, as they were not given up. Where one attempt is all that
-    /// there is, or all that is not the stream's, they take turns. A target that is down is tried with the stream's and the
+    /// there is, or all that is not the stream's, they take turns. A receiver that is down is tried with the stream's and the
     /// late ones in turn, since what is wrong may be with the late ones alone; with replays only if there is nothing else, since
     /// one that fails is not tried again.
-    pub(crate) fn order(&self) -> [Origin; 3] {
-        match self.target {
-            Target::Down { .. } => self.turns.with_last(Origin::Dead).all(),
-            Target::Up { .. } if self.parallel == 1 => self.turns.all(),
-            Target::Up { .. } if self.share_aside() == 1 => self.turns.with_last(Origin::Stream).all(),
-            Target::Up { .. } => [Origin::Late, Origin::Dead, Origin::Stream],
+    pub(crate) fn order(&self) -> [AttemptOrigin; 3] {
+        match self.receiver_state {
+            ReceiverState::Down { .. } => self.rotation.with_last(AttemptOrigin::Dead).all(),
+            ReceiverState::Up { .. } if self.parallel == 1 => self.rotation.all(),
+            ReceiverState::Up { .. } if self.share_aside() == 1 => {
+                self.rotation.with_last(AttemptOrigin::Stream).all()
+            }
+            ReceiverState::Up { .. } => [AttemptOrigin::Late, AttemptOrigin::Dead, AttemptOrigin::Stream],
         }
     }
 
@@ -182,11 +183,11 @@ impl Dispatch {
             return None;
         }
         let placed = self.window.send()?;
-        Some(self.begin(placed, Origin::Stream, 1))
+        Some(self.begin(placed, AttemptOrigin::Stream, 1))
     }
 
-    fn begin(&mut self, placed: Placed, origin: Origin, number: u32) -> Attempt {
-        self.turns = self.turns.with_last(origin);
+    fn begin(&mut self, placed: Placed, origin: AttemptOrigin, number: u32) -> Attempt {
+        self.rotation = self.rotation.with_last(origin);
         self.in_flight += 1;
         Attempt {
             placed,
@@ -199,10 +200,10 @@ impl Dispatch {
 
     /// Until when late users are due.
     pub(crate) fn late_due(&self, now: Timestamp) -> Timestamp {
-        match self.target {
-            Target::Up { .. } => now,
-            // The attempt tries the target, whoever's it is.
-            Target::Down { .. } => Timestamp(u64::MAX),
+        match self.receiver_state {
+            ReceiverState::Up { .. } => now,
+            // The attempt tries the receiver, whoever's it is.
+            ReceiverState::Down { .. } => Timestamp(u64::MAX),
         }
     }
 
@@ -214,13 +215,13 @@ impl Dispatch {
     /// An attempt of a late user's oldest callback.
     pub(crate) fn begin_late(&mut self, user: &LateUser, placed: Placed) -> Attempt {
         self.aside.insert(user.user);
-        self.begin(placed, Origin::Late, user.attempts + 1)
+        self.begin(placed, AttemptOrigin::Late, user.attempts + 1)
     }
 
     /// An attempt of a dead letter, of a user of whom nothing is under way.
     pub(crate) fn begin_dead(&mut self, dead: Dead) -> Attempt {
         self.aside.insert(dead.placed.recorded.user);
-        self.begin(dead.placed, Origin::Dead, dead.attempts + 1)
+        self.begin(dead.placed, AttemptOrigin::Dead, dead.attempts + 1)
     }
 
     /// An attempt ended. Gives what is to be kept of that.
@@ -228,7 +229,7 @@ impl Dispatch {
         &mut self,
         now: Timestamp,
         attempt: &Attempt,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         steps: &mut Vec<OutboxStep>,
     ) {
         self.in_flight -= 1;
@@ -236,16 +237,16 @@ impl Dispatch {
             self.judge(now, &outcome);
         }
         let fault = match outcome {
-            Outcome::Delivered => None,
-            Outcome::Refused(fault) | Outcome::Unreachable(fault) => Some(fault),
-            Outcome::Unsent => return self.unsent(attempt),
+            AttemptOutcome::Delivered => None,
+            AttemptOutcome::Refused(fault) | AttemptOutcome::Unreachable(fault) => Some(fault),
+            AttemptOutcome::Unsent => return self.unsent(attempt),
         };
         match (attempt.origin, fault) {
-            (Origin::Stream, None) => self.window.sent_is_done(attempt.placed.recorded.user),
-            (Origin::Stream, Some(fault)) => self.failed(now, attempt, fault, steps),
-            (Origin::Late, None) => self.late_delivered(now, attempt, steps),
-            (Origin::Late, Some(fault)) => self.late_failed(now, attempt, fault, steps),
-            (Origin::Dead, fault) => {
+            (AttemptOrigin::Stream, None) => self.window.sent_is_done(attempt.placed.recorded.user),
+            (AttemptOrigin::Stream, Some(fault)) => self.failed(now, attempt, fault, steps),
+            (AttemptOrigin::Late, None) => self.late_delivered(now, attempt, steps),
+            (AttemptOrigin::Late, Some(fault)) => self.late_failed(now, attempt, fault, steps),
+            (AttemptOrigin::Dead, fault) => {
                 let delivered = fault
                     .is_none()
                     .then_some(OutboxStep::Unbury(attempt.placed.position));
@@ -255,12 +256,16 @@ impl Dispatch {
         }
     }
 
-    /// What an outcome says of the target: whoever answers is up.
-    fn judge(&mut self, now: Timestamp, outcome: &Outcome) {
+    /// What an outcome says of the receiver: whoever answers is up.
+    fn judge(&mut self, now: Timestamp, outcome: &AttemptOutcome) {
         match outcome {
-            Outcome::Delivered | Outcome::Refused(_) => self.target = Target::Up { failures: 0 },
-            Outcome::Unreachable(_) => self.target = self.target.failed(now, &mut self.random),
-            Outcome::Unsent => {}
+            AttemptOutcome::Delivered | AttemptOutcome::Refused(_) => {
+                self.receiver_state = ReceiverState::Up { failures: 0 }
+            }
+            AttemptOutcome::Unreachable(_) => {
+                self.receiver_state = self.receiver_state.failed(now, &mut self.random)
+            }
+            AttemptOutcome::Unsent => {}
         }
     }
 
@@ -268,8 +273,8 @@ impl Dispatch {
     fn unsent(&mut self, attempt: &Attempt) {
         let user = attempt.placed.recorded.user;
         match attempt.origin {
-            Origin::Stream => self.window.sent_is_back(user),
-            Origin::Late | Origin::Dead => self.leave_aside(user),
+            AttemptOrigin::Stream => self.window.sent_is_back(user),
+            AttemptOrigin::Late | AttemptOrigin::Dead => self.leave_aside(user),
         }
     }
 
@@ -282,7 +287,7 @@ impl Dispatch {
     /// The user is late from now on: all that was read of it goes to the store.
     fn failed(&mut self, now: Timestamp, attempt: &Attempt, fault: String, steps: &mut Vec<OutboxStep>) {
         let user = attempt.placed.recorded.user;
-        let Taken { after, mut placed } = self.window.remove(&user);
+        let TakenOut { after, mut placed } = self.window.remove(&user);
         let (mut after, mut attempts) = (after, 1);
         if self.is_too_old(&attempt.placed, Timestamp(now.0 + attempt.ahead_ms)) {
             placed.pop_front();
@@ -318,11 +323,11 @@ impl Dispatch {
         steps.push(self.schedule(now, user, attempt.number, Position(place.0 - 1)));
     }
 
-    /// While the target is down the waiting is its own: the user is due, behind those that were due before.
+    /// While the receiver is down the waiting is its own: the user is due, behind those that were due before.
     fn schedule(&mut self, now: Timestamp, user: UserId, attempts: u32, after: Position) -> OutboxStep {
-        let wait_ms = match self.target {
-            Target::Up { .. } => wait_ms(attempts.max(1), LATE_WAIT_MAX, &mut self.random),
-            Target::Down { .. } => 0,
+        let wait_ms = match self.receiver_state {
+            ReceiverState::Up { .. } => wait_ms(attempts.max(1), LATE_WAIT_MAX, &mut self.random),
+            ReceiverState::Down { .. } => 0,
         };
         OutboxStep::Schedule(LateUser {
             user,
@@ -350,7 +355,7 @@ impl Dispatch {
     }
 
     pub(crate) fn is_down(&self) -> bool {
-        matches!(self.target, Target::Down { .. })
+        matches!(self.receiver_state, ReceiverState::Down { .. })
     }
 
     /// When the oldest change was recorded whose callback is read, and neither delivered nor late.

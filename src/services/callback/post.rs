@@ -1,8 +1,6 @@
 //! Posts callbacks: hyper's client with kept connections, plain or over TLS, each exchange within its time. Decides nothing
 //! and retries nothing.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +12,15 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
-use super::Settings;
-use super::attempt::{Attempt, Origin, Outcome};
-use super::names::Names;
-use super::receiver::ReceiverUrl;
-use super::request::{self, ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION, Sender};
+use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome};
+use crate::services::callback::receiver::ReceiverUrl;
+use crate::services::callback::request::{
+    self, ATTEMPT, CHANGE, ID, PREVIOUS, QueryContext, REPLAYED, SESSION,
+};
+use crate::services::callback::resolver::Resolver;
+use crate::services::callback::settings::CallbackSettings;
 
 /// What is read of an answer: it has three short fields.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -32,20 +30,20 @@ const IDLE_KEPT: Duration = Duration::from_secs(60);
 
 /// A client of one receiver.
 pub(super) struct Poster {
-    client: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
-    settings: Arc<Settings>,
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    settings: Arc<CallbackSettings>,
     store_id: u64,
 }
 
 impl Poster {
-    pub(super) fn new(settings: Arc<Settings>, store_id: u64, names: Names) -> Self {
-        let mut plain = HttpConnector::new_with_resolver(names);
+    pub(super) fn new(settings: Arc<CallbackSettings>, store_id: u64, resolver: Resolver) -> Self {
+        let mut plain = HttpConnector::new_with_resolver(resolver);
         // Each of several addresses has its share, so that one that is dead does not keep the next from its turn.
         plain.set_connect_timeout(Some(settings.timeout));
         plain.set_nodelay(true);
         plain.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(ClientConfig::clone(&settings.trust.0))
+            .with_tls_config(ClientConfig::clone(settings.trust.config()))
             .https_or_http()
             .enable_http1()
             .wrap_connector(plain);
@@ -62,53 +60,53 @@ impl Poster {
     }
 
     /// Makes one attempt.
-    pub(super) async fn post(&self, attempt: &Attempt, now_s: u64) -> Outcome {
+    pub(super) async fn post(&self, attempt: &Attempt, now_s: u64) -> AttemptOutcome {
         let Some(url) = &self.settings.url else {
-            return Outcome::Unsent;
+            return AttemptOutcome::Unsent;
         };
         let exchange = self.exchange(self.request(url, attempt, now_s));
         match tokio::time::timeout(self.settings.timeout, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Unreachable(format!("no answer within {:?}", self.settings.timeout)),
+            Err(_) => AttemptOutcome::Unreachable(format!("no answer within {:?}", self.settings.timeout)),
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Outcome {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> AttemptOutcome {
         // Errors of the client name addresses and what went wrong, never the URL's query.
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::Unreachable(reason(&error)),
+            Err(error) => return AttemptOutcome::Unreachable(reason(&error)),
         };
         let status = answer.status();
         if status != StatusCode::OK {
-            return Outcome::Unreachable(format!("the answer's HTTP status is {}", status.as_u16()));
+            return AttemptOutcome::Unreachable(format!("the answer's HTTP status is {}", status.as_u16()));
         }
         match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {
             Ok(body) => request::read_answer(&body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => {
-                Outcome::Refused(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"))
+                AttemptOutcome::Refused(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"))
             }
-            Err(error) => Outcome::Unreachable(format!("the answer cannot be read: {error}")),
+            Err(error) => AttemptOutcome::Unreachable(format!("the answer cannot be read: {error}")),
         }
     }
 
     fn request(&self, url: &ReceiverUrl, attempt: &Attempt, now_s: u64) -> Request<Full<Bytes>> {
         let placed = &attempt.placed;
         let recorded = &placed.recorded;
-        let sender = Sender {
+        let context = QueryContext {
             sdk_app_id: self.settings.sdk_app_id,
-            token: self.settings.token.as_ref().map(|token| token.0.expose()),
+            token: self.settings.token.as_ref().map(|token| token.expose()),
             now_s,
         };
         let previous = recorded.previous.unwrap_or_default();
-        let mut request = Request::post(url.with_query(&request::query(sender, &recorded.change)))
+        let mut request = Request::post(url.with_query(&request::query(context, &recorded.change)))
             .header(CONTENT_TYPE, "application/json")
             .header(CHANGE, recorded.change.number.0)
             .header(PREVIOUS, previous.0)
             .header(ID, format!("{:016x}-{}", self.store_id, placed.position.0))
             .header(SESSION, recorded.session.0)
             .header(ATTEMPT, attempt.number);
-        if attempt.origin == Origin::Dead {
+        if attempt.origin == AttemptOrigin::Dead {
             request = request.header(REPLAYED, 1);
         }
         let request = request.body(Full::from(request::body(placed)));
@@ -123,43 +121,4 @@ fn reason(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// Whose certificates vouch for a receiver: read once, so that what was checked is what counts.
-#[derive(Debug, Clone)]
-pub struct Trust(Arc<ClientConfig>);
-
-impl Trust {
-    /// Trusts the certificates of a file, or else those that the system trusts.
-    ///
-    /// # Errors
-    /// Says what is wrong with the file.
-    pub fn read(ca_file: Option<&Path>) -> io::Result<Self> {
-        tls(ca_file).map(Arc::new).map(Self)
-    }
-}
-
-/// Trusts the certificates of `ca_file`, or else those that the system trusts.
-fn tls(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let explain =
-                |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| explain(&error))? {
-                let certificate = certificate.map_err(|error| explain(&error))?;
-                roots.add(certificate).map_err(|error| explain(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(explain(&"there is no certificate in it"));
-            }
-        }
-        None => {
-            let _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(io::Error::other)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

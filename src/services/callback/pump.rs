@@ -6,25 +6,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::mpsc;
 
-use super::age::{DeadLook, LateLook, Unwanted};
-use super::attempt::{Attempt, Origin, Outcome};
-use super::dispatch::Dispatch;
-use super::receiver::ReceiverUrl;
-use super::replays::Replays;
-use super::standing::{Ages, behind};
-use super::tell::{Standing, Teller};
-use super::{Numbers, Settings};
 use crate::base::ids::UserId;
 use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Steady, Timestamp};
-use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::outbox::{LateUser, Outbox, OutboxStep};
+use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome};
+use crate::services::callback::dispatch::Dispatch;
+use crate::services::callback::event::PumpEvent;
+use crate::services::callback::log::CallbackLog;
+use crate::services::callback::metrics::CallbackMetrics;
+use crate::services::callback::progress::{DeadScan, LateDrop, LateScan, WaitingAges};
+use crate::services::callback::receiver::ReceiverUrl;
+use crate::services::callback::replays::Replays;
+use crate::services::callback::settings::CallbackSettings;
+use crate::services::callback::store::{CallbackStore, behind};
+use crate::services::registry::archive::{Placed, Position, ReadError};
+use crate::services::registry::outbox::{LateUser, OutboxStep};
 
 /// How often it is looked whether a late user is due, and whether the store can be read again.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Looks into the stream of one turn: what becomes late takes no room, so that a long stretch of one user's would keep
 /// attempts that have ended, and others that could begin, waiting.
@@ -34,38 +36,16 @@ const READS_AT_ONCE: usize = 4;
 const NO_RECEIVER: &str = "there is no receiver: callback.url is empty";
 const RECEIVER_DOWN: &str = "the receiver is down";
 
-/// What wakes the pump.
-#[derive(Debug)]
-pub(crate) enum Wake {
-    /// There may be new changes.
-    News,
-    /// An attempt ended.
-    Ended(Box<Attempt>, Outcome, Duration),
-    /// These dead letters of these users are to be sent again.
-    Replay(Vec<(UserId, Position)>),
-    /// Late callbacks of one user, or of all, are to be forgotten; the answer says how many there were.
-    DropLate(Option<UserId>, Sender<Result<u64, ReadError>>),
-    /// From the next attempt on. The receipt is dropped when they count: without a receiver, when nothing is under way any more.
-    Settings(Arc<Settings>, Receipt),
-    /// Nothing new is sent; what is under way may end until then.
-    Stop(Duration),
-}
-
-/// A store as the callback service sees it.
-pub trait Source: Archive + Outbox {}
-
-impl<S: Archive + Outbox> Source for S {}
-
 /// A part of a turn.
 type Stage = fn(&mut Pump, Timestamp) -> Result<(), ReadError>;
 
 /// The thread's own things.
 pub(crate) struct Pump {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) dispatch: Dispatch,
-    wakes: Receiver<Wake>,
+    pub(super) store: Arc<dyn CallbackStore>,
+    pub(crate) dispatch: Dispatch,
+    events: Receiver<PumpEvent>,
     attempts: mpsc::UnboundedSender<Attempt>,
-    pub(super) numbers: Arc<Numbers>,
+    pub(super) metrics: Arc<CallbackMetrics>,
     pub(super) replays: Replays,
     /// Steps that the store could not take yet.
     pub(super) steps: Vec<OutboxStep>,
@@ -75,16 +55,16 @@ pub(crate) struct Pump {
     url: Option<ReceiverUrl>,
     /// Of settings that were taken while something was under way that goes by others.
     receipts: Vec<Receipt>,
-    pub(super) ages: Ages,
-    pub(super) teller: Teller,
+    pub(super) ages: WaitingAges,
+    pub(super) log: CallbackLog,
     /// How long dead letters are kept.
     pub(super) dead_kept: Duration,
-    pub(super) dead_look: DeadLook,
-    pub(super) late_look: LateLook,
+    pub(super) dead_scan: DeadScan,
+    pub(super) late_scan: LateScan,
     /// The last look at what was not read found it too old.
     pub(super) unread_is_old: bool,
     /// Late callbacks that are to be forgotten, in the order in which that was asked for.
-    pub(super) unwanted: VecDeque<Unwanted>,
+    pub(super) late_drops: VecDeque<LateDrop>,
     /// A turn left something to do at once: each takes a bounded stretch, so that the pump hears what it is told.
     pub(super) more: bool,
 }
@@ -95,37 +75,37 @@ impl Pump {
     /// # Errors
     /// If the store cannot be read.
     pub(crate) fn new(
-        source: Arc<dyn Source>,
-        settings: &Settings,
-        wakes: Receiver<Wake>,
+        store: Arc<dyn CallbackStore>,
+        settings: &CallbackSettings,
+        events: Receiver<PumpEvent>,
         attempts: mpsc::UnboundedSender<Attempt>,
         seed: u64,
     ) -> Result<Self, ReadError> {
-        let cursor = source.cursor()?;
+        let cursor = store.cursor()?;
         Ok(Self {
-            source,
+            store,
             dispatch: Dispatch::new(cursor, settings.parallel, settings.give_up, seed),
-            wakes,
+            events,
             attempts,
-            numbers: Arc::default(),
+            metrics: Arc::default(),
             replays: Replays::default(),
             steps: Vec::new(),
             told: false,
             url: settings.url.clone(),
             receipts: Vec::new(),
-            ages: Ages::default(),
-            teller: Teller::new(settings.url.as_ref()),
+            ages: WaitingAges::default(),
+            log: CallbackLog::new(settings.url.as_ref()),
             dead_kept: settings.dead_kept,
-            dead_look: DeadLook::default(),
-            late_look: LateLook::default(),
+            dead_scan: DeadScan::default(),
+            late_scan: LateScan::default(),
             unread_is_old: false,
-            unwanted: VecDeque::new(),
+            late_drops: VecDeque::new(),
             more: false,
         })
     }
 
-    pub(crate) fn numbers(&self) -> Arc<Numbers> {
-        Arc::clone(&self.numbers)
+    pub(crate) fn metrics(&self) -> Arc<CallbackMetrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Settings with a receiver count at once, those without when nothing is under way.
@@ -144,12 +124,12 @@ impl Pump {
                 self.turn(steady.at(now));
             }
             self.count();
-            self.teller.look(steady.at(now));
+            self.log.tell_due(steady.at(now));
             self.give_receipts();
             if stop_by.is_some_and(|by| by <= now.instant || self.dispatch.in_flight() == 0) {
                 return self.note_last();
             }
-            match self.wakes.recv_timeout(self.rest()) {
+            match self.events.recv_timeout(self.rest()) {
                 Ok(wake) => {
                     stop_by = self
                         .take(steady.at(clock.now()), wake)
@@ -159,7 +139,7 @@ impl Pump {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.note_last(),
             }
-            while let Ok(wake) = self.wakes.try_recv() {
+            while let Ok(wake) = self.events.try_recv() {
                 stop_by = self
                     .take(steady.at(clock.now()), wake)
                     .map(|within| now.instant.after(within))
@@ -180,51 +160,56 @@ impl Pump {
 
     /// How long nothing is to be done: none, if there is more to do at once.
     pub(super) fn rest(&self) -> Duration {
-        let unread = |(after, _)| after < self.source.last();
+        let unread = |(after, _)| after < self.store.last();
         let reads = self.dispatch.wants().is_some_and(unread) && !self.is_paused();
         match (reads || self.more) && !self.told {
             true => Duration::ZERO,
-            false => LOOK,
+            false => POLL,
         }
     }
 
     /// Gives how long the end may take, if that was said.
-    pub(crate) fn take(&mut self, now: Timestamp, wake: Wake) -> Option<Duration> {
+    pub(crate) fn take(&mut self, now: Timestamp, wake: PumpEvent) -> Option<Duration> {
         match wake {
-            Wake::News => {}
-            Wake::Ended(mut attempt, outcome, took) => {
+            PumpEvent::News => {}
+            PumpEvent::Ended(mut attempt, outcome, took) => {
                 attempt.ahead_ms = self.ahead_ms(&attempt.placed, now);
                 self.ended(now, &attempt, outcome, took);
             }
-            Wake::Replay(letters) => self.replays.ask(letters),
-            Wake::DropLate(user, answer) => self.drop_late(user, answer),
-            Wake::Settings(settings, receipt) => {
+            PumpEvent::Replay(letters) => self.replays.ask(letters),
+            PumpEvent::DropLate(user, answer) => self.drop_late(user, answer),
+            PumpEvent::CallbackSettings(settings, receipt) => {
                 self.receipts.push(receipt);
                 self.follow(&settings);
             }
-            Wake::Stop(within) => return Some(within),
+            PumpEvent::Stop(within) => return Some(within),
         }
         None
     }
 
-    fn follow(&mut self, settings: &Settings) {
+    fn follow(&mut self, settings: &CallbackSettings) {
         if self.url != settings.url {
             self.url.clone_from(&settings.url);
-            self.teller.follow(settings.url.as_ref());
+            self.log.follow(settings.url.as_ref());
             self.dispatch.follow_receiver();
         }
         self.dispatch.set_bounds(settings.parallel, settings.give_up);
         self.dead_kept = settings.dead_kept;
-        self.dead_look = DeadLook::default();
+        self.dead_scan = DeadScan::default();
     }
 
-    fn ended(&mut self, now: Timestamp, attempt: &Attempt, outcome: Outcome, took: Duration) {
+    fn ended(&mut self, now: Timestamp, attempt: &Attempt, outcome: AttemptOutcome, took: Duration) {
         let user = attempt.placed.recorded.user;
-        self.numbers.ended(&outcome, took);
+        self.metrics.ended(&outcome, took);
         match (attempt.origin, &outcome) {
-            (Origin::Dead, Outcome::Refused(_) | Outcome::Unreachable(_)) => self.replays.cancel(user),
-            (Origin::Dead, Outcome::Unsent) => self.replays.ask(vec![(user, attempt.placed.position)]),
-            (Origin::Dead, Outcome::Delivered) | (Origin::Stream | Origin::Late, _) => {}
+            (AttemptOrigin::Dead, AttemptOutcome::Refused(_) | AttemptOutcome::Unreachable(_)) => {
+                self.replays.cancel(user)
+            }
+            (AttemptOrigin::Dead, AttemptOutcome::Unsent) => {
+                self.replays.ask(vec![(user, attempt.placed.position)])
+            }
+            (AttemptOrigin::Dead, AttemptOutcome::Delivered)
+            | (AttemptOrigin::Stream | AttemptOrigin::Late, _) => {}
         }
         let fault = outcome.fault().map(str::to_owned);
         if let Some(fault) = &fault {
@@ -234,15 +219,15 @@ impl Pump {
         self.dispatch.ended(now, attempt, outcome, &mut self.steps);
         for step in &self.steps[before..] {
             if let OutboxStep::Bury(dead) = step {
-                self.teller.buried(dead);
+                self.log.buried(dead);
             }
         }
-        let waiting = || self.source.late_count() + behind(&*self.source);
-        let standing = match self.dispatch.is_down() {
-            true => Standing::Down,
-            false => Standing::Up,
-        };
-        self.teller.target((now, standing), fault.as_deref(), waiting);
+        let waiting = || self.store.late_count() + behind(&*self.store);
+        let down = self
+            .dispatch
+            .is_down()
+            .then_some(fault.as_deref().unwrap_or_default());
+        self.log.receiver(now, down, waiting);
     }
 
     /// Keeps what became of attempts, reads what there is room for, and begins what may begin.
@@ -256,11 +241,11 @@ impl Pump {
         worked.and(self.unless_it_waits(now, Self::drop_old))
     }
 
-    fn beginning(origin: Origin) -> Stage {
+    fn beginning(origin: AttemptOrigin) -> Stage {
         match origin {
-            Origin::Stream => Self::begin,
-            Origin::Late => Self::work_off_late,
-            Origin::Dead => Self::replay,
+            AttemptOrigin::Stream => Self::begin,
+            AttemptOrigin::Late => Self::work_off_late,
+            AttemptOrigin::Dead => Self::replay,
         }
     }
 
@@ -296,7 +281,7 @@ impl Pump {
             let Some((after, _)) = self.dispatch.wants() else {
                 break;
             };
-            let (due, looked_at) = self.source.due(after, 1)?;
+            let (due, looked_at) = self.store.due(after, 1)?;
             self.ages.paused = due.first().map(|first| first.recorded.change.at);
             let passed = due
                 .first()
@@ -304,7 +289,7 @@ impl Pump {
             if passed == after {
                 break;
             }
-            self.more |= passed < self.source.last() && due.is_empty();
+            self.more |= passed < self.store.last() && due.is_empty();
             self.dispatch.looked_at(passed);
             self.keep()?;
         }
@@ -319,7 +304,7 @@ impl Pump {
     /// Nobody is told of a change that is gone.
     pub(super) fn lose(&mut self, user: UserId, place: Position) {
         tracing::error!(%user, position = place.0, "a callback is lost: its change is gone from the store");
-        self.numbers.lost();
+        self.metrics.lost();
     }
 
     pub(super) fn send(&self, attempt: Attempt) {
@@ -330,7 +315,7 @@ impl Pump {
     pub(super) fn keep(&mut self) -> Result<(), ReadError> {
         self.steps.extend(self.dispatch.cursor_step());
         if !self.steps.is_empty() {
-            self.source.take(&self.steps)?;
+            self.store.take(&self.steps)?;
             let is_late = |step: &OutboxStep| matches!(step, OutboxStep::Late(..) | OutboxStep::LateDone(..));
             self.ages.late_is_known &= !self.steps.iter().any(is_late);
             self.steps.clear();
@@ -343,7 +328,7 @@ impl Pump {
             let Some((after, room)) = self.dispatch.wants() else {
                 break;
             };
-            let (due, looked_at) = self.source.due(after, room)?;
+            let (due, looked_at) = self.store.due(after, room)?;
             if looked_at == after {
                 break;
             }
@@ -371,10 +356,10 @@ impl Pump {
     }
 
     fn late_user(&self, user: UserId) -> Result<Option<LateUser>, ReadError> {
-        if self.source.late_count() == 0 {
+        if self.store.late_count() == 0 {
             return Ok(None);
         }
-        self.source.late_user(&user)
+        self.store.late_user(&user)
     }
 
     fn note(&mut self, worked: Result<(), ReadError>) {

@@ -7,12 +7,12 @@ use std::net::Ipv6Addr;
 use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
-use super::attempt::Outcome;
 use crate::base::ids::Platform;
 use crate::base::json;
 use crate::base::time::Timestamp;
 use crate::logic::letter::platforms_online;
 use crate::logic::record::{Change, ChangeKind};
+use crate::services::callback::attempt::AttemptOutcome;
 use crate::services::registry::archive::Placed;
 
 /// The number of this change among its user's.
@@ -30,7 +30,7 @@ pub const REPLAYED: &str = "holdfast-replayed";
 
 /// What goes into the URL's query besides the change.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sender<'a> {
+pub(super) struct QueryContext<'a> {
     pub(super) sdk_app_id: u64,
     /// Signs the URL, if there is one.
     pub(super) token: Option<&'a str>,
@@ -39,17 +39,17 @@ pub(super) struct Sender<'a> {
 }
 
 /// The query of one attempt.
-pub(super) fn query(sender: Sender<'_>, change: &Change) -> String {
-    let (app, platform) = (sender.sdk_app_id, opt_platform(change));
+pub(super) fn query(context: QueryContext<'_>, change: &Change) -> String {
+    let (app, platform) = (context.sdk_app_id, opt_platform(change));
     let mut query = format!("SdkAppid={app}&CallbackCommand=State.StateChange&contenttype=json");
     // An address that nobody knows is left out: an empty one would be read as a wrong one.
     if let Some(address) = change.address {
         write!(query, "&ClientIP={}", address_text(address)).expect("a text takes all");
     }
     write!(query, "&OptPlatform={platform}").expect("a text takes all");
-    if let Some(token) = sender.token {
-        let sign = sign(token, sender.now_s);
-        write!(query, "&Sign={sign}&RequestTime={}", sender.now_s).expect("a text takes all");
+    if let Some(token) = context.token {
+        let sign = sign(token, context.now_s);
+        write!(query, "&Sign={sign}&RequestTime={}", context.now_s).expect("a text takes all");
     }
     query
 }
@@ -123,16 +123,16 @@ pub(super) fn body(placed: &Placed) -> Vec<u8> {
 /// What the body of an answer with HTTP status 200 says. Whatever it is, the receiver is up, so what it does not take is
 /// the affair of that callback's user alone: also a body that is no JSON, which a receiver's program writes when it stumbles over
 /// one user.
-pub(super) fn read_answer(body: &[u8]) -> Outcome {
+pub(super) fn read_answer(body: &[u8]) -> AttemptOutcome {
     let answer = match json::read(body) {
         Ok(Value::Object(answer)) => answer,
-        Ok(_) => return Outcome::Refused("the answer is no JSON object".to_owned()),
-        Err(fault) => return Outcome::Refused(format!("the answer cannot be used: {fault}")),
+        Ok(_) => return AttemptOutcome::Refused("the answer is no JSON object".to_owned()),
+        Err(fault) => return AttemptOutcome::Refused(format!("the answer cannot be used: {fault}")),
     };
     match answer.get("ErrorCode") {
-        None | Some(Value::Null) => Outcome::Refused("the answer has no ErrorCode".to_owned()),
-        Some(code) if is_zero(code) => Outcome::Delivered,
-        Some(code) => Outcome::Refused(format!("the answer's ErrorCode is {}", shortened(code))),
+        None | Some(Value::Null) => AttemptOutcome::Refused("the answer has no ErrorCode".to_owned()),
+        Some(code) if is_zero(code) => AttemptOutcome::Delivered,
+        Some(code) => AttemptOutcome::Refused(format!("the answer's ErrorCode is {}", shortened(code))),
     }
 }
 
@@ -221,13 +221,13 @@ mod tests {
         let mut told = String::new();
         for (platform, kind) in cases {
             let placed = placed(platform, kind);
-            let sender = Sender {
+            let context = QueryContext {
                 sdk_app_id: 1_400_000_001,
                 token: None,
                 now_s: 0,
             };
             let url = ReceiverUrl::read("https://example.com/cb").unwrap();
-            let url = url.with_query(&query(sender, &placed.recorded.change));
+            let url = url.with_query(&query(context, &placed.recorded.change));
             let body = String::from_utf8(body(&placed)).unwrap();
             writeln!(told, "{url}\n{body}").unwrap();
         }
@@ -238,12 +238,15 @@ mod tests {
     fn the_url_is_signed_like_the_reference_vector() {
         let expected = "b3400952183ff352e2940121aa0a6e85273dce451893acb318810e227f789f92";
         assert_eq!(sign("cb-token-01", 1_700_000_000), expected);
-        let sender = Sender {
+        let context = QueryContext {
             sdk_app_id: 1,
             token: Some("cb-token-01"),
             now_s: 1_700_000_000,
         };
-        let signed = query(sender, &placed(Platform::Web, ChangeKind::Logout).recorded.change);
+        let signed = query(
+            context,
+            &placed(Platform::Web, ChangeKind::Logout).recorded.change,
+        );
         assert!(
             signed.ends_with(&format!("&Sign={expected}&RequestTime=1700000000")),
             "{signed}"
@@ -253,15 +256,15 @@ mod tests {
     #[test]
     fn an_unknown_address_is_left_out_and_ipv6_is_plain() {
         let mut change = placed(Platform::Web, ChangeKind::Logout).recorded.change;
-        let sender = Sender {
+        let context = QueryContext {
             sdk_app_id: 1,
             token: None,
             now_s: 0,
         };
         change.address = None;
-        assert!(!query(sender, &change).contains("ClientIP"));
+        assert!(!query(context, &change).contains("ClientIP"));
         change.address = Some("2001:db8::1".parse().unwrap());
-        assert!(query(sender, &change).contains("&ClientIP=2001:db8::1&"));
+        assert!(query(context, &change).contains("&ClientIP=2001:db8::1&"));
     }
 
     #[test]
@@ -274,7 +277,7 @@ mod tests {
             r#"{"ErrorCode":"0"}"#,
             "\u{feff} {\"ErrorCode\":0}\r\n",
         ] {
-            assert_eq!(read_answer(good.as_bytes()), Outcome::Delivered, "{good}");
+            assert_eq!(read_answer(good.as_bytes()), AttemptOutcome::Delivered, "{good}");
         }
         for bad in [
             "",
@@ -291,7 +294,10 @@ mod tests {
             "[0]",
         ] {
             let outcome = read_answer(bad.as_bytes());
-            assert!(matches!(outcome, Outcome::Refused(_)), "{bad}: {outcome:?}");
+            assert!(
+                matches!(outcome, AttemptOutcome::Refused(_)),
+                "{bad}: {outcome:?}"
+            );
         }
         let long = format!(r#"{{"ErrorCode":"{}"}}"#, "x".repeat(9_999));
         assert!(read_answer(long.as_bytes()).fault().unwrap().len() < 100);

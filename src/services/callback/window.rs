@@ -25,13 +25,13 @@ pub(super) struct Window {
 
 #[derive(Debug, Default)]
 struct Queue {
-    turn: Turn,
+    phase: QueuePhase,
     placed: VecDeque<Placed>,
 }
 
 /// How a queue's first callback stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Turn {
+enum QueuePhase {
     /// Something else of the user is under way.
     #[default]
     Waits,
@@ -41,7 +41,7 @@ enum Turn {
 
 /// What was in the window of a user who has no place in it any more.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct TakenOut {
     /// Up to here nothing of the user was in the window.
     pub(super) after: Position,
     pub(super) placed: VecDeque<Placed>,
@@ -81,9 +81,9 @@ impl Window {
         if let Some(queue) = self
             .queues
             .get_mut(&user)
-            .filter(|queue| queue.turn == Turn::Waits)
+            .filter(|queue| queue.phase == QueuePhase::Waits)
         {
-            queue.turn = Turn::Ready;
+            queue.phase = QueuePhase::Ready;
             self.ready.push_back(user);
         }
     }
@@ -92,7 +92,7 @@ impl Window {
     pub(super) fn send(&mut self) -> Option<Placed> {
         let user = self.ready.pop_front()?;
         let queue = self.queues.get_mut(&user).expect("a ready user has a queue");
-        queue.turn = Turn::Sent;
+        queue.phase = QueuePhase::Sent;
         Some(queue.placed.front().expect("a queue is not empty").clone())
     }
 
@@ -101,7 +101,7 @@ impl Window {
         let queue = self.queues.get_mut(&user).expect("what was sent is queued");
         let done = queue.placed.pop_front().expect("what was sent is queued");
         self.open.remove(&done.position);
-        queue.turn = Turn::Waits;
+        queue.phase = QueuePhase::Waits;
         if queue.placed.is_empty() {
             self.queues.remove(&user);
         } else {
@@ -112,31 +112,31 @@ impl Window {
     /// What was sent of this user did not leave: it is the next one.
     pub(super) fn sent_is_back(&mut self, user: UserId) {
         let queue = self.queues.get_mut(&user).expect("what was sent is queued");
-        queue.turn = Turn::Ready;
+        queue.phase = QueuePhase::Ready;
         self.ready.push_front(user);
     }
 
     /// All that is there of a user, the one that was sent too.
-    pub(super) fn remove(&mut self, user: &UserId) -> Taken {
+    pub(super) fn remove(&mut self, user: &UserId) -> TakenOut {
         let queue = self.queues.remove(user).expect("what was sent is queued");
-        if queue.turn == Turn::Ready {
+        if queue.phase == QueuePhase::Ready {
             self.ready.retain(|ready| ready != user);
         }
         self.taken(queue.placed)
     }
 
     /// If the user has more than its share: all that was not sent.
-    pub(super) fn surplus(&mut self, user: &UserId) -> Option<Taken> {
+    pub(super) fn surplus(&mut self, user: &UserId) -> Option<TakenOut> {
         let queue = self.queues.get_mut(user)?;
         if queue.placed.len() <= USER_SHARE_MAX {
             return None;
         }
-        if queue.turn != Turn::Sent {
+        if queue.phase != QueuePhase::Sent {
             return Some(self.remove(user));
         }
         let after = before(queue.placed.front());
         let rest = queue.placed.split_off(1);
-        Some(Taken {
+        Some(TakenOut {
             after,
             ..self.taken(rest)
         })
@@ -145,7 +145,11 @@ impl Window {
     /// Of each user the first ones for which this holds, but for what was sent.
     pub(super) fn remove_oldest(&mut self, is_old: impl Fn(&Placed) -> bool) -> Vec<Placed> {
         let mut old = Vec::new();
-        for queue in self.queues.values_mut().filter(|queue| queue.turn != Turn::Sent) {
+        for queue in self
+            .queues
+            .values_mut()
+            .filter(|queue| queue.phase != QueuePhase::Sent)
+        {
             while queue.placed.front().is_some_and(&is_old) {
                 old.extend(queue.placed.pop_front());
             }
@@ -158,12 +162,12 @@ impl Window {
         old
     }
 
-    fn taken(&mut self, placed: VecDeque<Placed>) -> Taken {
+    fn taken(&mut self, placed: VecDeque<Placed>) -> TakenOut {
         for placed in &placed {
             self.open.remove(&placed.position);
         }
         let after = before(placed.front());
-        Taken { after, placed }
+        TakenOut { after, placed }
     }
 }
 

@@ -1,11 +1,11 @@
-//! The front's limits: sizes, times, places. Tests make them small.
+//! The HTTP server's limits: sizes, times, connections. Tests make them small.
 
 use std::time::Duration;
 
-use super::sizes;
 use crate::base::limits::HTTP_IN_FLIGHT_MAX;
+use crate::services::http::sizes;
 
-/// The front's limits.
+/// The HTTP server's limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Request line and headers. A UserSig in the URL has under 1 KiB, proxies add a few headers.
@@ -17,7 +17,7 @@ pub struct Limits {
     /// who they are. Headers fit into a few packets, which even a bad network delivers in this time.
     pub head_read_max: Duration,
     /// Between the requests of those who have. Longer than backends keep idle connections in their pools (60 to 90 s),
-    /// short enough that a silent peer gives its place back.
+    /// short enough that a silent peer gives its slot back.
     pub idle_max: Duration,
     /// From the last header to the end of the body.
     pub body_read_max: Duration,
@@ -63,7 +63,7 @@ const DESCRIPTORS_PART: u64 = 2;
 /// Of these, one part in this many is for the admin listener.
 const ADMIN_PART: usize = 5;
 
-/// One part in this many of the admin listener's places is kept for those who look at its health: all else that is under
+/// One part in this many of the admin listener's slots is kept for those who look at its health: all else that is under
 /// way there takes no more than the others.
 const PROBES_PART: usize = 16;
 

@@ -1,10 +1,19 @@
 //! How many bytes a request's body may have. Each limit follows from what the command takes, so that nothing that may be
 //! asked for is too long to be sent. Reads no body.
 
-use super::accounts::{ACCOUNTS_MAX, FIELD_BYTES_MAX};
-use super::callbacks::NAMED_MAX;
-use super::cursor::CURSOR_BYTES;
 use crate::base::limits::{QUERY_USERS_MAX, USER_ID_BYTES_MAX};
+
+/// Accounts in one request (Tencent Cloud IM, 269/4919, 269/36443, 269/38417).
+pub(super) const ACCOUNTS_MAX: usize = 100;
+
+/// Bytes of a name or a picture's address (Tencent Cloud IM, 269/1608).
+pub(super) const FIELD_BYTES_MAX: usize = 500;
+
+/// Dead letters that one request may name.
+pub(super) const NAMED_MAX: usize = 1_000;
+
+/// A cursor's: a store's number and a place, with the version before them, in base64.
+pub(super) const CURSOR_BYTES: usize = 23;
 
 /// A byte of text may be written as an escape of six: the usual JSON libraries of Python and PHP do so for all that is
 /// not ASCII, and a client may for everything.

@@ -1,4 +1,4 @@
-//! What can be read of the registry beside the letters: the change stream, the list of users, and what the shards begin
+//! What can be read of the registry beside its own thread: the change stream, the list of users, and what the shards begin
 //! with. The calls block, so they are made from threads that may; they never hold up a commit.
 
 use crate::base::ids::{ChangeNumber, UserId};
@@ -34,7 +34,7 @@ pub enum ReadError {
     #[error("a part is lost by damage: go on behind {0:?}")]
     Hole(
         /// What to go on behind.
-        Behind,
+        ResumeAfter,
     ),
     /// What was asked for is not kept any more.
     #[error("changes are kept only from the one behind {0:?} on")]
@@ -46,16 +46,16 @@ pub enum ReadError {
 
 /// Where a reader goes on behind what is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Behind {
+pub enum ResumeAfter {
     /// In the stream: behind this place.
-    Place(Position),
+    Position(Position),
     /// In one user's changes: behind this number.
     Number(ChangeNumber),
     /// In the list of users: behind this UserID, which need not exist.
     User(UserId),
 }
 
-/// Reading beside the letters.
+/// Reading beside the registry's thread.
 pub trait Archive: Send + Sync {
     /// Which store this is: a cursor of one means nothing to another.
     fn store_id(&self) -> u64;

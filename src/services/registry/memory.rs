@@ -3,52 +3,53 @@
 
 use hashbrown::HashMap;
 
-use super::{Answer, ENDED_KEPT, Store, Vitals};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::logic::letter::{AccountsAsk, Standing, ToFront, ToRegistry, ToShard};
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
+use crate::services::registry::health::RegistryHealth;
+use crate::services::registry::store::{ENDED_KEPT, RegistryReply, Store};
 
 /// The records of all accounts since the start.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct MemoryStore {
     records: HashMap<UserId, UserRecord>,
     /// Bytes of the lists that the records own.
     lists_bytes: usize,
-    vitals: Vitals,
+    health: RegistryHealth,
 }
 
-impl Store for Memory {
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
+impl Store for MemoryStore {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<RegistryReply>) {
         answers.extend(batch.drain(..).map(|letter| self.answer(now, letter)));
-        self.vitals
+        self.health
             .set_memory((self.records.allocation_size() + self.lists_bytes) as u64);
     }
 }
 
-impl Memory {
+impl MemoryStore {
     /// How it is, while it works.
     #[must_use]
-    pub fn vitals(&self) -> Vitals {
-        self.vitals.clone()
+    pub fn health(&self) -> RegistryHealth {
+        self.health.clone()
     }
 
-    fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> Answer {
+    fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> RegistryReply {
         match letter {
             ToRegistry::Load(shard, key, user) => {
-                Answer::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
+                RegistryReply::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
             }
             ToRegistry::Commit(shard, key, commit) => {
                 let at = self.commit(now, &commit);
-                Answer::Shard(shard, ToShard::Committed(key, Ok(at)))
+                RegistryReply::Shard(shard, ToShard::Committed(key, Ok(at)))
             }
             ToRegistry::Accounts(request, ask, users) => {
                 let existed = users.iter().map(|user| self.account(*user, ask)).collect();
-                Answer::Front(ToFront::Accounts(request, Ok(existed)))
+                RegistryReply::Http(ToFront::Accounts(request, Ok(existed)))
             }
             ToRegistry::Complete(request, mut users) => {
                 users.resolve(|user| self.standing(user));
-                Answer::Front(ToFront::Statuses(request, users))
+                RegistryReply::Http(ToFront::Statuses(request, users))
             }
         }
     }
@@ -86,7 +87,7 @@ impl Memory {
         record.apply(commit);
         forget_old_ends(record, now);
         self.lists_bytes = self.lists_bytes + lists_bytes(record) - before;
-        self.vitals.note_time(record.changed_at);
+        self.health.note_time(record.changed_at);
         record.changed_at
     }
 
@@ -156,40 +157,40 @@ mod tests {
         change(number, at, kind)
     }
 
-    fn one(memory: &mut Memory, now: u64, letter: ToRegistry) -> Answer {
+    fn one(memory: &mut MemoryStore, now: u64, letter: ToRegistry) -> RegistryReply {
         let mut answers = Vec::new();
         memory.work_off(Timestamp(now), &mut vec![letter], &mut answers);
         assert_eq!(answers.len(), 1);
         answers.remove(0)
     }
 
-    fn load(memory: &mut Memory, now: u64) -> Option<Box<UserRecord>> {
+    fn load(memory: &mut MemoryStore, now: u64) -> Option<Box<UserRecord>> {
         match one(memory, now, ToRegistry::Load(ShardId(0), UserKey(7), user())) {
-            Answer::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
-            other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
+            RegistryReply::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
+            other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
         }
     }
 
-    fn complete(memory: &mut Memory) -> Standing {
+    fn complete(memory: &mut MemoryStore) -> Standing {
         let users = UserStatuses {
             users: vec![user()],
             standings: Standings::Devices(vec![Standing::Unresolved]),
         };
         match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
-            Answer::Front(ToFront::Statuses(RequestId(1), users)) => match users.standings {
+            RegistryReply::Http(ToFront::Statuses(RequestId(1), users)) => match users.standings {
                 Standings::Devices(mut all) => all.remove(0),
                 Standings::Status(all) => panic!("{all:?}"),
             },
-            other @ (Answer::Shard(..) | Answer::Front(_)) => panic!("{other:?}"),
+            other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn an_account_exists_from_its_first_record_on() {
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         assert_eq!(load(&mut memory, 0), None);
         assert_eq!(complete(&mut memory), Standing::UnknownAccount);
-        let committed = Answer::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
+        let committed = RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
         assert_eq!(one(&mut memory, 0, login(1, 5)), committed);
         assert_eq!(load(&mut memory, 0).unwrap().status(), Status::Online);
         one(&mut memory, 0, change(2, 6, ChangeKind::Logout));
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_completion_is_the_fold_up_to_its_change() {
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         one(&mut memory, 0, login(1, 5));
         let online = DeviceStatus {
             device: device(Platform::Web),
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn ends_are_forgotten_after_seven_days() {
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         one(&mut memory, 0, login(1, 0));
         one(&mut memory, 0, change(2, DAY_MS, ChangeKind::Logout));
         assert_eq!(load(&mut memory, 8 * DAY_MS - 1).unwrap().ended.len(), 1);
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a commit follows what is on record")]
     fn a_gap_is_a_defect() {
-        let mut memory = Memory::default();
+        let mut memory = MemoryStore::default();
         one(&mut memory, 0, login(2, 0));
     }
 }

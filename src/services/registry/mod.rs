@@ -1,138 +1,62 @@
-//! The registry's seam: one thread takes [`ToRegistry`] letters in batches, has a [`Store`] work them off, and sends
-//! the answers of a batch out together. Never decides anything: what it records was decided by a shard.
+//! The registry: one thread that records what the shards decided, and the stores that it can record in. Decides nothing.
 
 pub mod archive;
 pub mod embedded;
+mod faults;
+pub mod health;
 pub mod memory;
 pub mod outbox;
-mod vitals;
+mod store;
+mod worker;
 
 use std::io;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 
 use crate::base::histogram::{Counted, Histogram, HistogramView};
-use crate::base::ids::ShardId;
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
-use crate::base::time::{Clock, Steady, Timestamp};
-use crate::logic::letter::{RegistryError, Standing, ToFront, ToRegistry, ToShard};
-use vitals::Pace;
-pub use vitals::{Vitals, WELL_AFTER_MS};
-
-/// Letters worked off before their answers go out. Large enough that one durable write serves many changes, small
-/// enough that the first of them does not wait long.
-pub const BATCH_LETTERS_MAX: usize = 1_024;
-
-/// How often a store may do what nobody asks for.
-pub const REST_MS: u64 = 100;
-const REST: Duration = Duration::from_millis(REST_MS);
-
-/// How long the end of a user's session stays on record: 7 days, the default of
-/// `presence.push_online_days`.
-pub const ENDED_KEPT: Duration = Duration::from_secs(7 * 86_400);
-
-/// Where answers go. Neither door may block or fail: whoever asked has kept room for the answer.
-pub struct Doors {
-    /// To a shard's inbox.
-    pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
-    /// To the HTTP front's inbox.
-    pub front: Box<dyn Fn(ToFront) + Send>,
-}
-
-impl std::fmt::Debug for Doors {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Doors")
-    }
-}
-
-/// One answer on its way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// For a shard.
-    Shard(ShardId, ToShard),
-    /// For the HTTP front.
-    Front(ToFront),
-}
-
-/// Something that keeps records.
-pub trait Store: Send {
-    /// Works off a batch at `now`, a time that nobody sets back or forth, and appends one answer for each letter, in their order. What was recorded is
-    /// durable, as far as the store promises, when this returns.
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>);
-
-    /// Whether [`Store::rest`] has anything to do.
-    fn rests(&self) -> bool {
-        false
-    }
-
-    /// Does what is not asked for by anyone: called about every [`REST_MS`].
-    fn rest(&mut self, _now: Timestamp) {}
-
-    /// Makes everything durable, before the process ends.
-    fn close(&mut self, _now: Timestamp) {}
-}
-
-impl Store for Box<dyn Store> {
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
-        (**self).work_off(now, batch, answers);
-    }
-
-    fn rests(&self) -> bool {
-        (**self).rests()
-    }
-
-    fn rest(&mut self, now: Timestamp) {
-        (**self).rest(now);
-    }
-
-    fn close(&mut self, now: Timestamp) {
-        (**self).close(now);
-    }
-}
-
-/// Difficulties that a test may ask for. None by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Trouble {
-    /// How long each batch takes longer.
-    pub delay: Duration,
-    /// Every so-many-th letter fails; 0: none.
-    pub fail_every: u64,
-}
+use crate::base::time::Clock;
+use crate::logic::letter::ToRegistry;
+pub use faults::FaultInjection;
+use faults::FaultInjector;
+use health::BatchPace;
+pub use store::{ENDED_KEPT, REST_MS, RegistryReply, Store, refusal};
+use worker::RegistryWorker;
+pub use worker::{BATCH_REQUESTS_MAX, ReplySenders};
 
 /// How the registry's thread keeps up, for everyone.
 #[derive(Clone)]
-pub struct Workload {
+pub struct RegistryWorkload {
     commit_times: HistogramView,
-    /// A door like any other: the registry goes on until it is gone.
-    door: Sender<ToRegistry>,
+    /// A sender like any other: the registry goes on until it is gone.
+    sender: Sender<ToRegistry>,
 }
 
-impl std::fmt::Debug for Workload {
+impl std::fmt::Debug for RegistryWorkload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Workload")
+        f.write_str("RegistryWorkload")
     }
 }
 
-impl Workload {
+impl RegistryWorkload {
     /// How long commits took: from when the first letter of their batch was taken until the batch was answered.
     #[must_use]
     pub fn commit_times(&self) -> Counted {
         self.commit_times.read()
     }
 
-    /// Letters that were not taken yet.
+    /// Requests that were not taken yet.
     #[must_use]
     pub fn waiting_now(&self) -> usize {
-        self.door.len()
+        self.sender.len()
     }
 }
 
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
-    door: Sender<ToRegistry>,
+    sender: Sender<ToRegistry>,
     commit_times: HistogramView,
     thread: JoinHandle<()>,
 }
@@ -144,46 +68,46 @@ impl Registry {
     /// If the system gives no thread.
     pub fn start(
         store: impl Store + 'static,
-        trouble: Trouble,
+        faults: FaultInjection,
         shards: u16,
-        doors: Doors,
+        replies: ReplySenders,
         clock: Clock,
     ) -> io::Result<Self> {
-        let (door, inbox) = bounded(room(shards));
+        let (sender, inbox) = bounded(room(shards));
         let commit_times = Histogram::default();
         let view = commit_times.view();
         let thread = std::thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
-                let desk = Desk {
+                let desk = RegistryWorker {
                     store,
-                    trouble: Troublemaker { trouble, letters: 0 },
-                    doors,
+                    faults: FaultInjector::new(faults),
+                    senders: replies,
                     clock,
                     commit_times,
-                    pace: Pace::default(),
+                    pace: BatchPace::default(),
                 };
                 desk.run(&inbox);
             })?;
         Ok(Self {
-            door,
+            sender,
             commit_times: view,
             thread,
         })
     }
 
-    /// The way in. It has room for all that the shards may have in flight at once.
+    /// Sends to the registry. There is room for all that the shards may have in flight at once.
     #[must_use]
-    pub fn door(&self) -> Sender<ToRegistry> {
-        self.door.clone()
+    pub fn sender(&self) -> Sender<ToRegistry> {
+        self.sender.clone()
     }
 
     /// How it keeps up.
     #[must_use]
-    pub fn workload(&self) -> Workload {
-        Workload {
+    pub fn workload(&self) -> RegistryWorkload {
+        RegistryWorkload {
             commit_times: self.commit_times.clone(),
-            door: self.door(),
+            sender: self.sender(),
         }
     }
 
@@ -193,147 +117,40 @@ impl Registry {
         self.thread.is_finished()
     }
 
-    /// Waits until everything was worked off. Returns when the last door, besides this one, is gone.
+    /// Waits until everything was worked off. Returns when the last sender, besides this one, is gone.
     ///
     /// # Panics
     /// If the registry's thread did.
     pub fn finish(self) {
-        drop(self.door);
+        drop(self.sender);
         self.thread.join().expect("the registry's thread does not panic");
     }
 }
 
-/// Each shard may have so many loads and commits under way, and one completion for each open request of the front. A
-/// request that asks the registry itself has one letter, and no completion.
+/// Each shard may have so many loads and commits under way, and one completion for each open request of the HTTP server. A
+/// request of the HTTP server to the registry itself is one, and no completion.
 fn room(shards: u16) -> usize {
     (REGISTRY_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX) * usize::from(shards)
 }
 
-struct Desk<S> {
-    store: S,
-    trouble: Troublemaker,
-    doors: Doors,
-    clock: Clock,
-    commit_times: Histogram,
-    pace: Pace,
-}
-
-impl<S: Store> Desk<S> {
-    fn run(mut self, inbox: &Receiver<ToRegistry>) {
-        let (mut batch, mut answers) = (Vec::new(), Vec::new());
-        let steady = Steady::from(self.clock.now());
-        let mut rested_at = self.clock.now().instant;
-        loop {
-            let rests_in = REST.saturating_sub(self.clock.now().instant.since(rested_at));
-            match self.next(inbox, rests_in) {
-                Ok(first) => batch.push(first),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.store.close(steady.at(self.clock.now())),
-            }
-            let now = self.clock.now();
-            if self.store.rests() && now.instant.since(rested_at) >= REST {
-                rested_at = now.instant;
-                self.store.rest(steady.at(now));
-            }
-            if batch.is_empty() {
-                self.pace.tell_if_fast(now.instant);
-                continue;
-            }
-            batch.extend(inbox.try_iter().take(BATCH_LETTERS_MAX - 1));
-            let commits = batch.iter().filter(|letter| is_commit(letter)).count();
-            let mut watch = self.clock.clone();
-            watch.now();
-            self.trouble.meddle(&mut batch, &mut answers);
-            self.store
-                .work_off(steady.at(self.clock.now()), &mut batch, &mut answers);
-            for answer in answers.drain(..) {
-                self.deliver(answer);
-            }
-            let took = watch.since_now();
-            self.pace.note(self.clock.now().instant, took, commits);
-            if commits > 0 {
-                self.commit_times.record(took, commits as u64);
-            }
-        }
-    }
-
-    fn next(&self, inbox: &Receiver<ToRegistry>, rests_in: Duration) -> Result<ToRegistry, RecvTimeoutError> {
-        if self.store.rests() {
-            inbox.recv_timeout(rests_in)
-        } else {
-            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        }
-    }
-
-    fn deliver(&self, answer: Answer) {
-        match answer {
-            Answer::Shard(shard, letter) => (self.doors.shard)(shard, letter),
-            Answer::Front(letter) => (self.doors.front)(letter),
-        }
-    }
-}
-
-fn is_commit(letter: &ToRegistry) -> bool {
-    matches!(letter, ToRegistry::Commit(..))
-}
-
-/// Makes the trouble that was asked for.
-struct Troublemaker {
-    trouble: Trouble,
-    letters: u64,
-}
-
-impl Troublemaker {
-    /// Takes those letters out of the batch that shall fail, and lets the delay pass.
-    fn meddle(&mut self, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Answer>) {
-        if self.trouble.fail_every > 0 {
-            for letter in std::mem::take(batch) {
-                self.letters += 1;
-                if self.letters.is_multiple_of(self.trouble.fail_every) {
-                    answers.push(refusal(letter));
-                } else {
-                    batch.push(letter);
-                }
-            }
-        }
-        if !self.trouble.delay.is_zero() {
-            std::thread::sleep(self.trouble.delay);
-        }
-    }
-}
-
-/// What is answered to a letter that the registry cannot take now.
-#[must_use]
-pub fn refusal(letter: ToRegistry) -> Answer {
-    match letter {
-        ToRegistry::Load(shard, user, _) => Answer::Shard(shard, ToShard::Loaded(user, Err(RegistryError))),
-        ToRegistry::Commit(shard, user, _) => {
-            Answer::Shard(shard, ToShard::Committed(user, Err(RegistryError)))
-        }
-        ToRegistry::Accounts(request, ..) => Answer::Front(ToFront::Accounts(request, Err(RegistryError))),
-        ToRegistry::Complete(request, mut users) => {
-            users.resolve(|_| Standing::Unavailable);
-            Answer::Front(ToFront::Statuses(request, users))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::unbounded;
+    use std::time::Duration;
 
-    use super::memory::Memory;
+    use crossbeam_channel::{Receiver, unbounded};
+
+    use super::memory::MemoryStore;
     use super::*;
-    use crate::base::ids::UserId;
-    use crate::logic::letter::UserKey;
+    use crate::base::ids::{ShardId, UserId};
+    use crate::logic::letter::{RegistryError, ToShard, UserKey};
 
-    fn start(trouble: Trouble) -> (Registry, Receiver<(ShardId, ToShard)>) {
+    fn start(faults: FaultInjection) -> (Registry, Receiver<(ShardId, ToShard)>) {
         let (sender, answers) = unbounded();
-        let doors = Doors {
+        let replies = ReplySenders {
             shard: Box::new(move |shard, letter| sender.send((shard, letter)).unwrap()),
-            front: Box::new(|letter| panic!("nothing was asked for the front: {letter:?}")),
+            http: Box::new(|letter| panic!("nothing was asked for the HTTP server: {letter:?}")),
         };
-        let registry = Registry::start(Memory::default(), trouble, 2, doors, Clock::start()).unwrap();
+        let registry = Registry::start(MemoryStore::default(), faults, 2, replies, Clock::start()).unwrap();
         (registry, answers)
     }
 
@@ -343,12 +160,12 @@ mod tests {
 
     #[test]
     fn answers_every_letter_in_order_before_it_finishes() {
-        let (registry, answers) = start(Trouble::default());
-        let door = registry.door();
+        let (registry, answers) = start(FaultInjection::default());
+        let sender = registry.sender();
         for key in 0..3_000 {
-            door.send(load(key)).unwrap();
+            sender.send(load(key)).unwrap();
         }
-        drop(door);
+        drop(sender);
         registry.finish();
         let keys: Vec<_> = answers.iter().collect();
         let expected = (0..3_000).map(|key| (ShardId(1), ToShard::Loaded(UserKey(key), Ok(None))));
@@ -357,13 +174,13 @@ mod tests {
 
     #[test]
     fn fails_as_often_as_it_was_asked_to() {
-        let (registry, answers) = start(Trouble {
+        let (registry, answers) = start(FaultInjection {
             delay: Duration::from_millis(1),
             fail_every: 3,
         });
-        let door = registry.door();
-        (0..9).for_each(|key| door.send(load(key)).unwrap());
-        drop(door);
+        let sender = registry.sender();
+        (0..9).for_each(|key| sender.send(load(key)).unwrap());
+        drop(sender);
         registry.finish();
         let failed = answers
             .iter()

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::archive::{Placed, Position, ReadError};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
+use crate::services::registry::archive::{Placed, Position, ReadError};
 
 /// The longest wait of a late user. One whose turn is farther ahead was scheduled by a clock that was set back since, and is
 /// due.

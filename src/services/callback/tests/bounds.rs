@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Mutex;
 
-use super::age::PAGE;
 use super::*;
+use crate::services::callback::expiry::PAGE;
 
 /// More than two pages.
 const MANY: usize = 2 * PAGE + 40;
@@ -23,8 +23,8 @@ impl io::Write for Lines {
     }
 }
 
-fn without_a_receiver() -> Settings {
-    Settings {
+fn without_a_receiver() -> CallbackSettings {
+    CallbackSettings {
         url: None,
         ..given_up_after_a_day()
     }
@@ -37,7 +37,7 @@ fn what_is_given_up_while_there_is_no_receiver_is_told() {
     record(&mut store, 3, 1..=1);
     let (wakes, inbox) = unbounded();
     let (attempts, _due) = mpsc::unbounded_channel();
-    let pump = Pump::new(store.reading(), &without_a_receiver(), inbox, attempts, 1).unwrap();
+    let pump = Pump::new(store.reader(), &without_a_receiver(), inbox, attempts, 1).unwrap();
     // So it has one turn.
     drop(wakes);
     let lines = Lines::default();
@@ -52,7 +52,7 @@ fn what_is_given_up_while_there_is_no_receiver_is_told() {
 fn a_page_of_what_is_old_is_given_up_in_a_turn() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());
-    let reading = store.reading();
+    let reading = store.reader();
     record(&mut store, MANY, 1..=1);
     let mut held = Held::new(&store, &given_up_after_a_day());
     held.now = FIRST_AT;
@@ -85,8 +85,8 @@ fn a_page_of_what_is_old_is_given_up_in_a_turn() {
 fn a_page_of_late_callbacks_is_dropped_in_a_turn_and_the_answer_counts_all() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());
-    let reading = store.reading();
-    let late = |store: &mut Embedded, held: &mut Held, users: usize, change: u64| {
+    let reading = store.reader();
+    let late = |store: &mut EmbeddedStore, held: &mut Held, users: usize, change: u64| {
         let expected = reading.late_count() + users as u64;
         record(store, users, change..=change);
         while reading.late_count() < expected {
@@ -98,7 +98,7 @@ fn a_page_of_late_callbacks_is_dropped_in_a_turn_and_the_answer_counts_all() {
     let mut held = Held::new(&store, &settings("http://receiver".to_owned()));
     late(&mut store, &mut held, MANY, 1);
     let (answer, answered) = bounded(1);
-    held.pump.take(held.now, Wake::DropLate(None, answer));
+    held.pump.take(held.now, PumpEvent::DropLate(None, answer));
     held.pump.drop_some();
     assert_eq!(reading.late_count(), (MANY - PAGE) as u64);
     assert_eq!(held.pump.rest(), Duration::ZERO);

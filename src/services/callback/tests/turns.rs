@@ -3,8 +3,8 @@
 use super::*;
 
 /// Gives these users a dead letter each.
-fn bury(store: &mut Embedded, users: std::ops::Range<usize>) -> Vec<outbox::Dead> {
-    let given_up_at_once = Settings {
+fn bury(store: &mut EmbeddedStore, users: std::ops::Range<usize>) -> Vec<outbox::Dead> {
+    let given_up_at_once = CallbackSettings {
         give_up: Duration::ZERO,
         ..settings("http://receiver".to_owned())
     };
@@ -12,7 +12,7 @@ fn bury(store: &mut Embedded, users: std::ops::Range<usize>) -> Vec<outbox::Dead
         flood(store, &format!("dead-{user}"), 1..=1);
     }
     let mut held = Held::new(store, &given_up_at_once);
-    let reading = store.reading();
+    let reading = store.reader();
     while reading.dead_count() < users.len() as u64 {
         for attempt in held.work() {
             held.end(attempt, refused());
@@ -22,7 +22,7 @@ fn bury(store: &mut Embedded, users: std::ops::Range<usize>) -> Vec<outbox::Dead
     reading.dead(Position(0), users.len()).unwrap()
 }
 
-fn origins(attempts: &[Attempt]) -> Vec<Origin> {
+fn origins(attempts: &[Attempt]) -> Vec<AttemptOrigin> {
     attempts.iter().map(|attempt| attempt.origin).collect()
 }
 
@@ -32,7 +32,7 @@ fn late_users_replays_and_the_stream_take_turns_where_there_is_one_attempt_at_a_
         let folder = TempDir::new().unwrap();
         let mut store = store(folder.path());
         let dead = bury(&mut store, 0..9);
-        let settings = Settings {
+        let settings = CallbackSettings {
             parallel,
             ..settings("http://receiver".to_owned())
         };
@@ -47,11 +47,11 @@ fn late_users_replays_and_the_stream_take_turns_where_there_is_one_attempt_at_a_
             let left = held.work();
             told.extend(origins(&left));
             for attempt in left {
-                held.end(attempt, Outcome::Delivered);
+                held.end(attempt, AttemptOutcome::Delivered);
             }
         }
         let of = |origin| told.iter().filter(|told| **told == origin).count();
-        let counted = [Origin::Stream, Origin::Late, Origin::Dead].map(of);
+        let counted = [AttemptOrigin::Stream, AttemptOrigin::Late, AttemptOrigin::Dead].map(of);
         assert_eq!(counted, expected, "{parallel} at once: {told:?}");
     }
 }
@@ -69,27 +69,32 @@ fn late_users_come_before_replays_and_both_leave_half_to_the_stream() {
     let mut left = held.work();
     assert_eq!(
         origins(&left),
-        [Origin::Late, Origin::Late, Origin::Late, Origin::Dead]
+        [
+            AttemptOrigin::Late,
+            AttemptOrigin::Late,
+            AttemptOrigin::Late,
+            AttemptOrigin::Dead
+        ]
     );
     for user in 0..9 {
         flood(&mut store, &format!("user-{user}"), 1..=1);
     }
-    assert_eq!(origins(&held.work()), [Origin::Stream; 4]);
-    held.end(left.remove(3), Outcome::Delivered);
-    assert_eq!(origins(&held.work()), [Origin::Dead]);
+    assert_eq!(origins(&held.work()), [AttemptOrigin::Stream; 4]);
+    held.end(left.remove(3), AttemptOutcome::Delivered);
+    assert_eq!(origins(&held.work()), [AttemptOrigin::Dead]);
 }
 
 #[test]
 fn another_receiver_has_its_own_standing() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());
-    let users = 2 * target::FAILURES_MAX as usize;
+    let users = 2 * receiver_state::FAILURES_MAX as usize;
     record(&mut store, users, 1..=1);
-    let of_url = |url: &str| Settings {
+    let of_url = |url: &str| CallbackSettings {
         parallel: users,
         ..settings(url.to_owned())
     };
-    let none = Settings {
+    let none = CallbackSettings {
         url: None,
         ..of_url("http://receiver")
     };
@@ -102,7 +107,7 @@ fn another_receiver_has_its_own_standing() {
         }
         let down = |held: &mut Held| {
             held.pump.count();
-            held.pump.numbers().down.load(Ordering::Relaxed)
+            held.pump.metrics().down.load(Ordering::Relaxed)
         };
         assert_eq!(down(&mut held), 1);
         held.follow(&of_url("http://receiver"));
@@ -121,7 +126,7 @@ fn another_receiver_has_its_own_standing() {
 fn what_an_old_receiver_takes_does_not_say_that_the_new_one_is_up() {
     let folder = TempDir::new().unwrap();
     let mut store = store(folder.path());
-    let users = 1 + target::FAILURES_MAX as usize;
+    let users = 1 + receiver_state::FAILURES_MAX as usize;
     record(&mut store, users, 1..=1);
     let mut settings = settings("http://receiver".to_owned());
     settings.parallel = 1;
@@ -133,7 +138,7 @@ fn what_an_old_receiver_takes_does_not_say_that_the_new_one_is_up() {
     for attempt in held.work() {
         held.end(attempt, unreachable());
     }
-    assert!(held.pump.is_receiver_down());
-    held.end(old, Outcome::Delivered);
-    assert!(held.pump.is_receiver_down());
+    assert!(held.pump.dispatch.is_down());
+    held.end(old, AttemptOutcome::Delivered);
+    assert!(held.pump.dispatch.is_down());
 }

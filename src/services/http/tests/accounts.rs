@@ -1,8 +1,8 @@
 //! The account commands as backends call them.
 
-use super::super::accounts::FIELD_BYTES_MAX;
 use super::*;
 use crate::logic::letter::AccountsAsk;
+use crate::services::http::sizes::FIELD_BYTES_MAX;
 
 const IMPORT: &str = "/v4/im_open_login_svc/account_import";
 const IMPORT_MANY: &str = "/v4/im_open_login_svc/multiaccount_import";
@@ -213,7 +213,7 @@ fn reloaded_settings_count_for_the_next_request() {
     check(&world, CHECK, &body, 0);
     let mut next = settings();
     next.administrators = vec![user("somebody")];
-    next.admin_token = Some(Token(TOKEN.into()));
+    next.admin_token = Some(TOKEN.into());
     world.settings.send_replace(Arc::new(next));
     check(&world, CHECK, &body, 60_010);
     assert_eq!(world.get("/metrics", "").0, 401);

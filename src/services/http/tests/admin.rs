@@ -66,7 +66,7 @@ fn admin_refuses_strangers() {
 #[test]
 fn admin_asks_for_its_token() {
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.into()));
+    settings.admin_token = Some(TOKEN.into());
     let world = World::new(settings, shards);
     for (headers, status) in [
         (String::new(), 401),
@@ -88,7 +88,7 @@ fn admin_asks_for_its_token() {
 #[test]
 fn who_guesses_the_token_is_slowed_down_and_its_address_is_not_locked_out() {
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.into()));
+    settings.admin_token = Some(TOKEN.into());
     settings.limits.refusal_delay = Duration::from_millis(1);
     let world = World::new(settings, shards);
     let guess = |number: u32| {
@@ -96,7 +96,7 @@ fn who_guesses_the_token_is_slowed_down_and_its_address_is_not_locked_out() {
             .get("/metrics", &format!("Authorization: Bearer {number}\r\n"))
             .0
     };
-    for number in 0..failures::FAILURES_MAX {
+    for number in 0..throttle::FAILURES_MAX {
         assert_eq!(guess(number), 401);
     }
     assert_eq!(guess(0), 429);

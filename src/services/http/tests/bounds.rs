@@ -38,7 +38,7 @@ fn bodies_under_way_have_a_size_together() {
         let letter = was_asked.recv().unwrap();
         assert_eq!(ask()["ErrorCode"], 60_018);
         world
-            .door
+            .replies
             .send(shards(user("off1").home(SHARDS), letter).unwrap());
         assert_eq!(first.join().unwrap()["ErrorCode"], 0);
     });
@@ -155,7 +155,7 @@ fn a_client_that_closes_its_half_is_answered() {
         .recv_timeout(Duration::from_secs(60))
         .expect("the request is worked on");
     world
-        .door
+        .replies
         .send(shards(user("off1").home(SHARDS), letter).unwrap());
     let (status, body) = read_response(&mut stream);
     assert_eq!((status, body.contains("Offline")), (200, true), "{body}");
@@ -177,7 +177,7 @@ fn an_open_request_keeps_its_place_until_it_is_answered() {
     assert_eq!(world.ask(QUERY, body)["ErrorCode"], 60_018);
     let letter = world.letters.lock().unwrap().pop().unwrap();
     let answer = shards(user("off1").home(SHARDS), letter).unwrap();
-    world.door.send(answer);
+    world.replies.send(answer);
     // The place is free as soon as the answer was taken in.
     while world.ask(QUERY, body)["ErrorCode"] != 60_008 {
         std::thread::yield_now();
@@ -205,15 +205,15 @@ fn an_open_request_is_answered_at_the_stop() {
         asked.send(letter).unwrap();
         None
     });
-    let (front, door) = (world.front.take().unwrap(), world.door.clone());
+    let (server, replies) = (world.server.take().unwrap(), world.replies.clone());
     std::thread::scope(|scope| {
         let reply = scope.spawn(|| world.ask(KICK, r#"{"UserID":"alice"}"#));
         let letter = was_asked.recv().unwrap();
-        let stopped = scope.spawn(|| front.stop(STOP_WITHIN));
+        let stopped = scope.spawn(|| server.stop(STOP_WITHIN));
         while TcpStream::connect(world.backend).is_ok() {
             std::thread::yield_now();
         }
-        door.send(shards(ShardId(0), letter).unwrap());
+        replies.send(shards(ShardId(0), letter).unwrap());
         assert_eq!(reply.join().unwrap()["ErrorCode"], 0);
         stopped.join().unwrap().unwrap();
     });
@@ -228,7 +228,7 @@ fn a_request_that_is_never_answered_does_not_hold_the_stop() {
         asked.send(letter).unwrap();
         None
     });
-    let front = world.front.take().unwrap();
+    let server = world.server.take().unwrap();
     let mut stream = TcpStream::connect(world.backend).unwrap();
     let sig = user_sig("administrator");
     let body = r#"{"UserID":"alice"}"#;
@@ -240,6 +240,6 @@ fn a_request_that_is_never_answered_does_not_hold_the_stop() {
     )
     .unwrap();
     was_asked.recv().unwrap();
-    front.stop(Duration::from_millis(50)).unwrap();
+    server.stop(Duration::from_millis(50)).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed without an answer");
 }

@@ -4,13 +4,16 @@ use super::commands::post;
 use super::history::{STORE, library_with};
 use super::*;
 use crate::logic::record::{Change, ChangeKind, RecordedChange};
-use crate::services::http::cursor;
+use crate::services::http::admin::cursor;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 use crate::services::registry::outbox::Dead;
 
 /// Holds dead letters at odd places.
 #[derive(Default)]
-struct Morgue(Mutex<Vec<(&'static str, Which)>>, Mutex<Vec<Option<UserId>>>);
+struct Morgue(
+    Mutex<Vec<(&'static str, DeadSelection)>>,
+    Mutex<Vec<Option<UserId>>>,
+);
 
 fn letter(position: u64) -> Dead {
     let change = Change {
@@ -38,8 +41,8 @@ fn letter(position: u64) -> Dead {
 }
 
 impl DeadLetters for Morgue {
-    fn standing(&self) -> Result<CallbackStanding, ReadError> {
-        Ok(CallbackStanding {
+    fn status(&self) -> Result<CallbackStatus, ReadError> {
+        Ok(CallbackStatus {
             done: Position(3),
             last: Position(5),
             late: 1,
@@ -52,7 +55,7 @@ impl DeadLetters for Morgue {
         Ok(behind.take(count_max).map(letter).collect())
     }
 
-    fn replay(&self, which: &Which) -> Result<u64, ReadError> {
+    fn replay(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         self.0.lock().unwrap().push(("replay", which.clone()));
         Ok(2)
     }
@@ -62,7 +65,7 @@ impl DeadLetters for Morgue {
         Ok(4)
     }
 
-    fn forget(&self, which: &Which) -> Result<u64, ReadError> {
+    fn forget(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         self.0.lock().unwrap().push(("forget", which.clone()));
         Err(ReadError::Store("the disk is full".to_owned()))
     }
@@ -100,8 +103,8 @@ fn dead_letters_are_replayed_and_dropped() {
     let (status, failed) = post(&library.world, "/v1/callbacks/drop", r#"{"all":true}"#);
     assert_eq!(status, 503, "{failed}");
     let expected = [
-        ("replay", Which::These(vec![Position(3)])),
-        ("forget", Which::All),
+        ("replay", DeadSelection::These(vec![Position(3)])),
+        ("forget", DeadSelection::All),
     ];
     assert_eq!(*morgue.0.lock().unwrap(), expected);
     for (body, user) in [

@@ -16,7 +16,7 @@ fn url_of(caller: &str, sig: &str) -> String {
 
 /// An app with another administrator, whose home answers by `script`.
 fn with_chief(script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static) -> World {
-    let settings = Settings {
+    let settings = HttpSettings {
         administrators: vec![user("chief")],
         ..settings()
     };
@@ -75,7 +75,7 @@ fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
     let (asked, was_asked) = std::sync::mpsc::channel();
     let is_first = Mutex::new(true);
     let kicked_at_s = Clock::start().now().wall.seconds() + 10;
-    let settings = Settings {
+    let settings = HttpSettings {
         administrators: vec![user("administrator"), user("chief")],
         ..settings()
     };
@@ -101,7 +101,7 @@ fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
         let request = was_asked.recv().unwrap();
         assert_eq!(code(&world.ask(KICK, r#"{"UserID":"chief"}"#)), 0);
         let before = Some(Box::new(inspection(user("chief"))));
-        world.door.send(ToFront::Inspected(request, Ok(before)));
+        world.replies.send(ToFront::Inspected(request, Ok(before)));
         assert_eq!(reply.join().unwrap(), 70_052);
     });
     assert_eq!(code(&world.post(&url, BODY)), 70_052);
@@ -125,7 +125,7 @@ fn who_fails_too_often_is_told_less_and_others_of_its_address_go_on() {
     settings.limits.refusal_delay = Duration::from_millis(1);
     let world = World::new(settings, shards);
     let bad = query_url("x");
-    for _ in 0..failures::FAILURES_MAX {
+    for _ in 0..throttle::FAILURES_MAX {
         assert_eq!(code(&world.post(&bad, BODY)), 70_003);
     }
     let reply = world.post(&bad, BODY);
@@ -135,7 +135,7 @@ fn who_fails_too_often_is_told_less_and_others_of_its_address_go_on() {
     assert_eq!(code(&world.ask(QUERY, BODY)), 0);
     assert_eq!(post_from([127, 0, 0, 2], &world, &bad), 70_003);
     let (_, metrics) = world.get("/metrics", "");
-    let failed = failures::FAILURES_MAX + 2;
+    let failed = throttle::FAILURES_MAX + 2;
     for line in [
         format!("holdfast_http_refused_total{{listener=\"http\",reason=\"usersig\"}} {failed}"),
         "holdfast_http_refused_limited_total{listener=\"http\"} 1".to_owned(),

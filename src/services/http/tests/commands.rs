@@ -1,4 +1,4 @@
-//! What the operator can do, with a steward that a test makes up.
+//! What the operator can do, with a reload that a test makes up.
 
 use super::*;
 use crate::base::ids::{InstanceId, RequestId};
@@ -85,7 +85,7 @@ fn what_does_something_is_posted_as_json() {
 /// Says what it was asked for.
 struct Obedient(ReloadAsked, Result<Reloaded, ReloadError>);
 
-impl Steward for Obedient {
+impl ReloadHandler for Obedient {
     fn reload(&self, asked: &ReloadAsked) -> Result<Reloaded, ReloadError> {
         assert_eq!(*asked, self.0);
         self.1.clone()
@@ -111,7 +111,7 @@ fn check_asked(
         settings(),
         shards,
         Others {
-            steward: Arc::new(Obedient(asked, outcome)),
+            reload: Arc::new(Obedient(asked, outcome)),
             ..Others::default()
         },
     );
@@ -124,7 +124,7 @@ fn check_asked(
 
 #[test]
 fn a_caller_says_what_it_was_given_and_hears_where_that_differs() {
-    let caller = Caller {
+    let caller = ReloadCaller {
         file: Some("/a.toml".to_owned()),
         of_file: vec![("shards.count".to_owned(), "2".to_owned())],
         own: Vec::new(),

@@ -6,25 +6,25 @@ use crate::logic::letter::{AccountsAsk, UserKey};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
 use crate::services::registry::Store;
 use crate::services::registry::archive::Archive;
-use crate::services::registry::embedded::{Durability, Embedded, Place, Rules};
+use crate::services::registry::embedded::{Durability, EmbeddedSettings, EmbeddedStore, StoreLocation};
 
-fn open(path: &std::path::Path) -> Embedded {
-    let place = Place {
+fn open(path: &std::path::Path) -> EmbeddedStore {
+    let place = StoreLocation {
         path: path.to_owned(),
         memory_bytes_max: 16 << 20,
     };
-    let rules = Rules {
+    let rules = EmbeddedSettings {
         durability: Durability::Commit,
         callbacks: tokio::sync::watch::channel(Callbacks::Documented).1,
         changes_kept_ms: 86_400_000,
         deleted_kept_ms: 400 * 86_400_000,
     };
-    Embedded::open(place, rules).unwrap()
+    EmbeddedStore::open(place, rules).unwrap()
 }
 
-fn world(store: &Embedded) -> World {
+fn world(store: &EmbeddedStore) -> World {
     let archived = Archived {
-        archive: store.reading() as Arc<dyn Archive>,
+        archive: store.reader() as Arc<dyn Archive>,
         news: store.news(),
     };
     let others = Others {
@@ -34,7 +34,7 @@ fn world(store: &Embedded) -> World {
     World::with(settings(), shards, others)
 }
 
-fn login(store: &mut Embedded, name: &str, number: u64) {
+fn login(store: &mut EmbeddedStore, name: &str, number: u64) {
     let device = DeviceId {
         platform: Platform::Mac,
         instance: InstanceId::MIN,
@@ -61,7 +61,7 @@ fn login(store: &mut Embedded, name: &str, number: u64) {
     );
 }
 
-fn work_off(store: &mut Embedded, letter: ToRegistry) {
+fn work_off(store: &mut EmbeddedStore, letter: ToRegistry) {
     store.work_off(Timestamp(1_700_000_000_000), &mut vec![letter], &mut Vec::new());
 }
 

@@ -4,7 +4,7 @@ use flate2::read::GzDecoder;
 
 use super::history::{library, login};
 use super::*;
-use encoding::BYTES_MIN;
+use crate::services::http::server::encoding::BYTES_MIN;
 
 /// An answer whose body need not be text.
 struct Answer {

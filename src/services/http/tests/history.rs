@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::ids::InstanceId;
 use crate::logic::record::{Change, ChangeKind, DeviceRecord, RecordedChange, UserRecord};
+use crate::services::http::admin::cursor;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 
 pub(super) const STORE: u64 = 7;
@@ -76,7 +77,7 @@ impl Archive for Shelf {
     }
 
     fn residents(&self, _: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
-        panic!("the front does not ask this")
+        panic!("the HTTP server does not ask this")
     }
 }
 
@@ -94,7 +95,7 @@ pub(super) fn library_with(callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     library_of(settings(), callbacks)
 }
 
-fn library_of(settings: Settings, callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
+fn library_of(settings: HttpSettings, callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     let shelf = Arc::new(Shelf::default());
     let (news, following) = watch::channel(Position(0));
     let archived = Archived {
@@ -265,13 +266,13 @@ fn places_are_kept_for_those_who_look_at_health() {
 #[test]
 fn a_follower_does_not_hold_up_the_stop() {
     let mut library = library();
-    let front = library.world.front.take().unwrap();
+    let server = library.world.server.take().unwrap();
     std::thread::scope(|scope| {
         let page = scope.spawn(|| library.page("/v1/changes?wait_s=55"));
         while library.reads() == 0 {
             std::thread::yield_now();
         }
-        front.stop(STOP_WITHIN).unwrap();
+        server.stop(STOP_WITHIN).unwrap();
         assert_eq!(page.join().unwrap().status, 200);
     });
 }
@@ -281,13 +282,10 @@ fn what_is_pruned_is_gone_and_the_oldest_is_named() {
     let library = library();
     library.shelf.kept.lock().unwrap().pruned = 10;
     library.add("alice", ChangeKind::LinkEnd);
-    let old = super::super::cursor::write(STORE, Position(9));
+    let old = cursor::write(STORE, Position(9));
     let gone = library.page(&format!("/v1/changes?after={old}"));
     let oldest = gone.lines[0]["oldest"].as_str().unwrap();
-    assert_eq!(
-        (gone.status, oldest),
-        (410, &*super::super::cursor::write(STORE, Position(10)))
-    );
+    assert_eq!((gone.status, oldest), (410, &*cursor::write(STORE, Position(10))));
     let page = library.page(&format!("/v1/changes?after={oldest}"));
     assert_eq!(page.numbers(), [("alice", 1)]);
     assert_eq!(
@@ -295,14 +293,14 @@ fn what_is_pruned_is_gone_and_the_oldest_is_named() {
         [("alice", 1)],
         "it begins with the oldest by itself"
     );
-    let ahead = super::super::cursor::write(STORE, Position(12));
+    let ahead = cursor::write(STORE, Position(12));
     assert_eq!(library.page(&format!("/v1/changes?after={ahead}")).status, 410);
 }
 
 #[test]
 fn cursors_of_others_are_refused() {
     let library = library();
-    let foreign = super::super::cursor::write(STORE + 1, Position(0));
+    let foreign = cursor::write(STORE + 1, Position(0));
     for cursor in ["", "5", "%zz", &foreign] {
         assert_eq!(
             library.page(&format!("/v1/changes?after={cursor}")).status,
@@ -372,7 +370,7 @@ fn the_list_names_where_the_stream_goes_on() {
     let line = |name: &str| json!({"user": name, "status": "Online", "change": 4, "devices": [device]});
     assert_eq!(page.lines, [line("alice"), line("b +%")]);
     let stream = page.stream.unwrap();
-    assert_eq!(stream, super::super::cursor::write(STORE, Position(1)));
+    assert_eq!(stream, cursor::write(STORE, Position(1)));
     let page = library.page(&format!("/v1/users?limit=2&after={}", page.next.unwrap()));
     assert_eq!(page.lines, [line("carol")]);
     assert_eq!((page.stream, page.next), (None, None));

@@ -1,11 +1,23 @@
-//! The OpenAPI document has what the front answers, and nothing else. What its answers are like is looked at from outside.
+//! The OpenAPI document has what the HTTP server answers, and nothing else. What its answers are like is looked at from outside.
 
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::services::http::{admin, openim};
+use crate::services::http::admin::pages::{CHANGES_OF, FIXED, USER};
+use crate::services::http::backend::commands::BackendCommand;
 
 const DOCUMENT: &str = include_str!("../../../package/openapi.json");
+
+/// The paths of all commands.
+fn commands() -> impl Iterator<Item = &'static str> {
+    BackendCommand::PATHS.iter().map(|(path, _)| *path)
+}
+
+/// The paths of all pages, of users' with this UserID.
+fn pages(user: &str) -> impl Iterator<Item = String> {
+    let fixed = FIXED.iter().map(|(path, _)| (*path).to_owned());
+    fixed.chain(["", CHANGES_OF].map(|behind| format!("{USER}{user}{behind}")))
+}
 
 #[test]
 fn every_path_is_in_the_openapi_document_and_no_other() {
@@ -16,21 +28,18 @@ fn every_path_is_in_the_openapi_document_and_no_other() {
         .keys()
         .map(String::as_str)
         .collect();
-    let known: Vec<String> = openim::paths()
-        .map(str::to_owned)
-        .chain(admin::paths("{user}"))
-        .collect();
+    let known: Vec<String> = commands().map(str::to_owned).chain(pages("{user}")).collect();
     assert_eq!(described, known.iter().map(String::as_str).collect());
 }
 
 #[test]
 fn every_page_has_a_path() {
     let world = World::new(settings(), shards);
-    for path in admin::paths("online") {
+    for path in pages("online") {
         let (status, body) = http(world.admin, "HEAD", &path, "", "");
         assert_ne!(status, 404, "{path} {body}");
     }
-    for path in openim::paths() {
+    for path in commands() {
         assert_ne!(
             world.ask(path, "{}")["ErrorCode"],
             codes::COMMAND_UNKNOWN,
@@ -43,7 +52,7 @@ fn every_page_has_a_path() {
 fn every_error_code_is_in_the_openapi_document() {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let table = &document["components"]["schemas"]["ErrorCode"]["description"];
-    let code = include_str!("../codes.rs")
+    let code = include_str!("../backend/codes.rs")
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let words =

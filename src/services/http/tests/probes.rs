@@ -4,7 +4,7 @@ use super::*;
 
 fn guarded() -> World {
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.into()));
+    settings.admin_token = Some(TOKEN.into());
     World::new(settings, shards)
 }
 

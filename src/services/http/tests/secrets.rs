@@ -23,11 +23,11 @@ fn secrets_are_told_to_nobody() {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone());
-    // The only test that sets it: the front logs from a thread of its own.
+    // The only test that sets it: the HTTP server logs from a thread of its own.
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     tracing::info!("the log is collected");
     let mut settings = settings();
-    settings.admin_token = Some(Token(TOKEN.into()));
+    settings.admin_token = Some(TOKEN.into());
     let mut told = BTreeMap::from([("settings", format!("{settings:?}"))]);
     let world = World::new(settings, shards);
     let (good, foreign) = (user_sig("administrator"), user_sig("alice"));

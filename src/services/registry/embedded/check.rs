@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 
-use super::raw::manifest::{self, Manifest};
-use super::raw::{self, Fault, journal, table};
+use crate::services::registry::embedded::raw::bytes::{FileFault, bytes_of, numbered};
+use crate::services::registry::embedded::raw::manifest::{self, Manifest};
+use crate::services::registry::embedded::raw::{journal, table};
 
 /// The file whose presence makes a folder a database.
 const VERSION: &str = "version";
@@ -21,7 +22,7 @@ pub(super) const NAMES: u64 = 0;
 
 /// How much of the tables is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum TableCheck {
     /// What the database reads of each when it opens them: a start must not take longer the more there is.
     AtTheirEnds,
     /// Every block of every one.
@@ -49,7 +50,7 @@ impl Bad {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Findings {
     /// What the database cannot be opened with.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<FileFault>,
     /// Damaged tables.
     pub(super) tables: Vec<Bad>,
     /// Journals whose last batch was not written to its end, and how many bytes of it there are.
@@ -67,30 +68,30 @@ pub(super) fn exists(store: &Path) -> bool {
 }
 
 /// Looks at a store's files. `progress` hears of each table.
-pub(super) fn look(store: &Path, look: Look, progress: &mut dyn FnMut(&Path)) -> Findings {
+pub(super) fn look(store: &Path, look: TableCheck, progress: &mut dyn FnMut(&Path)) -> Findings {
     let mut findings = Findings::default();
     let faults = &mut findings.faults;
     match fs::read(store.join(VERSION)) {
         Ok(text) if text == VERSION_TEXT => {}
-        Ok(_) => faults.push(Fault::new(
+        Ok(_) => faults.push(FileFault::new(
             VERSION,
             "it is damaged, or another version of the database wrote it",
         )),
-        Err(error) => faults.push(Fault::new(VERSION, error)),
+        Err(error) => faults.push(FileFault::new(VERSION, error)),
     }
     look_at_journals(store, &mut findings);
-    match raw::numbered(&store.join(KEYSPACES), "") {
+    match numbered(&store.join(KEYSPACES), "") {
         Ok(keyspaces) => keyspaces
             .iter()
             .for_each(|keyspace| look_at_keyspace(store, *keyspace, look, &mut findings, progress)),
-        Err(error) => findings.faults.push(Fault::new(KEYSPACES, error)),
+        Err(error) => findings.faults.push(FileFault::new(KEYSPACES, error)),
     }
     findings
 }
 
 /// The journals, the oldest first.
 pub(super) fn journals(store: &Path) -> Vec<PathBuf> {
-    let numbers = raw::numbered(store, JOURNAL_SUFFIX).unwrap_or_default();
+    let numbers = numbered(store, JOURNAL_SUFFIX).unwrap_or_default();
     numbers
         .iter()
         .map(|number| PathBuf::from(format!("{number}{JOURNAL_SUFFIX}")))
@@ -99,17 +100,17 @@ pub(super) fn journals(store: &Path) -> Vec<PathBuf> {
 
 fn look_at_journals(store: &Path, findings: &mut Findings) {
     for name in journals(store) {
-        let bytes = match raw::bytes_of(&store.join(&name)) {
+        let bytes = match bytes_of(&store.join(&name)) {
             Ok(bytes) => bytes,
             Err(error) => {
-                findings.faults.push(Fault::new(name, error));
+                findings.faults.push(FileFault::new(name, error));
                 continue;
             }
         };
         let course = journal::walk(&bytes, &mut |_| {});
         for place in course.damaged {
             let what = format_args!("the batch at byte {place} is damaged");
-            findings.faults.push(Fault::new(&name, what));
+            findings.faults.push(FileFault::new(&name, what));
         }
         findings.torn.extend(course.torn.map(|count| (name, count)));
     }
@@ -118,7 +119,7 @@ fn look_at_journals(store: &Path, findings: &mut Findings) {
 fn look_at_keyspace(
     store: &Path,
     keyspace: u64,
-    look: Look,
+    look: TableCheck,
     findings: &mut Findings,
     progress: &mut dyn FnMut(&Path),
 ) {
@@ -126,10 +127,11 @@ fn look_at_keyspace(
     let tables = folder.join(TABLES);
     if !manifest::exists(&folder) {
         // One that was not made to its end is made anew. One that has tables would be removed.
-        if raw::numbered(&tables, "").is_ok_and(|tables| !tables.is_empty()) {
-            findings
-                .faults
-                .push(within(store, Fault::new(folder.join("current"), "it is missing")));
+        if numbered(&tables, "").is_ok_and(|tables| !tables.is_empty()) {
+            findings.faults.push(within(
+                store,
+                FileFault::new(folder.join("current"), "it is missing"),
+            ));
         }
         return;
     }
@@ -147,18 +149,18 @@ fn look_at_keyspace(
                 table: entry.id,
                 what,
             }),
-            Err(error) => findings.faults.push(within(store, Fault::new(path, error))),
+            Err(error) => findings.faults.push(within(store, FileFault::new(path, error))),
         }
     }
 }
 
-fn damage_of(path: &Path, look: Look) -> std::io::Result<Option<String>> {
+fn damage_of(path: &Path, look: TableCheck) -> std::io::Result<Option<String>> {
     let faults = match look {
-        Look::AtTheirEnds => table::look(path)?
+        TableCheck::AtTheirEnds => table::look(path)?
             .into_iter()
             .map(str::to_owned)
             .collect::<Vec<_>>(),
-        Look::AtAll => {
+        TableCheck::AtAll => {
             let faults = table::read(path)?.faults;
             faults
                 .iter()
@@ -169,9 +171,9 @@ fn damage_of(path: &Path, look: Look) -> std::io::Result<Option<String>> {
     Ok((!faults.is_empty()).then(|| faults.join(", ")))
 }
 
-fn within(store: &Path, fault: Fault) -> Fault {
+fn within(store: &Path, fault: FileFault) -> FileFault {
     let file = fault.file.strip_prefix(store).map(Path::to_owned);
-    Fault {
+    FileFault {
         file: file.unwrap_or(fault.file),
         what: fault.what,
     }
@@ -181,7 +183,7 @@ fn within(store: &Path, fault: Fault) -> Fault {
 pub(super) fn names(store: &Path) -> HashMap<u64, String> {
     let folder = keyspace_folder(store, NAMES);
     let mut names = HashMap::new();
-    for table in raw::numbered(&folder.join(TABLES), "").unwrap_or_default() {
+    for table in numbered(&folder.join(TABLES), "").unwrap_or_default() {
         let records =
             table::read(&folder.join(TABLES).join(table.to_string())).and_then(|table| table.records());
         for record in records.unwrap_or_default().into_iter().flatten() {

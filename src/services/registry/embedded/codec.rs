@@ -17,7 +17,7 @@ pub(super) const FORMAT: u64 = 1;
 
 /// A user's record, and where its last change lies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Known {
+pub(super) struct StoredRecord {
     pub(super) record: UserRecord,
     pub(super) last: Position,
     /// Of a deleted account whose record does not tell since when: when that was found; else 0.
@@ -26,12 +26,12 @@ pub(super) struct Known {
 
 /// A change with the place of the same user's change before it: a user's changes are a chain from the last one back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct ChainedChange {
     pub(super) recorded: RecordedChange,
     pub(super) before: Position,
 }
 
-impl Link {
+impl ChainedChange {
     pub(super) fn placed(self, position: Position) -> Placed {
         Placed {
             position,
@@ -146,7 +146,7 @@ struct StoredLoser {
 }
 
 /// The bytes of a user's record.
-pub(super) fn encode_user(known: &Known) -> Vec<u8> {
+pub(super) fn encode_user(known: &StoredRecord) -> Vec<u8> {
     let record = &known.record;
     let stored = StoredUser {
         change: record.change.0,
@@ -163,7 +163,7 @@ pub(super) fn encode_user(known: &Known) -> Vec<u8> {
 }
 
 /// Reads what [`encode_user`] wrote.
-pub(super) fn decode_user(bytes: &[u8]) -> Result<Known, Damage> {
+pub(super) fn decode_user(bytes: &[u8]) -> Result<StoredRecord, Damage> {
     let damage = Damage("user record");
     let stored = StoredUser::decode(bytes).map_err(|_| damage)?;
     let record = UserRecord {
@@ -183,7 +183,7 @@ pub(super) fn decode_user(bytes: &[u8]) -> Result<Known, Damage> {
             .map(|known| ended_record(known, damage))
             .collect::<Result<_, _>>()?,
     };
-    Ok(Known {
+    Ok(StoredRecord {
         record,
         last: Position(stored.last),
         deleted_by: Timestamp(stored.deleted_by),
@@ -199,7 +199,7 @@ fn changed_at(stored: &StoredUser) -> Timestamp {
 }
 
 /// The bytes of a change.
-pub(super) fn encode_change(link: &Link) -> Vec<u8> {
+pub(super) fn encode_change(link: &ChainedChange) -> Vec<u8> {
     let RecordedChange {
         user,
         change,
@@ -236,7 +236,7 @@ pub(super) fn encode_change(link: &Link) -> Vec<u8> {
 }
 
 /// Reads what [`encode_change`] wrote.
-pub(super) fn decode_change(bytes: &[u8]) -> Result<Link, Damage> {
+pub(super) fn decode_change(bytes: &[u8]) -> Result<ChainedChange, Damage> {
     let damage = Damage("change");
     let stored = StoredChange::decode(bytes).map_err(|_| damage)?;
     let loser = |known: &StoredLoser| {
@@ -257,7 +257,7 @@ pub(super) fn decode_change(bytes: &[u8]) -> Result<Link, Damage> {
         session: ChangeNumber(stored.session),
         previous: stored.previous.map(ChangeNumber),
     };
-    Ok(Link {
+    Ok(ChainedChange {
         recorded,
         before: Position(stored.before),
     })
@@ -449,7 +449,7 @@ mod tests {
                 session: ChangeNumber(numbers[2]),
                 previous: previous.map(ChangeNumber),
             };
-            let link = Link { recorded, before: Position(numbers[3]) };
+            let link = ChainedChange { recorded, before: Position(numbers[3]) };
             prop_assert_eq!(decode_change(&encode_change(&link)), Ok(link));
         }
 
@@ -492,7 +492,7 @@ mod tests {
                 devices: devices.into_iter().map(device).collect(),
                 ended: ended.into_iter().map(end).collect(),
             };
-            let known = Known { record, last: Position(numbers[3]), deleted_by: Timestamp(numbers[1]) };
+            let known = StoredRecord { record, last: Position(numbers[3]), deleted_by: Timestamp(numbers[1]) };
             prop_assert_eq!(decode_user(&encode_user(&known)), Ok(known));
         }
 
@@ -510,7 +510,7 @@ mod tests {
             let bytes = |address| {
                 let devices = vec![DeviceRecord { address, ..login }];
                 let record = UserRecord { devices, ..UserRecord::default() };
-                encode_user(&Known { record, ..Known::default() }).len()
+                encode_user(&StoredRecord { record, ..StoredRecord::default() }).len()
             };
             let expected = match address {
                 None => 0,

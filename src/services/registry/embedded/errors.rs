@@ -4,18 +4,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::codec::{Damage, FORMAT};
-use super::raw::Fault;
 use crate::services::registry::archive::ReadError;
+use crate::services::registry::embedded::codec::{Damage, FORMAT};
+use crate::services::registry::embedded::raw::bytes::FileFault;
 
 /// How many faults an error names; the rest is counted.
 const FAULTS_TOLD_MAX: usize = 5;
 
-fn told(faults: &[Fault]) -> String {
+fn told(faults: &[FileFault]) -> String {
     let mut told: Vec<_> = faults
         .iter()
         .take(FAULTS_TOLD_MAX)
-        .map(Fault::to_string)
+        .map(FileFault::to_string)
         .collect();
     if faults.len() > FAULTS_TOLD_MAX {
         told.push(format!("and {} more", faults.len() - FAULTS_TOLD_MAX));
@@ -56,7 +56,7 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
         /// What is damaged in it.
-        faults: Vec<Fault>,
+        faults: Vec<FileFault>,
     },
     /// It is no store, or the database does not open it for another reason.
     #[error("{path} cannot be opened as a store: {text}")]

@@ -5,11 +5,12 @@ use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-use super::codec::{self, Known};
-use super::errors::{WriteError, unread};
-use super::store::Files;
-use super::{Embedded, Position, ReadError};
 use crate::base::time::Timestamp;
+use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::embedded::codec::{self, StoredRecord};
+use crate::services::registry::embedded::errors::{WriteError, unread};
+use crate::services::registry::embedded::files::Files;
+use crate::services::registry::embedded::writer::{EmbeddedStore, ForgetPass};
 
 /// Records that are looked at in one rest, so that no commit waits for more: about a millisecond.
 pub(super) const LOOKED_AT_ONCE: usize = 1_000;
@@ -17,24 +18,15 @@ pub(super) const LOOKED_AT_ONCE: usize = 1_000;
 /// How long after a pass over all users the next one begins. Ages are counted in days, and a pass reads all records.
 const PASS_AGAIN_AFTER_MS: u64 = 86_400_000;
 
-/// How far a pass over all users is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Pass {
-    /// It goes on behind this key; empty: at the first.
-    after: Vec<u8>,
-    /// Not before this time.
-    due_at: Timestamp,
-}
-
 /// What one step found.
 #[derive(Debug, Default)]
-struct Step {
+struct ForgetStep {
     /// The last key that was looked at.
     after: Vec<u8>,
     looked_at: usize,
     forgotten: Vec<Vec<u8>>,
     /// Records that do not tell their age, with the time from which it counts.
-    dated: HashMap<Vec<u8>, Known>,
+    dated: HashMap<Vec<u8>, StoredRecord>,
 }
 
 /// What becomes of a record.
@@ -46,7 +38,7 @@ enum Fate {
     Ages,
 }
 
-impl Embedded {
+impl EmbeddedStore {
     /// Forgets some accounts that were deleted long ago, if a pass is due. What cannot be read ends the pass, and keeps nobody
     /// from writing.
     pub(super) fn forget(&mut self, now: Timestamp) -> Result<(), WriteError> {
@@ -56,34 +48,34 @@ impl Embedded {
         match self.next_step(now) {
             Ok(step) => {
                 self.take_step(&step)?;
-                self.vitals.forgot(step.forgotten.len() as u64);
+                self.health.forgot(step.forgotten.len() as u64);
                 self.pass.after = step.after;
                 if step.looked_at < LOOKED_AT_ONCE {
-                    self.pass = Pass::after_one(now);
+                    self.pass = ForgetPass::after_one(now);
                 }
             }
             Err(error) => {
                 self.tell_damage("deleted accounts cannot be looked for", &error);
-                self.pass = Pass::after_one(now);
+                self.pass = ForgetPass::after_one(now);
             }
         }
         Ok(())
     }
 
-    fn next_step(&self, now: Timestamp) -> Result<Step, ReadError> {
+    fn next_step(&self, now: Timestamp) -> Result<ForgetStep, ReadError> {
         let start = match &self.pass.after[..] {
             [] => Bound::Unbounded,
             after => Bound::Excluded(after.to_vec()),
         };
-        self.reading.with(|files| {
-            let (mut step, pruned) = (Step::default(), files.pruned()?);
+        self.reader.with(|files| {
+            let (mut step, pruned) = (ForgetStep::default(), files.pruned()?);
             let users = files.users.range((start, Bound::<Vec<u8>>::Unbounded));
             for guard in users.take(LOOKED_AT_ONCE) {
                 let (name, bytes) = guard.into_inner().map_err(unread)?;
                 step.looked_at += 1;
                 step.after = name.to_vec();
                 match newest(files, &name, &bytes) {
-                    Ok(known) => step.decide(known, (now, self.rules.deleted_kept_ms), pruned),
+                    Ok(known) => step.decide(known, (now, self.settings.deleted_kept_ms), pruned),
                     // What may not be the newest record, or makes no sense, stays as it is.
                     Err(ReadError::Lost(_)) => {}
                     Err(error) => return Err(error),
@@ -93,11 +85,11 @@ impl Embedded {
         })
     }
 
-    fn take_step(&self, step: &Step) -> Result<(), WriteError> {
+    fn take_step(&self, step: &ForgetStep) -> Result<(), WriteError> {
         if step.forgotten.is_empty() && step.dated.is_empty() {
             return Ok(());
         }
-        let written = self.reading.with(|files| {
+        let written = self.reader.with(|files| {
             let mut batch = files.database.batch();
             for name in &step.forgotten {
                 batch.remove(&files.users, name.clone());
@@ -111,7 +103,7 @@ impl Embedded {
     }
 }
 
-impl Known {
+impl StoredRecord {
     /// Whatever is recorded now has its own date.
     pub(super) fn undated(self) -> Self {
         let deleted_by = Timestamp::default();
@@ -119,7 +111,7 @@ impl Known {
     }
 }
 
-impl Pass {
+impl ForgetPass {
     fn after_one(now: Timestamp) -> Self {
         Self {
             after: Vec::new(),
@@ -128,9 +120,9 @@ impl Pass {
     }
 }
 
-impl Step {
+impl ForgetStep {
     /// Decides on the record that was looked at last.
-    fn decide(&mut self, mut known: Known, (now, kept_ms): (Timestamp, u64), pruned: Position) {
+    fn decide(&mut self, mut known: StoredRecord, (now, kept_ms): (Timestamp, u64), pruned: Position) {
         let name = self.after.clone();
         match fate(&known, (now, kept_ms), pruned) {
             Fate::Stays => {}
@@ -143,13 +135,13 @@ impl Step {
     }
 }
 
-fn newest(files: &Files, name: &[u8], bytes: &[u8]) -> Result<Known, ReadError> {
+fn newest(files: &Files, name: &[u8], bytes: &[u8]) -> Result<StoredRecord, ReadError> {
     files.trust(&files.users, name)?;
     Ok(codec::decode_user(bytes)?)
 }
 
 /// A user's last change is pruned only after its callback was dealt with, so nobody is owed anything about who goes.
-fn fate(known: &Known, (now, kept_ms): (Timestamp, u64), pruned: Position) -> Fate {
+fn fate(known: &StoredRecord, (now, kept_ms): (Timestamp, u64), pruned: Position) -> Fate {
     if known.record.registered || !known.record.devices.is_empty() || known.last > pruned {
         return Fate::Stays;
     }
@@ -162,7 +154,7 @@ fn fate(known: &Known, (now, kept_ms): (Timestamp, u64), pruned: Position) -> Fa
 
 /// When the account was deleted, at the latest: the time of its last change or kick, or when a pass first found that these say
 /// nothing. A date that lies ahead was given by a wrong clock; none is in records of earlier versions.
-fn deleted_by(known: &Known, now: Timestamp) -> Option<Timestamp> {
+fn deleted_by(known: &StoredRecord, now: Timestamp) -> Option<Timestamp> {
     let record = &known.record;
     let kicked_at = Timestamp(record.kicked_at_s.saturating_mul(1_000));
     [known.deleted_by, record.changed_at.max(kicked_at)]

@@ -1,11 +1,11 @@
 //! The keys of the keyspace `outbox`: the table stands in [`outbox`](super::outbox). Reads and writes nothing.
 
-use super::errors::undecodable;
-use super::store::key;
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::embedded::errors::undecodable;
+use crate::services::registry::embedded::files::key;
 
 fn padded(user: &UserId) -> [u8; USER_ID_BYTES_MAX] {
     let mut padded = [0; USER_ID_BYTES_MAX];

@@ -2,12 +2,12 @@
 
 use prost::Message;
 
-use super::errors::{undecodable, unread};
-use super::keys::{turn_key, unpadded};
-use super::store::{Files, position};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::embedded::errors::{undecodable, unread};
+use crate::services::registry::embedded::files::{Files, position};
+use crate::services::registry::embedded::keys::{turn_key, unpadded};
 use crate::services::registry::outbox::LateUser;
 
 #[derive(Clone, PartialEq, Message)]
@@ -50,4 +50,24 @@ pub(super) fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>
         next_at: Timestamp(turn.next_at),
         after: Position(turn.after),
     }))
+}
+
+/// How many callbacks are late, and how many dead.
+pub(super) fn counts(files: &Files) -> Result<(u64, u64), ReadError> {
+    let count = |prefix: &[u8]| {
+        let mut keys = files
+            .outbox
+            .prefix(prefix)
+            .map(|guard| guard.key().map_err(unread));
+        keys.try_fold(0, |count, key| key.map(|_| count + 1))
+    };
+    Ok((count(b"p")?, count(b"d")?))
+}
+
+/// The oldest late callback.
+pub(super) fn first_late(files: &Files) -> Result<Option<Position>, ReadError> {
+    let first = files.outbox.prefix(b"p").next();
+    first
+        .map(|guard| position(&guard.key().map_err(unread)?[1..]))
+        .transpose()
 }

@@ -16,12 +16,12 @@ use lsm_tree::{AbstractTree, Cache, Checksum, SeqNo, Table};
 use prost::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::check::{self, Bad, TABLES, keyspace_folder};
-use super::raw::manifest::{Entry, Manifest, replace_durably, sync_folder};
-use super::raw::table::{self, Gap, behind};
-use super::raw::{Fault, numbered};
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
+use crate::services::registry::embedded::check::{self, Bad, TABLES, keyspace_folder};
+use crate::services::registry::embedded::raw::bytes::{FileFault, numbered};
+use crate::services::registry::embedded::raw::manifest::{Entry, Manifest, replace_durably, sync_folder};
+use crate::services::registry::embedded::raw::table::{self, Gap, behind};
 
 /// Where damaged tables are kept. Nothing removes them.
 pub(super) const KEPT: &str = "damaged";
@@ -85,15 +85,15 @@ pub(super) fn room(store: &Path, keyspace: u64, table: u64) -> Gap {
 }
 
 /// Replaces a damaged table.
-pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended, Fault> {
-    let fault = |error: io::Error| Fault::new(bad.file(), error);
+pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended, FileFault> {
+    let fault = |error: io::Error| FileFault::new(bad.file(), error);
     let folder = keyspace_folder(store, bad.keyspace);
     let path = store.join(bad.file());
     let damaged = table::read(&path).map_err(fault)?;
     let records = damaged.records().map_err(fault)?;
     let gaps = damaged.gaps(&records, &room(store, bad.keyspace, bad.table));
     if needed_whole(keyspace, bad) && !damaged.has_all_records() {
-        return Err(Fault::new(
+        return Err(FileFault::new(
             bad.file(),
             format_args!("{} of what nothing works without", bad.what),
         ));
@@ -213,9 +213,9 @@ struct Hole {
 
 impl Holes {
     /// Reads the notes.
-    pub(super) fn read(store: &Path) -> Result<Self, Fault> {
+    pub(super) fn read(store: &Path) -> Result<Self, FileFault> {
         let folder = store.join(KEPT);
-        let fault = |error: io::Error| Fault::new(KEPT, error);
+        let fault = |error: io::Error| FileFault::new(KEPT, error);
         let mut holes = Vec::new();
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -225,7 +225,7 @@ impl Holes {
             let entry = entry.map_err(fault)?;
             let path = entry.path();
             if path.extension().is_some_and(|suffix| suffix == &NOTE_SUFFIX[1..]) {
-                let damaged = || Fault::new(Path::new(KEPT).join(entry.file_name()), NOTE_DAMAGED);
+                let damaged = || FileFault::new(Path::new(KEPT).join(entry.file_name()), NOTE_DAMAGED);
                 let note = noted(&path).map_err(fault)?.ok_or_else(damaged)?;
                 let hole = Hole::new(note, path);
                 holes.extend((!hole.gaps.is_empty()).then_some(hole));

@@ -2,32 +2,40 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::check::Look;
-use super::errors::OpenError;
-use super::forget::Pass;
-use super::reading::Reading;
-use super::store::{Files, Place};
-use super::{Embedded, Rules, USERS_TOLD_MAX, tidy};
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
 use crate::logic::letter::RegistryError;
 use crate::services::registry::archive::ReadError;
+use crate::services::registry::embedded::check::TableCheck;
+use crate::services::registry::embedded::errors::OpenError;
+use crate::services::registry::embedded::files::Files;
+use crate::services::registry::embedded::reader::StoreReader;
+use crate::services::registry::embedded::settings::{EmbeddedSettings, StoreLocation};
+use crate::services::registry::embedded::tidy;
+use crate::services::registry::embedded::writer::{EmbeddedStore, ForgetPass};
 
-impl Embedded {
+/// Users whose damaged record is named in the log: once each, and no more of them, since each try of theirs would be a line.
+const USERS_TOLD_MAX: usize = 1_000;
+
+impl EmbeddedStore {
     /// Opens a store, or makes one.
     ///
     /// # Errors
     /// Says what is wrong with it, and changes nothing.
-    pub fn open(place: Place, rules: Rules) -> Result<Self, OpenError> {
-        let opened = Self::open_with(&place, &rules, Look::AtTheirEnds);
+    pub fn open(place: StoreLocation, settings: EmbeddedSettings) -> Result<Self, OpenError> {
+        let opened = Self::open_with(&place, &settings, TableCheck::AtTheirEnds);
         let Err(OpenError::Unreadable { .. }) = opened else {
             return opened;
         };
         // What was read to open it is damaged: it is looked for, and tried once more with the rest.
-        Self::open_with(&place, &rules, Look::AtAll)
+        Self::open_with(&place, &settings, TableCheck::AtAll)
     }
 
-    fn open_with(place: &Place, rules: &Rules, look: Look) -> Result<Self, OpenError> {
+    fn open_with(
+        place: &StoreLocation,
+        settings: &EmbeddedSettings,
+        look: TableCheck,
+    ) -> Result<Self, OpenError> {
         let files = Files::open(place, look)?;
         let unreadable = |error: ReadError| OpenError::Unreadable {
             path: place.path.clone(),
@@ -35,15 +43,15 @@ impl Embedded {
         };
         tidy::tidy(&files).map_err(unreadable)?;
         let last = files.last().map_err(unreadable)?;
-        let reading = Reading::new(place.clone(), files, last).map_err(unreadable)?;
+        let reader = StoreReader::new(place.clone(), files, last).map_err(unreadable)?;
         Ok(Self {
-            rules: rules.clone(),
-            vitals: reading.vitals.clone(),
-            reading: Arc::new(reading),
+            settings: settings.clone(),
+            health: reader.health.clone(),
+            reader: Arc::new(reader),
             last,
             unsure: None,
             unsynced: false,
-            pass: Pass::default(),
+            pass: ForgetPass::default(),
             looked_at: None,
             told: Mutex::default(),
         })

@@ -16,15 +16,17 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use hashbrown::HashMap;
 use prost::Message;
 
-use super::codec::{self, Link};
-use super::errors::{undecodable, unread};
-use super::keys::{dead_key, late_key, place_key, schedule_key, turn_key, unpadded};
-use super::late::{late_user, stored_turn, turns_from};
-use super::reading::Reading;
-use super::store::{CURSOR_KEY, Files, key, position};
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::services::registry::archive::{Archive, Behind, Placed, Position, ReadError};
+use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
+use crate::services::registry::embedded::codec::{self, ChainedChange};
+use crate::services::registry::embedded::errors::{undecodable, unread};
+use crate::services::registry::embedded::files::{CURSOR_KEY, Files, key, position};
+use crate::services::registry::embedded::keys::{
+    dead_key, late_key, place_key, schedule_key, turn_key, unpadded,
+};
+use crate::services::registry::embedded::late::{late_user, stored_turn, turns_from};
+use crate::services::registry::embedded::reader::StoreReader;
 use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
 
 #[derive(Clone, PartialEq, Message)]
@@ -42,28 +44,8 @@ struct StoredDead {
 /// How many of the looked-at changes may owe nothing, for each that is asked for.
 const LOOKED_AT_PER_DUE: usize = 4;
 
-/// How many callbacks are late, and how many dead.
-pub(super) fn counts(files: &Files) -> Result<(u64, u64), ReadError> {
-    let count = |prefix: &[u8]| {
-        let mut keys = files
-            .outbox
-            .prefix(prefix)
-            .map(|guard| guard.key().map_err(unread));
-        keys.try_fold(0, |count, key| key.map(|_| count + 1))
-    };
-    Ok((count(b"p")?, count(b"d")?))
-}
-
-/// The oldest late callback.
-pub(super) fn first_late(files: &Files) -> Result<Option<Position>, ReadError> {
-    let first = files.outbox.prefix(b"p").next();
-    first
-        .map(|guard| position(&guard.key().map_err(unread)?[1..]))
-        .transpose()
-}
-
 /// The change of a late callback. One that is lost by damage is gone like any other.
-fn late_change(files: &Files, place: Position) -> Result<Option<Link>, ReadError> {
+fn late_change(files: &Files, place: Position) -> Result<Option<ChainedChange>, ReadError> {
     match files.change(place) {
         Err(ReadError::Lost(_)) => Ok(None),
         change => change,
@@ -82,13 +64,13 @@ fn user_of_lost(files: &Files, place: Position) -> Result<UserId, ReadError> {
     Err(undecodable(format!("a late callback at {} is nobody's", place.0)))
 }
 
-impl Reading {
+impl StoreReader {
     /// Puts a step into the batch.
     fn put(
         files: &Files,
         batch: &mut OwnedWriteBatch,
         step: &OutboxStep,
-        draft: &mut Draft,
+        draft: &mut OutboxDraft,
     ) -> Result<(), ReadError> {
         let outbox = &files.outbox;
         match step {
@@ -121,7 +103,7 @@ impl Reading {
                 batch.remove(outbox, turn_key(user));
             }
             OutboxStep::Bury(dead) => {
-                let link = Link {
+                let link = ChainedChange {
                     recorded: dead.placed.recorded.clone(),
                     before: Position(0),
                 };
@@ -143,7 +125,7 @@ impl Reading {
         Ok(())
     }
 
-    fn count(&self, draft: &Draft) {
+    fn count(&self, draft: &OutboxDraft) {
         // A sum that wraps around takes away.
         let [late, dead] = [b'p', b'd'].map(|letter| draft.grown_by(letter).cast_unsigned());
         self.late_count.fetch_add(late, Ordering::AcqRel);
@@ -168,7 +150,7 @@ fn first_due(changes: Vec<Placed>, after: Position, count_max: usize) -> (Vec<Pl
 
 /// What the earlier steps of a batch have set.
 #[derive(Default)]
-struct Draft {
+struct OutboxDraft {
     turns: HashMap<UserId, Option<LateUser>>,
     /// Of keys that are counted: whether they were there, and whether they are.
     there: HashMap<Vec<u8>, (bool, bool)>,
@@ -178,7 +160,7 @@ struct Draft {
     first_late: Option<Position>,
 }
 
-impl Draft {
+impl OutboxDraft {
     fn turn_before(
         &mut self,
         files: &Files,
@@ -207,7 +189,7 @@ impl Draft {
     }
 }
 
-impl Outbox for Reading {
+impl Outbox for StoreReader {
     fn cursor(&self) -> Result<Position, ReadError> {
         self.with(|files| Ok(Position(files.number(CURSOR_KEY)?.unwrap_or(0))))
     }
@@ -228,7 +210,7 @@ impl Outbox for Reading {
             match files.changes_behind(after, last, count_max * LOOKED_AT_PER_DUE) {
                 Ok(changes) => Ok(first_due(changes, after, count_max)),
                 // Whoever waits for them cannot be helped. Everyone behind them can.
-                Err(ReadError::Hole(Behind::Place(behind))) => {
+                Err(ReadError::Hole(ResumeAfter::Position(behind))) => {
                     self.lost(after, behind);
                     Ok((Vec::new(), behind))
                 }
@@ -241,7 +223,7 @@ impl Outbox for Reading {
         let _alone = self.taking.lock().expect("nobody panics while taking");
         self.with(|files| {
             let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
-            let mut draft = Draft::default();
+            let mut draft = OutboxDraft::default();
             steps
                 .iter()
                 .try_for_each(|step| Self::put(files, &mut batch, step, &mut draft))?;

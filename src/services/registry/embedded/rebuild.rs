@@ -3,12 +3,12 @@
 
 use hashbrown::HashSet;
 
-use super::codec::{self, Known, Link};
-use super::errors::unread;
-use super::store::{Files, position};
 use crate::base::ids::{ChangeNumber, UserId};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, UserRecord};
 use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::embedded::codec::{self, ChainedChange, StoredRecord};
+use crate::services::registry::embedded::errors::unread;
+use crate::services::registry::embedded::files::{Files, position};
 
 /// Has each user's record tell of all the user's changes that are there. Gives how many did not.
 pub(super) fn rebuild(files: &Files, lost: &mut u64) -> Result<u64, ReadError> {
@@ -36,7 +36,7 @@ pub(super) fn rebuild(files: &Files, lost: &mut u64) -> Result<u64, ReadError> {
 }
 
 /// A record as a change leaves it, of which not all before it is known.
-fn told_by(mut known: Known, link: Link, place: Position) -> Known {
+fn told_by(mut known: StoredRecord, link: ChainedChange, place: Position) -> StoredRecord {
     let recorded = link.recorded;
     let (change, record) = (recorded.change, &mut known.record);
     let mut known_devices = vec![(change.device, recorded.session)];

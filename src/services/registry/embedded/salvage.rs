@@ -11,20 +11,21 @@ use fjall::{Keyspace, PersistMode};
 use hashbrown::HashMap;
 use lsm_tree::{InternalValue, ValueType};
 
-use super::check::{self, Look, TABLES, keyspace_folder};
-use super::codec::FORMAT;
-use super::errors::{OpenError, unread};
-use super::mend::room;
-use super::raw::manifest::Manifest;
-use super::raw::table::Gap;
-use super::raw::{self, journal, numbered, table};
-use super::rebuild::rebuild;
-use super::store::{CURSOR_KEY, FORMAT_KEY, Files, LAST_KEY, PRUNED_KEY, Place, STORE_KEY, position};
-use super::{tidy, verify};
 use crate::services::registry::archive::ReadError;
-
-/// The store's keyspaces, in the order in which they are made: the first has the number 1.
-pub(super) const KEYSPACES: [&str; 4] = ["meta", "users", "changes", "outbox"];
+use crate::services::registry::embedded::check::{self, TABLES, TableCheck, keyspace_folder};
+use crate::services::registry::embedded::codec::FORMAT;
+use crate::services::registry::embedded::errors::{OpenError, unread};
+use crate::services::registry::embedded::files::{
+    CURSOR_KEY, FORMAT_KEY, Files, KEYSPACES, LAST_KEY, PRUNED_KEY, STORE_KEY, position,
+};
+use crate::services::registry::embedded::mend::room;
+use crate::services::registry::embedded::raw::bytes::{bytes_of, numbered};
+use crate::services::registry::embedded::raw::manifest::Manifest;
+use crate::services::registry::embedded::raw::table::Gap;
+use crate::services::registry::embedded::raw::{journal, table};
+use crate::services::registry::embedded::rebuild::rebuild;
+use crate::services::registry::embedded::settings::StoreLocation;
+use crate::services::registry::embedded::{tidy, verify};
 
 /// Memory for the new store while it is written.
 const MEMORY_BYTES: u64 = 128 << 20;
@@ -77,7 +78,7 @@ pub fn salvage(from: &Path, to: &Path, progress: &mut dyn FnMut(&Path)) -> Resul
         path: to.to_owned(),
         text: error.to_string(),
     };
-    let source = Source::new(from);
+    let source = SalvageSource::new(from);
     let format = source.format();
     if format.is_some_and(|format| format != FORMAT) {
         return Err(SalvageError::Open(OpenError::Format {
@@ -85,11 +86,11 @@ pub fn salvage(from: &Path, to: &Path, progress: &mut dyn FnMut(&Path)) -> Resul
             found: format.unwrap_or_default().to_string(),
         }));
     }
-    let place = Place {
+    let place = StoreLocation {
         path: to.to_owned(),
         memory_bytes_max: MEMORY_BYTES,
     };
-    let files = Files::open(&place, Look::AtTheirEnds)?;
+    let files = Files::open(&place, TableCheck::AtTheirEnds)?;
     let mut salvaged = Salvaged {
         losses: source.losses.clone(),
         ..Salvaged::default()
@@ -135,7 +136,7 @@ fn finish(files: &Files, salvaged: &mut Salvaged) -> Result<(), ReadError> {
 }
 
 /// A damaged store.
-struct Source {
+struct SalvageSource {
     path: PathBuf,
     /// Numbers of keyspaces by their names.
     keyspaces: HashMap<String, u64>,
@@ -147,7 +148,7 @@ struct Source {
 /// A record with its number; `None`: the key was removed.
 type Item = (u64, Option<Vec<u8>>);
 
-impl Source {
+impl SalvageSource {
     fn new(path: &Path) -> Self {
         let names = check::names(path);
         let mut losses = Vec::new();
@@ -277,7 +278,7 @@ impl Source {
 fn read_journals(path: &Path, losses: &mut Vec<String>) -> HashMap<u64, BTreeMap<Vec<u8>, Item>> {
     let mut youngest: HashMap<u64, BTreeMap<Vec<u8>, Item>> = HashMap::new();
     for name in check::journals(path) {
-        let Ok(bytes) = raw::bytes_of(&path.join(&name)) else {
+        let Ok(bytes) = bytes_of(&path.join(&name)) else {
             losses.push(format!("all of journal {}", name.display()));
             continue;
         };

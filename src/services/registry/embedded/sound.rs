@@ -5,9 +5,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::check::{self, Findings, Look};
-use super::errors::OpenError;
-use super::mend::{self, Mended};
+use crate::services::registry::embedded::check::{self, Findings, TableCheck};
+use crate::services::registry::embedded::errors::OpenError;
+use crate::services::registry::embedded::mend::{self, Mended};
 
 /// How often it is looked whether another process has let go of a store, and how long it is waited between: one that
 /// was just killed takes a moment.
@@ -38,7 +38,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Looks at the files, and replaces damaged tables of records.
-pub(super) fn make_sound(path: &Path, look: Look) -> Result<(), OpenError> {
+pub(super) fn make_sound(path: &Path, look: TableCheck) -> Result<(), OpenError> {
     let damaged = |faults| OpenError::Damaged {
         path: path.to_owned(),
         faults,

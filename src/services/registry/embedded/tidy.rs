@@ -3,14 +3,14 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::errors::unread;
-use super::keys::{late_key, place_key, schedule_key, turn_key, unpadded};
-use super::late::{late_user, stored_turn};
-use super::store::{Files, position};
 use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::embedded::errors::unread;
+use crate::services::registry::embedded::files::{Files, position};
+use crate::services::registry::embedded::keys::{late_key, place_key, schedule_key, turn_key, unpadded};
+use crate::services::registry::embedded::late::{late_user, stored_turn};
 use crate::services::registry::outbox::LateUser;
 
 /// Puts the outbox in order if a part of it, or of the changes, is lost. To do it again changes nothing.

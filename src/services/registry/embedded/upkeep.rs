@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering;
 use fjall::PersistMode;
 use hashbrown::HashMap;
 
-use super::check::Look;
-use super::codec::{self, Known};
-use super::errors::{Poisoned, WriteError, unread};
-use super::store::{self, Files, PRUNED_KEY, RECOVERED_KEY, key};
-use super::{Embedded, Position, ReadError};
-use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
-use crate::services::registry::archive;
+use crate::services::registry::archive::{self, Position, ReadError};
+use crate::services::registry::embedded::check::TableCheck;
+use crate::services::registry::embedded::codec;
+use crate::services::registry::embedded::errors::{Poisoned, WriteError, unread};
+use crate::services::registry::embedded::files::{self, Files, PRUNED_KEY, RECOVERED_KEY, key};
+use crate::services::registry::embedded::writer::{EmbeddedStore, UnsureBatch};
 
 /// How long the store waits after a failed write before it opens its files again.
 pub(super) const REOPEN_AFTER_MS: u64 = 500;
@@ -24,21 +23,9 @@ const LOOK_AGAIN_AFTER_MS: u64 = 60_000;
 /// Changes that are pruned at once, so that no commit waits for it.
 const PRUNED_AT_ONCE: usize = 1_000;
 
-/// A batch whose fate is unknown.
-#[derive(Debug)]
-pub(super) struct Unsure {
-    pub(super) failed_at: Timestamp,
-    /// The last place before it.
-    pub(super) last: Position,
-    /// The last place of the batch.
-    pub(super) end: Position,
-    /// What was on record of everyone whom it touched.
-    pub(super) before: HashMap<UserId, Option<Known>>,
-}
-
-impl Embedded {
+impl EmbeddedStore {
     pub(super) fn fail(&self, now: Timestamp, error: &impl std::fmt::Display) {
-        self.vitals.fail(now, error);
+        self.health.fail(now, error);
     }
 
     /// After a failed write: opens the files anew and puts back what was refused. Gives whether writes can be tried.
@@ -52,10 +39,10 @@ impl Embedded {
         unsure.failed_at = now;
         let look = self.look(now);
         let unsure = self.unsure.as_ref().expect("it was just seen");
-        match self.reading.reopen(look, |files| put_back(files, unsure)) {
+        match self.reader.reopen(look, |files| put_back(files, unsure)) {
             Ok(()) => {
                 self.unsure = None;
-                self.vitals.recover();
+                self.health.recover();
                 true
             }
             Err(error) => {
@@ -66,37 +53,37 @@ impl Embedded {
     }
 
     /// How the tables are looked at when they are opened now.
-    fn look(&mut self, now: Timestamp) -> Look {
+    fn look(&mut self, now: Timestamp) -> TableCheck {
         let lately = self
             .looked_at
             .is_some_and(|at| now.0 < at.0 + LOOK_AGAIN_AFTER_MS);
-        if lately || !self.reading.damaged.swap(false, Ordering::AcqRel) {
-            return Look::AtTheirEnds;
+        if lately || !self.reader.damaged.swap(false, Ordering::AcqRel) {
+            return TableCheck::AtTheirEnds;
         }
         self.looked_at = Some(now);
-        Look::AtAll
+        TableCheck::AtAll
     }
 
     /// When something was read that is not what was written: has the damaged tables found and replaced.
     pub(super) fn look_for_damage(&mut self, now: Timestamp) {
-        if self.look(now) == Look::AtTheirEnds {
+        if self.look(now) == TableCheck::AtTheirEnds {
             return;
         }
-        if let Err(error) = self.reading.reopen(Look::AtAll, |_| Ok(())) {
+        if let Err(error) = self.reader.reopen(TableCheck::AtAll, |_| Ok(())) {
             self.suspect(now, &error);
         }
     }
 
     /// Makes durable what was answered before it was.
     pub(super) fn sync(&mut self, now: Timestamp) {
-        let persisted = self.reading.with(|files| {
+        let persisted = self.reader.with(|files| {
             let persisted = files.database.persist(PersistMode::SyncData);
             Ok(persisted.map_err(WriteError::of_database))
         });
         match persisted.map_err(WriteError::of).flatten() {
             Ok(()) => {
                 self.unsynced = false;
-                self.reading.publish(self.last);
+                self.reader.publish(self.last);
             }
             Err(error) => self.suspect(now, &error),
         }
@@ -106,7 +93,7 @@ impl Embedded {
     pub(super) fn suspect(&mut self, now: Timestamp, error: &WriteError) {
         self.note_write(now, error);
         let (last, before) = (self.last, HashMap::new());
-        let nothing = Unsure {
+        let nothing = UnsureBatch {
             failed_at: now,
             last,
             end: last,
@@ -119,7 +106,7 @@ impl Embedded {
     pub(super) fn note_write(&self, now: Timestamp, error: &WriteError) {
         self.fail(now, error);
         if error.poisoned == Poisoned::Yes {
-            self.reading.damaged.store(true, Ordering::Release);
+            self.reader.damaged.store(true, Ordering::Release);
         }
     }
 
@@ -138,17 +125,17 @@ impl Embedded {
 
     /// The oldest changes that need not be kept any more, up to a number of them.
     fn old_changes(&self, now: Timestamp) -> Result<Option<Old>, ReadError> {
-        let oldest = Timestamp(now.0.saturating_sub(self.rules.changes_kept_ms));
+        let oldest = Timestamp(now.0.saturating_sub(self.settings.changes_kept_ms));
         // Who else needs them is asked only when some are old: it takes longer to find out.
         let (last, times) = (self.last, (now, oldest));
-        if !self.reading.with(|files| begins_before(files, last, times))? {
+        if !self.reader.with(|files| begins_before(files, last, times))? {
             return Ok(None);
         }
         let bound = self
-            .reading
+            .reader
             .prunable()?
             .min(Position(self.last.0.saturating_sub(1)));
-        self.reading.with(|files| {
+        self.reader.with(|files| {
             let pruned = files.pruned()?;
             let mut old = Old {
                 end: pruned,
@@ -160,7 +147,7 @@ impl Embedded {
                 .take(PRUNED_AT_ONCE)
             {
                 let (place, bytes) = guard.into_inner().map_err(unread)?;
-                let position = store::position(&place)?;
+                let position = files::position(&place)?;
                 // What makes no sense has no age: it goes with those around it.
                 if let Ok(link) = codec::decode_change(&bytes) {
                     let dated = (position, link.recorded.change.at);
@@ -176,7 +163,7 @@ impl Embedded {
     }
 
     fn remove(&self, old: Old) -> Result<(), WriteError> {
-        let written = self.reading.with(|files| {
+        let written = self.reader.with(|files| {
             let mut batch = files.database.batch();
             // First of all, so that nobody finds a hole that is not noted.
             files.put_number(&mut batch, PRUNED_KEY, old.end.0);
@@ -209,7 +196,7 @@ fn begins_before(
     let Ok(link) = codec::decode_change(&bytes) else {
         return Ok(true);
     };
-    let dated = (store::position(&place)?, link.recorded.change.at);
+    let dated = (files::position(&place)?, link.recorded.change.at);
     Ok(recorded_by(files, dated, (last, now))? < oldest)
 }
 
@@ -227,7 +214,7 @@ fn recorded_by(
 
 /// Undoes what a refused batch may have left. The sync proves that the disk takes writes again: so something is written
 /// also when there is nothing to undo.
-fn put_back(files: &Files, unsure: &Unsure) -> Result<(), WriteError> {
+fn put_back(files: &Files, unsure: &UnsureBatch) -> Result<(), WriteError> {
     let mut batch = files.database.batch();
     for (user, known) in &unsure.before {
         match known {

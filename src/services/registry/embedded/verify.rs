@@ -3,17 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::{self, Bad, Look};
-use super::errors::OpenError;
-use super::mend::{Holes, room};
-use super::raw::{Fault, table};
-use super::sound::lock;
+use crate::services::registry::embedded::check::{self, Bad, TableCheck};
+use crate::services::registry::embedded::errors::OpenError;
+use crate::services::registry::embedded::files::KEYSPACES;
+use crate::services::registry::embedded::mend::{Holes, room};
+use crate::services::registry::embedded::raw::bytes::FileFault;
+use crate::services::registry::embedded::raw::table;
+use crate::services::registry::embedded::sound::lock;
 
 /// What a store is like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
+pub struct VerifyReport {
     /// What keeps it from being opened.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FileFault>,
     /// Damaged tables. The gateway replaces each by what is intact in it, when it meets the damage.
     pub tables: Vec<DamagedTable>,
     /// Batches at the end of journals that were not written to their end, as after a crash: nobody was answered them.
@@ -39,7 +41,7 @@ pub struct DamagedTable {
     pub lost: Vec<String>,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether everything is what was written.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -51,10 +53,10 @@ impl Report {
 ///
 /// # Errors
 /// If there is no store, or another process has it open.
-pub fn verify(path: &Path, progress: &mut dyn FnMut(&Path)) -> Result<Report, OpenError> {
+pub fn verify(path: &Path, progress: &mut dyn FnMut(&Path)) -> Result<VerifyReport, OpenError> {
     let _lock = locked(path)?;
     let mut seen = 0;
-    let findings = check::look(path, Look::AtAll, &mut |table| {
+    let findings = check::look(path, TableCheck::AtAll, &mut |table| {
         seen += 1;
         progress(table);
     });
@@ -68,7 +70,7 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(&Path)) -> Result<Report, Op
     let tables = findings.tables.iter().map(|bad| describe(path, name(bad), bad));
     let (mut faults, lost_before) = (findings.faults, lost_before(path));
     faults.extend(lost_before.as_ref().err().cloned());
-    Ok(Report {
+    Ok(VerifyReport {
         tables: tables.collect(),
         faults,
         torn: findings.torn,
@@ -107,9 +109,9 @@ fn describe(store: &Path, keyspace: String, bad: &Bad) -> DamagedTable {
 }
 
 /// What was lost when tables were replaced before.
-pub(super) fn lost_before(store: &Path) -> Result<Vec<String>, Fault> {
+pub(super) fn lost_before(store: &Path) -> Result<Vec<String>, FileFault> {
     let holes = Holes::read(store)?;
-    let all = super::salvage::KEYSPACES.iter().flat_map(|keyspace| {
+    let all = KEYSPACES.iter().flat_map(|keyspace| {
         let gaps = holes.of(keyspace).map(|gap| gap.told(keyspace));
         gaps.map(|gap| format!("{keyspace} {gap}")).collect::<Vec<_>>()
     });

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Cursor;
+use crate::services::registry::embedded::raw::bytes::ByteReader;
 
 const TRAILER: &[u8] = b"SFA!";
 const CONTENTS: &[u8] = b"TOC!";
@@ -24,13 +24,13 @@ pub(in super::super) const CONTENTS_BYTES_MAX: usize = 4_096;
 /// The sections of a file, by its last bytes; `None` if the frame is damaged.
 pub(in super::super) fn sections(end: &[u8], file_bytes: usize) -> Option<Vec<Section>> {
     let (body, trailer) = end.split_at_checked(end.len().checked_sub(TRAILER_BYTES)?)?;
-    let mut trailer = Cursor { left: trailer };
+    let mut trailer = ByteReader { left: trailer };
     let known = trailer.take(4)? == TRAILER && trailer.byte()? == 1 && trailer.byte()? == 0;
     let sum = trailer.sum()?;
     let start = usize::try_from(trailer.long()?).ok()?;
     let contents = body.get(start.checked_sub(file_bytes - end.len())?..)?;
     let sound = known && trailer.long()? == contents.len() as u64 && xxh3_128(contents) == sum;
-    let mut contents = Cursor { left: contents };
+    let mut contents = ByteReader { left: contents };
     if !sound || contents.take(4)? != CONTENTS {
         return None;
     }
@@ -38,7 +38,7 @@ pub(in super::super) fn sections(end: &[u8], file_bytes: usize) -> Option<Vec<Se
     (0..count).map(|_| section(&mut contents, start)).collect()
 }
 
-fn section(contents: &mut Cursor<'_>, end: usize) -> Option<Section> {
+fn section(contents: &mut ByteReader<'_>, end: usize) -> Option<Section> {
     let position = usize::try_from(contents.long()?).ok()?;
     let length = usize::try_from(contents.long()?).ok()?;
     let name = contents.short()?;

@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Cursor;
+use crate::services::registry::embedded::raw::bytes::ByteReader;
 
 /// How every batch ends.
 const END: &[u8] = b"FJL\x03";
@@ -118,7 +118,7 @@ fn with_a_damaged_end(bytes: &[u8]) -> Option<(Batch, usize)> {
 
 /// A batch whose checksum fits, and its length up to its end mark.
 fn contents(bytes: &[u8]) -> Option<(Batch, usize)> {
-    let mut cursor = Cursor { left: bytes };
+    let mut cursor = ByteReader { left: bytes };
     if cursor.byte()? != 1 {
         return None;
     }
@@ -134,7 +134,7 @@ fn contents(bytes: &[u8]) -> Option<(Batch, usize)> {
     fits.then(|| (Batch { seqno, items }, bytes.len() - cursor.left.len()))
 }
 
-fn item(cursor: &mut Cursor<'_>) -> Option<Item> {
+fn item(cursor: &mut ByteReader<'_>) -> Option<Item> {
     if cursor.byte()? != 2 {
         // What clears a keyspace has another tag, and is never written here.
         return None;

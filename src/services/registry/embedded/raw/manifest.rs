@@ -7,8 +7,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::archive::{self, sections};
-use super::{Cursor, Fault};
+use crate::services::registry::embedded::raw::archive::{self, sections};
+use crate::services::registry::embedded::raw::bytes::{ByteReader, FileFault};
 
 /// Which manifest counts, and its checksum.
 const CURRENT: &str = "current";
@@ -40,20 +40,21 @@ pub(in super::super) fn exists(folder: &Path) -> bool {
 
 impl Manifest {
     /// Reads the manifest that counts.
-    pub(in super::super) fn read(folder: &Path) -> Result<Self, Fault> {
+    pub(in super::super) fn read(folder: &Path) -> Result<Self, FileFault> {
         let path = folder.join(CURRENT);
-        let current = fs::read(&path).map_err(|error| Fault::new(&path, error))?;
-        let (id, sum) = current_of(&current).ok_or_else(|| Fault::new(&path, "it is damaged"))?;
+        let current = fs::read(&path).map_err(|error| FileFault::new(&path, error))?;
+        let (id, sum) = current_of(&current).ok_or_else(|| FileFault::new(&path, "it is damaged"))?;
         let path = folder.join(format!("v{id}"));
-        let file = fs::read(&path)
-            .map_err(|error| Fault::new(&path, format_args!("{error}; `current` names it, or is damaged")))?;
+        let file = fs::read(&path).map_err(|error| {
+            FileFault::new(&path, format_args!("{error}; `current` names it, or is damaged"))
+        })?;
         if xxh3_128(&file) != sum {
-            return Err(Fault::new(
+            return Err(FileFault::new(
                 &path,
                 "it or `current` beside it is damaged: its checksum is not the one there",
             ));
         }
-        Self::decode(id, &file).ok_or_else(|| Fault::new(&path, "it cannot be read"))
+        Self::decode(id, &file).ok_or_else(|| FileFault::new(&path, "it cannot be read"))
     }
 
     fn decode(id: u64, file: &[u8]) -> Option<Self> {
@@ -63,7 +64,7 @@ impl Manifest {
         for section in sections {
             let bytes = file.get(section.bytes)?;
             if section.name == TABLES {
-                levels = Some(levels_of(&mut Cursor { left: bytes })?);
+                levels = Some(levels_of(&mut ByteReader { left: bytes })?);
             }
             others.push((section.name, bytes.to_vec()));
         }
@@ -144,27 +145,27 @@ impl Manifest {
 }
 
 fn current_of(bytes: &[u8]) -> Option<(u64, u128)> {
-    let mut bytes = Cursor { left: bytes };
+    let mut bytes = ByteReader { left: bytes };
     let named = (bytes.long()?, bytes.sum()?);
     (bytes.byte()? == 0 && bytes.left.is_empty()).then_some(named)
 }
 
-fn levels_of(bytes: &mut Cursor<'_>) -> Option<Vec<Vec<Vec<Entry>>>> {
+fn levels_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<Vec<Entry>>>> {
     let count = bytes.byte()?;
     (0..count).map(|_| runs_of(bytes)).collect()
 }
 
-fn runs_of(bytes: &mut Cursor<'_>) -> Option<Vec<Vec<Entry>>> {
+fn runs_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<Entry>>> {
     let count = bytes.byte()?;
     (0..count).map(|_| run_of(bytes)).collect()
 }
 
-fn run_of(bytes: &mut Cursor<'_>) -> Option<Vec<Entry>> {
+fn run_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Entry>> {
     let count = bytes.word()?;
     (0..count).map(|_| entry_of(bytes)).collect()
 }
 
-fn entry_of(bytes: &mut Cursor<'_>) -> Option<Entry> {
+fn entry_of(bytes: &mut ByteReader<'_>) -> Option<Entry> {
     let id = bytes.long()?;
     let kind = bytes.byte()?;
     let (sum, seqno) = (bytes.sum()?, bytes.long()?);

@@ -12,8 +12,8 @@ use lsm_tree::{CompressionType, InternalValue, SeqNo};
 use rustix::fs::{MemfdFlags, memfd_create};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::archive::{CONTENTS_BYTES_MAX, Section, sections};
-use super::{Cursor, bytes_in, bytes_of};
+use crate::services::registry::embedded::raw::archive::{CONTENTS_BYTES_MAX, Section, sections};
+use crate::services::registry::embedded::raw::bytes::{ByteReader, bytes_in, bytes_of};
 
 const MAGIC: &[u8] = &[b'L', b'S', b'M', 3];
 const HEADER_BYTES: usize = 4 + 1 + 16 + 4 + 4 + 4;
@@ -177,7 +177,7 @@ fn block(bytes: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn header(bytes: &[u8]) -> Option<(u8, u128, usize)> {
-    let mut header = Cursor {
+    let mut header = ByteReader {
         left: bytes.get(..HEADER_BYTES)?,
     };
     let known = header.take(4)? == MAGIC;

@@ -1,0 +1,220 @@
+//! What goes by its age alone: callbacks that nobody can be tried with, and dead letters. Without it both would stay for ever,
+//! since only a receiver that answers, or the operator, removes them, and the changes behind them would be kept for them.
+//! Sends nothing.
+
+use std::collections::BTreeSet;
+
+use crossbeam_channel::Sender;
+
+use crate::base::ids::UserId;
+use crate::base::time::{Timestamp, millis};
+use crate::services::callback::dispatch::due_at_once;
+use crate::services::callback::progress::{DeadScan, LateDrop, LateScan};
+use crate::services::callback::pump::Pump;
+use crate::services::registry::archive::{Placed, Position, ReadError, recorded_by};
+use crate::services::registry::outbox::{Dead, Late, LateUser, OutboxStep};
+
+/// Callbacks that are looked at in a turn: some milliseconds of the store.
+pub(super) const PAGE: usize = 256;
+
+/// How long after all dead letters were looked at they are again: their age is counted in days.
+const DEAD_AGAIN_AFTER_MS: u64 = 600_000;
+
+impl Pump {
+    fn is_too_old(&self, placed: &Placed, now: Timestamp) -> bool {
+        let ahead_ms = self.ahead_ms(placed, now);
+        self.dispatch.is_too_old(placed, Timestamp(now.0 + ahead_ms))
+    }
+
+    /// By how much a wrong clock has dated a change ahead, as far as those behind it tell.
+    pub(super) fn ahead_ms(&self, placed: &Placed, now: Timestamp) -> u64 {
+        let at = placed.recorded.change.at;
+        let date_of = |place: Position| {
+            let found = self.store.changes(Position(place.0 - 1), 1)?.pop();
+            Ok(found.map(|placed| placed.recorded.change.at))
+        };
+        let by = recorded_by((placed.position, at), (self.store.last(), now), date_of);
+        // What cannot be read tells nothing.
+        at.0 - by.map_or(at, |by| by.min(at)).0
+    }
+
+    /// While there is nobody to try them with: gives up what is too old, late ones first, and a page of each at a time.
+    pub(super) fn give_up_old(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
+        self.give_up_late(now, fault)?;
+        self.give_up_unread(now, fault)
+    }
+
+    fn give_up_late(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
+        let mut look = self.late_scan.clone();
+        // Mostly the first one is young.
+        let count_max = if look.after == Position(0) { 1 } else { PAGE };
+        let page = self.store.late(look.after, count_max)?;
+        let mut is_more = page.len() == count_max;
+        let mut users = BTreeSet::new();
+        for (user, late) in page {
+            if matches!(&late, Late::There(placed) if !self.is_too_old(placed, now)) {
+                is_more = false;
+                break;
+            }
+            look.after = late.place();
+            if self.dispatch.is_under_way(&user) || look.spared.contains(&user) {
+                look.spared.insert(user);
+                continue;
+            }
+            let attempts = match users.insert(user) {
+                true => self.store.late_user(&user)?.map_or(0, |late| late.attempts),
+                // Those behind the first have waited for it.
+                false => 0,
+            };
+            self.give_up(now, (user, late), attempts, fault);
+        }
+        self.keep()?;
+        self.go_on_behind(now, users)?;
+        self.late_scan = if is_more { look } else { LateScan::default() };
+        self.more |= is_more;
+        Ok(())
+    }
+
+    fn give_up(&mut self, now: Timestamp, (user, late): (UserId, Late), attempts: u32, fault: &str) {
+        let place = late.place();
+        match late {
+            Late::There(placed) => self.bury(now, placed, attempts, fault),
+            Late::Lost(_) => self.lose(user, place),
+        }
+        self.steps.push(OutboxStep::LateDone(user, place));
+    }
+
+    /// Users who have late callbacks left are due, as if none had failed; the others are like any user again.
+    fn go_on_behind(&mut self, now: Timestamp, users: BTreeSet<UserId>) -> Result<(), ReadError> {
+        for user in users {
+            let step = match self.store.late_of(&user, Position(0), 1)?.pop() {
+                Some(next) => due_at_once(now, user, Position(next.place().0 - 1)),
+                None => OutboxStep::Unschedule(user),
+            };
+            self.steps.push(step);
+        }
+        self.keep()
+    }
+
+    /// Of the stream: what was read and is not under way, and what was not read.
+    fn give_up_unread(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
+        if self.is_paused() {
+            for placed in self.dispatch.remove_old(now) {
+                self.bury(now, placed, 0, fault);
+            }
+        }
+        // Mostly the first one is young.
+        let count_max = if self.unread_is_old { PAGE } else { 1 };
+        let after = self.dispatch.read_to();
+        let (due, looked_at) = self.store.due(after, count_max)?;
+        let is_old = |placed: &&Placed| self.is_too_old(placed, now);
+        let old = due.iter().take_while(is_old).count();
+        let all_are_old = old == due.len();
+        for placed in due.into_iter().take(old) {
+            let late = self.store.late_user(&placed.recorded.user)?;
+            self.dispatch.looked_at(placed.position);
+            // It may have been dealt with before a crash took the cursor back.
+            let is_done = |late: LateUser| placed.position <= late.after;
+            if !late.is_some_and(is_done) {
+                self.bury(now, placed, 0, fault);
+            }
+        }
+        if all_are_old {
+            self.dispatch.looked_at(looked_at);
+        }
+        self.unread_is_old = all_are_old && looked_at > after;
+        self.more |= self.unread_is_old;
+        self.keep()
+    }
+
+    fn bury(&mut self, now: Timestamp, placed: Placed, attempts: u32, fault: &str) {
+        let dead = Dead {
+            placed,
+            attempts,
+            at: now,
+            fault: fault.to_owned(),
+        };
+        self.log.buried(&dead);
+        self.steps.push(OutboxStep::Bury(dead));
+    }
+
+    /// Drops dead letters that are older than they are kept, a page at a time.
+    pub(super) fn drop_old_dead(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        if now < self.dead_scan.not_before {
+            return Ok(());
+        }
+        let page = self.store.dead(self.dead_scan.after, PAGE)?;
+        let kept_ms = millis(self.dead_kept);
+        let old = page
+            .iter()
+            .filter(|dead| dead.at.0.saturating_add(kept_ms) <= now.0);
+        let steps: Vec<_> = old.map(|dead| OutboxStep::Unbury(dead.placed.position)).collect();
+        self.dead_scan.dropped += steps.len() as u64;
+        self.steps.extend(steps);
+        match page.last().filter(|_| page.len() == PAGE) {
+            Some(last) => self.dead_scan.after = last.placed.position,
+            None => {
+                if self.dead_scan.dropped > 0 {
+                    let count = self.dead_scan.dropped;
+                    tracing::warn!(
+                        count,
+                        "dead letters were dropped: they are older than callback.dead_keep_days"
+                    );
+                }
+                self.dead_scan = DeadScan {
+                    not_before: Timestamp(now.0 + DEAD_AGAIN_AFTER_MS),
+                    ..DeadScan::default()
+                };
+            }
+        }
+        self.keep()
+    }
+
+    /// Late callbacks that there are now are to be forgotten, of one user or of all. The answer says how many there were. What
+    /// is under way of them may still arrive.
+    pub(super) fn drop_late(&mut self, user: Option<UserId>, answer: Sender<Result<u64, ReadError>>) {
+        self.late_drops.push_back(LateDrop {
+            user,
+            after: Position(0),
+            until: self.store.last(),
+            count: 0,
+            answer,
+        });
+    }
+
+    /// Forgets a page of them, and answers whoever asked if it was the last one.
+    pub(super) fn drop_some(&mut self) {
+        let Some(mut late_drops) = self.late_drops.pop_front() else {
+            return;
+        };
+        match self.drop_page(&mut late_drops) {
+            Ok(PAGE) => self.late_drops.push_front(late_drops),
+            // Whoever asked may have gone.
+            Ok(_) => _ = late_drops.answer.send(Ok(late_drops.count)),
+            Err(error) => _ = late_drops.answer.send(Err(error)),
+        }
+        self.more |= !self.late_drops.is_empty();
+    }
+
+    fn drop_page(&mut self, late_drops: &mut LateDrop) -> Result<usize, ReadError> {
+        self.keep()?;
+        let mut page = match late_drops.user {
+            None => self.store.late(late_drops.after, PAGE)?,
+            Some(user) => {
+                let of_user = self.store.late_of(&user, late_drops.after, PAGE)?;
+                of_user.into_iter().map(|late| (user, late)).collect()
+            }
+        };
+        page.retain(|(_, late)| late.place() <= late_drops.until);
+        let done = page
+            .iter()
+            .map(|(user, late)| OutboxStep::LateDone(*user, late.place()));
+        let steps: Vec<_> = done.collect();
+        // Whoever has none left is found without any in its turn.
+        self.store.take(&steps)?;
+        self.ages.late_is_known = false;
+        late_drops.after = page.last().map_or(late_drops.until, |(_, late)| late.place());
+        late_drops.count += page.len() as u64;
+        Ok(page.len())
+    }
+}

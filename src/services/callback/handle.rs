@@ -1,0 +1,81 @@
+//! The way into a running callback service, for the node. Sends nothing itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, bounded};
+use tokio::sync::mpsc;
+
+use crate::base::ids::UserId;
+use crate::base::receipt::Receipt;
+use crate::services::callback::event::PumpEvent;
+use crate::services::callback::metrics::CallbackMetrics;
+use crate::services::callback::settings::CallbackSettings;
+use crate::services::callback::store::CallbackStore;
+use crate::services::registry::archive::{Position, ReadError};
+use crate::services::registry::outbox::OutboxStep;
+
+/// The way into a running callback service.
+#[derive(Clone)]
+pub struct CallbackHandle {
+    pub(super) events: Sender<PumpEvent>,
+    pub(super) store: Arc<dyn CallbackStore>,
+    pub(super) settings: mpsc::UnboundedSender<(Arc<CallbackSettings>, Receipt)>,
+    pub(super) metrics: Arc<CallbackMetrics>,
+}
+
+impl fmt::Debug for CallbackHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallbackHandle")
+    }
+}
+
+impl CallbackHandle {
+    /// Other settings, from the next attempt on. The receipt is dropped when they count for all that leaves; without a
+    /// receiver, when nothing is under way any more either.
+    pub fn update(&self, settings: CallbackSettings, receipt: Receipt) {
+        let settings = Arc::new(settings);
+        // Who posts knows them before who has something to post. Neither listens after its end.
+        let _ = self.settings.send((Arc::clone(&settings), receipt.clone()));
+        let _ = self.events.send(PumpEvent::CallbackSettings(settings, receipt));
+    }
+
+    /// Has these dead letters of these users sent again, marked as replayed: those of one user one after the other, the
+    /// oldest first, and not beside another callback of this user. Each stays a dead letter until it is delivered; if one
+    /// fails, the user's later ones are not sent.
+    pub fn replay(&self, letters: Vec<(UserId, Position)>) {
+        let _ = self.events.send(PumpEvent::Replay(letters));
+    }
+
+    /// Forgets these dead letters. It blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn forget(&self, places: &[Position]) -> Result<(), ReadError> {
+        let steps: Vec<OutboxStep> = places.iter().map(|place| OutboxStep::Unbury(*place)).collect();
+        self.store.take(&steps)
+    }
+
+    /// Forgets late callbacks, of one user or of all, and gives how many there were. It blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be written, or the service stops.
+    pub fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError> {
+        let (answer, answered) = bounded(1);
+        let _ = self.events.send(PumpEvent::DropLate(user, answer));
+        let stopped = || ReadError::Store("the callback service stops".to_owned());
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The store that callbacks are read from.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn CallbackStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// How callbacks go.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<CallbackMetrics> {
+        Arc::clone(&self.metrics)
+    }
+}

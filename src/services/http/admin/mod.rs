@@ -1,0 +1,21 @@
+//! The operator's REST interface: health, metrics, users, changes, callbacks, kicks and reloads.
+
+mod callbacks;
+mod commands;
+pub(crate) mod cursor;
+mod dead_letters;
+mod history;
+mod inspect;
+mod lines;
+pub(crate) mod pages;
+mod readers;
+mod refusal;
+mod reload;
+mod state;
+
+pub use dead_letters::{CallbackStatus, DeadLetters, DeadSelection};
+pub(crate) use pages::answer;
+pub use readers::Archived;
+pub(crate) use readers::StoreReaders;
+pub use reload::{ReloadAsked, ReloadCaller, ReloadError, ReloadHandler, ReloadMode, Reloaded, Touched};
+pub(crate) use state::AdminState;

@@ -1,0 +1,7 @@
+//! What the gateway counts, as the text that Prometheus reads.
+
+mod exposition;
+mod process;
+mod text;
+
+pub(crate) use text::{MetricSources, text};

@@ -1,0 +1,49 @@
+//! Who is at the other end of a connection: its address, its slot, and whether it still sends. Knows no request.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use crate::services::http::server::slots::ConnectionSlot;
+
+/// Which listener a connection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenerKind {
+    /// The backend's.
+    Backend,
+    /// The operator's.
+    Admin,
+}
+
+impl ListenerKind {
+    /// As metrics name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Backend => "http",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The other end of a connection.
+pub(crate) struct HttpPeer {
+    pub(crate) listener: ListenerKind,
+    /// Where it comes from.
+    pub(crate) address: IpAddr,
+    /// The address of this machine that it came to; `None` if the system does not say.
+    pub(crate) reached: Option<IpAddr>,
+    pub(crate) slot: Rc<ConnectionSlot>,
+    pub(crate) stream: Rc<TcpStream>,
+}
+
+impl HttpPeer {
+    /// Ends when the peer sends nothing more. It may be gone, or only have closed its half and wait for its answer: the
+    /// system does not tell one from the other.
+    pub(crate) async fn has_sent_all(&self) {
+        if let Ok(1..) = self.stream.peek(&mut [0]).await {
+            // The next request is there already: whoever sent it is, too.
+            std::future::pending::<()>().await;
+        }
+    }
+}

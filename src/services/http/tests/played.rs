@@ -1,0 +1,119 @@
+//! Shards and a registry that a test makes up.
+
+use super::*;
+
+/// Shards in which `online…` is Online on an iPhone, `off…` is Offline, and nobody else exists.
+pub(super) fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
+    match letter {
+        ToShard::Query(request, depth, users) => {
+            assert!(
+                users.iter().all(|user| user.home(SHARDS) == shard),
+                "a request went to a wrong shard"
+            );
+            let standings = users.iter().map(standing);
+            let standings = match depth {
+                Depth::Status => Standings::Status(standings.map(|standing| standing.brief()).collect()),
+                Depth::Devices => Standings::Devices(standings.collect()),
+            };
+            Some(ToFront::Statuses(request, UserStatuses { users, standings }))
+        }
+        ToShard::Kick(request, user) => {
+            let outcome = match user.as_str() {
+                "ghost" => Err(KickError::UnknownAccount),
+                "busy" => Err(KickError::Busy),
+                _ => Ok(()),
+            };
+            Some(ToFront::Kicked(request, outcome))
+        }
+        ToShard::Inspect(request, user) => {
+            let known = user
+                .as_str()
+                .starts_with("online")
+                .then(|| Box::new(inspection(user)));
+            Some(ToFront::Inspected(request, Ok(known)))
+        }
+        ToShard::KickDevice(request, user, device) => {
+            let outcome = match user.as_str() {
+                "ghost" => Err(KickError::UnknownAccount),
+                "busy" => Err(KickError::Busy),
+                _ if device.platform != Platform::IPhone => Err(KickError::UnknownDevice),
+                _ => Ok(()),
+            };
+            Some(ToFront::Kicked(request, outcome))
+        }
+        ToShard::Delete(request, user) => {
+            assert_eq!(user.home(SHARDS), shard, "a request went to a wrong shard");
+            shards(shard, ToShard::Kick(request, user))
+        }
+        ToShard::Loaded(..)
+        | ToShard::Committed(..)
+        | ToShard::Restore(_)
+        | ToShard::Open
+        | ToShard::TurnedAway
+        | ToShard::Settings(..)
+        | ToShard::Stop => panic!("the HTTP server does not send this"),
+    }
+}
+
+/// A registry with the accounts `online…` and `off…`, which fails when it is asked for `busy`.
+pub(super) fn registry(letter: ToRegistry) -> ToFront {
+    match letter {
+        ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
+            ToFront::Accounts(request, Err(RegistryError))
+        }
+        ToRegistry::Accounts(request, _, users) => {
+            let exists = |user: &UserId| standing(user) != Standing::UnknownAccount;
+            ToFront::Accounts(request, Ok(users.iter().map(exists).collect()))
+        }
+        ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
+            panic!("the HTTP server does not send this")
+        }
+    }
+}
+
+pub(super) fn device() -> DeviceId {
+    DeviceId {
+        platform: Platform::IPhone,
+        instance: NonZeroU64::MAX,
+    }
+}
+
+pub(super) fn standing(user: &UserId) -> Standing {
+    let devices = match user.as_str() {
+        name if name.starts_with("online") => DeviceStatuses::One(DeviceStatus {
+            device: device(),
+            status: Status::Online,
+        }),
+        name if name.starts_with("off") => DeviceStatuses::None,
+        _ => return Standing::UnknownAccount,
+    };
+    Standing::Known {
+        change: ChangeNumber(1),
+        devices,
+    }
+}
+
+pub(super) fn inspection(user: UserId) -> Inspection {
+    let link = LinkInspection {
+        address: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped(),
+        transport: Transport::Tcp,
+        sdk_version: "1.2".to_owned(),
+        app_version: "other".to_owned(),
+        background: true,
+    };
+    let device = DeviceInspection {
+        device: device(),
+        status: Status::Online,
+        session: ChangeNumber(4),
+        login_at: Timestamp(1_700_000_000_000),
+        heard_at: Timestamp(1_700_000_001_500),
+        until: None,
+        link: Some(link),
+    };
+    Inspection {
+        user,
+        change: ChangeNumber(5),
+        kicked_at_s: 0,
+        devices: vec![device],
+    }
+}
