@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use holdfast::base::ids::ShardId;
 use holdfast::base::time::Clock;
+use holdfast::logic::ShardPosition;
 use holdfast::logic::settings::Settings;
-use holdfast::logic::state::Place;
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use holdfast::protocol::native::proto::Platform;
 use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
@@ -90,7 +90,7 @@ fn start() -> SocketAddr {
         ..Settings::default()
     };
     let mut config = Config {
-        place: Place {
+        place: ShardPosition {
             shard: ShardId(0),
             shards: SHARDS,
             connections_max: 12_000,

@@ -65,10 +65,8 @@ const NOT_PURE: &[&str] = &[
 /// Not of the house's own decisions: what a service talks about, never how a shard decides.
 const DECISIONS: &[&str] = &[
     "crate::logic::state",
-    "crate::logic::session",
+    "crate::logic::connections",
     "crate::logic::users",
-    "crate::logic::presence",
-    "crate::logic::policy",
     "crate::protocol::native",
     "crate::protocol::stack",
     "crate::protocol::dialect",

@@ -5,128 +5,18 @@
 //! new packet, letter or change, never a new door.
 
 pub mod state;
+mod connections;
+pub mod users;
+mod signals;
+mod context;
+mod counting;
 
-mod terminal;
-mod behind;
-mod session;
-mod login;
-mod addresses;
-mod rates;
-mod returns;
-
-mod queue;
-mod decide;
-mod admission;
-mod recorded;
-mod restart;
-mod confirm;
-mod answer;
-mod users;
-mod versions;
-mod tally;
-#[cfg(test)]
-mod open;
-
-pub mod policy;
-pub mod presence;
-
+mod contract;
 pub mod letter;
-pub mod note;
+pub mod trace;
 pub mod record;
+mod kick_second;
 pub mod settings;
 
-use std::net::Ipv6Addr;
-
-use crate::base::ids::{ConnKey, DeviceId, SessionId, ShardId, UserId};
-use crate::protocol::outgoing::Outgoing;
-use crate::protocol::stack::ProtocolStack;
-use crate::protocol::transport::Kept;
-use letter::{ToFront, ToRegistry, ToShard};
-use note::Note;
-
-/// What can happen to a shard. Time passing is [`expire`](state::ShardState::expire).
-///
-/// The shard keeps this order for a connection: `Opened` or `Arrived` first, then any number of `Received`, then at
-/// most one `Closed`. After an [`Effect::Close`] or a successful [`Effect::Move`] nothing of that connection comes.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A terminal connected to this shard.
-    Opened(ConnKey, Peer),
-    /// A connection was handed over by the shard that accepted it, with its login.
-    Arrived(ConnKey, Box<Arrival>),
-    /// Bytes came, at least one.
-    Received(ConnKey, &'a [u8]),
-    /// The link ended, by the peer or by the shard.
-    Closed(ConnKey, LinkLoss),
-    /// An [`Effect::Move`] could not be made; the connection is still here.
-    Stayed(ConnKey),
-    /// A letter came.
-    Letter(ToShard),
-}
-
-/// What a shard is asked to do, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Put a packet's bytes on the connection's way out.
-    Send(ConnKey, Outgoing),
-    /// The connection is at its user's home: it stays here, and may idle.
-    Stay(ConnKey),
-    /// Hand the connection to another shard; this one has forgotten it unless [`Input::Stayed`] comes.
-    Move(ConnKey, ShardId, Box<Arrival>),
-    /// Send what is on its way out, then close. Logic has forgotten the connection.
-    Close(ConnKey),
-    /// Ask the registry. Room for it is given: a shard never has more than its share in flight.
-    Ask(ToRegistry),
-    /// Answer the HTTP front.
-    Reply(ToFront),
-    /// Tell the operator, who asked for it.
-    Note(Box<Note>),
-}
-
-/// Why a link ended. The rules make no difference; the counters do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkLoss {
-    /// The peer closed or reset it, or the network did.
-    Peer,
-    /// The peer did not read what it was sent.
-    SlowReader,
-}
-
-/// The far end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// An IPv4 address is kept in its IPv4-mapped form.
-    pub address: Ipv6Addr,
-    /// How it speaks, as the listener says that it came in by.
-    pub stack: ProtocolStack,
-}
-
-/// A login whose UserSig was verified, on its way to the user's home with its connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
-    /// Where it comes from.
-    pub peer: Peer,
-    /// What it asks for.
-    pub login: LoginRequest,
-    /// What was kept of it: bytes that came behind the login.
-    pub kept: Kept,
-}
-
-/// A login in the gateway's own words: every field is within its bounds and the UserSig is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginRequest {
-    /// Who.
-    pub user: UserId,
-    /// From which terminal.
-    pub device: DeviceId,
-    /// The session to resume; `None` when the person logs in afresh.
-    pub session: Option<SessionId>,
-    /// Unix seconds at which the UserSig was made.
-    pub signed_at_s: u64,
-    /// At most 32 bytes of printable ASCII.
-    pub sdk_version: String,
-    /// At most 32 bytes of printable ASCII.
-    pub app_version: String,
-    /// The app is in the background.
-    pub background: bool,
-}
+pub use context::ShardPosition;
+pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, Peer};

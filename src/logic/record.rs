@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use crate::base::ids::{ChangeNumber, Class, DeviceId, Platform, SessionId, UserId};
 use crate::base::limits::ENDED_DEVICES_MAX;
 use crate::base::time::Timestamp;
+use crate::logic::kick_second::later_kick;
 
 /// The status of a device, or of a user: the highest of its devices'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -193,6 +194,31 @@ pub enum Ending {
     Kick,
 }
 
+impl ChangeKind {
+    /// The status that a device of this class has after the change. Devices that a login forces off are Offline.
+    #[must_use]
+    pub fn status_after(&self, class: Class) -> Status {
+        match (self, class) {
+            (Self::Login { .. }, _) => Status::Online,
+            (Self::LinkEnd | Self::TimeOut, Class::Mobile) => Status::PushOnline,
+            (Self::LinkEnd | Self::TimeOut, Class::Desktop | Class::Web) => Status::Offline,
+            (Self::Logout | Self::Expiry | Self::Kick | Self::Deletion, _) => Status::Offline,
+        }
+    }
+
+    /// How a session ends by the change, if it does.
+    fn ending(&self) -> Ending {
+        match self {
+            Self::LinkEnd => Ending::LinkEnd,
+            Self::TimeOut => Ending::TimeOut,
+            Self::Expiry => Ending::Expiry,
+            Self::Logout => Ending::Logout,
+            Self::Kick | Self::Deletion => Ending::Kick,
+            Self::Login { .. } => unreachable!("a login ends no session of its own device"),
+        }
+    }
+}
+
 impl Change {
     /// Whether the app backend is called for it.
     #[must_use]
@@ -200,17 +226,6 @@ impl Change {
         match (callbacks, &self.kind) {
             (Callbacks::None, _) | (Callbacks::Documented, ChangeKind::Expiry) => false,
             (Callbacks::Documented | Callbacks::All, _) => true,
-        }
-    }
-}
-
-impl Ending {
-    /// Whether the terminal may come back by itself. Of the others a fresh login is asked.
-    #[must_use]
-    pub fn may_resume(self) -> bool {
-        match self {
-            Self::LinkEnd | Self::TimeOut | Self::Expiry => true,
-            Self::Logout | Self::ForcedOff { .. } | Self::Kick => false,
         }
     }
 }
@@ -309,27 +324,17 @@ impl UserRecord {
         );
         self.change = change.number;
         self.changed_at = change.at;
-        let mobile = change.device.platform.class() == Class::Mobile;
-        match &change.kind {
-            ChangeKind::Login { fresh, forced_off } => {
+        let status = change.kind.status_after(change.device.platform.class());
+        match (&change.kind, status) {
+            (ChangeKind::Login { fresh, forced_off }, _) => {
+                let winner = change.device.platform;
                 for (loser, _) in forced_off {
-                    self.end(
-                        *loser,
-                        Ending::ForcedOff {
-                            winner: change.device.platform,
-                        },
-                        change.at,
-                    );
+                    self.end(*loser, Ending::ForcedOff { winner }, change.at);
                 }
                 self.begin(change, *fresh);
             }
-            ChangeKind::LinkEnd if mobile => self.push_online(change),
-            ChangeKind::TimeOut if mobile => self.push_online(change),
-            ChangeKind::LinkEnd => self.end(change.device, Ending::LinkEnd, change.at),
-            ChangeKind::TimeOut => self.end(change.device, Ending::TimeOut, change.at),
-            ChangeKind::Expiry => self.end(change.device, Ending::Expiry, change.at),
-            ChangeKind::Logout => self.end(change.device, Ending::Logout, change.at),
-            ChangeKind::Kick | ChangeKind::Deletion => self.end(change.device, Ending::Kick, change.at),
+            (kind, Status::Offline) => self.end(change.device, kind.ending(), change.at),
+            (_, Status::Online | Status::PushOnline) => self.go_on(change, status),
         }
     }
 
@@ -347,13 +352,14 @@ impl UserRecord {
         });
     }
 
-    fn push_online(&mut self, change: &Change) {
+    /// The session goes on with another status.
+    fn go_on(&mut self, change: &Change, status: Status) {
         let known = self
             .devices
             .iter_mut()
             .find(|known| known.device == change.device);
         let known = known.expect("a device that loses its link is on record");
-        known.status = Status::PushOnline;
+        known.status = status;
         known.since = change.at;
         known.address = change.address;
     }
@@ -373,25 +379,6 @@ impl UserRecord {
             ending,
             at,
         });
-    }
-}
-
-/// A kick that was recorded so many seconds ahead of a later one was made by a wrong clock.
-const KICK_AHEAD_S_MAX: u64 = 86_400;
-
-/// 2026-01-01T00:00:00Z: before it there was no gateway. A kick that is dated earlier was made by a wrong clock, such as that of a
-/// host that boots in 1970 and has not heard the time yet.
-const KICK_EARLIEST_S: u64 = 1_767_225_600;
-
-/// The kick second that counts, of that on record and that of another kick; 0: none. The later one, since clocks are set
-/// back by a little all the time; but a kick that a wrong clock dated far ahead, and that shuts its user out until then, is
-/// replaced by the next, unless it is that one's date that cannot be: what a kick ended would be good again.
-#[must_use]
-pub fn later_kick(known_s: u64, another_s: u64) -> u64 {
-    if another_s >= KICK_EARLIEST_S && known_s > another_s.saturating_add(KICK_AHEAD_S_MAX) {
-        another_s
-    } else {
-        known_s.max(another_s)
     }
 }
 
@@ -555,25 +542,5 @@ mod tests {
         at(2, Platform::Android, login(), ROAD);
         assert_eq!(at(3, Platform::Web, ChangeKind::TimeOut, None), HOME);
         assert_eq!(at(4, Platform::Android, ChangeKind::TimeOut, None), ROAD);
-    }
-
-    #[test]
-    fn a_kick_of_a_wrong_clock_is_replaced_by_the_next() {
-        assert_eq!(later_kick(0, 0), 0);
-        assert_eq!(later_kick(100, 0), 100);
-        assert_eq!(later_kick(100, 70), 100);
-        assert_eq!(later_kick(100, 170), 170);
-        let another = KICK_EARLIEST_S + 70;
-        let ahead = another + KICK_AHEAD_S_MAX;
-        assert_eq!(later_kick(ahead, another), ahead);
-        assert_eq!(later_kick(ahead + 1, another), another);
-    }
-
-    #[test]
-    fn a_kick_dated_before_there_were_gateways_brings_no_usersig_back() {
-        let correct = KICK_EARLIEST_S + 30_000_000;
-        for impossible in [1, 60, KICK_EARLIEST_S - 1] {
-            assert_eq!(later_kick(correct, impossible), correct, "{impossible}");
-        }
     }
 }

@@ -42,19 +42,19 @@ pub struct Settings {
     pub addresses: AddressLimits,
     /// Logins of one user in a minute that are not resumes of a session that goes on; so many may come at once. 0: no limit.
     pub logins_per_user_max: u32,
-    /// Room in the channels.
-    pub rooms: Rooms,
+    /// How much may be under way or wait.
+    pub capacities: Capacities,
     /// Whether the operator hears of single connections.
-    pub notes: Notes,
+    pub trace: ConnectionTrace,
 }
 
-/// Whether what happens to single connections is noted.
+/// Whether what happens to single connections is traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notes {
+pub enum ConnectionTrace {
     /// It costs nothing.
-    None,
-    /// Each costs some allocations, and what its reader makes of it.
-    Taken,
+    Off,
+    /// Each event costs some allocations, and what its reader makes of it.
+    On,
 }
 
 /// What one address may do at one shard. 0: as much as it likes.
@@ -103,7 +103,7 @@ pub struct TimeoutByClass {
 
 /// Limits that a test makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rooms {
+pub struct Capacities {
     /// See [`limits::REGISTRY_IN_FLIGHT_MAX`].
     pub registry_in_flight: usize,
     /// See [`limits::LOGINS_WAITING_MAX`].
@@ -193,11 +193,11 @@ impl Default for Settings {
             retry_after: Duration::from_secs(2),
             addresses: AddressLimits::default(),
             logins_per_user_max: 60,
-            rooms: Rooms {
+            capacities: Capacities {
                 registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
                 logins_waiting: limits::LOGINS_WAITING_MAX,
             },
-            notes: Notes::None,
+            trace: ConnectionTrace::Off,
         }
     }
 }

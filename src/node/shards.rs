@@ -18,8 +18,8 @@ use crate::base::limits::{RECEIVE_BUFFER_BYTES, RING_COMPLETIONS, RING_SUBMISSIO
 use crate::base::time::Clock;
 use crate::engine::probe;
 use crate::engine::setup::{PreparedRing, SetupError};
+use crate::logic::ShardPosition;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
-use crate::logic::state::Place;
 use crate::services::http::{self, ShardCounters};
 use crate::shard::mesh::{Refused, Services};
 use crate::shard::view;
@@ -57,7 +57,7 @@ impl PreparedShards {
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = shard::Config {
-                place: Place {
+                place: ShardPosition {
                     shard: ShardId(shard),
                     shards: plan.count,
                     connections_max: plan.connections_max,

@@ -23,7 +23,7 @@ impl Shard {
             Effect::Close(key) => self.drain(key),
             Effect::Ask(question) => self.asks.push(question),
             Effect::Reply(answer) => self.replies.push(answer),
-            Effect::Note(note) => notes::log(self.id, &note),
+            Effect::Trace(event) => notes::log(self.id, &event),
         }
     }
 

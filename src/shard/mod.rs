@@ -29,9 +29,10 @@ use crate::base::time::Clock;
 use crate::engine::entered::RingFault;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
+use crate::logic::ShardPosition;
 use crate::logic::record::UserRecord;
 use crate::logic::settings::Settings;
-use crate::logic::state::{Place, ShardState};
+use crate::logic::state::ShardState;
 use crate::protocol::stack::ProtocolStack;
 use mesh::{Inbox, Neighbour, Services, ShardDoor};
 use turn::Shard;
@@ -42,7 +43,7 @@ use view::{CountersView, Publisher};
 pub struct Config {
     /// Which shard it is, of how many, with how many connections. `connections_max` is the size of the ring's table:
     /// at most [`crate::engine::setup::slots_max`].
-    pub place: Place,
+    pub place: ShardPosition,
     /// What its decisions depend on.
     pub settings: Arc<Settings>,
     /// Feeds its randomness.

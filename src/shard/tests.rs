@@ -10,6 +10,7 @@ use super::*;
 use crate::base::counters::Counters;
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
+use crate::logic::ShardPosition;
 use crate::logic::letter::{ToRegistry, ToShard};
 use crate::protocol::native::proto::{self, request, response};
 use crate::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
@@ -31,7 +32,7 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
         ..Settings::default()
     };
     Config {
-        place: Place {
+        place: ShardPosition {
             shard: ShardId(0),
             shards,
             connections_max,

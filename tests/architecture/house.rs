@@ -178,7 +178,7 @@ fn types_within_reach(source: &Source) -> Vec<(String, usize)> {
             let fields = line.split_once(&name).map_or("", |(_, fields)| fields);
             if fields.contains("pub(") {
                 found.push((name, number));
-            } else {
+            } else if !fields.ends_with(';') {
                 open = Some((name, number));
             }
         } else if line.trim_start().starts_with("pub(") && line.contains(':') {

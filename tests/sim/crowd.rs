@@ -48,7 +48,7 @@ impl Crowd {
         let second = now.0 / 1_000;
         self.due.retain(|due| *due >= second);
         let one = millis(settings.retry_after);
-        let room = settings.rooms.registry_in_flight as u64;
+        let room = settings.capacities.registry_in_flight as u64;
         let most = (millis(settings.restart_grace) / 2).min(WINDOW_MS_MAX);
         let crowd = self.due.len() as u64;
         let window = (one + one * crowd / room)

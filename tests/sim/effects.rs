@@ -89,7 +89,7 @@ impl World {
             Effect::Ask(ask) => self.take_ask(shard, ask, seen)?,
             Effect::Reply(reply) => self.take_reply(reply, seen)?,
             // They are for people; that they can be made at any time is what is seen here.
-            Effect::Note(_) => {}
+            Effect::Trace(_) => {}
         }
         Ok(())
     }

@@ -31,7 +31,8 @@ use crate::base::counters::Counters;
 use crate::base::ids::{DeviceId, Platform, UserId};
 use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
 use crate::logic::settings::{
-    AddressLimits, Conflict, Notes, Policy, Registration, Rooms, Settings, TimeoutByClass, WebClose,
+    AddressLimits, Capacities, Conflict, ConnectionTrace, Policy, Registration, Settings, TimeoutByClass,
+    WebClose,
 };
 use crate::protocol::usersig::Key;
 use callbacks::Post;
@@ -132,7 +133,7 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             1 => 0,
             _ => 60,
         },
-        rooms: Rooms {
+        capacities: Capacities {
             registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),
             logins_waiting: random.choice([1, 2, 16]).expect("there are some"),
         },
@@ -141,11 +142,11 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
 }
 
 /// Notes decide nothing: every third world takes them, and goes on as it would without.
-fn notes(seed: u64) -> Notes {
+fn trace(seed: u64) -> ConnectionTrace {
     if seed.is_multiple_of(3) {
-        Notes::Taken
+        ConnectionTrace::On
     } else {
-        Notes::None
+        ConnectionTrace::Off
     }
 }
 
@@ -171,7 +172,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let settings = Arc::new(Settings {
-            notes: notes(seed),
+            trace: trace(seed),
             ..settings(&mut random)
         });
         let pools = pools(&mut random);

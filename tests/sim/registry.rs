@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::letter::{RegistryError, ToShard, UserKey};
-use crate::logic::record::{Callbacks, ChangeKind, Commit, EndedRecord, RecordedChange, UserRecord};
+use crate::logic::record::{Callbacks, ChangeKind, Commit, EndedRecord, Ending, RecordedChange, UserRecord};
 use crate::logic::settings::Settings;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::model::user::ENDS_KEPT_MS;
@@ -53,7 +53,7 @@ impl Registry {
     /// Takes a request in.
     pub(crate) fn ask(&mut self, ask: Ask, settings: &Settings, shards: u16) -> Result<(), Failure> {
         let of_shard = self.asks.iter().filter(|other| other.shard == ask.shard).count();
-        ensure("room", of_shard < settings.rooms.registry_in_flight, || {
+        ensure("room", of_shard < settings.capacities.registry_in_flight, || {
             format!("one too many: {ask:?}")
         })?;
         let same = |other: &Ask| other.user == ask.user || (other.shard, other.key) == (ask.shard, ask.key);
@@ -149,7 +149,7 @@ impl Registry {
         }
         for known in before {
             let ended = record.ended.iter().find(|ended| ended.device == known.device);
-            if ended.is_some_and(|ended| !ended.ending.may_resume()) {
+            if ended.is_some_and(|ended| is_over(ended.ending)) {
                 self.over.insert((commit.user, known.device, known.fresh.0));
             }
         }
@@ -158,6 +158,14 @@ impl Registry {
         ensure("policy", fits, || {
             format!("too many after {commit:?}: {devices:?}")
         })
+    }
+}
+
+/// Whether a session that ended like this never comes back.
+fn is_over(ending: Ending) -> bool {
+    match ending {
+        Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => false,
+        Ending::Logout | Ending::ForcedOff { .. } | Ending::Kick => true,
     }
 }
 

@@ -8,8 +8,8 @@ use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
 use crate::logic::letter::{Depth, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
-use crate::logic::state::{Place as ShardPlace, ShardState};
-use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer};
+use crate::logic::state::ShardState;
+use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, ShardPosition};
 use crate::protocol::stack::ProtocolStack;
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
@@ -115,7 +115,7 @@ impl World {
         }
         let orders = Orders {
             asks: hints(&out),
-            starving: state.starving(),
+            starving: state.without_room(),
             alarms: BTreeMap::new(),
         };
         self.model.begin(now, orders);
@@ -215,7 +215,7 @@ impl World {
             let users = self.model.of_shard(shard).into_iter();
             let orders = Orders {
                 asks: hints(&out),
-                starving: state.starving(),
+                starving: state.without_room(),
                 alarms: users.map(|user| (user, state.alarms_waiting(&user))).collect(),
             };
             self.model.begin(self.now, orders);
@@ -267,7 +267,7 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
         Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
         Effect::Ask(ToRegistry::Complete(..) | ToRegistry::Accounts(..)) => None,
         Effect::Send(..) | Effect::Stay(_) => None,
-        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) | Effect::Note(_) => None,
+        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) | Effect::Trace(_) => None,
     };
     out.iter().filter_map(hint).collect()
 }
@@ -275,13 +275,13 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
 impl World {
     /// A shard for each place.
     pub(crate) fn shards(now: Now, seed: u64, shards: u16, settings: &Arc<Settings>) -> Vec<ShardState> {
-        let place = |shard| ShardPlace {
+        let position = |shard| ShardPosition {
             shard: ShardId(shard),
             shards,
             connections_max: u32::try_from(SLOTS).expect("few slots"),
         };
         (0..shards)
-            .map(|shard| ShardState::new(now, seed ^ u64::from(shard), place(shard), settings.clone()))
+            .map(|shard| ShardState::new(now, seed ^ u64::from(shard), position(shard), settings.clone()))
             .collect()
     }
 }

@@ -14,7 +14,7 @@ use super::values::Values;
 use crate::base::ids::{Platform, UserId};
 use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
-use crate::logic::settings::{AddressLimits, Notes, Registration, Settings, TimeoutByClass};
+use crate::logic::settings::{AddressLimits, ConnectionTrace, Registration, Settings, TimeoutByClass};
 use crate::protocol::usersig::{DEVELOPMENT_SECRET, Key};
 use crate::services::callback::ReceiverUrl;
 
@@ -105,10 +105,10 @@ impl<'a> Reader<'a> {
         let instances = Platform::ALL
             .map(|platform| self.small(&format!("presence.instances_{}", platform.name().to_lowercase())));
         Settings {
-            notes: if self.choice("log.level", &choices::LOG_LEVEL) >= LevelFilter::DEBUG {
-                Notes::Taken
+            trace: if self.choice("log.level", &choices::LOG_LEVEL) >= LevelFilter::DEBUG {
+                ConnectionTrace::On
             } else {
-                Notes::None
+                ConnectionTrace::Off
             },
             sdk_app_id: self.number("app.sdk_app_id"),
             keys: self.keys(),

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use holdfast::base::ids::{ConnKey, ShardId};
 use holdfast::base::time::Now;
 use holdfast::logic::settings::Settings;
-use holdfast::logic::state::{Place, ShardState};
-use holdfast::logic::{Effect, Input, Peer};
+use holdfast::logic::state::ShardState;
+use holdfast::logic::{Effect, Input, Peer, ShardPosition};
 use holdfast::protocol::stack::ProtocolStack;
 
 libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
-    let place = Place { shard: ShardId(0), shards: 1, connections_max: 4 };
-    let mut state = ShardState::new(Now::default(), 1, place, Arc::new(Settings::default()));
+    let position = ShardPosition { shard: ShardId(0), shards: 1, connections_max: 4 };
+    let mut state = ShardState::new(Now::default(), 1, position, Arc::new(Settings::default()));
     let key = ConnKey { slot: 0, generation: 1 };
     let peer = Peer { address: Ipv6Addr::LOCALHOST, stack: ProtocolStack::NATIVE_TCP };
     let mut out = Vec::new();

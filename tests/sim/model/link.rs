@@ -270,7 +270,7 @@ impl Model {
         let id = login.user;
         let is_login = |event: &&Event| matches!(event, Event::Login(..));
         let crowd = self.user(id).undecided().filter(is_login).count();
-        if crowd >= self.settings.rooms.logins_waiting {
+        if crowd >= self.settings.capacities.logins_waiting {
             self.refuse(link, Code::UserLimit, None);
             return;
         }

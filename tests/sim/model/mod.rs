@@ -127,7 +127,7 @@ impl Model {
     }
 
     pub(super) fn has_room(&self, user: UserId) -> bool {
-        self.room_used[self.home(user)] < self.settings.rooms.registry_in_flight
+        self.room_used[self.home(user)] < self.settings.capacities.registry_in_flight
     }
 
     pub(super) fn user(&mut self, user: UserId) -> &mut User {
@@ -160,7 +160,7 @@ impl Model {
 
     /// Alarms take half of the room with the registry.
     fn looks_max(&self) -> usize {
-        (self.settings.rooms.registry_in_flight / 2).max(1)
+        (self.settings.capacities.registry_in_flight / 2).max(1)
     }
 
     /// Alarms of a shard that rang and were not decided.

@@ -27,7 +27,7 @@ impl Model {
     /// The user that has waited longest for room, if there is room.
     fn next_with_room(&mut self, shard: ShardId) -> Option<UserId> {
         let starved = &mut self.starved[usize::from(shard.0)];
-        if self.room_used[usize::from(shard.0)] >= self.settings.rooms.registry_in_flight
+        if self.room_used[usize::from(shard.0)] >= self.settings.capacities.registry_in_flight
             || starved.is_empty()
         {
             return None;

@@ -1,21 +1,16 @@
-//! What an operator who looks closely hears of single connections: notes, as data. They are made only while the settings ask for
+//! What an operator who looks closely hears of single connections: events, as data. They are made only while the settings ask for
 //! them, hold no secret, and decide nothing.
 
 use std::net::Ipv6Addr;
 
-use crate::base::ids::{ConnKey, DeviceId, InstanceId, UserId};
-use crate::logic::Effect;
-use crate::logic::session::Phase;
-use crate::logic::settings::Notes;
-use crate::logic::state::ShardState;
-use crate::protocol::packet::Login;
+use crate::base::ids::{ConnKey, DeviceId, UserId};
 use crate::protocol::verdict::Code;
 
 /// What happened, and to whom, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct TraceEvent {
     /// What happened.
-    pub what: What,
+    pub kind: TraceKind,
     /// The connection that it happened on.
     pub connection: Option<ConnKey>,
     /// The terminal's address; an IPv4 address is in its IPv4-mapped form.
@@ -28,9 +23,9 @@ pub struct Note {
     pub code: Option<Code>,
 }
 
-/// What a note can tell.
+/// What can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum TraceKind {
     /// A login began a session.
     LoggedIn,
     /// A login went on with its session.
@@ -57,7 +52,7 @@ pub enum What {
     Expired,
 }
 
-impl What {
+impl TraceKind {
     /// Its name for people.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -78,86 +73,54 @@ impl What {
     }
 }
 
-/// Who a login says it is, before anything of it was checked.
-pub(super) type Claim = (Option<UserId>, Option<DeviceId>);
+/// Whom an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// As far as it is known.
+    Named(Option<UserId>, Option<DeviceId>),
+    /// The user of this key.
+    User(u32),
+    /// The device of this key, if its last connection had this slot.
+    Device { device: u32, slot: u32 },
+}
 
-impl ShardState {
-    fn are_notes_wanted(&self) -> bool {
-        self.settings.notes == Notes::Taken
+impl Subject {
+    /// Nobody that is known.
+    pub(super) const NOBODY: Self = Self::Named(None, None);
+}
+
+/// What was traced and is not handed over yet.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    events: Vec<TraceEvent>,
+    /// Whom the last events are about, as connections know it: users have the names.
+    unnamed: Vec<Subject>,
+}
+
+impl Trace {
+    pub(super) fn add(&mut self, event: TraceEvent, subject: Subject) {
+        self.events.push(event);
+        self.unnamed.push(subject);
     }
 
-    /// Notes what happened on a connection.
-    pub(super) fn note_connection(&mut self, what: What, key: ConnKey, code: Option<Code>) {
-        if self.are_notes_wanted() {
-            let user = match self.sessions.phase(key) {
-                Phase::Waiting { user } => Some(user),
-                Phase::Free | Phase::Greeting | Phase::Moving => None,
-                Phase::Live { .. } | Phase::Leaving { .. } => None,
-            };
-            self.take_note(what, Some(key), (user, self.device_on(key)), code);
+    /// The last event is about whoever says so.
+    pub(super) fn name_last(&mut self, user: Option<UserId>, device: Option<DeviceId>) {
+        if let Some(subject) = self.unnamed.last_mut() {
+            *subject = Subject::Named(user, device);
         }
     }
 
-    /// Notes what happened to a device, and to the connection that it has, if any.
-    pub(super) fn note_device(&mut self, what: What, device: u32, code: Option<Code>) {
-        if self.are_notes_wanted() {
-            let key = self.connection_of(device);
-            self.take_note(what, key, (None, Some(device)), code);
+    /// Gives the events their names, while those whom they are about are known.
+    pub(super) fn name(&mut self, name: impl Fn(Subject) -> (Option<UserId>, Option<DeviceId>)) {
+        let first = self.events.len() - self.unnamed.len();
+        for (event, subject) in self.events[first..].iter_mut().zip(self.unnamed.drain(..)) {
+            (event.user, event.device) = name(subject);
         }
     }
 
-    /// Notes that a device logged in by this connection.
-    pub(super) fn note_login(&mut self, what: What, key: ConnKey, device: u32) {
-        if self.are_notes_wanted() {
-            self.take_note(what, Some(key), (None, Some(device)), None);
-        }
-    }
-
-    fn take_note(
-        &mut self,
-        what: What,
-        connection: Option<ConnKey>,
-        (user, device): (Option<u32>, Option<u32>),
-        code: Option<Code>,
-    ) {
-        let device = device.map(|device| &self.users.devices[device]);
-        let user = user.or(device.map(|device| device.user));
-        let session = connection.and_then(|key| self.sessions.get(key));
-        self.notes.push(Note {
-            what,
-            connection,
-            address: session.map(|session| session.peer.address),
-            user: user.map(|user| self.users.users[user].id),
-            device: device.map(|device| device.id()),
-            code,
-        });
-    }
-
-    /// Who a login says it is, if anybody wants to hear it.
-    pub(super) fn claim_of(&self, login: &Login) -> Option<Claim> {
-        self.are_notes_wanted().then(|| {
-            let user = UserId::new(login.user_id.as_bytes()).ok();
-            let instance = InstanceId::new(login.instance);
-            let device = login.platform.zip(instance);
-            (
-                user,
-                device.map(|(platform, instance)| DeviceId { platform, instance }),
-            )
-        })
-    }
-
-    /// The last note is about whoever says so.
-    pub(super) fn name_in_note(&mut self, claim: Option<Claim>) {
-        if let (Some(note), Some((user, device))) = (self.notes.last_mut(), claim) {
-            (note.user, note.device) = (user, device);
-        }
-    }
-
-    /// Hands over what was noted since the last time.
-    pub(super) fn hand_over_notes(&mut self, out: &mut Vec<Effect>) {
-        if !self.notes.is_empty() {
-            out.extend(self.notes.drain(..).map(|note| Effect::Note(Box::new(note))));
-        }
+    /// The events since the last time, all of them named.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = TraceEvent> {
+        self.events.drain(..)
     }
 }
 
@@ -168,12 +131,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::ids::{Platform, RequestId, ShardId};
+    use crate::base::ids::{InstanceId, Platform, RequestId, ShardId};
     use crate::base::time::{BEFORE_START_MS, Clock, Instant, Now, Timestamp};
+    use crate::logic::context::ShardPosition;
     use crate::logic::letter::{ToRegistry, ToShard};
-    use crate::logic::settings::Settings;
-    use crate::logic::state::Place;
-    use crate::logic::{Input, LinkLoss, Peer};
+    use crate::logic::settings::{ConnectionTrace, Settings};
+    use crate::logic::state::ShardState;
+    use crate::logic::{Effect, Input, LinkLoss, Peer};
     use crate::protocol::native::proto::{self, request};
     use crate::protocol::native::{HEARTBEAT, encode};
     use crate::protocol::stack::ProtocolStack;
@@ -184,19 +148,19 @@ mod tests {
         generation: 9,
     };
 
-    /// What is noted when a new connection does this.
-    fn noted(notes: Notes, input: Input<'_>) -> Vec<Note> {
+    /// What is traced when a new connection does this.
+    fn traced(trace: ConnectionTrace, input: Input<'_>) -> Vec<TraceEvent> {
         let settings = Settings {
-            notes,
+            trace,
             ..Settings::default()
         };
-        let place = Place {
+        let position = ShardPosition {
             shard: ShardId(0),
             shards: 1,
             connections_max: 8,
         };
         let now = Clock::start().now();
-        let mut state = ShardState::new(now, 1, place, Arc::new(settings));
+        let mut state = ShardState::new(now, 1, position, Arc::new(settings));
         let peer = Peer {
             address: Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped(),
             stack: ProtocolStack::NATIVE_TCP,
@@ -204,8 +168,8 @@ mod tests {
         let mut out = Vec::new();
         state.handle(now, Input::Opened(KEY, peer), &mut out);
         state.handle(now, input, &mut out);
-        let notes = out.into_iter().filter_map(|effect| match effect {
-            Effect::Note(note) => Some(*note),
+        let events = out.into_iter().filter_map(|effect| match effect {
+            Effect::Trace(event) => Some(*event),
             Effect::Send(..)
             | Effect::Stay(_)
             | Effect::Move(..)
@@ -213,12 +177,12 @@ mod tests {
             | Effect::Ask(_)
             | Effect::Reply(_) => None,
         });
-        notes.collect()
+        events.collect()
     }
 
-    fn stranger(what: What, code: Option<Code>) -> Note {
-        Note {
-            what,
+    fn stranger(kind: TraceKind, code: Option<Code>) -> TraceEvent {
+        TraceEvent {
+            kind,
             connection: Some(KEY),
             address: Some(Ipv4Addr::new(203, 0, 113, 9).to_ipv6_mapped()),
             user: None,
@@ -228,11 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_note_says_what_happened_where_and_why() {
-        let early = noted(Notes::Taken, Input::Received(KEY, HEARTBEAT));
-        assert_eq!(early, [stranger(What::ConnectionEnded, Some(Code::LoginFirst))]);
-        let ended = noted(Notes::Taken, Input::Closed(KEY, LinkLoss::Peer));
-        assert_eq!(ended, [stranger(What::LinkEnded, None)]);
+    fn an_event_says_what_happened_where_and_why() {
+        let early = traced(ConnectionTrace::On, Input::Received(KEY, HEARTBEAT));
+        assert_eq!(
+            early,
+            [stranger(TraceKind::ConnectionEnded, Some(Code::LoginFirst))]
+        );
+        let ended = traced(ConnectionTrace::On, Input::Closed(KEY, LinkLoss::Peer));
+        assert_eq!(ended, [stranger(TraceKind::LinkEnded, None)]);
     }
 
     fn forged_login() -> Vec<u8> {
@@ -250,35 +217,41 @@ mod tests {
 
     #[test]
     fn a_refused_login_says_who_it_claimed_to_be_and_not_its_usersig() {
-        let refused = noted(Notes::Taken, Input::Received(KEY, &forged_login()));
-        let expected = Note {
+        let refused = traced(ConnectionTrace::On, Input::Received(KEY, &forged_login()));
+        let expected = TraceEvent {
             user: UserId::new(b"alice").ok(),
             device: InstanceId::new(7).map(|instance| DeviceId {
                 platform: Platform::Mac,
                 instance,
             }),
-            ..stranger(What::LoginRefused, Some(Code::UsersigUnreadable))
+            ..stranger(TraceKind::LoginRefused, Some(Code::UsersigUnreadable))
         };
         assert!(!format!("{refused:?}").contains("forged"));
         assert_eq!(refused, [expected]);
     }
 
     #[test]
-    fn nothing_is_noted_unless_somebody_wants_it() {
-        assert_eq!(noted(Notes::None, Input::Received(KEY, &forged_login())), []);
-        assert_eq!(noted(Notes::None, Input::Closed(KEY, LinkLoss::Peer)), []);
+    fn nothing_is_traced_unless_somebody_wants_it() {
+        assert_eq!(
+            traced(ConnectionTrace::Off, Input::Received(KEY, &forged_login())),
+            []
+        );
+        assert_eq!(
+            traced(ConnectionTrace::Off, Input::Closed(KEY, LinkLoss::Peer)),
+            []
+        );
     }
 
     const SECRET: &str = "a secret of the tests";
     const LOGOUT: &[u8] = &[2, 0x1a, 0];
 
-    /// A shard that takes notes, and the time there.
-    struct Noting {
+    /// A shard that traces, and the time there.
+    struct Tracing {
         state: ShardState,
         now: Now,
     }
 
-    impl Noting {
+    impl Tracing {
         fn new() -> Self {
             let settings = Settings {
                 sdk_app_id: 1,
@@ -286,10 +259,10 @@ mod tests {
                     secret: SECRET.into(),
                     not_after_s: None,
                 }],
-                notes: Notes::Taken,
+                trace: ConnectionTrace::On,
                 ..Settings::default()
             };
-            let place = Place {
+            let position = ShardPosition {
                 shard: ShardId(0),
                 shards: 1,
                 connections_max: 8,
@@ -298,7 +271,7 @@ mod tests {
                 instant: Instant(BEFORE_START_MS),
                 wall: Timestamp(1_700_000_000_000),
             };
-            let state = ShardState::new(now, 1, place, Arc::new(settings));
+            let state = ShardState::new(now, 1, position, Arc::new(settings));
             Self { state, now }
         }
 
@@ -318,18 +291,18 @@ mod tests {
             self.handle(Input::Letter(expect_commit(&asked)));
         }
 
-        /// What is asked of the registry, and noted, when this happens.
-        fn handle(&mut self, input: Input<'_>) -> (Vec<ToRegistry>, Vec<Note>) {
+        /// What is asked of the registry, and traced, when this happens.
+        fn handle(&mut self, input: Input<'_>) -> (Vec<ToRegistry>, Vec<TraceEvent>) {
             let mut out = Vec::new();
             self.state.handle(self.now, input, &mut out);
-            asked_and_noted(out)
+            asked_and_traced(out)
         }
 
-        fn wait(&mut self, time: Duration) -> (Vec<ToRegistry>, Vec<Note>) {
+        fn wait(&mut self, time: Duration) -> (Vec<ToRegistry>, Vec<TraceEvent>) {
             self.now.instant = self.now.instant.after(time);
             let mut out = Vec::new();
             self.state.expire(self.now, &mut out);
-            asked_and_noted(out)
+            asked_and_traced(out)
         }
 
         fn login(&self) -> Vec<u8> {
@@ -347,17 +320,17 @@ mod tests {
         }
     }
 
-    fn asked_and_noted(out: Vec<Effect>) -> (Vec<ToRegistry>, Vec<Note>) {
-        let (mut asked, mut noted) = (Vec::new(), Vec::new());
+    fn asked_and_traced(out: Vec<Effect>) -> (Vec<ToRegistry>, Vec<TraceEvent>) {
+        let (mut asked, mut traced) = (Vec::new(), Vec::new());
         for effect in out {
             match effect {
                 Effect::Ask(ask) => asked.push(ask),
-                Effect::Note(note) => noted.push(*note),
+                Effect::Trace(event) => traced.push(*event),
                 Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => {}
                 Effect::Close(_) | Effect::Reply(_) => {}
             }
         }
-        (asked, noted)
+        (asked, traced)
     }
 
     fn expect_commit(asked: &[ToRegistry]) -> ToShard {
@@ -369,11 +342,14 @@ mod tests {
 
     #[test]
     fn a_device_that_falls_silent_timed_out_and_its_connection_ended() {
-        let mut shard = Noting::new();
+        let mut shard = Tracing::new();
         shard.log_in();
         let (silent, _) = shard.wait(Duration::from_secs(3_600));
-        let (_, noted) = shard.handle(Input::Letter(expect_commit(&silent)));
-        let told: Vec<_> = noted.iter().map(|note| (note.what.name(), note.code)).collect();
+        let (_, traced) = shard.handle(Input::Letter(expect_commit(&silent)));
+        let told: Vec<_> = traced
+            .iter()
+            .map(|event| (event.kind.name(), event.code))
+            .collect();
         assert_eq!(
             told,
             [("timed out", None), ("connection ended", Some(Code::Silent))]
@@ -382,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_connection_whose_device_timed_out_before_its_logout_is_nobodys() {
-        let mut shard = Noting::new();
+        let mut shard = Tracing::new();
         shard.log_in();
         let (silent, _) = shard.wait(Duration::from_secs(3_600));
         let timed_out = expect_commit(&silent);
@@ -393,7 +369,7 @@ mod tests {
         shard.handle(Input::Received(KEY, LOGOUT));
         let (kick, _) = shard.handle(Input::Letter(timed_out));
         expect_commit(&kick);
-        let (_, noted) = shard.handle(Input::Closed(KEY, LinkLoss::Peer));
-        assert_eq!(noted, [stranger(What::LinkEnded, None)]);
+        let (_, traced) = shard.handle(Input::Closed(KEY, LinkLoss::Peer));
+        assert_eq!(traced, [stranger(TraceKind::LinkEnded, None)]);
     }
 }

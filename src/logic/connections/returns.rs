@@ -41,7 +41,7 @@ impl Returns {
 
     fn window_ms(&self, settings: &Settings) -> u64 {
         let one = millis(settings.retry_after);
-        let room = settings.rooms.registry_in_flight.max(1) as u64;
+        let room = settings.capacities.registry_in_flight.max(1) as u64;
         let grown = one.saturating_add(one.saturating_mul(self.due) / room);
         // Whoever is sent away after a start must come back within the grace, even if sent away once more.
         let most = RETRY_WINDOW_MS_MAX.min(millis(settings.restart_grace) / 2);
@@ -75,7 +75,7 @@ mod tests {
             restart_grace: Duration::from_secs(60),
             ..Settings::default()
         };
-        settings.rooms.registry_in_flight = room;
+        settings.capacities.registry_in_flight = room;
         settings
     }
 

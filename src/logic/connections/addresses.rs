@@ -1,17 +1,13 @@
-//! Limits of one address: connections, and logins that fail. Counted by each shard for itself, and only while a limit is
+//! Limits of one address: connections, and logins that fail. AddressCount by each shard for itself, and only while a limit is
 //! set; an address is what its prefix says. Knows no user.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
-use crate::base::ids::ConnKey;
 use crate::base::limits::{ADDRESSES_MAX, ADDRESSES_SWEEP_MS, FAILED_LOGINS_WINDOW_MS};
-use crate::base::time::{Instant, Now};
-use crate::logic::Effect;
+use crate::base::time::Instant;
+use crate::logic::context::Context;
 use crate::logic::settings::AddressLimits;
-use crate::logic::state::ShardState;
-use crate::protocol::packet::LoginAnswer;
-use crate::protocol::verdict::{Code, Verdict};
 
 /// The part of an address that the limits look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,14 +26,14 @@ impl Prefix {
 
 /// What is counted of one prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counted {
+struct AddressCount {
     connections: u32,
-    /// Since [`Counted::since`].
+    /// Since [`AddressCount::since`].
     failed: u32,
     since: Instant,
 }
 
-impl Counted {
+impl AddressCount {
     fn failed(&self, now: Instant) -> u32 {
         let passed = now.0.saturating_sub(self.since.0) >= FAILED_LOGINS_WINDOW_MS;
         if passed { 0 } else { self.failed }
@@ -57,7 +53,7 @@ pub(super) enum AtAddress {
 
 /// Which limit an address has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reached {
+enum AddressLimit {
     Connections,
     FailedLogins,
 }
@@ -65,14 +61,14 @@ enum Reached {
 /// The prefixes that something is counted of, at most [`ADDRESSES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    counted: HashMap<Prefix, Counted>,
+    counted: HashMap<Prefix, AddressCount>,
     /// When those that do not matter any more were thrown out last.
     swept_at: Instant,
 }
 
 impl Addresses {
     /// The entry of a prefix; `None` if as many as may be are counted.
-    fn entry(&mut self, now: Instant, prefix: Prefix) -> Option<&mut Counted> {
+    fn entry(&mut self, now: Instant, prefix: Prefix) -> Option<&mut AddressCount> {
         let full = self.counted.len() >= ADDRESSES_MAX && !self.counted.contains_key(&prefix);
         if full && !self.sweep(now) {
             return None;
@@ -89,20 +85,20 @@ impl Addresses {
         self.counted.len() < ADDRESSES_MAX
     }
 
-    fn reached(&self, now: Instant, prefix: Prefix, limits: &AddressLimits) -> Option<Reached> {
+    fn reached(&self, now: Instant, prefix: Prefix, limits: &AddressLimits) -> Option<AddressLimit> {
         let counted = self.counted.get(&prefix)?;
         let at = |limit: u32, count: u32| limit > 0 && count >= limit;
         if at(limits.failed_logins_max, counted.failed(now)) {
-            Some(Reached::FailedLogins)
+            Some(AddressLimit::FailedLogins)
         } else if at(limits.connections_max, counted.connections) {
-            Some(Reached::Connections)
+            Some(AddressLimit::Connections)
         } else {
             None
         }
     }
 
     /// One connection more. Says whether it was counted.
-    fn enter(&mut self, now: Instant, prefix: Prefix) -> AtAddress {
+    fn add(&mut self, now: Instant, prefix: Prefix) -> AtAddress {
         match self.entry(now, prefix) {
             Some(counted) => {
                 counted.connections += 1;
@@ -112,7 +108,7 @@ impl Addresses {
         }
     }
 
-    fn leave(&mut self, prefix: Prefix) {
+    fn remove(&mut self, prefix: Prefix) {
         let counted = self.counted.get_mut(&prefix);
         let counted = counted.expect("a counted connection is counted until it leaves");
         counted.connections -= 1;
@@ -121,7 +117,7 @@ impl Addresses {
         }
     }
 
-    fn fail(&mut self, now: Instant, prefix: Prefix) {
+    fn add_failed(&mut self, now: Instant, prefix: Prefix) {
         if let Some(counted) = self.entry(now, prefix) {
             if counted.failed(now) == 0 {
                 (counted.failed, counted.since) = (0, now);
@@ -131,90 +127,71 @@ impl Addresses {
     }
 }
 
-impl ShardState {
-    /// Counts a connection that came, from outside or from another shard. Says whether it may stay.
-    pub(super) fn enter_address(&mut self, now: Now, key: ConnKey) -> bool {
-        let limits = self.settings.addresses;
+/// What the shard asks, while a limit is set.
+impl Addresses {
+    /// Counts a connection that came, from outside or from another shard. `None`: it may not stay.
+    pub(super) fn enter(&mut self, context: &mut Context, address: Ipv6Addr) -> Option<AtAddress> {
+        let limits = context.settings.addresses;
         if limits.are_off() {
-            return true;
+            return Some(AtAddress::No);
         }
-        let Some((prefix, reached)) = self.look_up_address(now, key, &limits) else {
-            return true;
-        };
-        if let Some(reached) = reached {
-            self.count_refusal(reached);
-            return false;
+        let prefix = Prefix::of(address, &limits);
+        if let Some(reached) = self.reached(context.now.instant, prefix, &limits) {
+            count_refusal(context, reached);
+            return None;
         }
-        if limits.connections_max > 0 {
-            let at_address = self.addresses.enter(now.instant, prefix);
-            if at_address == AtAddress::No {
-                self.counters.addresses_full += 1;
-            }
-            let session = self.sessions.get_mut(key).expect("it was looked up");
-            session.at_address = at_address;
-            self.counters.addresses_now = self.addresses.counted.len() as u64;
+        if limits.connections_max == 0 {
+            return Some(AtAddress::No);
         }
-        true
+        let at_address = self.add(context.now.instant, prefix);
+        if at_address == AtAddress::No {
+            context.counters.addresses_full += 1;
+        }
+        self.count(context);
+        Some(at_address)
     }
 
-    /// Whether logins of this connection's address are looked at. One connection may not try again and again.
-    pub(super) fn address_may_log_in(&mut self, now: Now, key: ConnKey) -> bool {
-        let limits = self.settings.addresses;
+    /// Whether logins from this address are looked at. One connection may not try again and again.
+    pub(super) fn may_log_in(&self, context: &mut Context, address: Ipv6Addr) -> bool {
+        let limits = context.settings.addresses;
         if limits.failed_logins_max == 0 {
             return true;
         }
-        let reached = self.look_up_address(now, key, &limits);
-        match reached.and_then(|(_, reached)| reached) {
-            Some(Reached::FailedLogins) => {
-                self.count_refusal(Reached::FailedLogins);
-                false
-            }
-            Some(Reached::Connections) | None => true,
+        let prefix = Prefix::of(address, &limits);
+        let refused = self.reached(context.now.instant, prefix, &limits) == Some(AddressLimit::FailedLogins);
+        if refused {
+            count_refusal(context, AddressLimit::FailedLogins);
         }
+        !refused
     }
 
-    /// A login of this connection was refused for its UserSig.
-    pub(super) fn count_failed_login(&mut self, now: Now, key: ConnKey) {
-        let limits = self.settings.addresses;
-        if limits.failed_logins_max > 0
-            && let Some((prefix, _)) = self.look_up_address(now, key, &limits)
-        {
-            self.addresses.fail(now.instant, prefix);
-            self.counters.addresses_now = self.addresses.counted.len() as u64;
+    /// A login from this address was refused for its UserSig.
+    pub(super) fn fail(&mut self, context: &mut Context, address: Ipv6Addr) {
+        let limits = context.settings.addresses;
+        if limits.failed_logins_max > 0 {
+            self.add_failed(context.now.instant, Prefix::of(address, &limits));
+            self.count(context);
         }
     }
 
     /// A connection is gone, or on its way to another shard.
-    pub(super) fn leave_address(&mut self, address: Ipv6Addr, at_address: AtAddress) {
+    pub(super) fn leave(&mut self, context: &mut Context, address: Ipv6Addr, at_address: AtAddress) {
         if at_address == AtAddress::Counted {
             // The prefixes' lengths are those of the start.
-            self.addresses
-                .leave(Prefix::of(address, &self.settings.addresses));
-            self.counters.addresses_now = self.addresses.counted.len() as u64;
+            self.remove(Prefix::of(address, &context.settings.addresses));
+            self.count(context);
         }
     }
 
-    /// The answer to a login that came over a limit of its address.
-    pub(super) fn refuse_address(&mut self, key: ConnKey, out: &mut Vec<Effect>) {
-        let verdict = Verdict::of(Code::AddressLimit).after_ms(self.retry_after_ms());
-        self.refuse_login(key, LoginAnswer::refused(verdict), out);
+    fn count(&self, context: &mut Context) {
+        context.counters.addresses_now = self.counted.len() as u64;
     }
+}
 
-    fn look_up_address(
-        &self,
-        now: Now,
-        key: ConnKey,
-        limits: &AddressLimits,
-    ) -> Option<(Prefix, Option<Reached>)> {
-        let prefix = Prefix::of(self.sessions.get(key)?.peer.address, limits);
-        Some((prefix, self.addresses.reached(now.instant, prefix, limits)))
-    }
-
-    fn count_refusal(&mut self, reached: Reached) {
-        match reached {
-            Reached::FailedLogins => self.counters.address_refusals_failed += 1,
-            Reached::Connections => self.counters.address_refusals += 1,
-        }
+fn count_refusal(context: &mut Context, reached: AddressLimit) {
+    match reached {
+        AddressLimit::FailedLogins => context.counters.address_refusals_failed += 1,
+        AddressLimit::Connections => context.counters.address_refusals += 1,
     }
 }
 
@@ -268,28 +245,28 @@ mod tests {
         let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &LIMITS));
         for _ in 0..2 {
             assert_eq!(addresses.reached(Instant(0), here, &LIMITS), None);
-            assert_eq!(addresses.enter(Instant(0), here), AtAddress::Counted);
+            assert_eq!(addresses.add(Instant(0), here), AtAddress::Counted);
         }
         assert_eq!(
             addresses.reached(Instant(0), here, &LIMITS),
-            Some(Reached::Connections)
+            Some(AddressLimit::Connections)
         );
-        addresses.leave(here);
+        addresses.remove(here);
         assert_eq!(addresses.reached(Instant(0), here, &LIMITS), None);
-        addresses.leave(here);
+        addresses.remove(here);
         assert!(addresses.counted.is_empty());
     }
 
     #[test]
     fn failed_logins_are_limited_for_a_minute() {
         let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &LIMITS));
-        (0..3).for_each(|second| addresses.fail(Instant(second * 1_000), here));
+        (0..3).for_each(|second| addresses.add_failed(Instant(second * 1_000), here));
         assert_eq!(
             addresses.reached(Instant(59_999), here, &LIMITS),
-            Some(Reached::FailedLogins)
+            Some(AddressLimit::FailedLogins)
         );
         assert_eq!(addresses.reached(Instant(60_000), here, &LIMITS), None);
-        addresses.fail(Instant(70_000), here);
+        addresses.add_failed(Instant(70_000), here);
         assert_eq!(addresses.counted[&here].failed, 1);
     }
 
@@ -298,17 +275,14 @@ mod tests {
         let mut addresses = Addresses::default();
         let place = |number: usize| Prefix((number as u128) << 64);
         let now = Instant(1_000_000);
-        (0..ADDRESSES_MAX - 1).for_each(|number| addresses.fail(now, place(number)));
-        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX)), AtAddress::Counted);
-        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX + 1)), AtAddress::No);
-        assert_eq!(addresses.enter(now, place(ADDRESSES_MAX)), AtAddress::Counted);
-        addresses.fail(now, place(ADDRESSES_MAX + 1));
+        (0..ADDRESSES_MAX - 1).for_each(|number| addresses.add_failed(now, place(number)));
+        assert_eq!(addresses.add(now, place(ADDRESSES_MAX)), AtAddress::Counted);
+        assert_eq!(addresses.add(now, place(ADDRESSES_MAX + 1)), AtAddress::No);
+        assert_eq!(addresses.add(now, place(ADDRESSES_MAX)), AtAddress::Counted);
+        addresses.add_failed(now, place(ADDRESSES_MAX + 1));
         assert_eq!(addresses.counted.len(), ADDRESSES_MAX);
         let later = Instant(now.0 + FAILED_LOGINS_WINDOW_MS);
-        assert_eq!(
-            addresses.enter(later, place(ADDRESSES_MAX + 1)),
-            AtAddress::Counted
-        );
+        assert_eq!(addresses.add(later, place(ADDRESSES_MAX + 1)), AtAddress::Counted);
         assert_eq!(addresses.counted.len(), 2);
     }
 
@@ -317,7 +291,7 @@ mod tests {
         let off = AddressLimits::default();
         assert!(off.are_off());
         let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &off));
-        (0..100).for_each(|_| addresses.fail(Instant(0), here));
+        (0..100).for_each(|_| addresses.add_failed(Instant(0), here));
         assert_eq!(addresses.reached(Instant(0), here, &off), None);
     }
 }

@@ -1,101 +1,54 @@
 //! What came behind a login that waits: kept until the login is answered, and looked at when the link ends before. A logout
-//! among it counts all the same. Decides no login, and keeps nothing of a connection that is gone but one word.
+//! among it counts all the same. Decides no login, and keeps nothing of a connection that is gone.
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN};
-use crate::logic::Effect;
-use crate::logic::queue::{Event, Goodbye, Hold, Knock};
-use crate::logic::session::{Meaning, Mistake, Phase, Pieces, meaning};
-use crate::logic::state::ShardState;
+use crate::logic::connections::Connections;
+use crate::logic::connections::meaning::{Mistake, PacketMeaning, meaning};
+use crate::logic::connections::session::{Buffered, SessionPhase};
+use crate::logic::context::Context;
+use crate::logic::signals::Pipelined;
 use crate::protocol::packet::NextPacket;
 use crate::protocol::stack::ProtocolStack;
 
-/// What a terminal said behind a login whose answer it did not wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
-    /// Nothing that outlives its link. As long as the link is there, what it says is kept with the connection.
-    Nothing,
-    /// That the person logs out.
-    Logout,
-}
-
-impl ShardState {
+impl Connections {
     /// Keeps what came behind a login until it is answered, as far as there is room.
-    pub(super) fn hold(&mut self, key: ConnKey, bytes: &[u8], out: &mut Vec<Effect>) {
-        let kept = self.pieces.get(&key.slot).map_or(0, |kept| kept.unread().len());
+    pub(super) fn buffer_pipelined(&mut self, context: &mut Context, key: ConnKey, bytes: &[u8]) {
+        let kept = self.buffered.get(&key.slot).map_or(0, |kept| kept.unread().len());
         let room = EAGER_BYTES_MAX - kept;
         let fitting = &bytes[..bytes.len().min(room)];
         if let Some(session) = self.sessions.get_mut(key).filter(|_| !fitting.is_empty()) {
-            session.pieces = Pieces::Kept;
-            self.pieces.entry(key.slot).or_default().push(fitting);
+            session.buffered = Buffered::Some;
+            let buffered = self.buffered.entry(key.slot).or_default();
+            buffered.push(fitting);
         }
         if bytes.len() > room {
-            self.mistake(key, Mistake::TooEager, out);
+            self.mistake(context, key, Mistake::TooEager);
         }
     }
 
-    /// The link of a waiting login is about to be forgotten: a logout behind the login is taken down with the login. Says
-    /// what there is.
-    pub(super) fn take_down(&mut self, user: u32, key: ConnKey) -> Behind {
-        let behind = self.behind(key);
-        if let Some(knock) = self.knock_of(user, key) {
-            knock.behind = behind;
+    /// What a terminal has said behind its login, which waits.
+    pub(in crate::logic) fn pipelined(&self, key: ConnKey) -> Pipelined {
+        match self.sessions.get(key) {
+            Some(session) if session.buffered == Buffered::Some => {
+                read(session.peer.stack, self.buffered[&key.slot].unread())
+            }
+            Some(_) | None => Pipelined::Nothing,
         }
-        behind
-    }
-
-    /// Whether a login has a logout behind it: then it is work that somebody waits for, with a link or without.
-    pub(super) fn is_followed_by_logout(&self, knock: &Knock) -> bool {
-        knock.behind == Behind::Logout || self.behind(knock.key) == Behind::Logout
-    }
-
-    /// A login counts whose link ended before: the logout behind it is what comes next for its user.
-    pub(super) fn follow_up(&mut self, user: u32, knock: &Knock, goodbye: Goodbye) {
-        if knock.behind == Behind::Logout {
-            self.enqueue_first(user, Event::Logout(goodbye));
-        }
-    }
-
-    /// What the bytes say that are kept for a connection.
-    fn behind(&self, key: ConnKey) -> Behind {
-        let kept = self
-            .sessions
-            .get(key)
-            .map(|session| (session.pieces, session.peer.stack));
-        match kept {
-            Some((Pieces::Kept, stack)) => read(stack, self.pieces[&key.slot].unread()),
-            Some((Pieces::None, _)) | None => Behind::Nothing,
-        }
-    }
-
-    /// The login of this connection, waiting or with the registry.
-    fn knock_of(&mut self, user: u32, key: ConnKey) -> Option<&mut Knock> {
-        let place = self.waiting_of(user);
-        let waiting = &mut self.waiting[place];
-        let asked = match &mut waiting.hold {
-            Hold::Committing(committing) => Some(&mut committing.event),
-            Hold::Free | Hold::Loading | Hold::Starved | Hold::BackingOff => None,
-        };
-        let mut events = asked.into_iter().chain(&mut waiting.events);
-        events.find_map(|event| match event {
-            Event::Login(knock) if knock.key == key => Some(&mut **knock),
-            Event::Login(_) | Event::Logout(_) | Event::LinkEnd(..) => None,
-            Event::Look(_) | Event::Kick(..) | Event::Inspect(_) => None,
-        })
     }
 }
 
 /// Reads packets as they are read after a login. A mistake among them ends the link, and what follows it is not read.
-fn read(stack: ProtocolStack, mut bytes: &[u8]) -> Behind {
-    let live = Phase::Live { device: 0 };
+fn read(stack: ProtocolStack, mut bytes: &[u8]) -> Pipelined {
+    let live = SessionPhase::Live { device: 0 };
     while let NextPacket::Packet { packet, rest, .. } = stack.next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
         match meaning(live, &packet) {
-            Meaning::LogOut => return Behind::Logout,
-            Meaning::Beat | Meaning::Note | Meaning::Ignore => bytes = rest,
-            Meaning::Refuse(_) | Meaning::LogIn | Meaning::Hold => break,
+            PacketMeaning::LogOut => return Pipelined::Logout,
+            PacketMeaning::Beat | PacketMeaning::SetBackground | PacketMeaning::Ignore => bytes = rest,
+            PacketMeaning::Refuse(_) | PacketMeaning::LogIn | PacketMeaning::Buffer => break,
         }
     }
-    Behind::Nothing
+    Pipelined::Nothing
 }
 
 #[cfg(test)]
@@ -106,11 +59,12 @@ mod tests {
     use super::*;
     use crate::base::ids::{ShardId, UserId};
     use crate::base::time::{Instant, Now, Timestamp};
+    use crate::logic::context::ShardPosition;
     use crate::logic::letter::{ToRegistry, ToShard};
     use crate::logic::record::ChangeKind;
     use crate::logic::settings::Settings;
-    use crate::logic::state::Place;
-    use crate::logic::{Input, LinkLoss, Peer};
+    use crate::logic::state::ShardState;
+    use crate::logic::{Effect, Input, LinkLoss, Peer};
     use crate::protocol::native::encode;
     use crate::protocol::native::proto::{self, Platform, request};
     use crate::protocol::usersig::{self, Key};
@@ -124,32 +78,32 @@ mod tests {
     const BAD_PACKET: &[u8] = &[2, 0x12, 9];
     const TOO_LARGE: &[u8] = &[0xf0, 0xa2, 0x04];
 
-    fn check(frames: &[&[u8]], expected: Behind) {
+    fn check(frames: &[&[u8]], expected: Pipelined) {
         assert_eq!(read(STACK, &frames.concat()), expected, "{frames:?}");
     }
 
     #[test]
     fn a_logout_is_found_behind_whatever_may_stand_before_it() {
-        check(&[], Behind::Nothing);
-        check(&[HEARTBEAT, BACKGROUND], Behind::Nothing);
-        check(&[LOGOUT], Behind::Logout);
-        check(&[HEARTBEAT, BACKGROUND, UNKNOWN, LOGOUT], Behind::Logout);
-        check(&[LOGOUT, TOO_LARGE], Behind::Logout);
+        check(&[], Pipelined::Nothing);
+        check(&[HEARTBEAT, BACKGROUND], Pipelined::Nothing);
+        check(&[LOGOUT], Pipelined::Logout);
+        check(&[HEARTBEAT, BACKGROUND, UNKNOWN, LOGOUT], Pipelined::Logout);
+        check(&[LOGOUT, TOO_LARGE], Pipelined::Logout);
     }
 
     #[test]
     fn what_follows_a_mistake_is_not_read() {
-        check(&[LOGIN, LOGOUT], Behind::Nothing);
-        check(&[BAD_PACKET, LOGOUT], Behind::Nothing);
-        check(&[TOO_LARGE, LOGOUT], Behind::Nothing);
-        check(&[&[0xff; 5], LOGOUT], Behind::Nothing);
+        check(&[LOGIN, LOGOUT], Pipelined::Nothing);
+        check(&[BAD_PACKET, LOGOUT], Pipelined::Nothing);
+        check(&[TOO_LARGE, LOGOUT], Pipelined::Nothing);
+        check(&[&[0xff; 5], LOGOUT], Pipelined::Nothing);
     }
 
     #[test]
     fn the_first_part_of_a_frame_says_nothing() {
         let bytes = [HEARTBEAT, LOGOUT].concat();
         for end in 0..bytes.len() {
-            assert_eq!(read(STACK, &bytes[..end]), Behind::Nothing, "{end}");
+            assert_eq!(read(STACK, &bytes[..end]), Pipelined::Nothing, "{end}");
         }
     }
 
@@ -176,12 +130,12 @@ mod tests {
             keys,
             ..Settings::default()
         };
-        let place = Place {
+        let position = ShardPosition {
             shard: ShardId(0),
             shards: 1,
             connections_max: 4,
         };
-        ShardState::new(now(), 1, place, Arc::new(settings))
+        ShardState::new(now(), 1, position, Arc::new(settings))
     }
 
     fn login() -> Vec<u8> {
@@ -231,7 +185,7 @@ mod tests {
         match effect {
             Effect::Ask(ask) => Some(ask),
             Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => None,
-            Effect::Close(_) | Effect::Reply(_) | Effect::Note(_) => None,
+            Effect::Close(_) | Effect::Reply(_) | Effect::Trace(_) => None,
         }
     }
 

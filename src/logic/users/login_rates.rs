@@ -1,12 +1,12 @@
 //! How often one user logs in. Each login that is not the resume of a session that goes on takes a token; a user has as many
-//! as it may use in a minute, and gets them back evenly. Kept only of users who have not all of theirs. Knows no device.
+//! as it may use in a minute, and gets them back evenly. Remembered only of users who have not all of theirs. Knows no device.
 
 use std::collections::HashMap;
 
 use crate::base::ids::UserId;
 use crate::base::limits::{LOGIN_RATE_WINDOW_MS, LOGIN_RATES_MAX, LOGIN_RATES_SWEEP_MS};
-use crate::base::time::{Instant, Now};
-use crate::logic::state::ShardState;
+use crate::base::time::Instant;
+use crate::logic::context::Context;
 
 /// A moment in microseconds: a user may have a million logins in a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,13 +25,13 @@ fn interval_us(per_minute: u32) -> u64 {
 
 /// The users who logged in so recently that they have not all tokens, each with the moment when it will.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(super) struct LoginRates {
     full_at: HashMap<UserId, Micros>,
     /// When those who have all tokens are thrown out next.
     sweep_at: Instant,
 }
 
-impl Rates {
+impl LoginRates {
     /// How long a user has to wait for a token, in milliseconds; 0 if it has one.
     fn wait_ms(&self, now: Instant, user: &UserId, per_minute: u32) -> u64 {
         let Some(full_at) = self.full_at.get(user) else {
@@ -43,17 +43,17 @@ impl Rates {
     }
 
     /// Takes one token. Says whether there was room to remember that.
-    fn take(&mut self, now: Instant, user: UserId, per_minute: u32) -> Kept {
+    fn take(&mut self, now: Instant, user: UserId, per_minute: u32) -> Remembered {
         if self.full_at.is_empty() {
             self.sweep_at = Instant(now.0 + LOGIN_RATES_SWEEP_MS);
         }
         if self.full_at.len() >= LOGIN_RATES_MAX && !self.full_at.contains_key(&user) {
-            return Kept::No;
+            return Remembered::No;
         }
         let now = Micros::of(now);
         let full_at = self.full_at.entry(user).or_insert(now);
         *full_at = Micros((*full_at).max(now).0 + interval_us(per_minute));
-        Kept::Yes
+        Remembered::Yes
     }
 
     /// Forgets those who have all tokens, and gives their memory back: nothing is left behind of a storm of logins.
@@ -65,7 +65,7 @@ impl Rates {
         }
     }
 
-    /// When [`Rates::sweep`] has something to do.
+    /// When [`LoginRates::sweep`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         (!self.full_at.is_empty()).then_some(self.sweep_at)
     }
@@ -73,40 +73,38 @@ impl Rates {
 
 /// Whether something is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum Remembered {
     Yes,
     No,
 }
 
-impl ShardState {
+/// What the shard asks, with its settings.
+impl LoginRates {
     /// How long a user has to wait until it may log in, in milliseconds; 0 if it may.
-    pub(super) fn login_wait_ms(&self, now: Now, user: u32) -> u64 {
-        let per_minute = self.settings.logins_per_user_max;
-        if per_minute == 0 {
-            return 0;
+    pub(super) fn login_wait_ms(&self, context: &Context, user: &UserId) -> u64 {
+        match context.settings.logins_per_user_max {
+            0 => 0,
+            per_minute => self.wait_ms(context.now.instant, user, per_minute),
         }
-        let user = &self.users.users[user].id;
-        self.rates.wait_ms(now.instant, user, per_minute)
     }
 
     /// A login of this user was recorded, or refused for what it asked for.
-    pub(super) fn count_login_of(&mut self, now: Now, user: u32) {
-        let per_minute = self.settings.logins_per_user_max;
+    pub(super) fn count_login(&mut self, context: &mut Context, user: UserId) {
+        let per_minute = context.settings.logins_per_user_max;
         if per_minute == 0 {
             return;
         }
-        let user = self.users.users[user].id;
-        if self.rates.take(now.instant, user, per_minute) == Kept::No {
-            self.counters.login_rates_full += 1;
+        if self.take(context.now.instant, user, per_minute) == Remembered::No {
+            context.counters.login_rates_full += 1;
         }
-        self.counters.login_rates_now = self.rates.full_at.len() as u64;
+        context.counters.login_rates_now = self.full_at.len() as u64;
     }
 
     /// Forgets users who have not logged in lately.
-    pub(super) fn sweep_rates(&mut self, now: Now) {
-        if self.rates.next_deadline().is_some_and(|due| due <= now.instant) {
-            self.rates.sweep(now.instant);
-            self.counters.login_rates_now = self.rates.full_at.len() as u64;
+    pub(super) fn expire(&mut self, context: &mut Context) {
+        if self.next_deadline().is_some_and(|due| due <= context.now.instant) {
+            self.sweep(context.now.instant);
+            context.counters.login_rates_now = self.full_at.len() as u64;
         }
     }
 }
@@ -121,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_minutes_logins_may_come_at_once_and_then_one_at_a_time() {
-        let (mut rates, alice, now) = (Rates::default(), user(0), Instant(1_000_000));
+        let (mut rates, alice, now) = (LoginRates::default(), user(0), Instant(1_000_000));
         for _ in 0..60 {
             assert_eq!(rates.wait_ms(now, &alice, 60), 0);
             rates.take(now, alice, 60);
@@ -137,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_user_who_rests_has_all_again() {
-        let (mut rates, alice) = (Rates::default(), user(0));
+        let (mut rates, alice) = (LoginRates::default(), user(0));
         (0..7).for_each(|_| _ = rates.take(Instant(0), alice, 7));
         assert!(rates.wait_ms(Instant(0), &alice, 7) > 0);
         let rested = Instant(LOGIN_RATE_WINDOW_MS);
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn another_setting_counts_for_what_was_taken_before() {
-        let (mut rates, alice) = (Rates::default(), user(0));
+        let (mut rates, alice) = (LoginRates::default(), user(0));
         (0..60).for_each(|_| _ = rates.take(Instant(0), alice, 60));
         assert_eq!(rates.wait_ms(Instant(0), &alice, 6_000), 10);
         assert_eq!(rates.wait_ms(Instant(0), &alice, 6), 10_000);
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn nobody_is_remembered_who_has_all_tokens() {
-        let mut rates = Rates::default();
+        let mut rates = LoginRates::default();
         (0..1_000).for_each(|number| _ = rates.take(Instant(0), user(number), 60));
         rates.take(Instant(0), user(7), 60);
         assert_eq!(rates.next_deadline(), Some(Instant(LOGIN_RATES_SWEEP_MS)));
@@ -171,13 +169,13 @@ mod tests {
 
     #[test]
     fn a_full_table_limits_no_further_user_until_somebody_is_forgotten() {
-        let mut rates = Rates::default();
+        let mut rates = LoginRates::default();
         (0..LOGIN_RATES_MAX).for_each(|number| _ = rates.take(Instant(0), user(number), 1));
         let late = user(LOGIN_RATES_MAX);
-        assert_eq!(rates.take(Instant(0), late, 1), Kept::No);
+        assert_eq!(rates.take(Instant(0), late, 1), Remembered::No);
         assert_eq!(rates.wait_ms(Instant(0), &late, 1), 0);
-        assert_eq!(rates.take(Instant(0), user(3), 1), Kept::Yes);
+        assert_eq!(rates.take(Instant(0), user(3), 1), Remembered::Yes);
         rates.sweep(Instant(60_000));
-        assert_eq!(rates.take(Instant(60_000), late, 1), Kept::Yes);
+        assert_eq!(rates.take(Instant(60_000), late, 1), Remembered::Yes);
     }
 }

@@ -17,7 +17,7 @@ pub struct Candidate {
 
 /// What a login finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PolicyVerdict {
     /// It may; these must go.
     Admit(Vec<DeviceId>),
     /// It may not: a device with a connection is in the way.
@@ -26,7 +26,7 @@ pub enum Verdict {
 
 /// What the login of `newcomer` means for the user's other devices.
 #[must_use]
-pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> Verdict {
+pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> PolicyVerdict {
     let others: Vec<Candidate> = devices
         .iter()
         .filter(|other| other.device != newcomer)
@@ -37,9 +37,9 @@ pub fn admit(settings: &Settings, newcomer: DeviceId, devices: &[Candidate]) -> 
     leaving.extend(surplus(instances, newcomer.platform, &others));
     let blocked = leaving.iter().any(|device| device.linked);
     if settings.conflict == Conflict::OldestWins && blocked {
-        return Verdict::Refuse;
+        return PolicyVerdict::Refuse;
     }
-    Verdict::Admit(leaving.iter().map(|device| device.device).collect())
+    PolicyVerdict::Admit(leaving.iter().map(|device| device.device).collect())
 }
 
 /// How many devices of a user are Online, and would have to go if the newest login came again under `settings`.
@@ -50,12 +50,12 @@ pub fn would_leave(settings: &Settings, record: &UserRecord) -> usize {
     };
     let candidates: Vec<_> = record.devices.iter().map(Candidate::of).collect();
     match admit(settings, newest.device, &candidates) {
-        Verdict::Admit(leaving) => {
+        PolicyVerdict::Admit(leaving) => {
             let online = |known: &&Candidate| known.linked && leaving.contains(&known.device);
             candidates.iter().filter(online).count()
         }
         // The oldest wins: it is the newest that would be refused.
-        Verdict::Refuse => usize::from(newest.status == Status::Online),
+        PolicyVerdict::Refuse => usize::from(newest.status == Status::Online),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
                     };
                     let others = [device(there, 1, true)];
                     let stays = admit(&settings, device(newcomer, 2, true).device, &others)
-                        == Verdict::Admit(Vec::new());
+                        == PolicyVerdict::Admit(Vec::new());
                     write!(
                         table,
                         " {}:{}",
@@ -173,8 +173,8 @@ mod tests {
 
     fn check(settings: &Settings, newcomer: (Platform, u64), there: &[Candidate], expected: Option<&[&str]>) {
         let found = match admit(settings, device(newcomer.0, newcomer.1, true).device, there) {
-            Verdict::Admit(leaving) => Some(leaving.into_iter().map(name).collect::<Vec<_>>()),
-            Verdict::Refuse => None,
+            PolicyVerdict::Admit(leaving) => Some(leaving.into_iter().map(name).collect::<Vec<_>>()),
+            PolicyVerdict::Refuse => None,
         };
         let expected = expected.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(found, expected);

@@ -1,0 +1,263 @@
+//! What terminals do: connect, send bytes, go. Turns bytes into packets and packets into logins, heartbeats and
+//! goodbyes; what these mean for a user is decided elsewhere.
+
+use std::borrow::Cow;
+
+use crate::base::ids::ConnKey;
+use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use crate::logic::connections::Connections;
+use crate::logic::connections::addresses::AtAddress;
+use crate::logic::connections::meaning::{Mistake, PacketMeaning, meaning};
+use crate::logic::connections::session::{Buffered, PackedPhase, Session, SessionPhase};
+use crate::logic::connections::versions::VersionId;
+use crate::logic::context::{Context, ShardMode, trace};
+use crate::logic::contract::{Arrival, Effect, LinkLoss, Peer};
+use crate::logic::signals::{DeviceLink, LinkOrigin, UserSignal};
+use crate::logic::trace::{Subject, TraceKind};
+use crate::protocol::packet::{GatewayPacket, NextPacket, TerminalPacket};
+use crate::protocol::stack::ProtocolStack;
+use crate::protocol::transport::Kept;
+use crate::protocol::verdict::Code;
+
+impl Connections {
+    /// A terminal connected.
+    pub(in crate::logic) fn opened(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
+        context.counters.connections_opened += 1;
+        self.take_in(context, key, peer);
+        if context.mode == ShardMode::Stopping {
+            return self.say_goodbye(context, key);
+        }
+        if !self.enter_address(context, key) {
+            return self.refuse(context, key, Code::AddressLimit);
+        }
+        let due = context.now.instant.after(context.settings.login_deadline);
+        self.login_deadlines.push_back((due, key));
+    }
+
+    /// A connection came from another shard with its login. Gives what was kept of it.
+    pub(in crate::logic) fn arrived(
+        &mut self,
+        context: &mut Context,
+        key: ConnKey,
+        arrival: Arrival,
+    ) -> Kept {
+        context.counters.connections_arrived += 1;
+        self.take_in(context, key, arrival.peer);
+        if context.mode == ShardMode::Stopping {
+            self.say_goodbye(context, key);
+        } else if self.enter_address(context, key) {
+            self.come_home(context, key, arrival.login);
+        } else {
+            self.refuse_address(context, key);
+        }
+        arrival.kept
+    }
+
+    fn take_in(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
+        context.counters.connections_now += 1;
+        let session = Session {
+            phase: PackedPhase::of(SessionPhase::Greeting),
+            generation: key.generation,
+            peer,
+            sdk_version: VersionId::EMPTY,
+            app_version: VersionId::EMPTY,
+            buffered: Buffered::Nothing,
+            live: None,
+            at_address: AtAddress::No,
+        };
+        self.sessions.put(key, session);
+    }
+
+    /// Counts a new connection for its address. Says whether it may stay.
+    fn enter_address(&mut self, context: &mut Context, key: ConnKey) -> bool {
+        let session = self.sessions.get_mut(key).expect("a connection that came");
+        let at_address = self.addresses.enter(context, session.peer.address);
+        session.at_address = at_address.unwrap_or(AtAddress::No);
+        at_address.is_some()
+    }
+
+    /// The connection could not be handed to its home.
+    pub(in crate::logic) fn stayed(&mut self, context: &mut Context, key: ConnKey) {
+        if self.sessions.phase(key) == SessionPhase::Moving {
+            context.counters.connections_now += 1;
+            context.counters.moves_refused += 1;
+            context.counters.logins_busy += 1;
+            self.refuse_for_now(context, key, Code::Busy);
+        }
+    }
+
+    /// The link ended.
+    pub(in crate::logic) fn closed(&mut self, context: &mut Context, key: ConnKey, loss: LinkLoss) {
+        let kind = match loss {
+            LinkLoss::Peer => TraceKind::LinkEnded,
+            LinkLoss::SlowReader => {
+                context.counters.slow_readers += 1;
+                TraceKind::ReaderTooSlow
+            }
+        };
+        trace(context, kind, self.origin_of(key), self.subject_of(key), None);
+        self.lose_link(context, key);
+        self.forget(context, key);
+    }
+
+    /// The device whose heartbeat these bytes are and nothing else: the common case, answered at once.
+    pub(in crate::logic) fn heartbeat(
+        &self,
+        context: &mut Context,
+        key: ConnKey,
+        bytes: &[u8],
+    ) -> Option<u32> {
+        let session = self.sessions.get(key)?;
+        match (session.phase.get(), session.buffered) {
+            (SessionPhase::Live { device }, Buffered::Nothing) if session.peer.stack.is_heartbeat(bytes) => {
+                beat(context, key, session.peer.stack);
+                Some(device)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a socket gave, as bytes to be read: behind what is kept of the connection, if that can be read on with it.
+    pub(in crate::logic) fn unwrap<'a>(&mut self, key: ConnKey, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(session) = self.sessions.get(key) else {
+            return Cow::Borrowed(bytes);
+        };
+        let stack = session.peer.stack;
+        match (session.phase.get(), session.buffered) {
+            (SessionPhase::Greeting | SessionPhase::Live { .. }, Buffered::Nothing) => {
+                stack.unwrap(None, bytes)
+            }
+            (SessionPhase::Greeting | SessionPhase::Live { .. }, Buffered::Some) => {
+                stack.unwrap(Some(self.take_kept(key)), bytes)
+            }
+            _ => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// Reads one packet. Gives the bytes behind it; `None` if there is nothing more to read now.
+    pub(in crate::logic) fn read<'a>(
+        &mut self,
+        context: &mut Context,
+        key: ConnKey,
+        bytes: &'a [u8],
+    ) -> Option<&'a [u8]> {
+        let session = self.sessions.get(key)?;
+        let (phase, stack) = (session.phase.get(), session.peer.stack);
+        let limit = match phase {
+            SessionPhase::Greeting => FRAME_BYTES_MAX_BEFORE_LOGIN,
+            SessionPhase::Live { .. } => FRAME_BYTES_MAX_AFTER_LOGIN,
+            SessionPhase::Waiting { .. } => {
+                self.buffer_pipelined(context, key, bytes);
+                return None;
+            }
+            SessionPhase::Free | SessionPhase::Moving | SessionPhase::Leaving { .. } => return None,
+        };
+        match stack.next(bytes, limit) {
+            NextPacket::Packet {
+                packet,
+                unknown_fields,
+                rest,
+            } => {
+                hear(context, phase);
+                context.counters.unknown_fields += unknown_fields;
+                self.packet(context, key, packet, rest);
+                return Some(rest);
+            }
+            NextPacket::Unreadable => {
+                hear(context, phase);
+                self.mistake(context, key, Mistake::Malformed);
+            }
+            NextPacket::Incomplete => self.keep(key, bytes),
+            NextPacket::TooLarge => self.mistake(context, key, Mistake::FrameTooLarge),
+            NextPacket::Malformed => self.mistake(context, key, Mistake::Malformed),
+        }
+        None
+    }
+
+    fn packet(&mut self, context: &mut Context, key: ConnKey, packet: TerminalPacket, behind: &[u8]) {
+        let session = self.sessions.get(key).expect("the connection that sent it");
+        let (phase, stack) = (session.phase.get(), session.peer.stack);
+        match (meaning(phase, &packet), packet, phase) {
+            (PacketMeaning::LogIn, TerminalPacket::Login(login), _) => {
+                self.log_in(context, key, *login, behind);
+            }
+            (PacketMeaning::Beat, ..) => beat(context, key, stack),
+            (PacketMeaning::LogOut, _, SessionPhase::Live { device }) => self.log_out(context, key, device),
+            (PacketMeaning::SetBackground, TerminalPacket::Background(to), SessionPhase::Live { device }) => {
+                context.signals.push_back(UserSignal::Background(device, to));
+            }
+            (PacketMeaning::Refuse(mistake), ..) => self.mistake(context, key, mistake),
+            (PacketMeaning::Ignore, ..) => context.counters.unknown_packets += 1,
+            (
+                PacketMeaning::Buffer
+                | PacketMeaning::LogIn
+                | PacketMeaning::LogOut
+                | PacketMeaning::SetBackground,
+                ..,
+            ) => unreachable!("the table gives these to others"),
+        }
+    }
+
+    fn log_out(&mut self, context: &mut Context, key: ConnKey, device: u32) {
+        self.set_phase(key, SessionPhase::Leaving { device });
+        let origin = self.origin_of(key).expect("the connection that said it");
+        let link = DeviceLink {
+            device,
+            slot: key.slot,
+        };
+        context.signals.push_back(UserSignal::Logout(link, origin));
+    }
+
+    /// Keeps the first part of a packet.
+    fn keep(&mut self, key: ConnKey, unread: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(key).filter(|_| !unread.is_empty()) {
+            session.buffered = Buffered::Some;
+            self.buffered.insert(key.slot, Kept::of(unread));
+        }
+    }
+
+    /// What is kept of a connection; from now on it is nothing.
+    pub(in crate::logic) fn take_kept(&mut self, key: ConnKey) -> Kept {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.buffered = Buffered::Nothing;
+            return self.buffered.remove(&key.slot).unwrap_or_default();
+        }
+        Kept::default()
+    }
+
+    /// Where a connection comes from, if it is here.
+    pub(super) fn origin_of(&self, key: ConnKey) -> Option<LinkOrigin> {
+        let address = self.sessions.get(key)?.peer.address;
+        Some(LinkOrigin { key, address })
+    }
+
+    /// Whom what happens to a connection is about.
+    pub(super) fn subject_of(&self, key: ConnKey) -> Subject {
+        match self.sessions.phase(key) {
+            SessionPhase::Waiting { user } => Subject::User(user),
+            SessionPhase::Live { device } | SessionPhase::Leaving { device } => Subject::Device {
+                device,
+                slot: key.slot,
+            },
+            SessionPhase::Free | SessionPhase::Greeting | SessionPhase::Moving => Subject::NOBODY,
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, key: ConnKey, phase: SessionPhase) {
+        let session = self.sessions.get_mut(key).expect("a connection that is there");
+        session.phase = PackedPhase::of(phase);
+    }
+}
+
+/// As many bytes as a packet has prove that the terminal lives; the first part of one does not.
+fn hear(context: &mut Context, phase: SessionPhase) {
+    if let SessionPhase::Live { device } = phase {
+        context.signals.push_back(UserSignal::Heard(device));
+    }
+}
+
+fn beat(context: &mut Context, key: ConnKey, stack: ProtocolStack) {
+    context.counters.heartbeats += 1;
+    let answer = stack.write(&GatewayPacket::HeartbeatAnswer);
+    context.out.push(Effect::Send(key, answer));
+}

@@ -1,0 +1,92 @@
+//! What every decision of a shard may see: the time, the settings, where the shard stands; and what it may add to: counters,
+//! trace events, effects, and what the wings tell one another. Plain data; knows no user and no connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::base::counters::Counters;
+use crate::base::ids::ShardId;
+use crate::base::time::Now;
+use crate::logic::contract::Effect;
+use crate::logic::settings::{ConnectionTrace, Settings};
+use crate::logic::signals::{ConnectionCommand, LinkOrigin, UserSignal};
+use crate::logic::trace::{Subject, Trace, TraceEvent, TraceKind};
+use crate::protocol::verdict::Code;
+
+/// Where a shard stands among the others.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardPosition {
+    /// Which shard it is.
+    pub shard: ShardId,
+    /// How many there are in all.
+    pub shards: u16,
+    /// Connections it can hold.
+    pub connections_max: u32,
+}
+
+/// Whether new connections are welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShardMode {
+    /// The registry's records are being taken in.
+    Restoring,
+    Open,
+    Stopping,
+}
+
+/// What all decisions of a shard share.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// When what is decided happened.
+    pub(super) now: Now,
+    pub(super) position: ShardPosition,
+    pub(super) settings: Arc<Settings>,
+    pub(super) mode: ShardMode,
+    pub(super) random: fastrand::Rng,
+    pub(super) counters: Counters,
+    pub(super) traced: Trace,
+    /// What is to be done, in this order.
+    pub(super) out: Vec<Effect>,
+    /// What happened to users and is not taken in yet, in this order.
+    pub(super) signals: VecDeque<UserSignal>,
+    /// What users want of connections and is not carried out yet, in this order.
+    pub(super) commands: VecDeque<ConnectionCommand>,
+}
+
+impl Context {
+    /// Before anything happened. `seed` feeds all randomness of the shard.
+    pub(super) fn new(now: Now, seed: u64, position: ShardPosition, settings: Arc<Settings>) -> Self {
+        Self {
+            now,
+            position,
+            settings,
+            mode: ShardMode::Open,
+            random: fastrand::Rng::with_seed(seed),
+            counters: Counters::default(),
+            traced: Trace::default(),
+            out: Vec::new(),
+            signals: VecDeque::new(),
+            commands: VecDeque::new(),
+        }
+    }
+}
+
+/// Notes what happened to a single connection or device, if the operator wants to hear it.
+pub(super) fn trace(
+    context: &mut Context,
+    kind: TraceKind,
+    origin: Option<LinkOrigin>,
+    subject: Subject,
+    code: Option<Code>,
+) {
+    if context.settings.trace == ConnectionTrace::On {
+        let event = TraceEvent {
+            kind,
+            connection: origin.map(|origin| origin.key),
+            address: origin.map(|origin| origin.address),
+            user: None,
+            device: None,
+            code,
+        };
+        context.traced.add(event, subject);
+    }
+}

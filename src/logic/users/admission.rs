@@ -1,0 +1,211 @@
+//! Whether a login goes on with its session, begins one, or is refused, against its user's confirmed state.
+
+use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
+use crate::logic::context::Context;
+use crate::logic::contract::LoginRequest;
+use crate::logic::record::{ChangeKind, Ending, Status};
+use crate::logic::settings::Registration;
+use crate::logic::signals::{
+    ConnectionCommand, LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined,
+};
+use crate::logic::trace::TraceKind;
+use crate::logic::users::Users;
+use crate::logic::users::device::Device;
+use crate::logic::users::events::{Decision, Residency};
+use crate::logic::users::policy::{self, Candidate, PolicyVerdict};
+use crate::logic::users::presence::{self, DeviceState, DeviceStep, Transition};
+use crate::protocol::verdict::Code;
+
+/// What a login may do.
+enum LoginRight {
+    /// Begin a session that goes back to this change; `None`: to itself.
+    Begin(Option<ChangeNumber>),
+    /// Go on with the session on record, of this device.
+    Keep(u32),
+    /// Nothing.
+    No(LoginRefusal),
+}
+
+impl Users {
+    pub(super) fn decide_login(
+        &mut self,
+        context: &mut Context,
+        user: u32,
+        pending: &PendingLogin,
+    ) -> Decision {
+        if pending.link == LoginLink::Ended(Pipelined::Nothing) {
+            return Decision::Done;
+        }
+        let (key, login) = (pending.origin.key, &pending.login);
+        let device = self.table.find_device(user, login.device);
+        let wait_ms =
+            if login.session.is_some() && device.is_some() && self.goes_on(context, user, device, login) {
+                0
+            } else {
+                self.login_rates.login_wait_ms(context, &login.user)
+            };
+        if wait_ms > 0 {
+            context.counters.user_refusals_rate += 1;
+            refuse_user(context, key, wait_ms);
+            return Decision::Done;
+        }
+        let waiting = self.waiting(user);
+        let ended_matters = login.session.is_some() && device.is_none();
+        if waiting.residency == Residency::Unknown || (ended_matters && waiting.ended.is_none()) {
+            return Decision::Load;
+        }
+        let by_import = context.settings.registration == Registration::ByImport;
+        if by_import && waiting.residency == Residency::NoAccount {
+            self.refuse_session(context, pending, LoginRefusal::of(Code::AccountUnknown));
+            return Decision::Done;
+        }
+        match self.right_of(context, user, device, login) {
+            LoginRight::No(refusal) => self.refuse_session(context, pending, refusal),
+            LoginRight::Keep(device) => self.keep_session(context, device, pending),
+            LoginRight::Begin(fresh) => return self.decide_session(context, user, pending, fresh),
+        }
+        Decision::Done
+    }
+
+    /// Whether a login only goes on with the session of a device that is there.
+    fn goes_on(&self, context: &Context, user: u32, device: Option<u32>, login: &LoginRequest) -> bool {
+        matches!(self.right_of(context, user, device, login), LoginRight::Keep(_))
+    }
+
+    /// What a login may do, before the policy is asked.
+    fn right_of(
+        &self,
+        context: &Context,
+        user: u32,
+        device: Option<u32>,
+        login: &LoginRequest,
+    ) -> LoginRight {
+        if login.signed_at_s <= self.kicked_at_s(user) {
+            return LoginRight::No(LoginRefusal::of(Code::UsersigKicked));
+        }
+        let Some(session) = login.session else {
+            return LoginRight::Begin(None);
+        };
+        let unknown = LoginRight::No(LoginRefusal::of(Code::SessionUnknown));
+        if let Some(key) = device {
+            let device = self.table.device(key);
+            if session < device.session.fresh() || device.session.id() < session {
+                return unknown;
+            }
+            let (class, web_close) = (device.platform.class(), context.settings.web_close);
+            return match presence::next(class, web_close, device.state(), DeviceStep::Resume) {
+                Transition::Quiet(_) => LoginRight::Keep(key),
+                Transition::NewSession | Transition::Change(_) | Transition::Nothing => {
+                    LoginRight::Begin(Some(device.session.fresh()))
+                }
+            };
+        }
+        let mut ended = self.waiting(user).ended.iter().flatten();
+        let Some(ended) = ended.find(|ended| ended.device == login.device) else {
+            return unknown;
+        };
+        if session < ended.fresh || ended.session < session {
+            return unknown;
+        }
+        match ended.ending {
+            Ending::LinkEnd | Ending::TimeOut | Ending::Expiry => LoginRight::Begin(Some(ended.fresh)),
+            Ending::Logout => LoginRight::No(LoginRefusal::of(Code::SessionLoggedOut)),
+            Ending::Kick => LoginRight::No(LoginRefusal::of(Code::SessionKicked)),
+            Ending::ForcedOff { winner } => LoginRight::No(LoginRefusal {
+                winner: Some(winner),
+                ..LoginRefusal::of(Code::SessionForcedOff)
+            }),
+        }
+    }
+
+    fn refuse_session(&mut self, context: &mut Context, pending: &PendingLogin, refusal: LoginRefusal) {
+        if refusal.code == Code::UsersigKicked {
+            context.counters.usersigs_refused += 1;
+        } else {
+            // Whoever still has a UserSig that was ended must not use up what the user has.
+            self.login_rates.count_login(context, pending.login.user);
+        }
+        refuse(context, pending.origin.key, refusal);
+    }
+
+    /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
+    fn keep_session(&mut self, context: &mut Context, device: u32, pending: &PendingLogin) {
+        context.counters.sessions_kept += 1;
+        let close = ConnectionCommand::Close(self.table.link_of(device));
+        context.commands.push_back(close);
+        self.go_live(context, TraceKind::Resumed, device, pending, Vec::new());
+    }
+
+    /// A login that begins a session: the policy says who must go.
+    fn decide_session(
+        &mut self,
+        context: &mut Context,
+        user: u32,
+        pending: &PendingLogin,
+        fresh: Option<ChangeNumber>,
+    ) -> Decision {
+        let newcomer = pending.login.device;
+        let candidates = self.table.devices_of(user).map(|(_, device)| candidate(device));
+        let candidates: Vec<Candidate> = candidates.collect();
+        let leaving = match policy::admit(&context.settings, newcomer, &candidates) {
+            PolicyVerdict::Admit(leaving) => leaving,
+            PolicyVerdict::Refuse => {
+                self.refuse_session(context, pending, LoginRefusal::of(Code::OtherDeviceOnline));
+                return Decision::Done;
+            }
+        };
+        let status = |id| {
+            let key = self.table.find_device(user, id);
+            let key = key.expect("the policy names devices that are there");
+            self.table.device(key).state().status()
+        };
+        let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
+        let fresh = fresh.unwrap_or(self.table.user(user).change.next());
+        let login = ChangeKind::Login { fresh, forced_off };
+        let change = (newcomer, login, Some(pending.origin.address));
+        Decision::Commit(self.propose(context, user, [change]))
+    }
+}
+
+fn candidate(device: &Device) -> Candidate {
+    Candidate {
+        device: device.id(),
+        linked: device.state() == DeviceState::Linked,
+        fresh: device.session.fresh().0,
+    }
+}
+
+fn refuse(context: &mut Context, key: ConnKey, refusal: LoginRefusal) {
+    context
+        .commands
+        .push_back(ConnectionCommand::Refuse(key, refusal));
+}
+
+/// Refuses a login because its user has as many waiting, or logs in as often, as it may: that is the user's own affair, and
+/// nobody else waits for it. The next one may come after `wait_ms` at the earliest.
+pub(super) fn refuse_user(context: &mut Context, key: ConnKey, wait_ms: u64) {
+    let refusal = LoginRefusal {
+        retry: LoginRetry::AfterMs(wait_ms),
+        ..LoginRefusal::of(Code::UserLimit)
+    };
+    refuse(context, key, refusal);
+}
+
+/// Refuses a login because the registry has no room for what this shard asks.
+pub(super) fn refuse_busy(context: &mut Context, pending: &PendingLogin) {
+    context.counters.logins_busy += 1;
+    refuse_for_now(context, pending, Code::Busy);
+}
+
+/// Refuses a login because the registry failed.
+pub(super) fn refuse_not_recorded(context: &mut Context, pending: &PendingLogin) {
+    refuse_for_now(context, pending, Code::NotRecorded);
+}
+
+fn refuse_for_now(context: &mut Context, pending: &PendingLogin, code: Code) {
+    let refusal = LoginRefusal {
+        retry: LoginRetry::Spread,
+        ..LoginRefusal::of(code)
+    };
+    refuse(context, pending.origin.key, refusal);
+}

@@ -1,0 +1,146 @@
+//! Answers to the HTTP front, from confirmed state. Changes nothing.
+
+use crate::base::ids::{RequestId, UserId};
+use crate::logic::connections::Connections;
+use crate::logic::context::Context;
+use crate::logic::contract::Effect;
+use crate::logic::letter::{
+    Brief, Depth, DeviceInspection, DeviceStatuses, Inspection, LinkInspection, Standing, Standings, ToFront,
+    ToRegistry, UserStatuses,
+};
+use crate::logic::users::Users;
+use crate::logic::users::device::{OptionalKey, User};
+use crate::logic::users::events::{Decision, Residency, UserEvent};
+use crate::logic::users::presence::DeviceState;
+
+impl Users {
+    /// The statuses of some users of this shard. Those it does not hold are the registry's to answer.
+    pub(in crate::logic) fn query(
+        &self,
+        context: &mut Context,
+        request: RequestId,
+        depth: Depth,
+        users: Vec<UserId>,
+    ) {
+        context.counters.queries += 1;
+        let found = self.table.find_all(&users).into_iter();
+        let found = found.map(|user| user.filter(|user| self.is_resident(user)));
+        let standings = match depth {
+            Depth::Status => {
+                let brief = |user: &User| Brief::Known(user.devices.status());
+                let brief = found.map(|user| user.map_or(Brief::Unresolved, brief));
+                Standings::Status(brief.collect())
+            }
+            Depth::Devices => {
+                let whole =
+                    found.map(|user| user.map_or(Standing::Unresolved, |user| self.standing_of(user)));
+                Standings::Devices(whole.collect())
+            }
+        };
+        let statuses = UserStatuses { users, standings };
+        context.out.push(if statuses.is_resolved() {
+            Effect::Reply(ToFront::Statuses(request, statuses))
+        } else {
+            Effect::Ask(ToRegistry::Complete(request, statuses))
+        });
+    }
+
+    /// Nearly every user has at most one device.
+    fn standing_of(&self, user: &User) -> Standing {
+        let first = user.devices.first();
+        let only = first.get().map(|device| self.table.device(device));
+        let devices = match only {
+            None => DeviceStatuses::None,
+            Some(only) if only.next == OptionalKey::NONE => DeviceStatuses::One(only.status()),
+            Some(_) => {
+                let devices = self.table.devices_from(first);
+                devices.map(|(_, device)| device.status()).collect()
+            }
+        };
+        Standing::Known {
+            change: user.change,
+            devices,
+        }
+    }
+
+    fn is_resident(&self, user: &User) -> bool {
+        let entry = user.waiting.get();
+        entry.is_none_or(|entry| self.queue.get(entry).residency == Residency::Resident)
+    }
+
+    /// All that is known of a user of this shard.
+    pub(in crate::logic) fn inspect(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        request: RequestId,
+        user: &UserId,
+    ) {
+        let resident = |key: &u32| self.is_resident(self.table.user(*key));
+        match self.table.find(user).filter(resident) {
+            Some(key) => {
+                let inspection = Some(Box::new(self.inspection(context, connections, key)));
+                let reply = ToFront::Inspected(request, Ok(inspection));
+                context.out.push(Effect::Reply(reply));
+            }
+            None => {
+                let user = self.key_of(context, user);
+                self.enqueue(user, UserEvent::Inspect(request));
+            }
+        }
+    }
+
+    pub(super) fn decide_inspect(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        user: u32,
+        request: RequestId,
+    ) -> Decision {
+        let inspection = match self.waiting(user).residency {
+            Residency::Unknown => return Decision::Load,
+            Residency::NoAccount => None,
+            Residency::Resident => Some(Box::new(self.inspection(context, connections, user))),
+        };
+        let reply = ToFront::Inspected(request, Ok(inspection));
+        context.out.push(Effect::Reply(reply));
+        Decision::Done
+    }
+
+    /// All that is known of a resident user.
+    fn inspection(&self, context: &Context, connections: &Connections, user: u32) -> Inspection {
+        let now = context.now;
+        let devices = self.table.devices_of(user).map(|(key, device)| DeviceInspection {
+            device: device.id(),
+            status: device.state().status(),
+            session: device.session.id(),
+            login_at: device.login_at.get(),
+            heard_at: now.wall_at(device.moment.get()),
+            until: (device.state() != DeviceState::Linked)
+                .then(|| now.wall_ahead(self.due(&context.settings, key))),
+            link: self.link_inspection(connections, key),
+        });
+        let known = self.table.user(user);
+        Inspection {
+            user: known.id,
+            change: known.change,
+            kicked_at_s: self.kicked_at_s(user),
+            devices: devices.collect(),
+        }
+    }
+
+    fn link_inspection(&self, connections: &Connections, key: u32) -> Option<LinkInspection> {
+        let device = self.table.device(key);
+        if device.state() != DeviceState::Linked {
+            return None;
+        }
+        let link = connections.view(self.table.link_of(key))?;
+        Some(LinkInspection {
+            address: link.peer.address,
+            transport: link.peer.stack.transport,
+            sdk_version: link.sdk_version.to_owned(),
+            app_version: link.app_version.to_owned(),
+            background: device.marks.is_in_background(),
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! What the registry has confirmed: it becomes the user's state, and those whom it concerns are told, all in one turn.
+//! Decides nothing any more.
+
+use crate::base::ids::{ChangeNumber, DeviceId, Platform, SessionId, UserId};
+use crate::base::time::Instant;
+use crate::logic::connections::Connections;
+use crate::logic::context::{Context, trace};
+use crate::logic::contract::Effect;
+use crate::logic::counting::{count_change, count_status};
+use crate::logic::kick_second::later_kick;
+use crate::logic::letter::{ToFront, platforms_online};
+use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
+use crate::logic::signals::{ConnectionCommand, LinkOrigin, LoginGrant, LoginLink, PendingLogin, Pipelined};
+use crate::logic::trace::{Subject, TraceKind};
+use crate::logic::users::Users;
+use crate::logic::users::device::PackedSession;
+use crate::logic::users::events::{Committing, PendingLogout, UserEvent};
+use crate::logic::users::presence::DeviceState;
+use crate::protocol::verdict::Code;
+
+impl Users {
+    /// Takes a commit into the user's state and tells it.
+    pub(super) fn confirm(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        user: u32,
+        committing: &Committing,
+    ) {
+        let commit = &committing.commit;
+        if let Some(kicked_at_s) = commit.kicked_at_s {
+            let latest = self.kicked_at_s.entry(user).or_default();
+            *latest = later_kick(*latest, kicked_at_s);
+        }
+        for change in &commit.changes {
+            count_change(&mut context.counters, &change.kind);
+            self.table.user_mut(user).change = change.number;
+            self.confirm_change(context, connections, user, (change, committing));
+        }
+        if commit.account == AccountStep::Delete {
+            context.counters.accounts_deleted += 1;
+        }
+        if let UserEvent::Kick(request, _) = &committing.event {
+            let reply = ToFront::Kicked(*request, Ok(()));
+            context.out.push(Effect::Reply(reply));
+        }
+    }
+
+    fn confirm_change(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        user: u32,
+        (change, committing): (&Change, &Committing),
+    ) {
+        match (&change.kind, &committing.event) {
+            (ChangeKind::Login { fresh, forced_off }, UserEvent::Login(pending)) => {
+                self.force_off(context, connections, user, (forced_off, pending));
+                self.confirm_login(context, user, pending, (change, *fresh), forced_off);
+            }
+            (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
+            (kind, event) => {
+                let device = self.table.find_device(user, change.device);
+                let device = device.expect("a device that changes is there until its change is confirmed");
+                self.tell_end(context, connections, device, kind);
+                let status = kind.status_after(change.device.platform.class());
+                self.lose(context, device, status, committing.decided_at);
+                if let (ChangeKind::Logout, UserEvent::Logout(logout)) = (kind, event) {
+                    let answer = ConnectionCommand::AnswerLogout(logout.origin.key);
+                    context.commands.push_back(answer);
+                }
+            }
+        }
+    }
+
+    /// Ends the devices that have to leave for a login.
+    fn force_off(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        user: u32,
+        (losers, pending): (&[(DeviceId, Status)], &PendingLogin),
+    ) {
+        for (loser, _) in losers {
+            let loser = self.table.find_device(user, *loser);
+            let loser = loser.expect("a loser is there until it is forced off");
+            context.counters.forced_off += 1;
+            let why = (TraceKind::ForcedOff, Code::SessionForcedOff);
+            self.end_by_force(
+                context,
+                connections,
+                loser,
+                why,
+                Some(pending.login.device.platform),
+            );
+            self.remove_device(context, loser);
+        }
+    }
+
+    fn confirm_login(
+        &mut self,
+        context: &mut Context,
+        user: u32,
+        pending: &PendingLogin,
+        (change, fresh): (&Change, ChangeNumber),
+        forced_off: &[(DeviceId, Status)],
+    ) {
+        context.counters.logins_accepted += 1;
+        self.login_rates.count_login(context, pending.login.user);
+        let device = match self.table.find_device(user, pending.login.device) {
+            Some(device) => {
+                let close = ConnectionCommand::Close(self.table.link_of(device));
+                context.commands.push_back(close);
+                device
+            }
+            None => self.table.add_device(user, pending.login.device),
+        };
+        let known = self.table.device_mut(device);
+        known.session = PackedSession::of(change.number, fresh);
+        known.login_at.set(change.at);
+        let named = platforms_online(forced_off);
+        self.go_live(context, TraceKind::LoggedIn, device, pending, named);
+    }
+
+    /// The device is Online on the login's connection from now on, and its terminal is told.
+    pub(super) fn go_live(
+        &mut self,
+        context: &mut Context,
+        kind: TraceKind,
+        device: u32,
+        pending: &PendingLogin,
+        forced_off: Vec<Platform>,
+    ) {
+        let origin = pending.origin;
+        trace(context, kind, Some(origin), self.subject(device), None);
+        self.set_state(context, device, DeviceState::Linked);
+        let known = self.table.device_mut(device);
+        known.slot = origin.key.slot;
+        known.moment.set(context.now.instant);
+        known.marks.set_background(pending.login.background);
+        let (user, session) = (known.user, known.session.id());
+        self.arm(&context.settings, device);
+        let grant = LoginGrant {
+            device,
+            class: pending.login.device.platform.class(),
+            session,
+            forced_off,
+        };
+        let answer = ConnectionCommand::GoLive(origin.key, grant);
+        context.commands.push_back(answer);
+        if pending.link == LoginLink::Ended(Pipelined::Logout) {
+            self.follow_up(user, pending, session);
+        }
+    }
+
+    /// A login counts whose link ended before: the logout behind it is what comes next for its user.
+    fn follow_up(&mut self, user: u32, pending: &PendingLogin, session: SessionId) {
+        let logout = PendingLogout {
+            origin: pending.origin,
+            device: pending.login.device,
+            session,
+        };
+        let events = &mut self.waiting_mut(user).events;
+        events.push_front(UserEvent::Logout(logout));
+    }
+
+    /// A device lost its link, was silent, expired, was logged out or kicked: who is concerned is told.
+    fn tell_end(&mut self, context: &mut Context, connections: &Connections, device: u32, kind: &ChangeKind) {
+        let counters = &mut context.counters;
+        let traced = match kind {
+            ChangeKind::LinkEnd => {
+                counters.link_ends += 1;
+                return;
+            }
+            ChangeKind::TimeOut => {
+                counters.time_outs += 1;
+                TraceKind::TimedOut
+            }
+            ChangeKind::Expiry => {
+                counters.expiries += 1;
+                TraceKind::Expired
+            }
+            ChangeKind::Logout => {
+                counters.logouts += 1;
+                TraceKind::LoggedOut
+            }
+            ChangeKind::Kick | ChangeKind::Deletion => {
+                counters.kicked += 1;
+                let why = (TraceKind::Kicked, Code::SessionKicked);
+                return self.end_by_force(context, connections, device, why, None);
+            }
+            ChangeKind::Login { .. } => unreachable!("a login ends nothing"),
+        };
+        self.trace_device(context, connections, traced, device, None);
+        if *kind == ChangeKind::TimeOut {
+            let known = self.table.device(device);
+            let (user, id) = (self.table.user(known.user).id, known.id());
+            let command = ConnectionCommand::EndSilent(self.table.link_of(device), user, id);
+            context.commands.push_back(command);
+        }
+    }
+
+    /// A device is ended; its connection, if it has one, is told why.
+    fn end_by_force(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        device: u32,
+        (kind, code): (TraceKind, Code),
+        winner: Option<Platform>,
+    ) {
+        self.trace_device(context, connections, kind, device, Some(code));
+        let command = ConnectionCommand::ForceOffline(self.table.link_of(device), code, winner);
+        context.commands.push_back(command);
+    }
+
+    /// The device has this status from now on, without a connection; PushOnline counts from `since`.
+    fn lose(&mut self, context: &mut Context, device: u32, status: Status, since: Instant) {
+        if status == Status::Offline {
+            return self.remove_device(context, device);
+        }
+        self.set_state(context, device, DeviceState::without_link(status));
+        let known = self.table.device_mut(device);
+        known.moment.set(since);
+        known.marks.set_check_waits(false);
+        known.marks.set_background(false);
+        self.arm(&context.settings, device);
+    }
+
+    pub(super) fn set_state(&mut self, context: &mut Context, device: u32, state: DeviceState) {
+        let user = self.table.device(device).user;
+        let user_before = self.table.user(user).devices.status();
+        let before = self.table.set_state(device, state);
+        let user_after = self.table.user(user).devices.status();
+        let statuses = (before.status(), state.status());
+        count_status(&mut context.counters, statuses, (user_before, user_after));
+    }
+
+    fn remove_device(&mut self, context: &mut Context, device: u32) {
+        self.wheel.cancel(device);
+        self.set_state(context, device, DeviceState::Offline);
+        self.table.remove_device(device);
+    }
+
+    /// The Unix second of the user's last kick; 0 if there was none.
+    pub(super) fn kicked_at_s(&self, user: u32) -> u64 {
+        self.kicked_at_s.get(&user).copied().unwrap_or(0)
+    }
+
+    fn trace_device(
+        &self,
+        context: &mut Context,
+        connections: &Connections,
+        kind: TraceKind,
+        device: u32,
+        code: Option<Code>,
+    ) {
+        let link = connections.view(self.table.link_of(device));
+        let origin = link.map(|link| LinkOrigin {
+            key: link.key,
+            address: link.peer.address,
+        });
+        trace(context, kind, origin, self.subject(device), code);
+    }
+
+    fn subject(&self, device: u32) -> Subject {
+        let known = self.table.device(device);
+        Subject::Named(Some(self.table.user(known.user).id), Some(known.id()))
+    }
+
+    /// The names of whom an event is about. A connection that leaves can outlive its device, if that timed out before its logout's
+    /// turn.
+    pub(in crate::logic) fn names(&self, subject: Subject) -> (Option<UserId>, Option<DeviceId>) {
+        match subject {
+            Subject::Named(user, device) => (user, device),
+            Subject::User(user) => (Some(self.table.user(user).id), None),
+            Subject::Device { device, slot } => {
+                let known = self.table.get_device(device);
+                let Some(known) = known.filter(|device| device.slot == slot) else {
+                    return (None, None);
+                };
+                (Some(self.table.user(known.user).id), Some(known.id()))
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The users of a shard: who is online with which devices, and what happens to them, one change at a time. Turns what happened
+//! into proposals to the registry, and what the registry recorded into answers. Never touches a connection itself.
+
+pub mod policy;
+mod presence;
+mod device;
+mod table;
+mod events;
+mod queue;
+mod grace;
+mod login_rates;
+mod signals;
+mod advance;
+mod decide;
+mod admission;
+mod alarms;
+mod recorded;
+mod confirm;
+mod restart;
+mod answer;
+
+pub(super) use events::KickTarget;
+
+use std::collections::HashMap;
+
+use crate::base::time::Instant;
+use crate::base::wheel::Wheel;
+use grace::Grace;
+use login_rates::LoginRates;
+use queue::UserQueue;
+use table::UserTable;
+
+/// The users of one shard.
+#[derive(Debug)]
+pub(super) struct Users {
+    table: UserTable,
+    /// The devices' alarms.
+    wheel: Wheel,
+    queue: UserQueue,
+    /// Unix second of the last kick, of the users here that were ever kicked.
+    kicked_at_s: HashMap<u32, u64>,
+    grace: Grace,
+    login_rates: LoginRates,
+}
+
+impl Users {
+    /// No user. `seed` is that of the table's hashes.
+    pub(super) fn new(now: Instant, seed: u64) -> Self {
+        Self {
+            table: UserTable::new(seed),
+            wheel: Wheel::new(now),
+            queue: UserQueue::default(),
+            kicked_at_s: HashMap::new(),
+            grace: Grace::default(),
+            login_rates: LoginRates::default(),
+        }
+    }
+}

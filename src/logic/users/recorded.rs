@@ -1,0 +1,147 @@
+//! The registry's answers: what is on record, and whether a commit was taken. Hands what was confirmed on; a commit that
+//! failed refuses a login and is tried again for anything else.
+
+use std::time::Duration;
+
+use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
+use crate::base::time::Timestamp;
+use crate::logic::connections::Connections;
+use crate::logic::context::Context;
+use crate::logic::contract::Effect;
+use crate::logic::letter::{KickError, RegistryError, ToFront};
+use crate::logic::record::{AccountStep, UserRecord};
+use crate::logic::signals::{LoginLink, PendingLogin, Pipelined};
+use crate::logic::users::Users;
+use crate::logic::users::admission::refuse_not_recorded;
+use crate::logic::users::events::{QueueState, Residency, UserEvent};
+
+impl Users {
+    /// The registry answers what is on record of a user.
+    pub(in crate::logic) fn loaded(
+        &mut self,
+        context: &mut Context,
+        user: u32,
+        answer: Result<Option<Box<UserRecord>>, RegistryError>,
+    ) {
+        let waiting = self.waiting_mut(user);
+        assert!(
+            matches!(waiting.state, QueueState::Loading),
+            "the registry answers what it was asked"
+        );
+        waiting.state = QueueState::Free;
+        match answer {
+            Ok(record) => self.know(user, record),
+            Err(RegistryError) => self.give_up_first(context, user),
+        }
+        self.queue.answered(user);
+    }
+
+    fn know(&mut self, user: u32, record: Option<Box<UserRecord>>) {
+        let waiting = self.waiting_mut(user);
+        let Some(record) = record else {
+            waiting.residency = Residency::NoAccount;
+            waiting.ended = Some(Vec::new());
+            return;
+        };
+        let before = waiting.residency;
+        waiting.residency = if record.registered {
+            Residency::Resident
+        } else {
+            Residency::NoAccount
+        };
+        waiting.ended = Some(record.ended);
+        if before == Residency::Unknown {
+            assert!(
+                record.devices.is_empty(),
+                "a user with a device that is not Offline is resident"
+            );
+            self.table.user_mut(user).change = record.change;
+            if record.kicked_at_s > 0 {
+                self.kicked_at_s.insert(user, record.kicked_at_s);
+            }
+        }
+    }
+
+    /// The record could not be read: the event that needed it is refused.
+    fn give_up_first(&mut self, context: &mut Context, user: u32) {
+        let event = self.waiting_mut(user).events.pop_front();
+        let event = event.expect("an event asked for the record");
+        match &event {
+            UserEvent::Login(pending) => refuse_not_recorded(context, pending),
+            UserEvent::Kick(request, _) => {
+                let reply = ToFront::Kicked(*request, Err(KickError::Busy));
+                context.out.push(Effect::Reply(reply));
+            }
+            UserEvent::Inspect(request) => {
+                let reply = ToFront::Inspected(*request, Err(RegistryError));
+                context.out.push(Effect::Reply(reply));
+            }
+            UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {
+                unreachable!("what happens to a device on record needs no record")
+            }
+        }
+        self.finish(context, user, &event);
+    }
+
+    /// The registry answers whether it took a commit, with the time that its changes have on record.
+    pub(in crate::logic) fn committed(
+        &mut self,
+        context: &mut Context,
+        connections: &Connections,
+        user: u32,
+        answer: Result<Timestamp, RegistryError>,
+    ) {
+        let waiting = self.waiting_mut(user);
+        let state = std::mem::replace(&mut waiting.state, QueueState::Free);
+        let QueueState::Committing(mut committing) = state else {
+            unreachable!("the registry answers what it was asked")
+        };
+        match answer {
+            Ok(at) => {
+                let commit = &mut committing.commit;
+                commit.changes.iter_mut().for_each(|change| change.at = at);
+                waiting.ended = None;
+                waiting.residency = match commit.account {
+                    AccountStep::Keep => Residency::Resident,
+                    AccountStep::Delete => Residency::NoAccount,
+                };
+                self.confirm(context, connections, user, &committing);
+                self.finish(context, user, &committing.event);
+            }
+            Err(RegistryError) => self.failed(context, connections, user, committing.event),
+        }
+        self.queue.answered(user);
+    }
+
+    /// The registry could not take a change. A login is refused, unless a logout is behind it: what a person ends must not
+    /// go on by an older session. Anything else is tried again.
+    fn failed(&mut self, context: &mut Context, connections: &Connections, user: u32, event: UserEvent) {
+        context.counters.commits_failed += 1;
+        if let UserEvent::Login(pending) = &event
+            && pipelined(connections, pending) == Pipelined::Nothing
+        {
+            refuse_not_recorded(context, pending);
+            return self.finish(context, user, &event);
+        }
+        let waiting = self.waiting_mut(user);
+        let wait_ms = COMMIT_RETRY_MS_MIN << waiting.retries.min(16);
+        let wait_ms = wait_ms.min(COMMIT_RETRY_MS_MAX);
+        let wait_ms = context.random.u64(wait_ms / 2..=wait_ms);
+        if waiting.retries == 0 {
+            context.counters.commits_retrying_now += 1;
+        }
+        waiting.retries += 1;
+        waiting.events.push_front(event);
+        waiting.state = QueueState::BackingOff;
+        let due = context.now.instant.after(Duration::from_millis(wait_ms));
+        self.queue.retry_at(due, user);
+    }
+}
+
+/// What the terminal has said behind its login, or had when its link ended.
+fn pipelined(connections: &Connections, pending: &PendingLogin) -> Pipelined {
+    match pending.link {
+        LoginLink::Open => connections.pipelined(pending.origin.key),
+        LoginLink::Ended(pipelined) => pipelined,
+    }
+}
