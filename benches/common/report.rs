@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::machine;
 use super::results;
-use super::results::figures;
+use super::results::aims;
 
 /// One report in the making.
 pub struct Report {
@@ -51,7 +51,7 @@ impl Report {
     /// # Panics
     /// If the table has no such aim.
     pub fn claim(&mut self, claim: &str, figure: f64) {
-        let bound = figures::bound(self.name, claim);
+        let bound = aims::bound(self.name, claim);
         let bound = bound.unwrap_or_else(|| panic!("{}: the table of aims has no {claim:?}", self.name));
         let ((words, limit), holds) = (bound.parts(), bound.holds(figure));
         let verdict = if holds { "met" } else { "missed" };

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::outcome::Fault;
-use super::{client, print};
+use super::client;
+use super::outcome::CommandFault;
+use super::outcome::print;
 use crate::node::config::Config;
 
 /// What is done.
 #[derive(Debug, Clone, Subcommand)]
-pub(super) enum Command {
+pub(super) enum CallbacksCommand {
     /// Shows how far callbacks are, and how many are late or were given up.
     Status,
     /// Lists dead letters: callbacks that were given up.
@@ -23,12 +24,12 @@ pub(super) enum Command {
     /// Sends dead letters again, marked as replayed.
     Replay(LetterChoice),
     /// Drops dead letters, or late callbacks.
-    Drop(Unwanted),
+    Drop(DropChoice),
 }
 
 /// What is dropped.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Unwanted {
+pub(super) struct DropChoice {
     /// Cursors of dead letters, as `callbacks list` shows them.
     #[arg(required_unless_present_any = ["all", "late"], conflicts_with_all = ["all", "late"])]
     cursors: Vec<String>,
@@ -43,7 +44,7 @@ pub(super) struct Unwanted {
     user: Option<String>,
 }
 
-impl Unwanted {
+impl DropChoice {
     fn body(&self) -> Value {
         match (self.late, &self.user) {
             (true, None) => json!({ "late": true }),
@@ -78,15 +79,15 @@ impl LetterChoice {
 const PAGE_LINES: usize = 1_000;
 
 /// Does it.
-pub(super) async fn callbacks(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
+pub(super) async fn callbacks(config: &Config, command: CallbacksCommand) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Status => {
+        CallbacksCommand::Status => {
             let standing = client::lines(config, "/v1/callbacks").await?;
             print(&standing.first().map_or_else(String::new, status))?;
         }
-        Command::List { json } => list(config, if json { whole } else { row }).await?,
-        Command::Replay(choice) => deal(config, "replay", &choice.body()).await?,
-        Command::Drop(unwanted) => deal(config, "drop", &unwanted.body()).await?,
+        CallbacksCommand::List { json } => list(config, if json { whole } else { row }).await?,
+        CallbacksCommand::Replay(choice) => deal(config, "replay", &choice.body()).await?,
+        CallbacksCommand::Drop(unwanted) => deal(config, "drop", &unwanted.body()).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +138,7 @@ async fn deal(config: &Config, deed: &str, body: &Value) -> anyhow::Result<()> {
     let path = format!("/v1/callbacks/{deed}");
     let (status, answer) = client::command(config, &path, body).await?;
     if status != 200 {
-        return Err(Fault::Refused(client::quoted(text(&answer["error"]))).into());
+        return Err(CommandFault::Refused(client::quoted(text(&answer["error"]))).into());
     }
     for (name, count) in answer.as_object().into_iter().flatten() {
         print(&format!("{name}: {count}\n"))?;
@@ -155,21 +156,21 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_named() {
-        let unwanted = Unwanted {
+        let unwanted = DropChoice {
             cursors: vec!["AQ".to_owned()],
             all: false,
             late: false,
             user: None,
         };
         assert_eq!(unwanted.body(), json!({ "positions": ["AQ"] }));
-        let late = Unwanted {
+        let late = DropChoice {
             late: true,
             cursors: Vec::new(),
             ..unwanted
         };
         assert_eq!(late.body(), json!({ "late": true }));
         let user = Some("alice".to_owned());
-        let of_one = Unwanted { user, ..late };
+        let of_one = DropChoice { user, ..late };
         assert_eq!(of_one.body(), json!({ "late": true, "user": "alice" }));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::Access;
 
 use super::host::Host;
-use super::print;
+use super::outcome::print;
 use super::sizing::{self, Wanted};
 use crate::base::time::{Clock, Timestamp};
 use crate::engine::probe;
@@ -23,7 +23,7 @@ use crate::services::runtime;
 const NO_WAIT: StartupWait = StartupWait(Duration::ZERO);
 
 /// One probe's outcome: what is good, or what to do.
-type Outcome = Result<String, String>;
+type CheckOutcome = Result<String, String>;
 
 /// Probes everything, and prints each outcome.
 pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result<ExitCode> {
@@ -57,7 +57,7 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
 }
 
 /// What so many connections need, and whether this host has it.
-fn compare_host(host: &Host, config: &Config, connections: u64) -> Vec<(&'static str, Outcome)> {
+fn compare_host(host: &Host, config: &Config, connections: u64) -> Vec<(&'static str, CheckOutcome)> {
     let wanted = Wanted {
         connections,
         heartbeat: config.logic.heartbeat_interval,
@@ -71,7 +71,7 @@ fn compare_host(host: &Host, config: &Config, connections: u64) -> Vec<(&'static
 }
 
 /// Whether somebody could log in; nothing is said of keys that are as they should be.
-fn probe_keys(config: &Config, now: Timestamp) -> Option<Outcome> {
+fn probe_keys(config: &Config, now: Timestamp) -> Option<CheckOutcome> {
     if config.is_for_development() {
         let text =
             "the development secret: good for loopback only; set usersig.keys and app.sdk_app_id for more";
@@ -81,13 +81,13 @@ fn probe_keys(config: &Config, now: Timestamp) -> Option<Outcome> {
     config.takes_no_usersig(now).then(|| Err(text.to_owned()))
 }
 
-fn probe_ring() -> Outcome {
+fn probe_ring() -> CheckOutcome {
     probe::check().map_err(|error| error.to_string())?;
     runtime::block_on(async {}).map_err(|error| format!("the HTTP front gets no ring: {error}"))?;
     Ok("the kernel gives rings with all that is needed".to_owned())
 }
 
-fn probe_shards(config: &Config) -> Outcome {
+fn probe_shards(config: &Config) -> CheckOutcome {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let descriptors_max = rlimits::raise_descriptors();
     let plan = config
@@ -100,7 +100,7 @@ fn probe_shards(config: &Config) -> Outcome {
     ))
 }
 
-fn probe_registry(config: &Config) -> Outcome {
+fn probe_registry(config: &Config) -> CheckOutcome {
     match config.registry.store {
         StoreKind::Memory => Ok("in memory: gone with the process".to_owned()),
         StoreKind::Embedded => probe_folder(&config.registry.path),
@@ -108,7 +108,7 @@ fn probe_registry(config: &Config) -> Outcome {
 }
 
 /// Whether a store can be there. One that is there is not opened: a gateway may be running on it.
-fn probe_folder(path: &Path) -> Outcome {
+fn probe_folder(path: &Path) -> CheckOutcome {
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(&path);
     let advise = |reason: &dyn fmt::Display| {
@@ -124,7 +124,7 @@ fn probe_folder(path: &Path) -> Outcome {
 }
 
 /// Opens all addresses as the start does, and holds each until all were tried: none stands in another's way.
-fn probe_addresses(config: &Config) -> Vec<(&'static str, Outcome)> {
+fn probe_addresses(config: &Config) -> Vec<(&'static str, CheckOutcome)> {
     let mut held = Vec::new();
     let mut probes = Vec::new();
     for (name, side) in [

@@ -12,14 +12,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use super::outcome::Fault;
-use super::place::{Listener, Place, Purpose};
-use super::sign;
+use super::host_port::{HostPort, Listener, RequestKind};
+use super::outcome::CommandFault;
+use super::signing::sign;
 use crate::node::config::Config;
 use crate::services::http::server::url;
 
 /// Long enough for a question: the gateway itself gives up after 3 s.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 
 /// What deals with all that is on record takes a minute for tens of millions: a dry run of a reload reads every user, and
 /// `callbacks` deals with every callback that is late or was given up.
@@ -28,10 +28,10 @@ const DEED_PATIENCE: Duration = Duration::from_secs(600);
 const NO_HTTP: &str = "it does not speak HTTP, as terminals.listen and ports with TLS do not";
 
 /// How long an answer is waited for.
-fn patience(purpose: Purpose) -> Duration {
+fn patience(purpose: RequestKind) -> Duration {
     match purpose {
-        Purpose::Look => PATIENCE,
-        Purpose::Deed => DEED_PATIENCE,
+        RequestKind::Query => ANSWER_WITHIN_MAX,
+        RequestKind::Change => DEED_PATIENCE,
     }
 }
 
@@ -56,7 +56,12 @@ const USERSIG_LIFETIME_S: u64 = 300;
 pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow::Result<Value> {
     let place = rest_place(config);
     let request = Request::post(rest_target(config, command)).body(Full::new(body.to_string().into()))?;
-    let (status, body) = exchange((Listener::Rest, &place), request, (Purpose::Look, PATIENCE)).await?;
+    let (status, body) = exchange(
+        (Listener::Rest, &place),
+        request,
+        (RequestKind::Query, ANSWER_WITHIN_MAX),
+    )
+    .await?;
     let reply: Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Some(code) = reply["ErrorCode"].as_i64() {
         return known_here(code, reply);
@@ -69,8 +74,8 @@ pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow:
 }
 
 /// Where the REST interface is looked for.
-pub(super) fn rest_place(config: &Config) -> Place {
-    Place::of(first(&config.http))
+pub(super) fn rest_place(config: &Config) -> HostPort {
+    HostPort::of(first(&config.http))
 }
 
 /// The reply, unless it says that the gateway does not know the caller: then another configuration is needed.
@@ -83,7 +88,7 @@ fn known_here(code: i64, reply: Value) -> anyhow::Result<Value> {
         _ => return Ok(reply),
     };
     let text = quoted(reply["ErrorInfo"].as_str().unwrap_or_default());
-    Err(Fault::Refused(format!(
+    Err(CommandFault::Refused(format!(
         "the gateway refuses the request: {text} ({code}); its {setting} is another: give its own --config FILE, or --set {setting}=…"
     ))
     .into())
@@ -133,18 +138,18 @@ pub(super) async fn metrics(config: &Config) -> anyhow::Result<String> {
 /// Posts a command to the admin listener. Gives the HTTP status and the answer's JSON.
 pub(super) async fn command(config: &Config, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
     let request = Request::post(path).header("Content-Type", "application/json");
-    let answer = ask_admin(config, request, body.to_string().into(), Purpose::Deed).await?;
+    let answer = ask_admin(config, request, body.to_string().into(), RequestKind::Change).await?;
     Ok((answer.status, json(&answer.place, &answer.body)?))
 }
 
 /// What the admin listener answered.
-struct Answer {
-    place: Place,
+struct HttpAnswer {
+    place: HostPort,
     status: u16,
     body: Bytes,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// What was asked for.
     fn page(&self) -> anyhow::Result<&[u8]> {
         if self.status != 200 {
@@ -155,7 +160,7 @@ impl Answer {
     }
 
     /// The same answer, if it is one of the admin listener, which lets us in.
-    fn checked(self) -> Result<Self, Fault> {
+    fn checked(self) -> Result<Self, CommandFault> {
         let dialect: Option<Value> = serde_json::from_slice(&self.body).ok();
         if dialect.is_some_and(|dialect| dialect.get("ErrorCode").is_some()) {
             return Err(self
@@ -163,7 +168,7 @@ impl Answer {
                 .mistaken(Listener::Admin, "it answers as http.listen does"));
         }
         if self.status == 401 {
-            return Err(Fault::Refused(format!(
+            return Err(CommandFault::Refused(format!(
                 "the gateway at {} refuses this admin.token: name the one that it runs by, with its own --config FILE or --set admin.token=… (the old one, if a reload is to change it)",
                 self.place
             )));
@@ -172,17 +177,17 @@ impl Answer {
     }
 }
 
-async fn get(config: &Config, path: &str) -> anyhow::Result<Answer> {
-    ask_admin(config, Request::get(path), Bytes::new(), Purpose::Look).await
+async fn get(config: &Config, path: &str) -> anyhow::Result<HttpAnswer> {
+    ask_admin(config, Request::get(path), Bytes::new(), RequestKind::Query).await
 }
 
 async fn ask_admin(
     config: &Config,
     request: Builder,
     body: Bytes,
-    purpose: Purpose,
-) -> anyhow::Result<Answer> {
-    let place = Place::of(first(&config.admin));
+    purpose: RequestKind,
+) -> anyhow::Result<HttpAnswer> {
+    let place = HostPort::of(first(&config.admin));
     let request = match &config.admin_token {
         Some(token) => request.header("Authorization", format!("Bearer {}", token.expose())),
         None => request,
@@ -193,10 +198,10 @@ async fn ask_admin(
         (purpose, patience(purpose)),
     )
     .await?;
-    Ok(Answer { place, status, body }.checked()?)
+    Ok(HttpAnswer { place, status, body }.checked()?)
 }
 
-fn json(place: &Place, body: &[u8]) -> anyhow::Result<Value> {
+fn json(place: &HostPort, body: &[u8]) -> anyhow::Result<Value> {
     let parsed = serde_json::from_slice(body);
     parsed.map_err(|_| place.mistaken(Listener::Admin, "its answer is not JSON").into())
 }
@@ -208,13 +213,13 @@ fn first(addresses: &[SocketAddr]) -> SocketAddr {
 }
 
 async fn exchange(
-    (listener, place): (Listener, &Place),
+    (listener, place): (Listener, &HostPort),
     mut request: Request<Full<Bytes>>,
-    (purpose, patience): (Purpose, Duration),
+    (purpose, patience): (RequestKind, Duration),
 ) -> anyhow::Result<(u16, Bytes)> {
     let host = HeaderValue::try_from(place.to_string()).context("an address is a header's value")?;
     request.headers_mut().insert(HOST, host);
-    let stream = place.connect(patience.min(PATIENCE)).await;
+    let stream = place.connect(patience.min(ANSWER_WITHIN_MAX)).await;
     let stream = stream.map_err(|error| place.unreached(listener, &error))?;
     let answer = tokio::time::timeout(patience, answer(TokioIo::new(stream), request)).await;
     let late = format!("has not answered for {patience:?}");
@@ -258,7 +263,7 @@ mod tests {
             .unwrap();
         // It takes connections, and reads nothing.
         let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = Place::of(busy.local_addr().unwrap());
+        let place = HostPort::of(busy.local_addr().unwrap());
         let check = |purpose, says_unknown: bool| {
             let request = Request::post("/v1/callbacks/drop").body(Full::default()).unwrap();
             let waited = (purpose, Duration::from_millis(20));
@@ -266,12 +271,12 @@ mod tests {
                 .block_on(exchange((Listener::Admin, &place), request, waited))
                 .unwrap_err();
             let text = fault.to_string();
-            let lost = matches!(fault.downcast_ref(), Some(Fault::Lost(_)));
+            let lost = matches!(fault.downcast_ref(), Some(CommandFault::Lost(_)));
             assert!(lost && text.contains("took the request"), "{text}");
             assert_eq!(text.contains("is not known"), says_unknown, "{text}");
         };
-        check(Purpose::Deed, true);
-        check(Purpose::Look, false);
+        check(RequestKind::Change, true);
+        check(RequestKind::Query, false);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(super) const EXIT_USAGE: u8 = 2;
 
 /// What went wrong, mostly at the other end, in a sentence that says what would do. Its exit code says which kind it is.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum CommandFault {
     /// An argument that only the command itself can tell to be wrong.
     #[error("{0}")]
     Usage(String),
@@ -26,7 +26,7 @@ pub(super) enum Fault {
     Lost(String),
 }
 
-impl Fault {
+impl CommandFault {
     /// What scripts read. `holdfast connect --help` names them.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -81,8 +81,8 @@ pub(super) fn tell_error(error: &anyhow::Error) -> ExitCode {
     }
     // As above.
     let _ = io::stderr().write_all(format!("holdfast: {error:#}\n").as_bytes());
-    let fault = error.downcast_ref::<Fault>();
-    fault.map_or(ExitCode::FAILURE, Fault::exit_code)
+    let fault = error.downcast_ref::<CommandFault>();
+    fault.map_or(ExitCode::FAILURE, CommandFault::exit_code)
 }
 
 #[cfg(test)]
@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn scripts_read_what_went_wrong_in_the_exit_code() {
-        let check = |fault: Fault, expected: u8| {
+        let check = |fault: CommandFault, expected: u8| {
             assert_eq!(tell_error(&fault.into()), ExitCode::from(expected));
         };
-        check(Fault::Usage("usage".to_owned()), 2);
-        check(Fault::Refused("refused".to_owned()), 3);
-        check(Fault::Unreached("unreached".to_owned()), 4);
-        check(Fault::Lost("lost".to_owned()), 5);
+        check(CommandFault::Usage("usage".to_owned()), 2);
+        check(CommandFault::Refused("refused".to_owned()), 3);
+        check(CommandFault::Unreached("unreached".to_owned()), 4);
+        check(CommandFault::Lost("lost".to_owned()), 5);
     }
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::numbers;
 use super::numbers::{bytes, grouped};
+use super::outcome::print;
 use super::sizing::{self, CONSTANTS, Constant, Need, Wanted};
-use super::{numbers, print};
 use crate::node::config::Config;
 
 /// What is planned.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct PlanArguments {
     /// Connections at the same time: 250000, 250k, 10M.
     #[arg(long, value_parser = numbers::count)]
     connections: u64,
@@ -38,7 +39,7 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
 }
 
 /// Prints the plan.
-pub(super) fn plan(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn plan(config: &Config, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let wanted = Wanted {
         connections: arguments.connections,
         heartbeat: arguments.heartbeat.unwrap_or(config.logic.heartbeat_interval),

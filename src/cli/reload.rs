@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::outcome::Fault;
-use super::{client, print};
+use super::client;
+use super::outcome::CommandFault;
+use super::outcome::print;
 use crate::node::config::{Config, Given, Sources};
 use crate::node::reload::absolute;
 
@@ -41,7 +42,7 @@ pub(super) async fn reload(config: &Config, sources: &Sources, how: How) -> anyh
     if status == 409 {
         text.push_str("\nChange what the gateway reads, then reload with no more than the way to it: admin.listen and admin.token.");
     }
-    Err(Fault::Refused(text).into())
+    Err(CommandFault::Refused(text).into())
 }
 
 /// The request, with what the caller was given: the gateway says where its own differs.

@@ -167,7 +167,7 @@ pub(super) struct Need {
     pub(super) cores: u64,
     /// How long it takes until everyone has logged in again, with all of these cores.
     pub(super) all_back_seconds: f64,
-    pub(super) memory: Memory,
+    pub(super) memory: MemoryNeed,
     /// What the host must have in all.
     pub(super) host_bytes: u64,
     pub(super) shards: u64,
@@ -180,7 +180,7 @@ pub(super) struct Need {
 
 /// Bytes of memory, by what takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(super) struct MemoryNeed {
     pub(super) kernel: u64,
     pub(super) user: u64,
     pub(super) tls: u64,
@@ -190,7 +190,7 @@ pub(super) struct Memory {
     pub(super) process: u64,
 }
 
-impl Memory {
+impl MemoryNeed {
     pub(super) fn sum(&self) -> u64 {
         self.parts().iter().map(|(_, bytes)| bytes).sum()
     }
@@ -247,7 +247,7 @@ pub(super) fn need(wanted: &Wanted) -> Need {
     let shards = cores.max(by_table).min(SHARDS_MAX);
     let slots = slots_for(wanted.connections, shards);
     let busy = connections / CONNECTIONS_PER_BUSY_CONNECTION.value;
-    let memory = Memory {
+    let memory = MemoryNeed {
         kernel: of_each(KERNEL_BYTES_PER_CONNECTION),
         user: of_each(USER_BYTES_PER_CONNECTION),
         tls: of_each(TLS_BYTES_PER_CONNECTION),

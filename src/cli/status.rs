@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::place::Listener;
-use super::{client, print};
+use super::client;
+use super::host_port::Listener;
+use super::outcome::print;
 use crate::node::config::Config;
 
 /// How it is shown.

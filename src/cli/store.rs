@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::print;
+use super::outcome::print;
 use crate::node::config::Config;
 use crate::services::registry::embedded::{DamagedTable, Salvaged, VerifyReport, salvage, verify};
 
@@ -17,7 +17,7 @@ const EXIT_DAMAGED: u8 = 6;
 
 /// What is done.
 #[derive(Debug, Clone, Subcommand)]
-pub(super) enum Command {
+pub(super) enum StoreCommand {
     /// Reads every file of a store, and says what is damaged and what would be lost. Exit code 6: something is.
     Verify {
         /// The store's folder; registry.path if not given.
@@ -37,10 +37,10 @@ pub(super) enum Command {
 }
 
 /// Does it.
-pub(super) fn store(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
+pub(super) fn store(config: &Config, command: StoreCommand) -> anyhow::Result<ExitCode> {
     let path_of = |path: Option<PathBuf>| path.unwrap_or_else(|| config.registry.path.clone());
     match command {
-        Command::Verify { path } => {
+        StoreCommand::Verify { path } => {
             let path = path_of(path);
             let report = verify(&path, &mut progress());
             end_progress();
@@ -52,7 +52,7 @@ pub(super) fn store(config: &Config, command: Command) -> anyhow::Result<ExitCod
                 ExitCode::from(EXIT_DAMAGED)
             })
         }
-        Command::Salvage { path, to } => {
+        StoreCommand::Salvage { path, to } => {
             let path = path_of(path);
             let salvaged = salvage(&path, &to, &mut progress());
             end_progress();

@@ -6,7 +6,7 @@ use crate::protocol::native::proto::{Code, Platform, Verdict, WhatNext, response
 
 /// What a terminal does after its link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Comes back by itself, with its session, not before this has passed.
     Resume(Duration),
     /// Asks the person for a fresh login.
@@ -18,14 +18,14 @@ pub(super) enum Next {
 }
 
 /// What a verdict asks for.
-pub(super) fn next_of(verdict: &Verdict) -> Next {
+pub(super) fn next_of(verdict: &Verdict) -> NextStep {
     match verdict.what_next() {
-        WhatNext::Retry => Next::Resume(Duration::from_millis(u64::from(verdict.retry_after_ms))),
-        WhatNext::LogInAfresh => Next::Ask,
-        WhatNext::RenewUsersig => Next::Renew,
-        WhatNext::Stop => Next::Stop,
+        WhatNext::Retry => NextStep::Resume(Duration::from_millis(u64::from(verdict.retry_after_ms))),
+        WhatNext::LogInAfresh => NextStep::Ask,
+        WhatNext::RenewUsersig => NextStep::Renew,
+        WhatNext::Stop => NextStep::Stop,
         // A later protocol: coming back by itself might do harm.
-        WhatNext::Unspecified => Next::Ask,
+        WhatNext::Unspecified => NextStep::Ask,
     }
 }
 
@@ -125,11 +125,11 @@ mod tests {
     #[test]
     fn the_gateway_says_what_is_next() {
         let check = |what_next, expected| assert_eq!(next_of(&verdict(Code::Busy, what_next)), expected);
-        check(WhatNext::Retry, Next::Resume(Duration::from_millis(700)));
-        check(WhatNext::LogInAfresh, Next::Ask);
-        check(WhatNext::RenewUsersig, Next::Renew);
-        check(WhatNext::Stop, Next::Stop);
-        check(WhatNext::Unspecified, Next::Ask);
+        check(WhatNext::Retry, NextStep::Resume(Duration::from_millis(700)));
+        check(WhatNext::LogInAfresh, NextStep::Ask);
+        check(WhatNext::RenewUsersig, NextStep::Renew);
+        check(WhatNext::Stop, NextStep::Stop);
+        check(WhatNext::Unspecified, NextStep::Ask);
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl House {
                 None => return None,
             };
             let room = self.room_of(&path)?;
-            (room != module && floor_of(room) == floor).then_some(room)
+            // A program's root has nothing that its rooms use: such a path leads into the library.
+            let is_root = floor.starts_with("bin::") && room == floor;
+            (room != module && !is_root && floor_of(room) == floor).then_some(room)
         });
         paths.collect()
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
 use crate::generator::terminal::{DevicesPerUser, Identities};
-use crate::peer::PeerKind;
+use crate::peer_kind::PeerKind;
 use crate::steps::Steps;
 
 /// Simulates terminals that measure a gateway, and checks every answer.
@@ -18,7 +18,7 @@ use crate::steps::Steps;
 /// one that runs. Each run leaves a folder with its figures. The exit code is 0 only if every check held.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-load", version)]
-pub(crate) struct Arguments {
+pub(crate) struct LoadArguments {
     #[command(subcommand)]
     pub(crate) scenario: Scenario,
     #[command(flatten)]
@@ -212,7 +212,7 @@ pub(crate) struct Rounds {
 }
 
 /// A gateway that runs already.
-pub(crate) struct Running {
+pub(crate) struct RunningGateway {
     pub(crate) terminals: SocketAddrV4,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -254,7 +254,7 @@ impl Common {
     }
 
     /// The running gateway that the arguments name, if they do.
-    pub(crate) fn running(&self) -> anyhow::Result<Option<Running>> {
+    pub(crate) fn running(&self) -> anyhow::Result<Option<RunningGateway>> {
         let (Some(gateway), Some(http), Some(admin), Some(process)) =
             (self.gateway, self.http, self.admin, self.pid)
         else {
@@ -271,7 +271,7 @@ impl Common {
                 bail!("--{name} has to be a loopback address: the terminals go nowhere else");
             }
         }
-        Ok(Some(Running {
+        Ok(Some(RunningGateway {
             terminals,
             http,
             admin,
@@ -368,12 +368,12 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        LoadArguments::command().debug_assert();
     }
 
     #[test]
     fn a_running_gateway_is_named_as_a_whole_and_is_on_loopback() {
-        let parse = |words: &str| Arguments::try_parse_from(words.split(' '));
+        let parse = |words: &str| LoadArguments::try_parse_from(words.split(' '));
         parse("holdfast-load idle --gateway 127.0.0.1:1").unwrap_err();
         let whole = "holdfast-load idle --http 127.0.0.1:2 --admin 127.0.0.1:3 --pid 4 --gateway";
         let near = parse(&format!("{whole} 127.0.0.1:1")).unwrap();
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn versus_is_apart_only_where_it_was_asked_for() {
         let apart = |words: &str| {
-            let scenario = Arguments::try_parse_from(words.split(' ')).unwrap().scenario;
+            let scenario = LoadArguments::try_parse_from(words.split(' ')).unwrap().scenario;
             let Scenario::Versus { apart, .. } = scenario else {
                 panic!("{words} is another scenario");
             };
@@ -414,12 +414,12 @@ mod tests {
         };
         assert!(!apart("holdfast-load versus --peer echo"));
         assert!(apart("holdfast-load versus --peer echo --apart"));
-        Arguments::try_parse_from("holdfast-load beat --apart".split(' ')).unwrap_err();
+        LoadArguments::try_parse_from("holdfast-load beat --apart".split(' ')).unwrap_err();
     }
 
     #[test]
     fn steps_are_taken_as_a_whole_or_refused() {
-        let parse = |words: &str| Arguments::try_parse_from(words.split(' '));
+        let parse = |words: &str| LoadArguments::try_parse_from(words.split(' '));
         let steps = |words: &str| {
             let Scenario::Grow { steps, .. } = parse(words).unwrap().scenario else {
                 panic!("{words} is another scenario");
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn each_kind_of_query_has_results_of_its_own() {
         let name = |words: &str| {
-            Arguments::try_parse_from(words.split(' '))
+            LoadArguments::try_parse_from(words.split(' '))
                 .unwrap()
                 .scenario
                 .name()
@@ -463,7 +463,7 @@ mod tests {
         let check = |settings: &[&str], expected: Option<&str>| {
             let words = settings.iter().flat_map(|setting| ["--set", setting]);
             let words = ["holdfast-load", "versus"].into_iter().chain(words);
-            let common = Arguments::try_parse_from(words).unwrap().common;
+            let common = LoadArguments::try_parse_from(words).unwrap().common;
             assert_eq!(common.setting("registry.store"), expected, "{settings:?}");
         };
         check(&[], None);

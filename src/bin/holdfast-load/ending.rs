@@ -11,7 +11,7 @@ use anyhow::Context;
 use holdfast::engine::process::{EndSignal, EndSignals, end_at_once, end_with_this_process};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::progress;
+use crate::screen;
 
 /// What is to end with this program. Whoever ends it holds this to the last moment, so that nothing is started meanwhile, and
 /// nobody tells of what ended before its time.
@@ -63,7 +63,7 @@ fn end(signal: EndSignal) -> ! {
         // There is nobody to be told.
         let _ = std::fs::remove_dir_all(folder);
     }
-    progress::leave("holdfast-load: ended by a signal: there is no result");
+    screen::leave("holdfast-load: ended by a signal: there is no result");
     end_at_once(signal.exit_code().into());
 }
 
@@ -163,9 +163,9 @@ impl Drop for Started {
 }
 
 /// A new folder for what is kept as long as this.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(crate) fn new() -> io::Result<Self> {
         let mut owned = owned();
         let folder = tempfile::Builder::new()
@@ -186,7 +186,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let mut owned = owned();
         if let Some(place) = owned.folders.iter().position(|folder| *folder == self.0) {
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn a_folder_goes_with_its_owner_unless_it_is_kept() {
-        let folder = Folder::new().unwrap();
+        let folder = TempFolder::new().unwrap();
         let path = folder.path().to_owned();
         assert!(path.is_dir());
         drop(folder);
         assert!(!path.exists());
-        let folder = Folder::new().unwrap();
+        let folder = TempFolder::new().unwrap();
         let path = folder.path().to_owned();
         folder.keep();
         drop(folder);

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Signal, kill_process};
 
 use crate::arguments::Common;
-use crate::ending::{Folder, Started, tell};
+use crate::ending::{Started, TempFolder, tell};
 
 /// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
 /// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
@@ -25,13 +25,13 @@ pub(crate) struct Gateway {
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) process: u32,
-    own: Option<Own>,
+    own: Option<OwnGateway>,
 }
 
 /// A gateway that was started here.
-struct Own {
+struct OwnGateway {
     child: Started,
-    folder: Folder,
+    folder: TempFolder,
     command: Vec<String>,
     environment: Vec<(&'static str, &'static str)>,
     program: PathBuf,
@@ -66,7 +66,7 @@ impl Gateway {
                 own: None,
             });
         }
-        let folder = Folder::new().with_context(|| {
+        let folder = TempFolder::new().with_context(|| {
             let parent = std::env::temp_dir();
             format!(
                 "no folder for the gateway's store in {} (TMPDIR)",
@@ -85,7 +85,7 @@ impl Gateway {
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.extend(common.set.iter().cloned());
         let program = common.program()?;
-        let mut own = Own {
+        let mut own = OwnGateway {
             child: spawn(&program, &command, environment, folder.path())?,
             folder,
             command,
@@ -128,14 +128,14 @@ impl Gateway {
         Ok(status.success())
     }
 
-    fn own(&mut self) -> anyhow::Result<&mut Own> {
+    fn own(&mut self) -> anyhow::Result<&mut OwnGateway> {
         self.own
             .as_mut()
             .context("this scenario ends the gateway: leave --gateway away, so that it is one of its own")
     }
 }
 
-impl Own {
+impl OwnGateway {
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -155,7 +155,7 @@ impl Own {
     }
 }
 
-impl Drop for Own {
+impl Drop for OwnGateway {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

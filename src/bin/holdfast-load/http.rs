@@ -25,7 +25,7 @@ pub(crate) struct Http {
 
 /// One change of the stream, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct StatusChange {
     pub(crate) user: String,
     pub(crate) number: u64,
     pub(crate) kind: String,
@@ -33,7 +33,7 @@ pub(crate) struct Change {
 
 /// What a query asks for of each user beside the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Detail {
+pub(crate) enum QueryDetail {
     None,
     /// The status on each platform.
     Platforms,
@@ -105,20 +105,20 @@ impl Http {
         &self,
         admin: SocketAddr,
         after: Option<&str>,
-    ) -> anyhow::Result<(Vec<Change>, Option<String>)> {
+    ) -> anyhow::Result<(Vec<StatusChange>, Option<String>)> {
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let (next, body) = self.get(admin, &format!("/v1/changes?limit=1000&wait_s=0{after}"))?;
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let changes = lines.map(|line| {
             let line: Value = serde_json::from_slice(line).context("a change is not JSON")?;
             let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-            Ok(Change {
+            Ok(StatusChange {
                 user: text("user"),
                 number: line["change"].as_u64().context("a change without a number")?,
                 kind: text("kind"),
             })
         });
-        Ok((changes.collect::<anyhow::Result<Vec<Change>>>()?, next))
+        Ok((changes.collect::<anyhow::Result<Vec<StatusChange>>>()?, next))
     }
 
     /// The statuses of up to 500 users. Users without an account are not among them.
@@ -127,7 +127,7 @@ impl Http {
         backend: (SocketAddr, &str),
         users: &[String],
     ) -> anyhow::Result<HashMap<String, String>> {
-        let answer = self.query_with(backend, users, Detail::None)?;
+        let answer = self.query_with(backend, users, QueryDetail::None)?;
         let statuses = answer.into_iter().map(|(user, answered)| (user, answered.status));
         Ok(statuses.collect())
     }
@@ -137,11 +137,11 @@ impl Http {
         &self,
         (http, caller): (SocketAddr, &str),
         users: &[String],
-        detail: Detail,
+        detail: QueryDetail,
     ) -> anyhow::Result<HashMap<String, Answered>> {
         let wanted = match detail {
-            Detail::None => 0,
-            Detail::Platforms => 1,
+            QueryDetail::None => 0,
+            QueryDetail::Platforms => 1,
         };
         let body = json!({ "To_Account": users, "IsNeedDetail": wanted }).to_string();
         let url = format!("http://{http}/v4/openim/query_online_status?{caller}&random=1&contenttype=json");
@@ -158,7 +158,7 @@ impl Http {
 fn answered(result: &Value) -> Option<(String, Answered)> {
     let text = |value: &Value| Some(value.as_str()?.to_owned());
     let platform = |entry: &Value| Some((text(&entry["Platform"])?, text(&entry["Status"])?));
-    let platforms = match result.get("Detail") {
+    let platforms = match result.get("QueryDetail") {
         None => None,
         Some(detail) => Some(
             detail
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn details_are_read_whole_or_the_user_counts_as_not_answered() {
-        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "Detail": detail });
+        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "QueryDetail": detail });
         check(&json!({ "To_Account": "a", "Status": "Online" }), Some(None));
         check(&with(json!([])), Some(Some(vec![])));
         let web = json!({ "Platform": "Web", "Status": "Online" });

@@ -10,6 +10,7 @@ mod generator;
 mod gateway;
 mod mosquitto;
 mod peer;
+mod peer_kind;
 mod http;
 mod receiver;
 mod buckets;
@@ -22,6 +23,7 @@ mod slab;
 mod machine;
 mod plot;
 mod progress;
+mod screen;
 mod report;
 mod results;
 
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::Arguments;
+use arguments::LoadArguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,7 +42,7 @@ const EXIT_CHECK_FAILED: u8 = 3;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = LoadArguments::parse();
     match ending::listen().and_then(|()| scenario::run(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

@@ -5,7 +5,14 @@ use std::path::Path;
 use anyhow::anyhow;
 use plotters::prelude::*;
 
-use crate::report::Course;
+/// A value over the time of the run.
+pub(crate) struct PlotCourse {
+    /// The plot's file is named after it.
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
+    /// Seconds since the beginning, and the value.
+    pub(crate) points: Vec<(f64, f64)>,
+}
 
 const SIZE: (u32, u32) = (800, 320);
 
@@ -13,11 +20,11 @@ const SIZE: (u32, u32) = (800, 320);
 const ABOVE: f64 = 1.1;
 
 /// Writes one plot.
-pub(crate) fn write(path: &Path, course: &Course) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, course: &PlotCourse) -> anyhow::Result<()> {
     draw(path, course).map_err(|error| anyhow!("drawing {}: {error}", path.display()))
 }
 
-fn draw(path: &Path, course: &Course) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(path: &Path, course: &PlotCourse) -> Result<(), Box<dyn std::error::Error>> {
     let largest = |pick: fn(&(f64, f64)) -> f64| course.points.iter().map(pick).fold(0.0, f64::max);
     let (end, high) = (largest(|point| point.0), largest(|point| point.1));
     let high = if high > 0.0 { high * ABOVE } else { 1.0 };

@@ -1,7 +1,5 @@
 //! Shows how far a run is: bars on a screen, plain lines anywhere else. It measures nothing.
 
-use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
@@ -9,39 +7,10 @@ use holdfast::engine::process::is_screen;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::ending::{self, tell};
+use crate::screen::bar_shown;
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-
-/// How long the screen is waited for at the end: one that was stopped takes nothing.
-const LEAVE_WAIT: Duration = Duration::from_millis(500);
-
-/// Whether bars were drawn: they end no line. Whoever draws holds it.
-static BAR_SHOWN: Mutex<bool> = Mutex::new(false);
-
-fn bar_shown() -> MutexGuard<'static, bool> {
-    BAR_SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Draws nothing from here on, and says `word` in a line of its own.
-pub(crate) fn leave(word: &'static str) {
-    let (say, said) = mpsc::channel();
-    std::thread::spawn(move || {
-        let shown = bar_shown();
-        if *shown {
-            // The screen may be gone.
-            let _ = writeln!(std::io::stderr());
-        }
-        let _ = writeln!(std::io::stderr(), "{word}");
-        // Nobody may wait any more.
-        let _ = say.send(());
-        loop {
-            std::thread::park();
-        }
-    });
-    // It is the last thing that is done, well or not.
-    let _ = said.recv_timeout(LEAVE_WAIT);
-}
 
 /// The display of one step of a run.
 pub(crate) struct Progress {

@@ -7,10 +7,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::without_secret;
-use crate::{ending, machine, plot, results};
+use crate::plot::{self, PlotCourse};
+use crate::{ending, machine, results};
 
 /// One report in the making.
-pub(crate) struct Report {
+pub(crate) struct RunReport {
     scenario: String,
     title: String,
     /// Of the machine as it was before anything of the run began.
@@ -18,12 +19,12 @@ pub(crate) struct Report {
     /// The part of the run that checks and courses are of now.
     part: Option<String>,
     conditions: Vec<String>,
-    figures: Vec<Figure>,
+    figures: Vec<RunFigure>,
     checks: Vec<Check>,
-    courses: Vec<Course>,
+    courses: Vec<PlotCourse>,
 }
 
-struct Figure {
+struct RunFigure {
     name: String,
     unit: &'static str,
     rounds: Vec<f64>,
@@ -35,21 +36,12 @@ struct Check {
     seen: String,
 }
 
-/// A value over the time of the run.
-pub(crate) struct Course {
-    /// The plot's file is named after it.
-    pub(crate) name: String,
-    pub(crate) unit: &'static str,
-    /// Seconds since the beginning, and the value.
-    pub(crate) points: Vec<(f64, f64)>,
-}
-
 /// A run that is refused, since its results would replace the current figures of another command.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Displaces(String);
 
-impl Report {
+impl RunReport {
     /// A report whose folder will be put into `results`.
     ///
     /// # Errors
@@ -107,7 +99,7 @@ impl Report {
     /// A figure that was measured several times.
     pub(crate) fn rounds(&mut self, name: &str, unit: &'static str, rounds: Vec<f64>) {
         let name = name.to_owned();
-        self.figures.push(Figure { name, unit, rounds });
+        self.figures.push(RunFigure { name, unit, rounds });
     }
 
     /// Something that has to hold, and what was seen.
@@ -124,9 +116,9 @@ impl Report {
         self.check(what, expected == seen, format!("{seen}, expected {expected}"));
     }
 
-    pub(crate) fn course(&mut self, course: Course) {
+    pub(crate) fn course(&mut self, course: PlotCourse) {
         let name = self.named(&course.name);
-        self.courses.push(Course { name, ..course });
+        self.courses.push(PlotCourse { name, ..course });
     }
 
     /// Prints the table, writes the folder, and the index of all. Says whether every check holds.
@@ -233,11 +225,11 @@ mod tests {
 
     #[test]
     fn parts_of_a_run_have_checks_and_plots_of_their_own() {
-        let mut report = Report::new("parts".to_owned(), "Parts");
+        let mut report = RunReport::new("parts".to_owned(), "Parts");
         for part in [Some("10 connections"), Some("20 connections"), None] {
             report.set_part(part.map(str::to_owned));
             report.check_equal("logins", 1, 1);
-            report.course(Course {
+            report.course(PlotCourse {
                 name: "terminals logged in".to_owned(),
                 unit: "connections",
                 points: Vec::new(),

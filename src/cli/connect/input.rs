@@ -49,12 +49,12 @@ pub(super) enum Writer {
 }
 
 /// The lines that are still to come.
-pub(super) struct Input {
+pub(super) struct LineInput {
     pub(super) writer: Writer,
     lines: mpsc::Receiver<Line>,
 }
 
-impl Input {
+impl LineInput {
     /// Standard input. Reading blocks, so a thread does it; it ends with the process.
     pub(super) fn standard() -> Self {
         let writer = match io::stdin().is_terminal() {
@@ -67,17 +67,15 @@ impl Input {
                 sender.blocking_send(line).is_ok()
             });
         });
+        Self::new(writer, lines)
+    }
+
+    /// The lines that come from `lines`.
+    pub(super) fn new(writer: Writer, lines: mpsc::Receiver<Line>) -> Self {
         Self { writer, lines }
     }
 
-    /// Lines that a test gives.
-    #[cfg(test)]
-    pub(super) fn of(writer: Writer) -> (mpsc::Sender<Line>, Self) {
-        let (sender, lines) = mpsc::channel(AHEAD_MAX);
-        (sender, Self { writer, lines })
-    }
-
-    /// Waits for the next line. Input that is over gives none.
+    /// Waits for the next line. LineInput that is over gives none.
     pub(super) async fn next(&mut self) -> Line {
         match self.lines.recv().await {
             Some(line) => line,
@@ -90,7 +88,7 @@ impl Input {
 /// line, such as /dev/null, which is what programs in the background are given.
 fn read_all(input: &mut impl BufRead, writer: Writer, mut take: impl FnMut(Line) -> bool) {
     let mut is_quit_at_end = writer == Writer::Person;
-    // Input that fails is at its end: its terminal is gone.
+    // LineInput that fails is at its end: its terminal is gone.
     while let Ok(Some(line)) = read_line(input) {
         is_quit_at_end = true;
         if !take(line) {

@@ -3,17 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::super::place::tongue;
-use super::PATIENCE;
 use crate::base::limits::FRAME_BYTES_MAX_AFTER_LOGIN;
-use crate::protocol::native::encode;
-use crate::protocol::native::frame;
-use crate::protocol::native::proto::{self, request, response};
+use crate::cli::host_port::foreign_protocol;
+use crate::protocol::native::proto::{request, response};
+use crate::protocol::native::terminal::{self, NextResponse};
+
+/// How long a connection and an answer may take.
+pub(super) const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 
 /// The shortest time between two heartbeats, whatever the gateway says.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
@@ -31,17 +31,17 @@ impl Pulse {
     /// Before the login was answered.
     pub(super) fn before_login() -> Self {
         Self {
-            interval: PATIENCE,
-            timeout: PATIENCE,
+            interval: ANSWER_WITHIN_MAX,
+            timeout: ANSWER_WITHIN_MAX,
             beat_at: None,
-            silent_at: Instant::now() + PATIENCE,
+            silent_at: Instant::now() + ANSWER_WITHIN_MAX,
         }
     }
 
     /// As the login's answer says.
     pub(super) fn of(interval_ms: u32, timeout_ms: u32) -> Self {
         let interval = Duration::from_millis(u64::from(interval_ms)).max(INTERVAL_MIN);
-        let timeout = Duration::from_millis(u64::from(timeout_ms)).max(interval + PATIENCE);
+        let timeout = Duration::from_millis(u64::from(timeout_ms)).max(interval + ANSWER_WITHIN_MAX);
         let now = Instant::now();
         Self {
             interval,
@@ -69,7 +69,7 @@ impl Pulse {
 
     /// An answer is waited for, and no longer than this.
     pub(super) fn expect_answer(&mut self) {
-        self.silent_at = self.silent_at.min(Instant::now() + PATIENCE);
+        self.silent_at = self.silent_at.min(Instant::now() + ANSWER_WITHIN_MAX);
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn until(at: Option<Instant>) {
 }
 
 /// What comes of a link.
-pub(super) enum Heard {
+pub(super) enum LinkEvent {
     /// A packet that is known.
     Packet(response::Packet),
     /// The other side has ended it.
@@ -92,12 +92,12 @@ pub(super) enum Heard {
 }
 
 /// A connection.
-pub(super) struct Link {
+pub(super) struct GatewayLink {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-impl Link {
+impl GatewayLink {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
@@ -110,7 +110,7 @@ impl Link {
     }
 
     pub(super) async fn request(&mut self, packet: request::Packet) -> io::Result<()> {
-        self.send(&encode(&proto::Request { packet: Some(packet) })).await
+        self.send(&terminal::request(packet)).await
     }
 
     /// Ends it behind all that was sent.
@@ -120,29 +120,26 @@ impl Link {
     }
 
     /// The next packet that is known, or the end.
-    pub(super) async fn next(&mut self) -> io::Result<Heard> {
+    pub(super) async fn next(&mut self) -> io::Result<LinkEvent> {
         const NO_PACKET: &str = "it does not speak the protocol of terminals";
         loop {
-            if let Some(other) = tongue(&self.received) {
-                return Ok(Heard::Foreign(other));
+            if let Some(other) = foreign_protocol(&self.received) {
+                return Ok(LinkEvent::Foreign(other));
             }
-            match frame::next(&self.received, FRAME_BYTES_MAX_AFTER_LOGIN) {
-                frame::Next::Packet(packet, rest) => {
-                    let Ok(response) = proto::Response::decode(packet) else {
-                        return Ok(Heard::Foreign(NO_PACKET));
-                    };
+            match terminal::next(&self.received, FRAME_BYTES_MAX_AFTER_LOGIN) {
+                NextResponse::Packet(packet, rest) => {
                     let used = self.received.len() - rest.len();
                     self.received.drain(..used);
-                    if let Some(packet) = response.packet {
-                        return Ok(Heard::Packet(packet));
+                    if let Some(packet) = packet {
+                        return Ok(LinkEvent::Packet(packet));
                     }
                 }
-                frame::Next::Incomplete => {
+                NextResponse::Incomplete => {
                     if self.stream.read_buf(&mut self.received).await? == 0 {
-                        return Ok(Heard::End);
+                        return Ok(LinkEvent::End);
                     }
                 }
-                frame::Next::TooLarge | frame::Next::Malformed => return Ok(Heard::Foreign(NO_PACKET)),
+                NextResponse::Malformed(_) => return Ok(LinkEvent::Foreign(NO_PACKET)),
             }
         }
     }
@@ -157,7 +154,7 @@ mod tests {
         let mut pulse = Pulse::of(1_000, 400_000);
         pulse.beat_sent();
         let lost_at = pulse.silent_at;
-        assert!(lost_at <= Instant::now() + PATIENCE);
+        assert!(lost_at <= Instant::now() + ANSWER_WITHIN_MAX);
         pulse.beat_sent();
         assert_eq!(pulse.silent_at, lost_at);
         pulse.heard();

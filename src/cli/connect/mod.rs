@@ -12,17 +12,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ending::Ending;
-use super::outcome::{EXIT_USAGE, Fault, ended_by, print, tell};
-use super::place::{Listener, Place};
-use super::words::{Next, describe, next_of, remedy};
-use super::{sign, variable};
+use super::host_port::{HostPort, Listener};
+use super::outcome::{CommandFault, EXIT_USAGE, ended_by, print, tell};
+use super::signing::sign;
+use super::termination::Termination;
+use super::values::{platforms, user, variable};
+use super::words::{NextStep, describe, next_of, remedy};
 use crate::base::ids::{InstanceId, Platform, UserId};
 use crate::node::config::{Config, Problem};
 use crate::protocol::native::HEARTBEAT;
 use crate::protocol::native::proto::{self, request, response};
-use input::{Input, Line, Writer};
-use link::{Heard, Link, Pulse, until};
+use input::{Line, LineInput, Writer};
+use link::{ANSWER_WITHIN_MAX, GatewayLink, LinkEvent, Pulse, until};
 
 /// The first wait after a lost link, and the longest; doubled in between.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -31,9 +32,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// For how long it tries to come back. A gateway that is started again is there much sooner, with any number of users.
 const COMING_BACK_MAX: Duration = Duration::from_secs(600);
-
-/// How long a connection and an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Long enough to try things out; every login makes a new one.
 const USERSIG_LIFETIME_S: u64 = 86_400;
@@ -53,19 +51,19 @@ signal; 1 anything else.";
 
 /// Who connects to where.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ConnectArguments {
     /// The UserID.
-    #[arg(long, value_parser = super::user)]
+    #[arg(long, value_parser = user)]
     user: UserId,
     /// What kind of device it is, in letters of either case.
-    #[arg(long, ignore_case = true, value_parser = super::platforms())]
+    #[arg(long, ignore_case = true, value_parser = platforms())]
     platform: Platform,
     /// The installation's number; drawn at random if not given.
     #[arg(long)]
     instance: Option<NonZeroU64>,
     /// Where the gateway listens, by name or address; the first of `terminals.listen` if not given.
     #[arg(long, value_name = "HOST:PORT")]
-    address: Option<Place>,
+    address: Option<HostPort>,
     /// Says that the app is in the background.
     #[arg(long)]
     background: bool,
@@ -74,7 +72,7 @@ pub(super) struct Arguments {
     usersig: Option<String>,
 }
 
-impl Arguments {
+impl ConnectArguments {
     /// Takes what was not typed from the environment.
     pub(super) fn add_environment(&mut self) -> Result<(), Problem> {
         const NAME: &str = "HOLDFAST_USERSIG";
@@ -94,29 +92,29 @@ impl Arguments {
 /// Why a link is over.
 enum End {
     /// The gateway's last word.
-    Told(Next, String),
+    Told(NextStep, String),
     /// It was logged out, as was asked for.
     LoggedOut,
     /// It broke.
     Lost(String),
     /// It was never there.
     NoLink(io::Error),
-    /// Input asked for it.
+    /// LineInput asked for it.
     Quit,
 }
 
 /// What the gateway still owes an answer to. Lines wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owed {
+enum PendingAnswer {
     Login,
     Logout,
     Nothing,
 }
 
 /// Runs a terminal until its input, the gateway or a signal ends it.
-pub(super) async fn connect(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut ending = Ending::listen(|| {})?;
-    let mut terminal = Terminal::new(config, arguments, Input::standard());
+pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> anyhow::Result<ExitCode> {
+    let mut ending = Termination::listen(|| {})?;
+    let mut terminal = InteractiveTerminal::new(config, arguments, LineInput::standard());
     let start = format!(
         "{} on {} {}, instance {}\n{HELP}\n",
         arguments.user,
@@ -131,10 +129,10 @@ pub(super) async fn connect(config: &Config, arguments: &Arguments) -> anyhow::R
     }
 }
 
-struct Terminal<'a> {
+struct InteractiveTerminal<'a> {
     config: &'a Config,
-    arguments: &'a Arguments,
-    place: Place,
+    arguments: &'a ConnectArguments,
+    place: HostPort,
     instance: InstanceId,
     session: u64,
     background: bool,
@@ -143,20 +141,20 @@ struct Terminal<'a> {
     /// When it began to come back.
     away_since: Option<Instant>,
     backoff: Duration,
-    input: Input,
+    input: LineInput,
     /// Lines that were no commands.
     mistyped: u64,
 }
 
-impl<'a> Terminal<'a> {
-    fn new(config: &'a Config, arguments: &'a Arguments, input: Input) -> Self {
+impl<'a> InteractiveTerminal<'a> {
+    fn new(config: &'a Config, arguments: &'a ConnectArguments, input: LineInput) -> Self {
         let first = config.terminals.first();
         let first = first.expect("a configuration has an address for each listener");
         let drawn = || InstanceId::new(fastrand::u64(1..)).expect("drawn from 1 on");
         Self {
             config,
             arguments,
-            place: arguments.address.clone().unwrap_or_else(|| Place::of(*first)),
+            place: arguments.address.clone().unwrap_or_else(|| HostPort::of(*first)),
             instance: arguments.instance.unwrap_or_else(drawn),
             session: 0,
             background: arguments.background,
@@ -187,13 +185,13 @@ impl<'a> Terminal<'a> {
             match self.hold_link().await? {
                 End::Quit => return Ok(self.left()),
                 End::LoggedOut => {
-                    if !self.ask_for_login(Next::Ask).await? {
+                    if !self.ask_for_login(NextStep::Ask).await? {
                         return Ok(self.left());
                     }
                 }
-                End::Told(Next::Stop, text) => return Err(Fault::Refused(text).into()),
-                End::Told(next @ (Next::Ask | Next::Renew), text) => {
-                    let refused = Fault::Refused(text);
+                End::Told(NextStep::Stop, text) => return Err(CommandFault::Refused(text).into()),
+                End::Told(next @ (NextStep::Ask | NextStep::Renew), text) => {
+                    let refused = CommandFault::Refused(text);
                     if self.input.writer == Writer::Script {
                         return Err(refused.into());
                     }
@@ -202,10 +200,12 @@ impl<'a> Terminal<'a> {
                         return Ok(refused.exit_code());
                     }
                 }
-                End::Told(Next::Resume(at_least), text) if self.was_in => {
-                    self.pause(at_least, Fault::Lost(text)).await?;
+                End::Told(NextStep::Resume(at_least), text) if self.was_in => {
+                    self.pause(at_least, CommandFault::Lost(text)).await?;
                 }
-                End::Told(Next::Resume(at_least), text) => self.pause(at_least, Fault::Refused(text)).await?,
+                End::Told(NextStep::Resume(at_least), text) => {
+                    self.pause(at_least, CommandFault::Refused(text)).await?
+                }
                 End::NoLink(error) if self.was_in => self.pause(Duration::ZERO, self.lost(&error)).await?,
                 End::Lost(why) if self.was_in => self.pause(Duration::ZERO, self.lost(&why)).await?,
                 // It may be no gateway, and then nothing is gained by trying again.
@@ -217,25 +217,25 @@ impl<'a> Terminal<'a> {
 
     /// Connects, logs in, and stays for as long as it can.
     async fn hold_link(&mut self) -> anyhow::Result<End> {
-        let mut link = match self.place.connect(PATIENCE).await {
-            Ok(stream) => Link::new(stream),
+        let mut link = match self.place.connect(ANSWER_WITHIN_MAX).await {
+            Ok(stream) => GatewayLink::new(stream),
             Err(error) => return Ok(End::NoLink(error)),
         };
         if let Err(error) = link.request(request::Packet::Login(self.login())).await {
             return Ok(End::Lost(error.to_string()));
         }
-        let (mut pulse, mut owed) = (Pulse::before_login(), Owed::Login);
+        let (mut pulse, mut owed) = (Pulse::before_login(), PendingAnswer::Login);
         loop {
             tokio::select! {
                 heard = link.next() => match heard {
-                    Ok(Heard::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
+                    Ok(LinkEvent::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
                         return Ok(end);
                     },
-                    Ok(Heard::End) => return Ok(End::Lost("it ended the connection".to_owned())),
-                    Ok(Heard::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
+                    Ok(LinkEvent::End) => return Ok(End::Lost("it ended the connection".to_owned())),
+                    Ok(LinkEvent::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
                     Err(error) => return Ok(End::Lost(error.to_string())),
                 },
-                line = self.input.next(), if owed == Owed::Nothing => {
+                line = self.input.next(), if owed == PendingAnswer::Nothing => {
                     if line == Line::Quit {
                         link.end().await;
                         return Ok(End::Quit);
@@ -257,8 +257,8 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    fn lost(&self, why: &impl Display) -> Fault {
-        Fault::Lost(format!("no link to {}: {why}", self.place))
+    fn lost(&self, why: &impl Display) -> CommandFault {
+        CommandFault::Lost(format!("no link to {}: {why}", self.place))
     }
 
     fn login(&self) -> proto::Login {
@@ -282,7 +282,7 @@ impl<'a> Terminal<'a> {
         &mut self,
         packet: response::Packet,
         pulse: &mut Pulse,
-        owed: &mut Owed,
+        owed: &mut PendingAnswer,
     ) -> anyhow::Result<Option<End>> {
         pulse.heard();
         let text = describe(&packet);
@@ -294,7 +294,7 @@ impl<'a> Terminal<'a> {
                     self.session = answer.session;
                     (self.was_in, self.away_since) = (true, None);
                     *pulse = Pulse::of(answer.heartbeat_interval_ms, answer.heartbeat_timeout_ms);
-                    *owed = Owed::Nothing;
+                    *owed = PendingAnswer::Nothing;
                     return Ok(None);
                 }
                 verdict
@@ -314,7 +314,7 @@ impl<'a> Terminal<'a> {
         };
         let (next, remedy) = match (next_of(&verdict), &self.arguments.usersig) {
             (next, None) => (next, remedy(&verdict)),
-            (Next::Renew, Some(_)) => (Next::Stop, ""), // Whoever brought it knows where to get another.
+            (NextStep::Renew, Some(_)) => (NextStep::Stop, ""), // Whoever brought it knows where to get another.
             (next, Some(_)) => (next, ""),
         };
         Ok(Some(End::Told(next, format!("{text}{remedy}"))))
@@ -324,14 +324,14 @@ impl<'a> Terminal<'a> {
     async fn obey(
         &mut self,
         line: Line,
-        link: &mut Link,
+        link: &mut GatewayLink,
         pulse: &mut Pulse,
-        owed: &mut Owed,
+        owed: &mut PendingAnswer,
     ) -> anyhow::Result<io::Result<()>> {
         let packet = match line {
             Line::Logout => {
                 pulse.expect_answer();
-                *owed = Owed::Logout;
+                *owed = PendingAnswer::Logout;
                 request::Packet::Logout(proto::Logout {})
             }
             Line::Background(background) => {
@@ -351,7 +351,7 @@ impl<'a> Terminal<'a> {
 
     /// Waits before it comes back: longer each time, and at a moment of its own. Gives `reason` back as the error when it is
     /// not to come back any more.
-    async fn pause(&mut self, at_least: Duration, reason: Fault) -> anyhow::Result<()> {
+    async fn pause(&mut self, at_least: Duration, reason: CommandFault) -> anyhow::Result<()> {
         let wait = self.backoff.mul_f64(0.5 + fastrand::f64()).max(at_least);
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         let since = *self.away_since.get_or_insert_with(Instant::now);
@@ -377,8 +377,8 @@ impl<'a> Terminal<'a> {
     }
 
     /// Waits for the wish to log in again, or to leave. Where only the UserSig is no good, the session goes on.
-    async fn ask_for_login(&mut self, next: Next) -> anyhow::Result<bool> {
-        if next != Next::Renew {
+    async fn ask_for_login(&mut self, next: NextStep) -> anyhow::Result<bool> {
+        if next != NextStep::Renew {
             self.session = 0;
         }
         if self.input.writer == Writer::Person {

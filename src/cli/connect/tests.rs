@@ -3,12 +3,19 @@
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
 use crate::node::config::Sources;
 use crate::protocol::native::encode;
 use crate::protocol::native::frame;
+
+/// Lines that a test gives.
+fn lines_of(writer: Writer) -> (mpsc::Sender<Line>, LineInput) {
+    let (sender, lines) = mpsc::channel(16);
+    (sender, LineInput::new(writer, lines))
+}
 
 fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -19,17 +26,17 @@ fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
 struct Bench {
     listener: TcpListener,
     config: Config,
-    arguments: Arguments,
+    arguments: ConnectArguments,
 }
 
 impl Bench {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let arguments = Arguments {
+        let arguments = ConnectArguments {
             user: UserId::new(b"alice").unwrap(),
             platform: Platform::IPhone,
             instance: InstanceId::new(7),
-            address: Some(Place::of(listener.local_addr().unwrap())),
+            address: Some(HostPort::of(listener.local_addr().unwrap())),
             background: true,
             usersig: None,
         };
@@ -40,8 +47,8 @@ impl Bench {
         }
     }
 
-    fn terminal(&self, input: Input) -> Terminal<'_> {
-        Terminal::new(&self.config, &self.arguments, input)
+    fn terminal(&self, input: LineInput) -> InteractiveTerminal<'_> {
+        InteractiveTerminal::new(&self.config, &self.arguments, input)
     }
 
     async fn accept(&self) -> Far {
@@ -123,7 +130,7 @@ fn refused(what_next: proto::WhatNext) -> response::Packet {
 fn comes_back_with_its_session_until_it_is_told_to_ask() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (_keyboard, input) = Input::of(Writer::Person);
+        let (_keyboard, input) = lines_of(Writer::Person);
         let mut terminal = bench.terminal(input);
         let (end, login) = tokio::join!(terminal.hold_link(), bench.answer(accepted()));
         assert!(matches!(end.unwrap(), End::Lost(_)));
@@ -133,7 +140,7 @@ fn comes_back_with_its_session_until_it_is_told_to_ask() {
             ..Default::default()
         });
         let (end, login) = tokio::join!(terminal.hold_link(), bench.answer(force));
-        assert!(matches!(end.unwrap(), End::Told(Next::Ask, _)));
+        assert!(matches!(end.unwrap(), End::Told(NextStep::Ask, _)));
         assert_eq!(login.session, 5);
     });
 }
@@ -142,7 +149,7 @@ fn comes_back_with_its_session_until_it_is_told_to_ask() {
 fn each_line_waits_until_the_one_before_it_was_answered() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (keyboard, input) = Input::of(Writer::Script);
+        let (keyboard, input) = lines_of(Writer::Script);
         let mut terminal = bench.terminal(input);
         for line in [Line::Background(false), Line::Logout, Line::Quit] {
             keyboard.try_send(line).unwrap();
@@ -169,7 +176,7 @@ fn each_line_waits_until_the_one_before_it_was_answered() {
 fn bytes_that_are_no_packet_are_a_lost_link_to_a_gateway_that_was_there() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (_keyboard, input) = Input::of(Writer::Script);
+        let (_keyboard, input) = lines_of(Writer::Script);
         let mut terminal = bench.terminal(input);
         let far = async {
             let mut far = bench.accept().await;
@@ -188,7 +195,7 @@ fn bytes_that_are_no_packet_are_a_lost_link_to_a_gateway_that_was_there() {
 fn waits_are_short_again_after_a_heartbeat_and_not_after_a_login() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (_keyboard, input) = Input::of(Writer::Script);
+        let (_keyboard, input) = lines_of(Writer::Script);
         let mut terminal = bench.terminal(input);
         terminal.backoff = BACKOFF_MAX;
         let beat = response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {});
@@ -201,9 +208,9 @@ fn waits_are_short_again_after_a_heartbeat_and_not_after_a_login() {
 }
 
 /// What a script is told when its first login is answered like this.
-async fn told_by(packet: response::Packet) -> Fault {
+async fn told_by(packet: response::Packet) -> CommandFault {
     let bench = Bench::new().await;
-    let (_keyboard, input) = Input::of(Writer::Script);
+    let (_keyboard, input) = lines_of(Writer::Script);
     let mut terminal = bench.terminal(input);
     let (outcome, _) = tokio::join!(terminal.stay(), bench.answer(packet));
     outcome.unwrap_err().downcast().unwrap()
@@ -214,18 +221,21 @@ fn a_script_is_never_asked_and_nothing_is_tried_in_vain() {
     on_a_runtime(async {
         use proto::WhatNext::{LogInAfresh, RenewUsersig, Stop};
         for what_next in [Stop, LogInAfresh, RenewUsersig] {
-            assert!(matches!(told_by(refused(what_next)).await, Fault::Refused(_)));
+            assert!(matches!(
+                told_by(refused(what_next)).await,
+                CommandFault::Refused(_)
+            ));
         }
         // A link that ends before a gateway has answered here may be that of anything.
         let beat = response::Packet::HeartbeatAnswer(proto::HeartbeatAnswer {});
-        assert!(matches!(told_by(beat).await, Fault::Unreached(_)));
+        assert!(matches!(told_by(beat).await, CommandFault::Unreached(_)));
     });
 }
 
 /// The session of a person's next login, after one that was refused like this.
 async fn session_after(what_next: proto::WhatNext) -> u64 {
     let bench = Bench::new().await;
-    let (keyboard, input) = Input::of(Writer::Person);
+    let (keyboard, input) = lines_of(Writer::Person);
     let mut terminal = bench.terminal(input);
     tokio::join!(terminal.hold_link(), bench.answer(accepted()))
         .0
@@ -253,14 +263,14 @@ fn a_person_is_not_asked_to_try_the_same_usersig_again() {
     on_a_runtime(async {
         let mut bench = Bench::new().await;
         bench.arguments.usersig = Some("brought along".to_owned());
-        let (keyboard, input) = Input::of(Writer::Person);
+        let (keyboard, input) = lines_of(Writer::Person);
         drop(keyboard);
         let mut terminal = bench.terminal(input);
         let refusal = bench.answer(refused(proto::WhatNext::RenewUsersig));
         let (outcome, login) = tokio::join!(terminal.stay(), refusal);
         assert_eq!(login.user_sig, "brought along");
-        let fault: Fault = outcome.unwrap_err().downcast().unwrap();
-        assert!(matches!(fault, Fault::Refused(_)), "{fault}");
+        let fault: CommandFault = outcome.unwrap_err().downcast().unwrap();
+        assert!(matches!(fault, CommandFault::Refused(_)), "{fault}");
     });
 }
 
@@ -268,15 +278,15 @@ fn a_person_is_not_asked_to_try_the_same_usersig_again() {
 fn a_link_that_does_not_come_back_is_given_up() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (_keyboard, input) = Input::of(Writer::Script);
+        let (_keyboard, input) = lines_of(Writer::Script);
         let mut terminal = bench.terminal(input);
         tokio::join!(terminal.hold_link(), bench.answer(accepted()))
             .0
             .unwrap();
         terminal.away_since = Instant::now().checked_sub(COMING_BACK_MAX);
         let lost = terminal.pause(Duration::ZERO, terminal.lost(&"gone")).await;
-        let lost: Fault = lost.unwrap_err().downcast().unwrap();
-        assert!(matches!(lost, Fault::Lost(_)), "{lost}");
+        let lost: CommandFault = lost.unwrap_err().downcast().unwrap();
+        assert!(matches!(lost, CommandFault::Lost(_)), "{lost}");
         // A login sets the time back.
         tokio::join!(terminal.hold_link(), bench.answer(accepted()))
             .0
@@ -289,7 +299,7 @@ fn a_link_that_does_not_come_back_is_given_up() {
 fn a_person_may_leave_while_it_comes_back() {
     on_a_runtime(async {
         let bench = Bench::new().await;
-        let (keyboard, input) = Input::of(Writer::Person);
+        let (keyboard, input) = lines_of(Writer::Person);
         let mut terminal = bench.terminal(input);
         keyboard.try_send(Line::Quit).unwrap();
         let reason = terminal.lost(&"gone");

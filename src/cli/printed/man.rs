@@ -5,19 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Command;
 use clap::builder::{Resettable, StyledStr};
-use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::settings;
-use crate::cli::outcome::Fault;
-
-/// What stands at the foot of a page, and at its head.
-pub(super) const SOURCE: &str = concat!("holdfast ", env!("CARGO_PKG_VERSION"));
-
-/// See [`SOURCE`].
-pub(super) const MANUAL: &str = "Holdfast";
+use super::settings::{self, MANUAL, SOURCE};
+use crate::cli::outcome::CommandFault;
 
 /// A name that differs from a page's in more letters is no slip of it.
 const SLIPS_MAX: usize = 2;
@@ -64,7 +58,7 @@ Records are kept in the folder that registry.path names: holdfast-data in the wo
 
 /// Which pages, and where to.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ManArguments {
     /// The command whose page is printed, as `callbacks list`, or holdfast.toml; holdfast itself if not given.
     #[arg(conflicts_with = "to")]
     command: Vec<String>,
@@ -75,12 +69,12 @@ pub(super) struct Arguments {
 
 /// Where the manual has a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Section {
+enum ManSection {
     Commands,
     Files,
 }
 
-impl Section {
+impl ManSection {
     fn number(self) -> u8 {
         match self {
             Self::Commands => 1,
@@ -90,23 +84,23 @@ impl Section {
 }
 
 /// One page.
-struct Page {
+struct ManPage {
     /// As `holdfast-callbacks-list`.
     name: String,
-    section: Section,
+    section: ManSection,
     text: String,
 }
 
 /// The page that was asked for, or the paths of all that were written.
-pub(super) fn man(arguments: &Arguments) -> anyhow::Result<String> {
-    let pages = pages();
+pub(super) fn man(arguments: &ManArguments, holdfast: Command) -> anyhow::Result<String> {
+    let pages = pages(holdfast);
     match &arguments.to {
         Some(folder) => write_all(&pages, folder),
         None => Ok(find(pages, &arguments.command)?.text),
     }
 }
 
-fn find(mut pages: Vec<Page>, command: &[String]) -> Result<Page, Fault> {
+fn find(mut pages: Vec<ManPage>, command: &[String]) -> Result<ManPage, CommandFault> {
     let typed = command.join("-");
     let name = match typed.strip_prefix("holdfast") {
         Some(_) => typed,
@@ -116,15 +110,15 @@ fn find(mut pages: Vec<Page>, command: &[String]) -> Result<Page, Fault> {
     if let Some(found) = pages.iter().position(|page| page.name == name) {
         return Ok(pages.swap_remove(found));
     }
-    Err(Fault::Usage(format!(
+    Err(CommandFault::Usage(format!(
         "there is no page {name}; {}",
         meant(&name, &pages)
     )))
 }
 
 /// What may be meant by a name that no page has.
-fn meant(name: &str, pages: &[Page]) -> String {
-    let slips = |page: &&Page| strsim::damerau_levenshtein(&page.name, name);
+fn meant(name: &str, pages: &[ManPage]) -> String {
+    let slips = |page: &&ManPage| strsim::damerau_levenshtein(&page.name, name);
     let nearest = pages
         .iter()
         .min_by_key(slips)
@@ -134,7 +128,7 @@ fn meant(name: &str, pages: &[Page]) -> String {
     })
 }
 
-fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<String> {
+fn write_all(pages: &[ManPage], folder: &Path) -> anyhow::Result<String> {
     let told = |path: &Path| format!("{} cannot be written", path.display());
     fs::create_dir_all(folder).with_context(|| told(folder))?;
     let mut paths = String::new();
@@ -147,25 +141,25 @@ fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<String> {
 }
 
 /// All pages, holdfast's own first.
-fn pages() -> Vec<Page> {
-    let mut holdfast = crate::cli::Arguments::command().disable_help_subcommand(true);
+fn pages(holdfast: Command) -> Vec<ManPage> {
+    let mut holdfast = holdfast.disable_help_subcommand(true);
     holdfast.build();
     let mut pages = Vec::new();
     add_pages(&holdfast, &[], &mut pages);
-    pages.push(Page {
+    pages.push(ManPage {
         name: "holdfast.toml".to_owned(),
-        section: Section::Files,
+        section: ManSection::Files,
         text: in_ascii(&settings::page()),
     });
     pages
 }
 
 /// Adds the page of a command that these commands lead to, and those of its own commands.
-fn add_pages(command: &Command, above: &[String], pages: &mut Vec<Page>) {
+fn add_pages(command: &Command, above: &[String], pages: &mut Vec<ManPage>) {
     let name = command.get_display_name().unwrap_or(command.get_name());
-    pages.push(Page {
+    pages.push(ManPage {
         name: name.to_owned(),
-        section: Section::Commands,
+        section: ManSection::Commands,
         text: in_ascii(&page(name, above, command.clone())),
     });
     let above = [above, &[format!("{name}(1)")]].concat();

@@ -7,10 +7,10 @@ mod settings;
 use std::borrow::Cow;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Subcommand};
+use clap::{Command, Subcommand};
 use clap_complete::Shell;
 
-use super::print;
+use super::outcome::print;
 use crate::node::config;
 
 /// Which text.
@@ -20,7 +20,7 @@ use crate::node::config;
     subcommand_help_heading = "Names",
     disable_help_subcommand = true
 )]
-pub(super) struct Arguments {
+pub(super) struct PrintArguments {
     #[command(subcommand)]
     name: Option<Name>,
 }
@@ -36,7 +36,7 @@ enum Name {
         shell: Shell,
     },
     /// A manual page; with --to, all of them as files.
-    Man(man::Arguments),
+    Man(man::ManArguments),
     /// The unit of a systemd service, hardened.
     Unit,
     /// A seccomp profile for containers: the default of container engines, with io_uring.
@@ -56,11 +56,11 @@ enum Name {
 }
 
 impl Name {
-    fn text(&self) -> anyhow::Result<Cow<'static, str>> {
+    fn text(&self, holdfast: Command) -> anyhow::Result<Cow<'static, str>> {
         Ok(match self {
             Self::Config => config::sample().into(),
-            Self::Completions { shell } => completions(*shell).into(),
-            Self::Man(arguments) => man::man(arguments)?.into(),
+            Self::Completions { shell } => completions(*shell, holdfast).into(),
+            Self::Man(arguments) => man::man(arguments, holdfast)?.into(),
             Self::Unit => include_str!("../../package/holdfast.service").into(),
             Self::Seccomp => include_str!("../../package/seccomp.json").into(),
             Self::Containerfile => include_str!("../../package/Containerfile").into(),
@@ -74,26 +74,26 @@ impl Name {
 }
 
 /// Prints one text, or the list of all.
-pub(super) fn printed(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+/// `holdfast` is the whole command line, of which some texts are made.
+pub(super) fn printed(arguments: &PrintArguments, holdfast: Command) -> anyhow::Result<ExitCode> {
     match &arguments.name {
-        Some(name) => print(&name.text()?)?,
-        None => print(&list())?,
+        Some(name) => print(&name.text(holdfast)?)?,
+        None => print(&list(holdfast))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What `holdfast print --help` says.
-fn list() -> String {
-    let mut holdfast = super::Arguments::command();
+fn list(mut holdfast: Command) -> String {
     holdfast.build();
     let print = holdfast.find_subcommand_mut("print");
     let print = print.expect("it is the command that was typed");
     print.render_help().to_string()
 }
 
-fn completions(shell: Shell) -> String {
+fn completions(shell: Shell, mut holdfast: Command) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut super::Arguments::command(), "holdfast", &mut script);
+    clap_complete::generate(shell, &mut holdfast, "holdfast", &mut script);
     String::from_utf8(script).expect("what completes are texts")
 }
 

@@ -2,8 +2,13 @@
 
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::man::{MANUAL, SOURCE};
 use crate::node::config::described;
+
+/// What stands at the foot of a page of the manual, and at its head.
+pub(super) const SOURCE: &str = concat!("holdfast ", env!("CARGO_PKG_VERSION"));
+
+/// See [`SOURCE`].
+pub(super) const MANUAL: &str = "Holdfast";
 
 const DESCRIPTION: &str = "\
 The file that holdfast --config FILE reads, in TOML. It may have any name. Every setting has a default, which is shown here behind its \

@@ -9,12 +9,12 @@ use crate::cli::numbers::{bytes, grouped};
 
 /// The metrics at one moment, by their whole names with labels.
 #[derive(Debug, Clone)]
-pub(super) struct Reading {
+pub(super) struct MetricsSample {
     at: Instant,
     values: HashMap<String, f64>,
 }
 
-impl Reading {
+impl MetricsSample {
     /// Takes what can be read; other lines are of no interest here.
     pub(super) fn new(at: Instant, text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -64,13 +64,13 @@ pub(super) const COLUMNS: [&str; 11] = [
 /// What happened between two readings.
 #[derive(Debug)]
 pub(super) struct Figures<'a> {
-    before: &'a Reading,
-    now: &'a Reading,
+    before: &'a MetricsSample,
+    now: &'a MetricsSample,
     seconds: f64,
 }
 
 impl<'a> Figures<'a> {
-    pub(super) fn between(before: &'a Reading, now: &'a Reading) -> Self {
+    pub(super) fn between(before: &'a MetricsSample, now: &'a MetricsSample) -> Self {
         let passed = now.at.since(before.at).max(Duration::from_millis(1));
         Self {
             before,
@@ -398,8 +398,8 @@ fn duration_text(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::reading;
     use super::*;
+    use crate::cli::top::tests::reading;
 
     #[test]
     fn rates_are_per_second_and_amounts_are_of_now() {

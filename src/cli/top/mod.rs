@@ -2,24 +2,26 @@
 //! as lines anywhere else, with `--once`, and in builds without the feature `top`. Counts nothing itself.
 
 mod figures;
-#[cfg(test)]
-mod sample;
+mod scraper;
 #[cfg(feature = "top")]
 mod screen;
 #[cfg(feature = "top")]
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{client, print};
-use crate::base::time::Clock;
+use super::outcome::print;
 use crate::node::config::Config;
-use figures::{Figures, Reading};
+use figures::{Figures, MetricsSample};
+use scraper::Scraper;
 
 /// How it is shown.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct TopArguments {
     /// Shows one interval as lines, and ends.
     #[arg(long)]
     once: bool,
@@ -40,11 +42,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Shows until it is told to end, or the gateway is gone.
-pub(super) async fn top(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut scraper = Scraper {
-        config,
-        clock: Clock::start(),
-    };
+pub(super) async fn top(config: &Config, arguments: &TopArguments) -> anyhow::Result<ExitCode> {
+    let mut scraper = Scraper::new(config);
     let first = scraper.read().await?;
     #[cfg(feature = "top")]
     if !arguments.once && screen::is_there() {
@@ -55,8 +54,8 @@ pub(super) async fn top(config: &Config, arguments: &Arguments) -> anyhow::Resul
 
 async fn lines(
     scraper: &mut Scraper<'_>,
-    mut before: Reading,
-    arguments: &Arguments,
+    mut before: MetricsSample,
+    arguments: &TopArguments,
 ) -> anyhow::Result<ExitCode> {
     loop {
         tokio::time::sleep(arguments.interval).await;
@@ -66,31 +65,5 @@ async fn lines(
             return Ok(ExitCode::SUCCESS);
         }
         before = now;
-    }
-}
-
-/// Reads the metrics again and again.
-struct Scraper<'a> {
-    config: &'a Config,
-    clock: Clock,
-}
-
-impl Scraper<'_> {
-    async fn read(&mut self) -> anyhow::Result<Reading> {
-        let text = client::metrics(self.config).await?;
-        Ok(Reading::new(self.clock.now().instant, &text))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_have_bounds() {
-        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
-        for bad in ["0s", "99ms", "2m", "1", ""] {
-            assert!(interval(bad).is_err(), "{bad}");
-        }
     }
 }

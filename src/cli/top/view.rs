@@ -11,10 +11,10 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
-use super::super::ending::Ending;
 use super::super::outcome::ended_by;
-use super::Scraper;
-use super::figures::{COLUMNS, Figures, Reading, width};
+use super::super::termination::Termination;
+use super::figures::{COLUMNS, Figures, MetricsSample, width};
+use super::scraper::Scraper;
 use super::screen::{self, Screen};
 
 /// How long a key or a signal may wait to be noticed.
@@ -50,10 +50,10 @@ impl State {
 /// Draws until the person has seen enough, or a signal ends it. A gateway that is gone is waited for.
 pub(super) async fn live(
     scraper: &mut Scraper<'_>,
-    first: &Reading,
+    first: &MetricsSample,
     interval: Duration,
 ) -> anyhow::Result<ExitCode> {
-    let mut ending = Ending::listen(screen::cook)?;
+    let mut ending = Termination::listen(screen::cook)?;
     let mut screen = Screen::take()?;
     let (mut before, mut now, mut state) = (first.clone(), first.clone(), State::default());
     loop {
@@ -78,7 +78,7 @@ pub(super) async fn live(
 /// Shows these figures for so long. Gives how it is to end, if it is.
 fn show(
     screen: &mut Screen,
-    ending: &Ending,
+    ending: &Termination,
     figures: &Figures<'_>,
     state: &mut State,
     interval: Duration,
@@ -164,8 +164,8 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::sample::reading;
     use super::*;
+    use crate::cli::top::tests::reading;
 
     fn drawn(state: &State) -> String {
         let (before, now) = (reading(0, 100, [0; 3]), reading(1_000, 150, [2, 4, 4]));

@@ -4,6 +4,7 @@
 pub mod frame;
 pub mod proto;
 mod read;
+pub mod terminal;
 mod write;
 
 pub use read::{HEARTBEAT, next};

@@ -4,9 +4,8 @@ use std::ops::RangeInclusive;
 
 use holdfast::base::ids::ConnKey;
 use holdfast::protocol::native::HEARTBEAT_ANSWER;
-use holdfast::protocol::native::frame::{self, Next};
 use holdfast::protocol::native::proto::{self, Code, WhatNext, response};
-use prost::Message;
+use holdfast::protocol::native::terminal::{self, NextResponse};
 
 use super::dialect::{ParsedAnswer, PeerAnswer};
 use super::ring::Worker;
@@ -25,20 +24,17 @@ impl Worker {
                 rest = behind;
                 continue;
             }
-            match frame::next(rest, PACKET_BYTES_MAX) {
-                Next::Packet(packet, behind) => {
-                    match proto::Response::decode(packet) {
-                        Ok(response) => self.packet_received(key.slot, response.packet),
-                        Err(error) => self.wrong(key.slot, &format!("a packet cannot be read: {error}")),
-                    }
+            match terminal::next(rest, PACKET_BYTES_MAX) {
+                NextResponse::Packet(packet, behind) => {
+                    self.packet_received(key.slot, packet);
                     rest = behind;
                 }
-                Next::Incomplete if rest.is_empty() => return,
-                Next::Incomplete => {
+                NextResponse::Incomplete if rest.is_empty() => return,
+                NextResponse::Incomplete => {
                     self.partial.insert(key.slot, rest.to_vec());
                     return;
                 }
-                Next::TooLarge | Next::Malformed => return self.wrong(key.slot, "the bytes are no frame"),
+                NextResponse::Malformed(why) => return self.wrong(key.slot, &why),
             }
         }
     }

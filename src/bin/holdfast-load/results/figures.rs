@@ -3,12 +3,11 @@
 
 use serde_json::Value;
 
-use super::aims::folders;
 use super::render::median;
 
 /// A folder of results: one command, and its figures.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct ResultsFolder {
     /// Without a date: the history of figures is in the repository.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
@@ -22,7 +21,7 @@ pub(crate) struct Folder {
 pub(crate) struct Figure {
     pub(crate) what: &'static str,
     pub(crate) unit: &'static str,
-    pub(crate) place: Place,
+    pub(crate) place: ValuePath,
     /// The words in which a bench claims it.
     pub(crate) claim: Option<&'static str>,
     pub(crate) aim: Option<Aim>,
@@ -34,7 +33,7 @@ type Text = (&'static str, &'static str);
 /// Where a value stands in the data: in the first entry of a list that has these texts and this field, whose value is a
 /// number, or one number for each round.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct ValuePath {
     pub(crate) list: &'static str,
     pub(crate) texts: [Option<Text>; 2],
     pub(crate) field: &'static str,
@@ -63,7 +62,7 @@ pub(crate) enum Bound {
 
 /// What became of an aim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AimVerdict {
     /// The value is on the right side.
     Met,
     /// It is not, or there is none.
@@ -103,16 +102,16 @@ impl Figure {
     }
 
     /// What became of the aim with this value.
-    pub(crate) fn verdict(&self, value: Option<f64>) -> Verdict {
+    pub(crate) fn verdict(&self, value: Option<f64>) -> AimVerdict {
         match (self.aim, value) {
-            (None, _) => Verdict::NoAim,
-            (Some(aim), Some(value)) if aim.bound.holds(value) => Verdict::Met,
-            (Some(_), _) => Verdict::Missed,
+            (None, _) => AimVerdict::NoAim,
+            (Some(aim), Some(value)) if aim.bound.holds(value) => AimVerdict::Met,
+            (Some(_), _) => AimVerdict::Missed,
         }
     }
 }
 
-impl Place {
+impl ValuePath {
     /// The value there, and its JSON pointer; of several rounds the median.
     pub(crate) fn find(&self, data: &Value) -> Option<(String, f64)> {
         let entries = data[self.list].as_array()?;
@@ -167,7 +166,7 @@ impl Bound {
 
 /// A figure of `holdfast-load`, which its data has under this name.
 pub(super) const fn load(what: &'static str, unit: &'static str, name: &'static str) -> Figure {
-    let place = Place {
+    let place = ValuePath {
         list: "figures",
         texts: [Some(("name", name)), None],
         field: "rounds",
@@ -178,7 +177,7 @@ pub(super) const fn load(what: &'static str, unit: &'static str, name: &'static 
 
 /// What a bench claims, in these words.
 pub(super) const fn claim(what: &'static str, unit: &'static str, claim: &'static str) -> Figure {
-    let place = Place {
+    let place = ValuePath {
         list: "data",
         texts: [Some(("claim", claim)), None],
         field: "figure",
@@ -195,7 +194,7 @@ pub(super) const fn raw(
     field: &'static str,
 ) -> Figure {
     let (list, by) = ("data", None);
-    let place = Place {
+    let place = ValuePath {
         list,
         texts,
         field,
@@ -204,7 +203,7 @@ pub(super) const fn raw(
     without_aim(what, unit, place)
 }
 
-const fn without_aim(what: &'static str, unit: &'static str, place: Place) -> Figure {
+const fn without_aim(what: &'static str, unit: &'static str, place: ValuePath) -> Figure {
     Figure {
         what,
         unit,
@@ -214,23 +213,8 @@ const fn without_aim(what: &'static str, unit: &'static str, place: Place) -> Fi
     }
 }
 
-/// The folder of this name, if it is one of a current figure.
-pub(crate) fn folder(name: &str) -> Option<&'static Folder> {
-    folders().find(|folder| folder.name == name)
-}
-
-/// What a bench's claim is to be.
-#[allow(dead_code, reason = "the benches ask for it")]
-pub(crate) fn bound(name: &str, claim: &str) -> Option<Bound> {
-    let mut figures = folder(name)?.figures.iter();
-    let figure = figures.find(|figure| figure.claim == Some(claim))?;
-    Some(figure.aim?.bound)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use serde_json::json;
 
     use super::*;
@@ -275,70 +259,14 @@ mod tests {
         let most = figure(Bound::AtMost(2.0));
         let least = figure(Bound::AtLeast(2.0));
         for (value, at_most, at_least) in [
-            (1.9, Verdict::Met, Verdict::Missed),
-            (2.0, Verdict::Met, Verdict::Met),
-            (2.1, Verdict::Missed, Verdict::Met),
+            (1.9, AimVerdict::Met, AimVerdict::Missed),
+            (2.0, AimVerdict::Met, AimVerdict::Met),
+            (2.1, AimVerdict::Missed, AimVerdict::Met),
         ] {
             assert_eq!(most.verdict(Some(value)), at_most, "{value}");
             assert_eq!(least.verdict(Some(value)), at_least, "{value}");
         }
-        assert_eq!(most.verdict(None), Verdict::Missed);
-        assert_eq!(raw("", "", [None, None], "").verdict(None), Verdict::NoAim);
-    }
-
-    #[test]
-    fn every_aim_has_a_reason_and_every_folder_a_name_of_its_own() {
-        let mut names = HashSet::new();
-        for folder in folders() {
-            assert!(names.insert(folder.name), "{} stands there twice", folder.name);
-            let dated = folder.name.starts_with(|first: char| first.is_ascii_digit());
-            assert!(!dated && !folder.figures.is_empty(), "{}", folder.name);
-            for aim in folder.figures.iter().filter_map(|figure| figure.aim) {
-                assert!(!aim.reason.is_empty(), "{}: {aim:?}", folder.name);
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_measured_apart_is_not_excused_by_loopback() {
-        for folder in folders().filter(|folder| folder.command.contains("--apart")) {
-            let aims = folder.figures.iter().filter_map(|figure| figure.aim);
-            for missed in aims.filter_map(|aim| aim.missed) {
-                assert!(!missed.contains("loopback"), "{}: {missed}", folder.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_benches_claim_what_the_table_has() {
-        for folder in folders() {
-            let Some(bench) = folder.command.strip_prefix("cargo bench --bench ") else {
-                continue;
-            };
-            assert_eq!(bench, folder.name, "a bench's folder has its name");
-            let path = format!("{}/benches/{bench}.rs", env!("CARGO_MANIFEST_DIR"));
-            let source = std::fs::read_to_string(path).unwrap();
-            let named = |figure: &Figure| {
-                let claim = figure.claim.map(|claim| ("claim", claim));
-                figure.place.texts.into_iter().flatten().chain(claim)
-            };
-            for (name, text) in folder.figures.iter().flat_map(named) {
-                // One is made of its arrangement and its operation.
-                let words = text.strip_suffix(": ratio to epoll").unwrap_or(text);
-                let words = words.split_once(": ").map_or(words, |(_, words)| words);
-                let there = source.contains(&format!("\"{words}\""));
-                assert!(there, "{bench}: {name}: no {words:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_bench_finds_the_bound_of_its_claim() {
-        let claim = "µs of CPU per user state without details";
-        assert_eq!(bound("query", claim), Some(Bound::AtMost(0.25)));
-        let claim_of_raw = "µs of CPU per user state with details";
-        assert_eq!(bound("query", claim_of_raw), Some(Bound::AtMost(0.4)));
-        assert_eq!(bound("query", "without details"), None);
-        assert_eq!(bound("no such bench", claim), None);
+        assert_eq!(most.verdict(None), AimVerdict::Missed);
+        assert_eq!(raw("", "", [None, None], "").verdict(None), AimVerdict::NoAim);
     }
 }

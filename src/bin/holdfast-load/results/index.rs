@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::aims::folders;
-use super::figures::{self, Bound, Figure, Folder, Verdict};
+use super::aims::{folder, folders};
+use super::figures::{AimVerdict, Bound, Figure, ResultsFolder};
+use super::files::{DATA, README, read};
 use super::origin::{has_changes, origin, profiles, unlike_what_is_shipped};
 use super::render::{checks, grouped, line, median, readme, shown, worded};
-use super::{DATA, README, read};
 
 /// What an index says of itself. A page without it is somebody else's.
 const MARK: &str = "Made by `holdfast-load index`";
@@ -23,11 +23,11 @@ const ABOUT: &str = "Made by `holdfast-load index` from the folders beside it, a
     rounds is their median. Figures without an aim are for information.";
 
 /// A folder that is there.
-struct Entry {
+struct IndexEntry {
     name: String,
     data: Value,
     /// If it is one of a current figure.
-    folder: Option<&'static Folder>,
+    folder: Option<&'static ResultsFolder>,
 }
 
 /// One line of an entry's table.
@@ -37,7 +37,7 @@ struct Row {
     aim: String,
     /// With its JSON pointer, if the table of aims knows it.
     value: Option<(f64, Option<String>)>,
-    verdict: Verdict,
+    verdict: AimVerdict,
     /// How a value that misses its aim is to be read.
     missed: &'static str,
 }
@@ -92,8 +92,8 @@ pub(super) fn of(results: &Path) -> anyhow::Result<String> {
     for entry in &entries {
         text += &section(entry);
     }
-    let missing = |folder: &&Folder| !entries.iter().any(|entry| entry.name == folder.name);
-    let missing: Vec<&Folder> = folders().filter(missing).collect();
+    let missing = |folder: &&ResultsFolder| !entries.iter().any(|entry| entry.name == folder.name);
+    let missing: Vec<&ResultsFolder> = folders().filter(missing).collect();
     if !missing.is_empty() {
         text += "\n## Not measured\n\n";
     }
@@ -107,7 +107,7 @@ pub(super) fn of(results: &Path) -> anyhow::Result<String> {
 }
 
 /// All folders with data: those of current figures in the order of their table, then the others by name.
-fn entries(results: &Path) -> anyhow::Result<Vec<Entry>> {
+fn entries(results: &Path) -> anyhow::Result<Vec<IndexEntry>> {
     let mut entries = Vec::new();
     let listed = fs::read_dir(results).with_context(|| format!("reading {}", results.display()))?;
     for path in listed {
@@ -121,8 +121,8 @@ fn entries(results: &Path) -> anyhow::Result<Vec<Entry>> {
         if name.starts_with('.') || !path.join(DATA).is_file() {
             continue;
         }
-        let (data, folder) = (read(&path)?, figures::folder(&name));
-        entries.push(Entry { name, data, folder });
+        let (data, folder) = (read(&path)?, folder(&name));
+        entries.push(IndexEntry { name, data, folder });
     }
     let place = |name: &str| folders().position(|folder| folder.name == name);
     entries.sort_by_key(|entry| (place(&entry.name).unwrap_or(usize::MAX), entry.name.clone()));
@@ -130,10 +130,10 @@ fn entries(results: &Path) -> anyhow::Result<Vec<Entry>> {
 }
 
 /// How many aims are met, each that is missed, and of how many folders it is not known what made them.
-fn summary(entries: &[Entry]) -> String {
-    let verdicts: Vec<Verdict> = entries.iter().flat_map(rows).map(|row| row.verdict).collect();
+fn summary(entries: &[IndexEntry]) -> String {
+    let verdicts: Vec<AimVerdict> = entries.iter().flat_map(rows).map(|row| row.verdict).collect();
     let count = |verdict| verdicts.iter().filter(|seen| **seen == verdict).count();
-    let (met, missed) = (count(Verdict::Met), count(Verdict::Missed));
+    let (met, missed) = (count(AimVerdict::Met), count(AimVerdict::Missed));
     let mut text = format!(
         "{} figures have an aim: {met} meet it, {missed} miss it.\n",
         met + missed
@@ -164,10 +164,10 @@ fn summary(entries: &[Entry]) -> String {
 }
 
 /// Each figure that misses its aim, below the sentence on how to read it, if there is one.
-fn misses(entries: &[Entry]) -> String {
+fn misses(entries: &[IndexEntry]) -> String {
     let mut groups: Vec<(&str, String)> = Vec::new();
     for entry in entries {
-        for row in rows(entry).iter().filter(|row| row.verdict == Verdict::Missed) {
+        for row in rows(entry).iter().filter(|row| row.verdict == AimVerdict::Missed) {
             let mark = if row.missed.is_empty() { "- " } else { "  - " };
             let item = line(mark, &format!("{}: {}", link(entry), row.sentence()));
             match groups.iter_mut().find(|(reason, _)| *reason == row.missed) {
@@ -184,12 +184,12 @@ fn misses(entries: &[Entry]) -> String {
 }
 
 /// To an entry's section.
-fn link(entry: &Entry) -> String {
+fn link(entry: &IndexEntry) -> String {
     format!("[{0}](#{0})", entry.name)
 }
 
 /// A folder whose run was not as it has to be.
-fn failed(entry: &Entry) -> Option<String> {
+fn failed(entry: &IndexEntry) -> Option<String> {
     let (all, hold) = checks(&entry.data);
     (hold < all).then(|| {
         format!(
@@ -199,7 +199,7 @@ fn failed(entry: &Entry) -> Option<String> {
     })
 }
 
-fn section(entry: &Entry) -> String {
+fn section(entry: &IndexEntry) -> String {
     let (name, data) = (&entry.name, &entry.data);
     let word = |text: &Value| text.as_str().unwrap_or("unknown").to_owned();
     let title = entry
@@ -215,9 +215,9 @@ fn section(entry: &Entry) -> String {
     text += "\n| figure | aim | value | unit | verdict |\n| --- | --- | ---: | --- | --- |\n";
     for row in rows(entry) {
         let verdict = match row.verdict {
-            Verdict::Met => "met",
-            Verdict::Missed => "**missed**",
-            Verdict::NoAim => "no aim",
+            AimVerdict::Met => "met",
+            AimVerdict::Missed => "**missed**",
+            AimVerdict::NoAim => "no aim",
         };
         let value = match row.value {
             None => "not measured".to_owned(),
@@ -240,7 +240,7 @@ fn section(entry: &Entry) -> String {
 }
 
 /// The table of an entry. Of a folder that is none of a current figure no value has an aim.
-fn rows(entry: &Entry) -> Vec<Row> {
+fn rows(entry: &IndexEntry) -> Vec<Row> {
     let Some(folder) = entry.folder else {
         return without_aims(&entry.data);
     };
@@ -275,7 +275,7 @@ fn without_aims(data: &Value) -> Vec<Row> {
             unit: worded(figure["unit"].as_str()?).to_owned(),
             aim: String::new(),
             value: Some((median(&rounds.collect::<Vec<_>>())?, None)),
-            verdict: Verdict::NoAim,
+            verdict: AimVerdict::NoAim,
             missed: "",
         })
     };
@@ -283,7 +283,7 @@ fn without_aims(data: &Value) -> Vec<Row> {
 }
 
 /// What there is to say of a folder beside its figures: checks, another command, the reasons of aims.
-fn remarks(entry: &Entry) -> Vec<String> {
+fn remarks(entry: &IndexEntry) -> Vec<String> {
     let mut remarks: Vec<String> = failed(entry).into_iter().collect();
     let (all, hold) = checks(&entry.data);
     if all > 0 && all == hold {
@@ -323,7 +323,7 @@ fn remarks(entry: &Entry) -> Vec<String> {
 /// one.
 #[allow(dead_code, reason = "a bench has one command")]
 pub(crate) fn displaced(results: &Path, name: &str, command: &str) -> Option<String> {
-    let folder = figures::folder(name)?;
+    let folder = folder(name)?;
     let is_given = command.contains("--results");
     let replaces = results.join(name).exists() && !is_given && !is_of(command, folder);
     replaces.then(|| {
@@ -336,10 +336,10 @@ pub(crate) fn displaced(results: &Path, name: &str, command: &str) -> Option<Str
 }
 
 /// Whether the folder's own command made this data, however its words were quoted.
-pub(super) fn is_made_by(data: &Value, folder: &Folder) -> bool {
+pub(super) fn is_made_by(data: &Value, folder: &ResultsFolder) -> bool {
     is_of(data["command"].as_str().unwrap_or_default(), folder)
 }
 
-fn is_of(command: &str, folder: &Folder) -> bool {
+fn is_of(command: &str, folder: &ResultsFolder) -> bool {
     command.replace('\'', "") == folder.command.replace('\'', "")
 }

@@ -78,16 +78,6 @@ fn images(data: &Value) -> String {
     text
 }
 
-/// The files that a folder with this data has beside the data and the page.
-#[cfg(test)]
-pub(super) fn plots(data: &Value) -> Vec<String> {
-    let courses = list(data, "courses").iter();
-    let drawn = courses.filter(|course| list(course, "points").len() > 1);
-    drawn
-        .map(|course| plot_file(course["name"].as_str().unwrap_or_default()))
-        .collect()
-}
-
 /// The file of a course's plot: its name without what a path would have to quote.
 pub(crate) fn plot_file(name: &str) -> String {
     let words = name.split([' ', ',']).filter(|word| !word.is_empty());
@@ -188,6 +178,7 @@ fn is_mark(word: &str) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::tests::plots;
     use super::*;
 
     #[test]

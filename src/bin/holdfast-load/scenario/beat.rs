@@ -3,11 +3,11 @@
 use crate::arguments::{Common, Rounds};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload};
-use crate::report::Report;
+use crate::report::RunReport;
 
 use super::series::Series;
+use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
-use super::{LOGINS_AT_ONCE, Stage};
 
 /// Users that are compared at the end.
 const COMPARED: usize = 1_000;
@@ -40,42 +40,37 @@ pub(super) fn run(
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
-    let report = Report::begin(name, "Heartbeats", &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
-    let first = stage.all_come(connections, LOGINS_AT_ONCE)?;
+    let report = RunReport::begin(name, "Heartbeats", &common.results)?;
+    let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
+    let first = run.all_come(connections, LOGINS_AT_ONCE)?;
     let (mut fast, mut even) = (Series::default(), Series::default());
     for _ in 0..rounds.rounds {
         fast.add(
-            &stage
-                .side
+            &run.server
                 .measure(saturated(connections, window), rounds.duration)?,
         );
         even.add(
-            &stage
-                .side
+            &run.server
                 .measure(paced(connections, rate.into()), rounds.duration)?,
         );
     }
     let beats = first.done + fast.total.done + even.total.done;
     let failed = first.failed + fast.total.failed + even.total.failed;
-    stage
-        .report
-        .check_equal("heartbeats without an answer", 0, failed);
+    run.report.check_equal("heartbeats without an answer", 0, failed);
     let passed = even.total.passed as f64;
-    stage
-        .report
+    run.report
         .figure("times that found the terminal still waiting", "", passed);
     fast.report(
-        &mut stage.report,
+        &mut run.report,
         &format!("heartbeat, saturated ({window} at once)"),
     );
-    even.report(&mut stage.report, &format!("heartbeat, paced at {rate}/s"));
+    even.report(&mut run.report, &format!("heartbeat, paced at {rate}/s"));
     let mut compared = Compared::default();
-    stage.compare_at_rest(COMPARED, &mut compared)?;
-    stage.report_compared(&compared);
-    stage.check_books(&[
+    run.compare_at_rest(COMPARED, &mut compared)?;
+    run.report_compared(&compared);
+    run.check_books(&[
         ("heartbeats, by the gateway", "heartbeats_total", beats),
         ("changes recorded", "changes_total", connections.into()),
     ])?;
-    stage.finish(common)
+    run.finish(common)
 }

@@ -8,12 +8,12 @@ use crate::arguments::Common;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::RunReport;
 
 use super::beat::paced;
-use super::side::troubles;
+use super::loaded_server::troubles;
+use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
-use super::{LOGINS_AT_ONCE, Stage};
 
 /// How often a terminal beats, and how long its silence may be: short, so that a run sees time-outs.
 const INTERVAL_S: u32 = 2;
@@ -42,22 +42,22 @@ pub(super) fn run(
     connections: u32,
     (hold, rate): (Duration, u32),
 ) -> anyhow::Result<bool> {
-    let report = Report::begin(name, "Coming and going in every way", &common.results)?;
+    let report = RunReport::begin(name, "Coming and going in every way", &common.results)?;
     let seconds = |setting, value: u32| (setting, value.to_string());
     let settings = [
         seconds("presence.heartbeat_interval_s", INTERVAL_S),
         seconds("presence.heartbeat_timeout_mobile_s", TIMEOUT_S),
         seconds("presence.heartbeat_timeout_desktop_s", TIMEOUT_S),
     ];
-    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::Two), &settings, &[])?;
+    let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::Two), &settings, &[])?;
     let range = (0, connections);
     // One device of each pair, so that the other can force it off.
-    let first = stage.side.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
+    let first = run.server.each("logins", Op::LogIn, range, LOGINS_AT_ONCE)?;
     let beats_a_second = f64::from(connections) / f64::from(INTERVAL_S);
-    let beat = stage.side.generator.begin(paced(connections, beats_a_second));
-    let before_s = stage.side.cpu_s()?;
+    let beat = run.server.generator.begin(paced(connections, beats_a_second));
+    let before_s = run.server.cpu_s()?;
     let workloads = PARTS.map(|(op, _, share)| {
-        stage.side.generator.begin(Workload {
+        run.server.generator.begin(Workload {
             op,
             pick: Pick::Random,
             range,
@@ -67,53 +67,47 @@ pub(super) fn run(
     });
     let mut compared = Compared::default();
     let watch = Stopwatch::start();
-    go_on(&mut stage, hold, &mut compared)?;
+    go_on(&mut run, hold, &mut compared)?;
     let mut outcomes = Vec::new();
     for id in workloads {
-        outcomes.push(stage.side.end(id)?);
+        outcomes.push(run.server.end(id)?);
     }
-    let used_s = stage.side.cpu_s()? - before_s;
+    let used_s = run.server.cpu_s()? - before_s;
     let took_s = watch.elapsed().as_secs_f64();
-    let beats = stage.side.generator.end(beat, &mut |_| {})?;
-    stage
-        .report
-        .figure("CPU of the gateway", "cores", used_s / took_s);
-    stage.report.figure("heartbeats answered", "", beats.done as f64);
-    stage
-        .report
+    let beats = run.server.generator.end(beat, &mut |_| {})?;
+    run.report.figure("CPU of the gateway", "cores", used_s / took_s);
+    run.report.figure("heartbeats answered", "", beats.done as f64);
+    run.report
         .check_equal("heartbeats without an answer", 0, beats.failed);
     for ((_, what, _), outcome) in PARTS.iter().zip(&outcomes) {
-        stage.report.figure(what, "", outcome.done as f64);
-        stage
-            .report
+        run.report.figure(what, "", outcome.done as f64);
+        run.report
             .figure(&format!("{what}, p99"), "ms", outcome.percentile_ms(99.0));
-        stage.report.figure(
+        run.report.figure(
             &format!("{what}: times that found no terminal for it"),
             "",
             outcome.passed as f64,
         );
-        stage
-            .report
+        run.report
             .check_equal(&format!("{what} that failed"), 0, outcome.failed);
-        stage
-            .report
+        run.report
             .check(&format!("{what} were there"), outcome.done > 0, outcome.done);
     }
-    stage.compare_at_rest(COMPARED_AT_REST, &mut compared)?;
-    stage.report_compared(&compared);
-    books(&mut stage, &first, &outcomes)?;
-    stage.finish(common)
+    run.compare_at_rest(COMPARED_AT_REST, &mut compared)?;
+    run.report_compared(&compared);
+    books(&mut run, &first, &outcomes)?;
+    run.finish(common)
 }
 
 /// Compares statuses while things go on by themselves.
-fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::Result<()> {
+fn go_on(run: &mut ScenarioRun, hold: Duration, compared: &mut Compared) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
     let mut progress = Progress::begin("coming and going", hold.as_secs());
     while watch.elapsed() < hold {
         let left = hold.saturating_sub(watch.elapsed()).min(COMPARE_EVERY);
-        stage.side.pass(left)?;
-        stage.compare(COMPARED, compared)?;
-        let statistics = &stage.side.generator.statistics;
+        run.server.pass(left)?;
+        run.compare(COMPARED, compared)?;
+        let statistics = &run.server.generator.statistics;
         progress.at(
             watch.elapsed().as_secs(),
             &format!(
@@ -130,14 +124,14 @@ fn go_on(stage: &mut Stage, hold: Duration, compared: &mut Compared) -> anyhow::
 }
 
 /// What the gateway counted is what the terminals did.
-fn books(stage: &mut Stage, first: &WorkloadOutcome, outcomes: &[WorkloadOutcome]) -> anyhow::Result<()> {
+fn books(run: &mut ScenarioRun, first: &WorkloadOutcome, outcomes: &[WorkloadOutcome]) -> anyhow::Result<()> {
     let done = |op: Op| {
         let parts = PARTS.iter().zip(outcomes).filter(|((part, _, _), _)| *part == op);
         parts.map(|(_, outcome)| outcome.done).sum::<u64>()
     };
     let kept: u64 = outcomes.iter().map(|outcome| outcome.kept).sum();
     let logins = first.done + done(Op::LogIn) + done(Op::ForceOff) + done(Op::Resume) - kept;
-    stage.check_books(&[
+    run.check_books(&[
         ("new sessions, by the gateway", "logins_accepted_total", logins),
         ("sessions kept, by the gateway", "sessions_kept_total", kept),
         ("logouts, by the gateway", "logouts_total", done(Op::LogOut)),
@@ -147,8 +141,8 @@ fn books(stage: &mut Stage, first: &WorkloadOutcome, outcomes: &[WorkloadOutcome
             done(Op::FallSilent),
         ),
     ])?;
-    let told = stage.side.generator.statistics.forced_off_seen();
-    stage.report.check_equal(
+    let told = run.server.generator.statistics.forced_off_seen();
+    run.report.check_equal(
         "devices that were told that they were forced off",
         done(Op::ForceOff),
         told,

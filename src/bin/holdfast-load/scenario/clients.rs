@@ -14,9 +14,9 @@ use holdfast::base::time::Stopwatch;
 
 use crate::generator::terminal::Identities;
 use crate::generator::workload::{ShownStatus, latencies};
-use crate::http::{Answered, Detail, Http};
+use crate::http::{Answered, Http, QueryDetail};
 
-use super::side::Side;
+use super::loaded_server::LoadedServer;
 
 /// What is asked, and whom: users of terminals that are logged in, and stay so.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub(super) struct Question {
     pub(super) identities: Identities,
     /// The users are those of the first terminals, so many.
     pub(super) connections: u32,
-    pub(super) detail: Detail,
+    pub(super) detail: QueryDetail,
 }
 
 /// What clients saw.
@@ -64,7 +64,7 @@ impl Seen {
     }
 }
 
-impl Side {
+impl LoadedServer {
     /// `clients` ask this for a while.
     pub(super) fn ask(
         &mut self,
@@ -136,9 +136,9 @@ impl Question {
     fn is_right(&self, number: u32, answered: &Answered) -> bool {
         let online = ShownStatus::Online.word();
         let platforms = match (self.detail, &answered.platforms) {
-            (Detail::None, platforms) => platforms.is_none(),
-            (Detail::Platforms, None) => false,
-            (Detail::Platforms, Some(platforms)) => {
+            (QueryDetail::None, platforms) => platforms.is_none(),
+            (QueryDetail::Platforms, None) => false,
+            (QueryDetail::Platforms, Some(platforms)) => {
                 let only = |(platform, status): &(String, String)| {
                     platform == self.identities.platform_shown(number) && status == online
                 };
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::generator::terminal::DevicesPerUser;
 
-    fn check(detail: Detail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
+    fn check(detail: QueryDetail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
         let question = Question {
             http: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1).into(),
             caller: String::new(),
@@ -185,17 +185,27 @@ mod tests {
     #[test]
     fn an_answer_is_right_if_it_shows_the_one_terminal_and_what_was_asked_for() {
         let pc: &[(&str, &str)] = &[("PC", "Online")];
-        check(Detail::None, "Online", None, true);
-        check(Detail::None, "PushOnline", None, false);
-        check(Detail::None, "Online", Some(pc), false);
-        check(Detail::Platforms, "Online", Some(pc), true);
-        check(Detail::Platforms, "Offline", Some(pc), false);
-        check(Detail::Platforms, "Online", None, false);
-        check(Detail::Platforms, "Online", Some(&[]), false);
-        check(Detail::Platforms, "Online", Some(&[("Mac", "Online")]), false);
-        check(Detail::Platforms, "Online", Some(&[("PC", "Offline")]), false);
+        check(QueryDetail::None, "Online", None, true);
+        check(QueryDetail::None, "PushOnline", None, false);
+        check(QueryDetail::None, "Online", Some(pc), false);
+        check(QueryDetail::Platforms, "Online", Some(pc), true);
+        check(QueryDetail::Platforms, "Offline", Some(pc), false);
+        check(QueryDetail::Platforms, "Online", None, false);
+        check(QueryDetail::Platforms, "Online", Some(&[]), false);
         check(
-            Detail::Platforms,
+            QueryDetail::Platforms,
+            "Online",
+            Some(&[("Mac", "Online")]),
+            false,
+        );
+        check(
+            QueryDetail::Platforms,
+            "Online",
+            Some(&[("PC", "Offline")]),
+            false,
+        );
+        check(
+            QueryDetail::Platforms,
             "Online",
             Some(&[("PC", "Online"), ("Mac", "Offline")]),
             false,

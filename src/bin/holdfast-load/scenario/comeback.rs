@@ -10,13 +10,13 @@ use holdfast::base::time::Stopwatch;
 use crate::arguments::Common;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{LinkEnds, Op};
-use crate::http::{Change, Http};
+use crate::http::{Http, StatusChange};
 use crate::progress::Progress;
 use crate::receiver::Receiver;
-use crate::report::Report;
+use crate::report::RunReport;
 
+use super::stage::{BEATS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
-use super::{BEATS_AT_ONCE, Stage};
 
 /// Users that are compared.
 const COMPARED: usize = 2_000;
@@ -49,135 +49,120 @@ pub(super) fn run(
             format!("\"http://{}/callback\"", receiver.address),
         ),
     ];
-    let report = Report::begin(name, title, &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &settings, &[])?;
+    let report = RunReport::begin(name, title, &common.results)?;
+    let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &settings, &[])?;
     let all = (0, connections);
-    stage.all_come(connections, window)?;
+    run.all_come(connections, window)?;
     // A gateway that runs already has a receiver of its own.
     let is_ours = common.running()?.is_none();
-    let count = |_: &Stage| Ok(receiver.count());
+    let count = |_: &ScenarioRun| Ok(receiver.count());
     let of_logins = u64::from(connections);
     if is_ours {
-        wait(&mut stage, "callbacks of the logins", of_logins, &count)?;
+        wait(&mut run, "callbacks of the logins", of_logins, &count)?;
     }
-    let (_, cursor) = changes(&stage, None)?;
+    let (_, cursor) = changes(&run, None)?;
     let mut compared = Compared::default();
     if links {
-        links_cut(&mut stage, window, cursor)?;
+        links_cut(&mut run, window, cursor)?;
     } else {
-        killed(&mut stage, window, cursor)?;
+        killed(&mut run, window, cursor)?;
     }
-    stage.side.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
-    stage.compare_at_rest(COMPARED, &mut compared)?;
-    stage.report_compared(&compared);
+    run.server.each("a beat each", Op::Beat, all, BEATS_AT_ONCE)?;
+    run.compare_at_rest(COMPARED, &mut compared)?;
+    run.report_compared(&compared);
     if is_ours {
         let since = if links { 2 * of_logins } else { 0 };
-        let told = wait(&mut stage, "callbacks", of_logins + since, &count)?;
-        stage
-            .report
+        let told = wait(&mut run, "callbacks", of_logins + since, &count)?;
+        run.report
             .check_equal("callbacks since everyone had logged in", since, told - of_logins);
     }
-    let live = stage.side.generator.statistics.live();
-    stage.report.check_equal(
+    let live = run.server.generator.statistics.live();
+    run.report.check_equal(
         "terminals that are logged in at the end",
         connections.into(),
         live,
     );
-    stage.finish(common)
+    run.finish(common)
 }
 
-fn killed(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.generator.count);
-    stage.side.generator.set_link_ends(LinkEnds::AreExpected);
-    stage.side.generator.wait_until_applied()?;
+fn killed(run: &mut ScenarioRun, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
+    let connections = u64::from(run.server.generator.count);
+    run.server.generator.set_link_ends(LinkEnds::AreExpected);
+    run.server.generator.wait_until_applied()?;
     let watch = Stopwatch::start();
-    stage.gateway.kill()?;
-    wait(
-        stage,
-        "links that ended with the gateway",
-        connections,
-        &|stage| Ok(stage.side.generator.statistics.links_lost()),
-    )?;
+    run.gateway.kill()?;
+    wait(run, "links that ended with the gateway", connections, &|run| {
+        Ok(run.server.generator.statistics.links_lost())
+    })?;
     let ended_s = watch.elapsed().as_secs_f64();
-    stage.gateway.start_again()?;
-    stage.side.process = stage.gateway.process;
-    stage.side.recorder.follow(stage.gateway.process);
+    run.gateway.start_again()?;
+    run.server.process = run.gateway.process;
+    run.server.recorder.follow(run.gateway.process);
     // Connections to the one that was killed are no use.
-    stage.http = Http::new()?;
+    run.http = Http::new()?;
     let ready_s = watch.elapsed().as_secs_f64();
-    stage.side.generator.set_link_ends(LinkEnds::AreFaults);
-    let resumes = stage
-        .side
-        .each("resumes", Op::Resume, (0, stage.side.generator.count), window)?;
+    run.server.generator.set_link_ends(LinkEnds::AreFaults);
+    let resumes = run
+        .server
+        .each("resumes", Op::Resume, (0, run.server.generator.count), window)?;
     let back_s = watch.elapsed().as_secs_f64();
     // The metrics count from the new start.
-    stage.began_with.clear();
-    stage
-        .report
+    run.began_with.clear();
+    run.report
         .figure("from the kill to the last link's end", "s", ended_s);
-    stage.report.figure(
+    run.report.figure(
         "from there until the gateway is ready again",
         "s",
         ready_s - ended_s,
     );
-    stage
-        .report
+    run.report
         .figure("from there until everyone is back", "s", back_s - ready_s);
-    stage
-        .report
+    run.report
         .figure("resume, p50 at this window", "ms", resumes.percentile_ms(50.0));
-    stage
-        .report
+    run.report
         .figure("resume, p99 at this window", "ms", resumes.percentile_ms(99.0));
-    stage
-        .report
+    run.report
         .check_equal("resumes answered well", connections, resumes.done);
-    stage
-        .report
+    run.report
         .check_equal("sessions that were kept", connections, resumes.kept);
-    let (changes, _) = changes(stage, cursor)?;
-    stage
-        .report
+    let (changes, _) = changes(run, cursor)?;
+    run.report
         .check_equal("changes recorded since the kill", 0, changes.len() as u64);
-    let metrics = stage.http.metrics(stage.gateway.admin)?;
-    let online = stage.grown(&metrics, "devices_online_now")?;
-    stage
-        .report
+    let metrics = run.http.metrics(run.gateway.admin)?;
+    let online = run.grown(&metrics, "devices_online_now")?;
+    run.report
         .check_equal("devices Online, by the gateway", connections, online);
     Ok(())
 }
 
-fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.generator.count);
+fn links_cut(run: &mut ScenarioRun, window: u32, cursor: Option<String>) -> anyhow::Result<()> {
+    let connections = u64::from(run.server.generator.count);
     let watch = Stopwatch::start();
-    let cuts = stage
-        .side
-        .each("links reset", Op::CutRst, (0, stage.side.generator.count), window)?;
-    stage.report.check_equal("links reset", connections, cuts.done);
-    wait(stage, "link ends recorded", connections, &|stage| {
-        let metrics = stage.http.metrics(stage.gateway.admin)?;
-        stage.grown(&metrics, "link_ends_total")
+    let cuts = run
+        .server
+        .each("links reset", Op::CutRst, (0, run.server.generator.count), window)?;
+    run.report.check_equal("links reset", connections, cuts.done);
+    wait(run, "link ends recorded", connections, &|run| {
+        let metrics = run.http.metrics(run.gateway.admin)?;
+        run.grown(&metrics, "link_ends_total")
     })?;
     let ended_s = watch.elapsed().as_secs_f64();
-    let resumes = stage
-        .side
-        .each("resumes", Op::Resume, (0, stage.side.generator.count), window)?;
-    stage
-        .report
+    let resumes = run
+        .server
+        .each("resumes", Op::Resume, (0, run.server.generator.count), window)?;
+    run.report
         .figure("until all link ends are recorded", "s", ended_s);
-    stage.report.figure(
+    run.report.figure(
         "from there until everyone is back",
         "s",
         watch.elapsed().as_secs_f64() - ended_s,
     );
-    stage
-        .report
+    run.report
         .check_equal("resumes answered well", connections, resumes.done);
-    stage
-        .report
+    run.report
         .check_equal("sessions that went on as if nothing had been", 0, resumes.kept);
-    let (changes, _) = changes(stage, cursor)?;
-    let mut by_user: HashMap<&str, Vec<&Change>> = HashMap::new();
+    let (changes, _) = changes(run, cursor)?;
+    let mut by_user: HashMap<&str, Vec<&StatusChange>> = HashMap::new();
     for change in &changes {
         by_user.entry(&change.user).or_default().push(change);
     }
@@ -185,22 +170,21 @@ fn links_cut(stage: &mut Stage, window: u32, cursor: Option<String>) -> anyhow::
         let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
         kinds == ["link-end", "login"] && changes[0].number + 1 == changes[1].number
     });
-    stage.report.check_equal(
+    run.report.check_equal(
         "users with one link end and then one login",
         connections,
         right.count() as u64,
     );
-    stage
-        .report
+    run.report
         .check_equal("changes recorded since", 2 * connections, changes.len() as u64);
     Ok(())
 }
 
 /// All changes behind a cursor, and the cursor behind them.
-fn changes(stage: &Stage, after: Option<String>) -> anyhow::Result<(Vec<Change>, Option<String>)> {
+fn changes(run: &ScenarioRun, after: Option<String>) -> anyhow::Result<(Vec<StatusChange>, Option<String>)> {
     let (mut all, mut after) = (Vec::new(), after);
     loop {
-        let (page, next) = stage.http.changes(stage.gateway.admin, after.as_deref())?;
+        let (page, next) = run.http.changes(run.gateway.admin, after.as_deref())?;
         after = next.or(after);
         if page.is_empty() {
             return Ok((all, after));
@@ -211,15 +195,15 @@ fn changes(stage: &Stage, after: Option<String>) -> anyhow::Result<(Vec<Change>,
 
 /// Waits until a count, which nobody announces, is what it has to be; gives it.
 fn wait(
-    stage: &mut Stage,
+    run: &mut ScenarioRun,
     what: &str,
     expected: u64,
-    count: &dyn Fn(&Stage) -> anyhow::Result<u64>,
+    count: &dyn Fn(&ScenarioRun) -> anyhow::Result<u64>,
 ) -> anyhow::Result<u64> {
     let mut progress = Progress::begin(what, expected);
     let watch = Stopwatch::start();
     loop {
-        let seen = count(stage)?;
+        let seen = count(run)?;
         if seen >= expected {
             progress.end(&format!("{seen}"));
             return Ok(seen);
@@ -228,6 +212,6 @@ fn wait(
             bail!("{what}: {seen} of {expected} after {PATIENCE_S} s");
         }
         progress.at(seen, "");
-        stage.side.pass(LOOK)?;
+        run.server.pass(LOOK)?;
     }
 }

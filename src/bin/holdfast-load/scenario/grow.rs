@@ -13,16 +13,16 @@ use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::process::threads;
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::RunReport;
 use crate::results::{FLAT, median};
 use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
 use super::idle::nothing_happened;
-use super::memory::{Caches, ENVIRONMENT, Look, Memory, WARM_UP, environment, settings, warm_up};
+use super::memory::{Caches, ENVIRONMENT, MemoryAt, ResidentMemory, WARM_UP, environment, settings, warm_up};
 use super::series::Series;
+use super::stage::{BEATS_AT_ONCE, LOGINS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
-use super::{BEATS_AT_ONCE, LOGINS_AT_ONCE, Stage};
 
 /// Users that are compared at each step: of those that have come, and of those that never have yet.
 const COMPARED: usize = 2_000;
@@ -55,20 +55,20 @@ impl Beats {
 }
 
 /// What was measured with so many connections.
-struct Step {
+struct GrowStep {
     shards: u32,
     /// Before the first connection.
-    before: Memory,
+    before: ResidentMemory,
     /// With the first tenth of the connections, and with all of them.
-    few: Look,
-    all: Look,
+    few: MemoryAt,
+    all: MemoryAt,
     fast: Series,
     even: Series,
 }
 
 /// A step under way.
 struct Climb {
-    stage: Stage,
+    run: ScenarioRun,
     connections: u32,
     beats: Beats,
     rounds: Rounds,
@@ -98,7 +98,7 @@ pub(super) fn run(
         bail!("a round has two parts of --duration, which together may not be longer than --interval");
     }
     let largest = steps.largest();
-    let mut report = Report::begin(
+    let mut report = RunReport::begin(
         name,
         &format!("Cost as it grows, up to {largest} connections"),
         &common.results,
@@ -110,7 +110,7 @@ pub(super) fn run(
         report.set_part(Some(format!("{connections} connections")));
         let mut climb = Climb::begin(common, report, *connections, (beats, rounds))?;
         done.push(climb.measure(caches.as_ref().ok())?);
-        report = climb.stage.end(common)?;
+        report = climb.run.end(common)?;
     }
     report.set_part(None);
     report_memory(&mut report, &done);
@@ -119,7 +119,7 @@ pub(super) fn run(
     report.finish(&common.results)
 }
 
-fn conditions(report: &mut Report, beats: Beats) {
+fn conditions(report: &mut RunReport, beats: Beats) {
     report.condition(format!(
         "Each step has a gateway and a load generator of its own, the gateway with as many shards as so many connections need, and never fewer than cores. A ratio is the largest figure of a step ÷ the smallest: flat within 10 % is {FLAT:.2} at most, which is the aim and no check."
     ));
@@ -139,14 +139,14 @@ impl Climb {
     /// A gateway for so many, and all of them away.
     fn begin(
         common: &Common,
-        report: Report,
+        report: RunReport,
         connections: u32,
         (beats, rounds): (Beats, Rounds),
     ) -> anyhow::Result<Self> {
         let settings = settings(beats.interval);
         let terminals = (connections, DevicesPerUser::One);
         Ok(Self {
-            stage: Stage::new(common, report, terminals, &settings, &ENVIRONMENT)?,
+            run: ScenarioRun::new(common, report, terminals, &settings, &ENVIRONMENT)?,
             connections,
             beats,
             rounds,
@@ -161,25 +161,25 @@ impl Climb {
     }
 
     /// A tenth comes, then everyone, and then they beat.
-    fn measure(&mut self, caches: Option<&Caches>) -> anyhow::Result<Step> {
+    fn measure(&mut self, caches: Option<&Caches>) -> anyhow::Result<GrowStep> {
         let (all, first) = (self.connections, self.connections / 10);
-        let shards = u32::try_from(threads(self.stage.gateway.process, "shard-")?.len())?;
-        let before = Memory::of(&self.stage)?;
-        self.visits = warm_up(&mut self.stage, first)?;
+        let shards = u32::try_from(threads(self.run.gateway.process, "shard-")?.len())?;
+        let before = ResidentMemory::of(&self.run)?;
+        self.visits = warm_up(&mut self.run, first)?;
         self.come((0, first))?;
         self.beat_once(first)?;
         let compared = &mut self.compared;
-        self.stage.compare_among_at_rest((0, first), COMPARED, compared)?;
-        self.stage
+        self.run.compare_among_at_rest((0, first), COMPARED, compared)?;
+        self.run
             .compare_among_at_rest((first, all), COMPARED_UNKNOWN, compared)?;
-        let few = Look::at(&self.stage, first, caches)?;
+        let few = MemoryAt::at(&self.run, first, caches)?;
         self.come((first, all))?;
         self.beat_once(all)?;
-        let mut step = Step {
+        let mut step = GrowStep {
             shards,
             before,
             few,
-            all: Look::at(&self.stage, all, caches)?,
+            all: MemoryAt::at(&self.run, all, caches)?,
             fast: Series::default(),
             even: Series::default(),
         };
@@ -191,15 +191,15 @@ impl Climb {
     /// Those of a range log in. Those before them, who are here, beat meanwhile as often as they are to.
     fn come(&mut self, (here, end): (u32, u32)) -> anyhow::Result<()> {
         let rate = self.beats.per_second(here);
-        let staying = (here > 0).then(|| self.stage.side.generator.begin(paced(here, rate)));
+        let staying = (here > 0).then(|| self.run.server.generator.begin(paced(here, rate)));
         let title = format!("{}: logins up to {end}", self.connections);
         let logins = self
-            .stage
-            .side
+            .run
+            .server
             .each(&title, Op::LogIn, (here, end), LOGINS_AT_ONCE)?;
         self.logins += logins.done;
         if let Some(id) = staying {
-            self.beaten.add(&self.stage.side.generator.end(id, &mut |_| {})?);
+            self.beaten.add(&self.run.server.generator.end(id, &mut |_| {})?);
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Climb {
     /// All who are here beat, those before `end`.
     fn beat_once(&mut self, end: u32) -> anyhow::Result<()> {
         let title = format!("{}: a beat each", self.connections);
-        let beats = self.stage.side.each(&title, Op::Beat, (0, end), BEATS_AT_ONCE)?;
+        let beats = self.run.server.each(&title, Op::Beat, (0, end), BEATS_AT_ONCE)?;
         self.due += u64::from(end);
         self.beat += beats.done;
         self.beaten.add(&beats);
@@ -215,7 +215,7 @@ impl Climb {
         Ok(())
     }
 
-    fn rounds(&mut self, step: &mut Step) -> anyhow::Result<()> {
+    fn rounds(&mut self, step: &mut GrowStep) -> anyhow::Result<()> {
         let (connections, Rounds { rounds, duration }) = (self.connections, self.rounds);
         let by_chance = |plan| Workload {
             pick: Pick::Random,
@@ -230,8 +230,8 @@ impl Climb {
             if self.rested.elapsed() > self.beats.interval / 2 {
                 self.beat_once(connections)?;
             }
-            step.fast.add(&self.stage.side.measure(fast, duration)?);
-            step.even.add(&self.stage.side.measure(even, duration)?);
+            step.fast.add(&self.run.server.measure(fast, duration)?);
+            step.even.add(&self.run.server.measure(even, duration)?);
         }
         let WorkloadOutcome { done, .. } = step.even.total;
         progress.end(&format!(
@@ -245,15 +245,15 @@ impl Climb {
 
     /// Every answer was right, and the books are.
     fn check(&mut self) -> anyhow::Result<()> {
-        let (stage, compared) = (&mut self.stage, &mut self.compared);
-        stage.compare_at_rest(COMPARED, compared)?;
-        let report = &mut stage.report;
+        let (run, compared) = (&mut self.run, &mut self.compared);
+        run.compare_at_rest(COMPARED, compared)?;
+        let report = &mut run.report;
         report.check_equal("logins answered well", self.connections.into(), self.logins);
         report.check_equal("heartbeats when each was to beat", self.due, self.beat);
         report.check_equal("heartbeats without an answer", 0, self.beaten.failed);
-        stage.report_compared(compared);
-        stage.check_books(&[("heartbeats, by the gateway", "heartbeats_total", self.beaten.done)])?;
-        nothing_happened(stage, self.visits)
+        run.report_compared(compared);
+        run.check_books(&[("heartbeats, by the gateway", "heartbeats_total", self.beaten.done)])?;
+        nothing_happened(run, self.visits)
     }
 }
 
@@ -265,7 +265,7 @@ fn ratio(figures: &[f64]) -> Option<f64> {
     (figures.len() > 1 && smallest > 0.0).then(|| largest / smallest)
 }
 
-fn report_ratio(report: &mut Report, what: &str, figures: &[f64]) {
+fn report_ratio(report: &mut RunReport, what: &str, figures: &[f64]) {
     if let Some(ratio) = ratio(figures) {
         let name = format!("{what}: largest ÷ smallest (aim {FLAT:.2}, no check)");
         report.figure(&name, "", ratio);
@@ -274,10 +274,10 @@ fn report_ratio(report: &mut Report, what: &str, figures: &[f64]) {
 
 /// A figure of each step.
 fn report_by_step(
-    report: &mut Report,
+    report: &mut RunReport,
     (what, unit): (&str, &'static str),
-    steps: &[Step],
-    of: &dyn Fn(&Step) -> f64,
+    steps: &[GrowStep],
+    of: &dyn Fn(&GrowStep) -> f64,
 ) -> Vec<f64> {
     let figures: Vec<f64> = steps.iter().map(of).collect();
     for (step, figure) in steps.iter().zip(&figures) {
@@ -286,7 +286,7 @@ fn report_by_step(
     figures
 }
 
-fn report_memory(report: &mut Report, steps: &[Step]) {
+fn report_memory(report: &mut RunReport, steps: &[GrowStep]) {
     report_by_step(report, ("shards", ""), steps, &|step| step.shards.into());
     let name = "user bytes of a connection";
     let each = report_by_step(report, (name, "B"), steps, &|step| {
@@ -297,14 +297,14 @@ fn report_memory(report: &mut Report, steps: &[Step]) {
     report_by_step(report, (name, "B"), steps, &|step| {
         step.all.user_bytes_since(&step.few).registry
     });
-    let mib = |memory: Memory| memory.rss as f64 / f64::from(1 << 20);
+    let mib = |memory: ResidentMemory| memory.rss as f64 / f64::from(1 << 20);
     let name = "RSS of the gateway before the first connection";
     report_by_step(report, (name, "MiB"), steps, &|step| mib(step.before));
     let name = "RSS of the gateway with all connections";
     report_by_step(report, (name, "MiB"), steps, &|step| mib(step.all.memory));
 }
 
-fn report_kernel(report: &mut Report, steps: &[Step], untold: Option<io::Error>) {
+fn report_kernel(report: &mut RunReport, steps: &[GrowStep], untold: Option<io::Error>) {
     if let Some(error) = untold {
         return report.condition(format!(
             "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
@@ -318,7 +318,7 @@ fn report_kernel(report: &mut Report, steps: &[Step], untold: Option<io::Error>)
     report_ratio(report, name, &each);
 }
 
-fn report_beats(report: &mut Report, beats: Beats, steps: Vec<Step>) {
+fn report_beats(report: &mut RunReport, beats: Beats, steps: Vec<GrowStep>) {
     let fast = format!("heartbeat, saturated ({} at once for each shard)", beats.window);
     let even = format!(
         "heartbeat, paced ({:.0}/s for each shard)",
@@ -337,7 +337,7 @@ fn report_beats(report: &mut Report, beats: Beats, steps: Vec<Step>) {
     }
 }
 
-fn report_cpu(report: &mut Report, what: &str, steps: &[Step], series: &dyn Fn(&Step) -> &Series) {
+fn report_cpu(report: &mut RunReport, what: &str, steps: &[GrowStep], series: &dyn Fn(&GrowStep) -> &Series) {
     for step in steps {
         series(step).report_cpu(report, &format!("{what}, {}", step.all.connections));
     }

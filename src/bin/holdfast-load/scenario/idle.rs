@@ -12,15 +12,15 @@ use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, WorkloadOutcome};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
-use crate::report::{Report, short};
+use crate::report::{RunReport, short};
 
 use super::beat::paced;
+use super::loaded_server::troubles;
 use super::memory::{
-    BothEnds, Caches, ENVIRONMENT, Memory, UserBytes, WARM_UP, environment, settings, warm_up,
+    BothEnds, Caches, ENVIRONMENT, ResidentMemory, UserBytes, WARM_UP, environment, settings, warm_up,
 };
-use super::side::troubles;
+use super::stage::{BEATS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
-use super::{BEATS_AT_ONCE, Stage};
 
 /// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
 const HEARTBEAT_DELAY_MS: u32 = 200;
@@ -39,12 +39,12 @@ pub(super) fn run(
 ) -> anyhow::Result<bool> {
     // Runs with different numbers do not overwrite each other.
     let name = format!("{name}-{}", short(connections));
-    let report = Report::begin(name, &format!("{connections} idle connections"), &common.results)?;
+    let report = RunReport::begin(name, &format!("{connections} idle connections"), &common.results)?;
     let mut settings = settings(interval);
     if shards_for(connections) > cores() {
         settings.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
     }
-    let mut stage = Stage::new(
+    let mut run = ScenarioRun::new(
         common,
         report,
         (connections, DevicesPerUser::One),
@@ -53,72 +53,68 @@ pub(super) fn run(
     )?;
     let caches = Caches::before();
     let first = connections / 10;
-    let visits = warm_up(&mut stage, first)?;
-    let (few, with_few) = ramp(&mut stage, "the first tenth", (0, first), window)?;
-    let (rest, with_all) = ramp(&mut stage, "all", (first, connections), window)?;
+    let visits = warm_up(&mut run, first)?;
+    let (few, with_few) = ramp(&mut run, "the first tenth", (0, first), window)?;
+    let (rest, with_all) = ramp(&mut run, "all", (first, connections), window)?;
     let more = f64::from(connections - first);
     let both_ends = caches.and_then(|caches| caches.grown(connections.into()));
     let mut logins = few;
     logins.add(&rest);
-    stage
-        .report
+    run.report
         .check_equal("logins answered well", connections.into(), logins.done);
-    stage
-        .report
+    run.report
         .figure("login, p50 at this window", "ms", logins.percentile_ms(50.0));
-    stage
-        .report
+    run.report
         .figure("login, p99 at this window", "ms", logins.percentile_ms(99.0));
-    stage.report.condition(format!(
+    run.report.condition(format!(
         "User bytes: (RSS with {connections} − RSS with {first}) ÷ {}, without what the registry says that it takes; {}. {WARM_UP}",
         connections - first,
         environment(common.running()?.is_none())
     ));
-    user_bytes(&mut stage.report, with_all.each_since(with_few, more));
+    user_bytes(&mut run.report, with_all.each_since(with_few, more));
     match both_ends {
-        Ok(both_ends) => kernel_bytes(&mut stage.report, both_ends, f64::from(connections)),
+        Ok(both_ends) => kernel_bytes(&mut run.report, both_ends, f64::from(connections)),
         Err(error) => {
-            stage.report.condition(format!(
+            run.report.condition(format!(
                 "Kernel bytes are not given: {error}. /proc/slabinfo is root's."
             ));
         }
     }
-    held(&mut stage, (hold, interval))?;
-    let peak = peak_rss_bytes(stage.gateway.process)? as f64 / f64::from(1 << 20);
-    stage.report.figure("RSS of the gateway, peak", "MiB", peak);
+    held(&mut run, (hold, interval))?;
+    let peak = peak_rss_bytes(run.gateway.process)? as f64 / f64::from(1 << 20);
+    run.report.figure("RSS of the gateway, peak", "MiB", peak);
     let mut compared = Compared::default();
-    stage.compare_at_rest(COMPARED, &mut compared)?;
-    stage.report_compared(&compared);
-    nothing_happened(&mut stage, visits)?;
-    stage.finish(common)
+    run.compare_at_rest(COMPARED, &mut compared)?;
+    run.report_compared(&compared);
+    nothing_happened(&mut run, visits)?;
+    run.finish(common)
 }
 
 /// Logs in those of `range`, and lets each beat once. Gives what is resident then.
 fn ramp(
-    stage: &mut Stage,
+    run: &mut ScenarioRun,
     title: &str,
     range: (u32, u32),
     window: u32,
-) -> anyhow::Result<(WorkloadOutcome, Memory)> {
-    let logins = stage
-        .side
+) -> anyhow::Result<(WorkloadOutcome, ResidentMemory)> {
+    let logins = run
+        .server
         .each(&format!("{title}: logins"), Op::LogIn, range, window)?;
     // Long naps answer late: with few under way the first of two million would be silent for too long before their turn came.
     let beats_at_once = ((range.1 - range.0) / BEATS_PART).max(BEATS_AT_ONCE);
-    stage
-        .side
+    run.server
         .each(&format!("{title}: a beat each"), Op::Beat, range, beats_at_once)?;
-    Ok((logins, Memory::of(stage)?))
+    Ok((logins, ResidentMemory::of(run)?))
 }
 
-fn user_bytes(report: &mut Report, each: UserBytes) {
+fn user_bytes(report: &mut RunReport, each: UserBytes) {
     report.figure("user bytes of a connection", "B", each.own());
     report.figure("RSS of a connection, the registry's part in it", "B", each.rss);
     report.figure("of it the registry's", "B", each.registry);
 }
 
 /// Both ends are direct descriptors with an armed poll; only the terminals' ends have ports of their own.
-fn kernel_bytes(report: &mut Report, both_ends: BothEnds, connections: f64) {
+fn kernel_bytes(report: &mut RunReport, both_ends: BothEnds, connections: f64) {
     report.condition(format!(
         "Kernel bytes: what the caches of sockets, files and io_uring grew by, without the ports of the terminals' ends ({:.0} B a connection), halved: both ends are direct descriptors with an armed poll.",
         both_ends.ports / connections
@@ -136,15 +132,15 @@ fn kernel_bytes(report: &mut Report, both_ends: BothEnds, connections: f64) {
 }
 
 /// Everyone beats, evenly spread, and nothing else happens.
-fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Result<()> {
-    let connections = stage.side.generator.count;
+fn held(run: &mut ScenarioRun, (hold, interval): (Duration, Duration)) -> anyhow::Result<()> {
+    let connections = run.server.generator.count;
     let rate = f64::from(connections) / interval.as_secs_f64();
     let mut progress = Progress::begin("holding", hold.as_secs());
-    let (before_s, beats) = (stage.side.cpu_s()?, stage.side.generator.statistics.beats());
-    let id = stage.side.generator.begin(paced(connections, rate));
+    let (before_s, beats) = (run.server.cpu_s()?, run.server.generator.statistics.beats());
+    let id = run.server.generator.begin(paced(connections, rate));
     let watch = Stopwatch::start();
-    let recorder = &mut stage.side.recorder;
-    stage.side.generator.pass(hold, &mut |statistics: &Statistics| {
+    let recorder = &mut run.server.recorder;
+    run.server.generator.pass(hold, &mut |statistics: &Statistics| {
         recorder.look(statistics);
         let rate = statistics.beats().saturating_sub(beats) as f64 / watch.elapsed().as_secs_f64();
         progress.at(
@@ -156,46 +152,42 @@ fn held(stage: &mut Stage, (hold, interval): (Duration, Duration)) -> anyhow::Re
             ),
         );
     })?;
-    let used_s = stage.side.cpu_s()? - before_s;
-    let outcome = stage.side.generator.end(id, &mut |_| {})?;
+    let used_s = run.server.cpu_s()? - before_s;
+    let outcome = run.server.generator.end(id, &mut |_| {})?;
     progress.end(&format!("{} heartbeats answered", outcome.done));
-    stage.report.figure(
+    run.report.figure(
         "heartbeats a second while holding",
         "1/s",
         outcome.done as f64 / hold.as_secs_f64().max(0.001),
     );
-    stage.report.figure(
+    run.report.figure(
         "CPU of the gateway while holding",
         "cores",
         used_s / hold.as_secs_f64().max(0.001),
     );
     if outcome.done > 0 {
-        stage
-            .report
+        run.report
             .figure("heartbeat, p50", "ms", outcome.percentile_ms(50.0));
-        stage
-            .report
+        run.report
             .figure("heartbeat, p99", "ms", outcome.percentile_ms(99.0));
-        stage.report.figure(
+        run.report.figure(
             "CPU of the gateway for a heartbeat",
             "µs",
             used_s * 1e6 / outcome.done as f64,
         );
     }
-    stage
-        .report
+    run.report
         .check_equal("heartbeats without an answer", 0, outcome.failed + outcome.passed);
     Ok(())
 }
 
 /// All are still there, and the gateway recorded their logins, those of the warm-up, and nothing else.
-pub(super) fn nothing_happened(stage: &mut Stage, visits: u64) -> anyhow::Result<()> {
-    let connections = u64::from(stage.side.generator.count);
-    let live = stage.side.generator.statistics.live();
-    stage
-        .report
+pub(super) fn nothing_happened(run: &mut ScenarioRun, visits: u64) -> anyhow::Result<()> {
+    let connections = u64::from(run.server.generator.count);
+    let live = run.server.generator.statistics.live();
+    run.report
         .check_equal("terminals that are still logged in", connections, live);
-    stage.check_books(&[
+    run.check_books(&[
         (
             "devices Online, by the gateway",
             "devices_online_now",

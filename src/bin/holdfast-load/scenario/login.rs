@@ -4,10 +4,10 @@
 use crate::arguments::{Common, Rounds};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload};
-use crate::report::Report;
+use crate::report::RunReport;
 
-use super::Stage;
 use super::series::Series;
+use super::stage::ScenarioRun;
 use super::statuses::Compared;
 
 /// Users that are compared after each round.
@@ -19,9 +19,9 @@ pub(super) fn run(
     (connections, window): (u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {
-    let report = Report::begin(name, "Logins and logouts in a closed loop", &common.results)?;
-    let mut stage = Stage::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
-    stage.report.condition(format!(
+    let report = RunReport::begin(name, "Logins and logouts in a closed loop", &common.results)?;
+    let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
+    run.report.condition(format!(
         "{window} under way at once; each login has its own connection and a UserSig that is checked. A visit is a login and a logout."
     ));
     let range = (0, connections);
@@ -40,18 +40,16 @@ pub(super) fn run(
             format!("round {round}: logouts"),
         );
         logins.add(
-            &stage
-                .side
+            &run.server
                 .measured(|side| side.each(&login, Op::LogIn, range, window))?,
         );
-        stage.compare_at_rest(COMPARED, &mut compared)?;
+        run.compare_at_rest(COMPARED, &mut compared)?;
         logouts.add(
-            &stage
-                .side
+            &run.server
                 .measured(|side| side.each(&logout, Op::LogOut, range, window))?,
         );
-        stage.compare_at_rest(COMPARED, &mut compared)?;
-        visits.add(&stage.side.measure(visit, rounds.duration)?);
+        run.compare_at_rest(COMPARED, &mut compared)?;
+        visits.add(&run.server.measure(visit, rounds.duration)?);
     }
     let all = u64::from(connections) * u64::from(rounds.rounds);
     let visited = visits.total.done;
@@ -60,16 +58,16 @@ pub(super) fn run(
         ("logouts answered well", all, logouts.total.done),
         ("visits that failed", 0, visits.total.failed),
     ] {
-        stage.report.check_equal(what, expected, seen);
+        run.report.check_equal(what, expected, seen);
     }
-    logins.report(&mut stage.report, "login");
-    logouts.report(&mut stage.report, "logout");
-    visits.report(&mut stage.report, "visit");
-    stage.report_compared(&compared);
-    stage.check_books(&[
+    logins.report(&mut run.report, "login");
+    logouts.report(&mut run.report, "logout");
+    visits.report(&mut run.report, "visit");
+    run.report_compared(&compared);
+    run.check_books(&[
         ("logins, by the gateway", "logins_accepted_total", all + visited),
         ("logouts, by the gateway", "logouts_total", all + visited),
         ("link ends, by the gateway", "link_ends_total", 0),
     ])?;
-    stage.finish(common)
+    run.finish(common)
 }

@@ -9,7 +9,7 @@ use crate::generator::workload::Op;
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
 
-use super::{LOGINS_AT_ONCE, Stage};
+use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 
 /// Huge pages would hide a slope in steps of 2 MiB.
 pub(super) const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
@@ -30,17 +30,16 @@ const WARM_UP_VISITS: u32 = 9;
 pub(super) const WARM_UP: &str = "Before that each of the first tenth comes and goes nine times, as many visits as there are others, so that what a shard keeps for what is under way is there already.";
 
 /// Lets the first terminals come and go, those before `end`. Gives how many visits there were.
-pub(super) fn warm_up(stage: &mut Stage, end: u32) -> anyhow::Result<u64> {
+pub(super) fn warm_up(run: &mut ScenarioRun, end: u32) -> anyhow::Result<u64> {
     let mut visits = 0;
     for _ in 0..WARM_UP_VISITS {
-        let visit = stage
-            .side
+        let visit = run
+            .server
             .each("the first tenth: visits", Op::Visit, (0, end), LOGINS_AT_ONCE)?;
         visits += visit.done;
     }
     let expected = u64::from(WARM_UP_VISITS) * u64::from(end);
-    stage
-        .report
+    run.report
         .check_equal("visits of the first tenth that went well", expected, visits);
     Ok(visits)
 }
@@ -71,7 +70,7 @@ pub(super) fn environment(is_ours: bool) -> String {
 
 /// What is resident with some terminals, and what of it is the registry's. Bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Memory {
+pub(super) struct ResidentMemory {
     pub(super) rss: u64,
     pub(super) registry: u64,
 }
@@ -83,12 +82,12 @@ pub(super) struct UserBytes {
     pub(super) registry: f64,
 }
 
-impl Memory {
+impl ResidentMemory {
     /// What is resident now.
-    pub(super) fn of(stage: &Stage) -> anyhow::Result<Self> {
-        let metrics = stage.http.metrics(stage.gateway.admin)?;
+    pub(super) fn of(run: &ScenarioRun) -> anyhow::Result<Self> {
+        let metrics = run.http.metrics(run.gateway.admin)?;
         Ok(Self {
-            rss: rss_bytes(stage.gateway.process)?,
+            rss: rss_bytes(run.gateway.process)?,
             registry: *metrics
                 .get("holdfast_registry_bytes_now")
                 .context("the gateway does not say what its registry takes")?,
@@ -167,20 +166,20 @@ impl BothEnds {
 }
 
 /// What there is with so many connections.
-pub(super) struct Look {
+pub(super) struct MemoryAt {
     pub(super) connections: u32,
-    pub(super) memory: Memory,
+    pub(super) memory: ResidentMemory,
     /// If the kernel tells.
     pub(super) both_ends: Option<BothEnds>,
 }
 
-impl Look {
+impl MemoryAt {
     /// What there is now.
-    pub(super) fn at(stage: &Stage, connections: u32, caches: Option<&Caches>) -> anyhow::Result<Self> {
+    pub(super) fn at(run: &ScenarioRun, connections: u32, caches: Option<&Caches>) -> anyhow::Result<Self> {
         let both_ends = caches.map(|caches| caches.grown(connections.into()));
         Ok(Self {
             connections,
-            memory: Memory::of(stage)?,
+            memory: ResidentMemory::of(run)?,
             both_ends: both_ends.transpose()?,
         })
     }
@@ -208,12 +207,12 @@ mod tests {
     #[test]
     fn a_connection_has_its_share_of_what_was_added() {
         let (rss, registry) = (1_000, 200);
-        let few = Memory { rss, registry };
+        let few = ResidentMemory { rss, registry };
         let (rss, registry) = (5_000, 1_000);
-        let many = Memory { rss, registry };
+        let many = ResidentMemory { rss, registry };
         let each = many.each_since(few, 10.0);
         assert_eq!((each.rss, each.registry, each.own()), (400.0, 80.0, 320.0));
-        // Memory may also be given back.
+        // ResidentMemory may also be given back.
         assert_eq!(few.each_since(many, 10.0).own(), -320.0);
     }
 
@@ -228,9 +227,9 @@ mod tests {
 
     #[test]
     fn what_was_there_with_few_is_no_part_of_what_each_more_costs() {
-        let look = |connections: u32, rss, registry, (grown, ports)| Look {
+        let look = |connections: u32, rss, registry, (grown, ports)| MemoryAt {
             connections,
-            memory: Memory { rss, registry },
+            memory: ResidentMemory { rss, registry },
             both_ends: Some(BothEnds { grown, ports }),
         };
         let few = look(10, 70_000, 500, (90_000.0, 1_000.0));
@@ -239,7 +238,7 @@ mod tests {
         assert_eq!((user_bytes.rss, user_bytes.registry), (300.0, 10.0));
         assert_eq!(many.kernel_bytes_since(&few), Some(4_950.0));
         let both_ends = None;
-        let silent = Look { both_ends, ..few };
+        let silent = MemoryAt { both_ends, ..few };
         assert_eq!(many.kernel_bytes_since(&silent), None);
     }
 }

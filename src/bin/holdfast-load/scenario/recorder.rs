@@ -3,8 +3,8 @@
 use holdfast::base::time::Stopwatch;
 
 use crate::generator::statistics::Statistics;
+use crate::plot::PlotCourse;
 use crate::process;
-use crate::report::Course;
 
 /// Seconds between two points.
 const EVERY_S: f64 = 1.0;
@@ -72,8 +72,8 @@ impl Recorder {
         self.rss.push((at_s, rss as f64 / f64::from(1 << 20)));
     }
 
-    pub(super) fn courses(self) -> Vec<Course> {
-        let course = |name: &str, unit, points| Course {
+    pub(super) fn courses(self) -> Vec<PlotCourse> {
+        let course = |name: &str, unit, points| PlotCourse {
             name: name.to_owned(),
             unit,
             points,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use holdfast::base::time::Stopwatch;
 
 use crate::generator::workload::{Workload, WorkloadOutcome};
-use crate::report::Report;
+use crate::report::RunReport;
 
-use super::side::Side;
+use super::loaded_server::LoadedServer;
 
 /// What came of one round.
 pub(super) struct Measured {
@@ -38,26 +38,26 @@ impl Series {
     }
 
     /// `what` is one operation of whom, as in "heartbeat".
-    pub(super) fn report(self, report: &mut Report, what: &str) {
+    pub(super) fn report(self, report: &mut RunReport, what: &str) {
         self.report_cpu(report, what);
         self.report_answers(report, what);
     }
 
     /// What one cost the server, alone.
-    pub(super) fn report_cpu(&self, report: &mut Report, what: &str) {
+    pub(super) fn report_cpu(&self, report: &mut RunReport, what: &str) {
         let name = format!("{what}: CPU of the server for one");
         report.rounds(&name, "µs", self.cpu_us.clone());
     }
 
     /// How many were answered, and how soon.
-    pub(super) fn report_answers(self, report: &mut Report, what: &str) {
+    pub(super) fn report_answers(self, report: &mut RunReport, what: &str) {
         report.rounds(&format!("{what}: rate"), "1/s", self.per_second);
         report.rounds(&format!("{what}: p50"), "ms", self.p50_ms);
         report.rounds(&format!("{what}: p99"), "ms", self.p99_ms);
     }
 }
 
-impl Side {
+impl LoadedServer {
     /// Lets a workload go on for a while, and measures until all that it began has ended.
     pub(super) fn measure(&mut self, workload: Workload, duration: Duration) -> anyhow::Result<Measured> {
         self.measured(|side| {

@@ -8,7 +8,7 @@ use anyhow::bail;
 use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
-use super::Stage;
+use super::stage::ScenarioRun;
 use crate::generator::workload::{ExpectedStatus, ExpectedUser, ShownStatus};
 
 /// How long the end of a link may take to show. On loopback the news is there at once; the gateway may be busy.
@@ -41,10 +41,10 @@ impl Compared {
     }
 }
 
-impl Stage {
+impl ScenarioRun {
     /// Compares some users, drawn by chance, while things go on.
     pub(super) fn compare(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        let numbers = self.draw((0, self.side.generator.count), count);
+        let numbers = self.draw((0, self.server.generator.count), count);
         let before = self.known(&numbers)?;
         let users: Vec<String> = before.keys().cloned().collect();
         let seen = self.seen(&users)?;
@@ -65,7 +65,7 @@ impl Stage {
 
     /// Compares some users while nothing goes on, and waits for what has to show soon.
     pub(super) fn compare_at_rest(&mut self, count: usize, compared: &mut Compared) -> anyhow::Result<()> {
-        self.compare_among_at_rest((0, self.side.generator.count), count, compared)
+        self.compare_among_at_rest((0, self.server.generator.count), count, compared)
     }
 
     /// The same with users of some terminals only: those from the first number up to, not including, the second.
@@ -100,7 +100,7 @@ impl Stage {
             if pending.is_empty() {
                 return Ok(());
             }
-            self.side.pass(Duration::from_millis(100))?;
+            self.server.pass(Duration::from_millis(100))?;
         }
     }
 
@@ -132,7 +132,7 @@ impl Stage {
     }
 
     fn known(&mut self, numbers: &[u32]) -> anyhow::Result<HashMap<String, ExpectedUser>> {
-        let known = self.side.generator.expected_users(numbers)?;
+        let known = self.server.generator.expected_users(numbers)?;
         Ok(known
             .into_iter()
             .map(|known| (known.user.clone(), known))

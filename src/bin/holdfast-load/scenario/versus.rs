@@ -11,15 +11,16 @@ use crate::gateway::cores;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::Op;
 use crate::generator::{Generator, WORKER_THREADS};
-use crate::peer::{Peer, PeerKind};
+use crate::peer::PeerServer;
+use crate::peer_kind::PeerKind;
 use crate::process::{rss_bytes, threads};
-use crate::report::Report;
+use crate::report::RunReport;
 
 use super::beat::{paced, saturated};
+use super::loaded_server::LoadedServer;
 use super::memory::SMALL_PAGES;
 use super::series::Series;
-use super::side::Side;
-use super::{BEATS_AT_ONCE, Stage};
+use super::stage::{BEATS_AT_ONCE, ScenarioRun};
 
 /// What is measured, in this order.
 const NAMES: [&str; 4] = ["login", "heartbeat, saturated", "heartbeat, paced", "logout"];
@@ -41,9 +42,9 @@ fn compared(kind: PeerKind) -> &'static [usize] {
 }
 
 /// How the gateway's registry keeps records: the store, and the durability.
-struct Records(String, String);
+struct RegistryKind(String, String);
 
-impl Records {
+impl RegistryKind {
     /// In memory, unless `--set` says otherwise: what is compared is serving, and no other server records anything.
     fn of(common: &Common) -> Self {
         let word = |key, default: &str| common.setting(key).unwrap_or(default).to_owned();
@@ -107,34 +108,34 @@ pub(super) fn run(
     rounds: Rounds,
     halves: Option<&Halves>,
 ) -> anyhow::Result<bool> {
-    let (records, is_ours) = (Records::of(common), common.running()?.is_none());
+    let (records, is_ours) = (RegistryKind::of(common), common.running()?.is_none());
     let (suffix, apart) = halves.map_or(("", ""), |_| ("-apart", ", apart"));
     let name = format!("{name}-{}{}{suffix}", kind.word(), records.suffix(is_ours));
-    let report = Report::begin(name, &format!("{}{apart}", kind.title()), &common.results)?;
+    let report = RunReport::begin(name, &format!("{}{apart}", kind.title()), &common.results)?;
     let logins = window.min(kind.logins_at_once_max());
     // Both servers have as many threads, or shards, as they have cores here.
     keep(halves.map(|halves| &halves.server))?;
-    let peer = Peer::start(common, kind, (connections, cores()), &[SMALL_PAGES])?;
-    let gateway = Stage::gateway(common, connections, &records.settings(common), &[SMALL_PAGES])?;
+    let peer = PeerServer::start(common, kind, (connections, cores()), &[SMALL_PAGES])?;
+    let gateway = ScenarioRun::gateway(common, connections, &records.settings(common), &[SMALL_PAGES])?;
     keep(halves.map(|halves| &halves.generator))?;
-    let mut stage = Stage::around(gateway, common, report, (connections, DevicesPerUser::One))?;
+    let mut run = ScenarioRun::around(gateway, common, report, (connections, DevicesPerUser::One))?;
     let there = (peer.terminals, kind.dialect());
     let generator = Generator::start(connections, there, &common.identities(DevicesPerUser::One))?;
-    let mut other = Side::new(generator, peer.process());
+    let mut other = LoadedServer::new(generator, peer.process());
     if let Some(Halves { server, generator }) = halves {
         let cores = format!("Both servers are kept on {server}, the load generator on {generator}.");
-        stage.report.condition(format!("{cores} {APART}"));
+        run.report.condition(format!("{cores} {APART}"));
     }
-    stage.report.condition(records.condition(is_ours));
-    stage.report.condition(peer.condition.clone());
-    stage.report.condition(format!(
+    run.report.condition(records.condition(is_ours));
+    run.report.condition(peer.condition.clone());
+    run.report.condition(format!(
         "{logins} logins and logouts and {window} saturated heartbeats under way at once, {rate} paced heartbeats a second. The servers that are started here have {}={}, which counts where the allocator is mimalloc; the gateway's memory has its registry in it.",
         SMALL_PAGES.0, SMALL_PAGES.1
     ));
     let (mut ours, mut theirs) = (Rows::default(), Rows::default());
     for number in 0..rounds.rounds {
-        let both = [(&mut stage.side, &mut ours), (&mut other, &mut theirs)];
-        let mut turns: Vec<(&mut Side, &mut Rows)> = both.into_iter().collect();
+        let both = [(&mut run.server, &mut ours), (&mut other, &mut theirs)];
+        let mut turns: Vec<(&mut LoadedServer, &mut Rows)> = both.into_iter().collect();
         if number % 2 == 1 {
             turns.reverse();
         }
@@ -143,25 +144,21 @@ pub(super) fn run(
         }
     }
     if let Some(halves) = halves {
-        check_cores(
-            &mut stage.report,
-            halves,
-            &[stage.gateway.process, peer.process()],
-        )?;
+        check_cores(&mut run.report, halves, &[run.gateway.process, peer.process()])?;
     }
     let expected = u64::from(connections) * u64::from(rounds.rounds);
-    check(&mut stage.report, "the gateway", expected, &ours);
-    check(&mut stage.report, kind.word(), expected, &theirs);
+    check(&mut run.report, "the gateway", expected, &ours);
+    check(&mut run.report, kind.word(), expected, &theirs);
     let what = format!("faults of {} seen by the terminals", kind.word());
-    other.check_faults(&mut stage.report, &what);
-    compare(&mut stage.report, kind, ours, theirs);
+    other.check_faults(&mut run.report, &what);
+    compare(&mut run.report, kind, ours, theirs);
     // Before its server is gone.
     other.generator.quit()?;
-    stage.finish(common)
+    run.finish(common)
 }
 
 /// Everyone is where it has to be, and so is the terminals' half of TCP.
-fn check_cores(report: &mut Report, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
+fn check_cores(report: &mut RunReport, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
     let steered = apart::steered()?;
     let seen = format!("{steered}, expected {}", halves.generator);
     report.check(
@@ -192,7 +189,7 @@ fn check_cores(report: &mut Report, halves: &Halves, servers: &[u32]) -> anyhow:
 }
 
 /// Everyone came and went in each round, and everyone's heartbeats were answered.
-fn check(report: &mut Report, whose: &str, expected: u64, rows: &Rows) {
+fn check(report: &mut RunReport, whose: &str, expected: u64, rows: &Rows) {
     for (place, what) in [(0, "logins"), (3, "logouts")] {
         let what = format!("{what} that went well with {whose}");
         report.check_equal(&what, expected, rows.series[place].total.done);
@@ -209,7 +206,7 @@ fn check(report: &mut Report, whose: &str, expected: u64, rows: &Rows) {
 
 /// One round of one server: everyone comes, beats, and goes.
 fn round(
-    side: &mut Side,
+    side: &mut LoadedServer,
     rows: &mut Rows,
     (logins, window, rate): (u32, u32, u32),
     rounds: Rounds,
@@ -242,7 +239,7 @@ fn round(
     Ok(())
 }
 
-fn compare(report: &mut Report, kind: PeerKind, ours: Rows, theirs: Rows) {
+fn compare(report: &mut RunReport, kind: PeerKind, ours: Rows, theirs: Rows) {
     let (places, word) = (compared(kind), kind.word());
     for place in places {
         let pairs = ours.series[*place]
@@ -271,14 +268,14 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::arguments::Arguments;
+    use crate::arguments::LoadArguments;
 
     /// What of the registry is set here, and what the folder's name ends with.
     fn check(settings: &[&str], expected: &[(&str, &str)], suffix: &str) {
         let words = settings.iter().flat_map(|setting| ["--set", setting]);
         let words = ["holdfast-load", "versus"].into_iter().chain(words);
-        let common = Arguments::try_parse_from(words).unwrap().common;
-        let records = Records::of(&common);
+        let common = LoadArguments::try_parse_from(words).unwrap().common;
+        let records = RegistryKind::of(&common);
         let set = records.settings(&common);
         let set: Vec<(&str, &str)> = set.iter().map(|(key, word)| (*key, word.as_str())).collect();
         assert_eq!(set, expected, "{settings:?}");
@@ -289,7 +286,7 @@ mod tests {
     #[test]
     fn a_gateway_that_runs_elsewhere_is_not_set_apart() {
         let words = "holdfast-load versus --apart --gateway 127.0.0.1:1 --http 127.0.0.1:2 --admin 127.0.0.1:3 --pid 4";
-        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        let arguments = LoadArguments::try_parse_from(words.split(' ')).unwrap();
         let error = set_apart(&arguments.common).unwrap_err().to_string();
         assert!(error.contains("leave it or --gateway away"), "{error}");
     }

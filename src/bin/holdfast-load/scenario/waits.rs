@@ -2,9 +2,9 @@
 //! long queries took in it. It measures no time itself.
 
 use crate::buckets::Buckets;
-use crate::report::Report;
+use crate::report::RunReport;
 
-use super::Stage;
+use super::stage::ScenarioRun;
 
 /// Turns of each shard, and queries.
 pub(super) struct Waits {
@@ -17,8 +17,8 @@ impl Waits {
     pub(super) const CONDITION: &str = "Turns and queries by the gateway's own counts are histograms whose buckets double: a figure is the upper bound of its bucket, so the true one is above half of it, or anything in the lowest bucket, and a ratio of two of them may be off by 2 either way; `inf` is beyond the last bound. Turns are given for each shard: the columns are over shards. A query goes to each shard as one letter; it waits until the turn that the shard is in has ended, and is answered in the next. So one that took longer in the gateway than two of the longest turns waited for something else: a core, or the front, which takes one query after the other.";
 
     /// All that was counted so far.
-    pub(super) fn read(stage: &Stage) -> anyhow::Result<Self> {
-        let metrics = stage.http.metrics(stage.gateway.admin)?;
+    pub(super) fn read(run: &ScenarioRun) -> anyhow::Result<Self> {
+        let metrics = run.http.metrics(run.gateway.admin)?;
         let label = |shard: usize| format!("shard=\"{shard}\"");
         let is_there = |shard: &usize| {
             let count = format!("holdfast_shard_turn_seconds_count{{{}}}", label(*shard));
@@ -44,7 +44,7 @@ impl Waits {
     }
 
     /// `when` it was, as in "in the storm".
-    pub(super) fn report(&self, report: &mut Report, when: &str) {
+    pub(super) fn report(&self, report: &mut RunReport, when: &str) {
         let ms = |seconds: f64| seconds * 1_000.0;
         let by_shard = |of: fn(&Buckets) -> Option<f64>| -> Vec<f64> {
             self.turns.iter().filter_map(of).map(ms).collect()

@@ -1,8 +1,8 @@
 //! The current figures of the benches, and their aims.
 
 use super::super::figures::Bound::{AtLeast, AtMost};
-use super::super::figures::{Figure, Folder, claim, raw};
-use super::{IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
+use super::super::figures::{Figure, ResultsFolder, claim, raw};
+use super::reasons::{IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
 
 const IDLE_USER_SMALL: &str =
     "the budget of a connection, and what a shard keeps once, spread over few connections";
@@ -20,8 +20,8 @@ const APART_SATURATED: &str = "apart: heartbeat, saturated (256 at once): ratio 
 const APART_PACED: &str = "apart: heartbeat, paced at 5,000/s: ratio to epoll";
 const RECEIVER: &str = "most memory with the receiver down, over most memory without callbacks";
 
-pub(super) const FOLDERS: &[Folder] = &[
-    Folder {
+pub(super) const FOLDERS: &[ResultsFolder] = &[
+    ResultsFolder {
         name: "cost",
         title: "CPU of a heartbeat and of a login, beside a plain epoll server",
         command: "cargo bench --bench cost",
@@ -52,7 +52,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             cost("login, apart", "apart", LOGIN),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "idle",
         title: "Memory of an idle connection, of 15,000",
         command: "cargo bench --bench idle",
@@ -72,7 +72,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             raw("resident with 1,500 connections", "B", [None, None], "rss_first"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "query",
         title: "Status queries of 500 users, over 1,000,000 users in memory",
         command: "cargo bench --bench query",
@@ -94,7 +94,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             .aims(AtMost(0.4), QUERY_DETAILS),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "durable",
         title: "A login that is on disk before it is answered",
         command: "cargo bench --bench durable",
@@ -121,7 +121,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             ),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "receiver",
         title: "100,000 changes while the receiver of callbacks is down",
         command: "cargo bench --bench receiver",
@@ -131,7 +131,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             raw("until all callbacks are taken", "s", [None, None], "took_s"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "restart",
         title: "A start with 2,000,000 users on record",
         command: "cargo bench --bench restart",

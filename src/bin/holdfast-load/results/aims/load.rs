@@ -1,8 +1,8 @@
 //! The current figures of `holdfast-load` with the gateway alone, and their aims.
 
 use super::super::figures::Bound::AtMost;
-use super::super::figures::{Figure, Folder, load};
-use super::{FLAT, IDLE_KERNEL, QUERY, RESTART};
+use super::super::figures::{Figure, ResultsFolder, load};
+use super::reasons::{FLAT, IDLE_KERNEL, QUERY, RESTART};
 
 const IDLE_USER: &str =
     "the budget of a connection over plain TCP: slot, session, user, UserID, index and alarm";
@@ -25,20 +25,20 @@ const GROW_SATURATED: &str = "heartbeat, saturated (128 at once for each shard):
 const GROW_PACED: &str = "heartbeat, paced (146/s for each shard): CPU of the server for one: largest ÷ smallest (aim 1.10, no \
      check)";
 
-pub(super) const FOLDERS: &[Folder] = &[
-    Folder {
+pub(super) const FOLDERS: &[ResultsFolder] = &[
+    ResultsFolder {
         name: "load-idle-100k",
         title: "100,000 idle connections",
         command: "holdfast-load idle --connections 100000 --hold 30s",
         figures: IDLE,
     },
-    Folder {
+    ResultsFolder {
         name: "load-idle-1m",
         title: "1,000,000 idle connections",
         command: "holdfast-load idle --connections 1000000 --hold 10m",
         figures: IDLE_MILLION,
     },
-    Folder {
+    ResultsFolder {
         name: "load-grow",
         title: "What one costs with 10,000, 100,000 and 1,000,000 connections",
         command: "holdfast-load grow",
@@ -70,7 +70,7 @@ pub(super) const FOLDERS: &[Folder] = &[
                 .if_missed(FEW_SHARDS),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-beat",
         title: "Heartbeats of 8,000 terminals",
         command: "holdfast-load beat",
@@ -93,7 +93,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("paced heartbeat, p99", "ms", "heartbeat, paced at 5000/s: p99"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-login",
         title: "Logins and logouts, on disk before they are answered",
         command: "holdfast-load login",
@@ -104,7 +104,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("login, p99", "ms", "login: p99"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-churn",
         title: "Coming and going in every way",
         command: "holdfast-load churn",
@@ -114,7 +114,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("resume, p99", "ms", "resumes, p99"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-query",
         title: "Status queries of 500 users while terminals beat",
         command: "holdfast-load query --rate 5000",
@@ -129,7 +129,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("heartbeat meanwhile, p99", "ms", "heartbeat meanwhile, p99"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-query-storm",
         title: "Status queries at 1,000,000 terminals, before and in a storm of logins",
         command: "holdfast-load query --connections 1000000 --storm 2000",
@@ -154,7 +154,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("in the storm: visit, p99", "ms", "in the storm: visit, p99"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-return",
         title: "The gateway is killed, and 1,000,000 terminals come back",
         command: "holdfast-load return --connections 1000000",
@@ -173,7 +173,7 @@ pub(super) const FOLDERS: &[Folder] = &[
             load("resume, p99", "ms", "resume, p99 at this window"),
         ],
     },
-    Folder {
+    ResultsFolder {
         name: "load-return-links",
         title: "The links of 1,000,000 terminals are cut, and all come back",
         command: "holdfast-load return --connections 1000000 --links",

@@ -1,8 +1,8 @@
 //! The current figures of `holdfast-load` with another server beside the gateway, and their aims.
 
 use super::super::figures::Bound::AtMost;
-use super::super::figures::{Figure, Folder, load};
-use super::LOOPBACK;
+use super::super::figures::{Figure, ResultsFolder, load};
+use super::reasons::LOOPBACK;
 
 const TOKIO: &str = "a plain server on tokio is what one would write instead";
 const TOKIO_SATURATED: &str = "a ring has to pay off where the CPU is the limit";
@@ -15,62 +15,62 @@ const LOGOUT: &str = "A logout is recorded as a change of its user, which the ot
 const ECHO: &str = "a bare echo loop is the floor of a heartbeat; knowing who is there may add some";
 const MOSQUITTO: &str = "a broker is what one would take instead";
 
-pub(super) const FOLDERS: &[Folder] = &[
-    Folder {
+pub(super) const FOLDERS: &[ResultsFolder] = &[
+    ResultsFolder {
         name: "load-versus-tokio",
         title: "Beside a plain server on tokio",
         command: "holdfast-load versus",
         figures: VERSUS_TOKIO,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-tokio-apart",
         title: "Beside a plain server on tokio, apart",
         command: "holdfast-load versus --apart",
         figures: VERSUS_TOKIO_APART,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-tokio-commit",
         title: "Beside a plain server on tokio, with records on disk, which the other does not keep",
         command: "holdfast-load versus --set 'registry.store=\"embedded\"'",
         figures: VERSUS_TOKIO_COMMIT,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-tokio-commit-apart",
         title: "The same, apart",
         command: "holdfast-load versus --apart --set 'registry.store=\"embedded\"'",
         figures: VERSUS_TOKIO_COMMIT_APART,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-tokio-relaxed",
         title: "Beside a plain server on tokio, with records that the system writes to disk later",
         command: "holdfast-load versus --set 'registry.store=\"embedded\"' --set 'registry.durability=\"relaxed\"'",
         figures: VERSUS_TOKIO_RELAXED,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-tokio-relaxed-apart",
         title: "The same, apart",
         command: "holdfast-load versus --apart --set 'registry.store=\"embedded\"' --set 'registry.durability=\"relaxed\"'",
         figures: VERSUS_TOKIO_RELAXED_APART,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-echo",
         title: "Beside a bare echo loop on io_uring",
         command: "holdfast-load versus --peer echo",
         figures: VERSUS_ECHO,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-echo-apart",
         title: "Beside a bare echo loop on io_uring, apart",
         command: "holdfast-load versus --apart --peer echo",
         figures: VERSUS_ECHO,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-mosquitto",
         title: "Beside the broker mosquitto",
         command: "holdfast-load versus --peer mosquitto",
         figures: VERSUS_MOSQUITTO,
     },
-    Folder {
+    ResultsFolder {
         name: "load-versus-mosquitto-apart",
         title: "Beside the broker mosquitto, apart",
         command: "holdfast-load versus --apart --peer mosquitto",

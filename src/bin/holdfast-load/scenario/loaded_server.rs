@@ -9,18 +9,18 @@ use crate::generator::statistics::Statistics;
 use crate::generator::workload::{Op, WorkloadId, WorkloadOutcome};
 use crate::process;
 use crate::progress::Progress;
-use crate::report::Report;
+use crate::report::RunReport;
 
 use super::recorder::Recorder;
 
 /// One load generator and the process that it goes to.
-pub(super) struct Side {
+pub(super) struct LoadedServer {
     pub(super) generator: Generator,
     pub(super) recorder: Recorder,
     pub(super) process: u32,
 }
 
-impl Side {
+impl LoadedServer {
     pub(super) fn new(generator: Generator, process: u32) -> Self {
         Self {
             generator,
@@ -79,7 +79,7 @@ impl Side {
     }
 
     /// Checks that its terminals saw no fault, and names the first ones.
-    pub(super) fn check_faults(&self, report: &mut Report, name: &str) {
+    pub(super) fn check_faults(&self, report: &mut RunReport, name: &str) {
         let (faults, told) = self.generator.statistics.faults();
         let seen = match faults {
             0 => "none".to_owned(),

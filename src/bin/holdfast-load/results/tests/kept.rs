@@ -7,10 +7,13 @@ use std::{fs, io};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::figures::{self, Verdict};
-use super::index::{is_made_by, of};
-use super::render::{LINE_MAX, plots, readme};
-use super::*;
+use super::super::aims;
+use super::super::figures::AimVerdict;
+use super::super::files::read;
+use super::super::index::{is_made_by, of};
+use super::super::render::{LINE_MAX, readme};
+use super::super::*;
+use super::plots;
 
 /// The folder of results.
 const KEPT: &str = "bench-results";
@@ -33,7 +36,7 @@ fn names(folder: &Path) -> io::Result<BTreeSet<String>> {
 fn problems(results: &Path) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
     for name in names(results)? {
-        let Some(folder) = figures::folder(&name) else {
+        let Some(folder) = aims::folder(&name) else {
             if name != README {
                 problems.push(format!("{name}: no current figure"));
             }
@@ -94,7 +97,7 @@ fn no_page_has_a_line_that_is_too_long() {
 /// A folder of results with one figure in it, and the index.
 fn kept() -> TempDir {
     let results = TempDir::new().unwrap();
-    let command = figures::folder("load-return-links").unwrap().command;
+    let command = aims::folder("load-return-links").unwrap().command;
     let figures = [
         "until all link ends are recorded",
         "from there until everyone is back",
@@ -258,8 +261,8 @@ fn an_index_tells_what_holds_what_is_missed_and_what_is_not_measured() {
     says("- load-versus-tokio: Beside a plain server on tokio: `holdfast-load versus`\n");
     assert!(index.find("## idle").unwrap() < index.find("## load-idle-10").unwrap());
     assert_eq!(
-        figures::folder("idle").unwrap().figures[0].verdict(Some(300.0)),
-        Verdict::Missed
+        aims::folder("idle").unwrap().figures[0].verdict(Some(300.0)),
+        AimVerdict::Missed
     );
 }
 

@@ -1,9 +1,12 @@
-//! A reading of metrics for tests. Nothing else uses it.
+//! A sample of metrics for tests, and the bounds of an interval.
 
-use super::figures::Reading;
+use std::time::Duration;
+
+use super::figures::MetricsSample;
+use super::interval;
 use crate::base::time::Instant;
 
-pub(super) fn reading(at: u64, heartbeats: u64, buckets: [u64; 3]) -> Reading {
+pub(super) fn reading(at: u64, heartbeats: u64, buckets: [u64; 3]) -> MetricsSample {
     let [first, second, all] = buckets;
     let text = format!(
         "\
@@ -25,5 +28,13 @@ holdfast_turn_seconds_bucket{{le=\"+Inf\"}} {all}
 not a sample
 "
     );
-    Reading::new(Instant(at), &text)
+    MetricsSample::new(Instant(at), &text)
+}
+
+#[test]
+fn intervals_have_bounds() {
+    assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+    for bad in ["0s", "99ms", "2m", "1", ""] {
+        assert!(interval(bad).is_err(), "{bad}");
+    }
 }

@@ -10,13 +10,13 @@ use crate::engine::process::{EndSignal, EndSignals, end_at_once};
 
 /// How long a command may take to end by itself. It may be writing to a terminal that was stopped, or to a pipe that nobody
 /// reads, which waits for ever.
-const PATIENCE: Duration = Duration::from_secs(2);
+const END_WITHIN_MAX: Duration = Duration::from_secs(2);
 
 /// Whether the command is asked to end.
 #[derive(Debug, Clone)]
-pub(super) struct Ending(watch::Receiver<Option<EndSignal>>);
+pub(super) struct Termination(watch::Receiver<Option<EndSignal>>);
 
-impl Ending {
+impl Termination {
     /// Listens from here on. A command that does not end in time, or is asked twice, is ended after `last_resort`, which
     /// must not wait for anything.
     ///
@@ -29,7 +29,7 @@ impl Ending {
             // Who does not look any more is on its way to its end.
             let _ = ask.send(Some(first));
             // The second signal, or the time: both say that it has been enough.
-            let _ = signals.wait_for(PATIENCE);
+            let _ = signals.wait_for(END_WITHIN_MAX);
             last_resort();
             end_at_once(first.exit_code().into());
         });

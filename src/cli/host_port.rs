@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::outcome::Fault;
+use super::outcome::CommandFault;
 
 /// Which of the gateway's listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,21 +43,21 @@ impl Listener {
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum RequestKind {
     /// To know something.
-    Look,
+    Query,
     /// To change something.
-    Deed,
+    Change,
 }
 
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct HostPort {
     host: String,
     port: u16,
 }
 
-impl Place {
+impl HostPort {
     /// Where a listener with this address is found from the same host: one at all addresses is also at loopback's.
     pub(super) fn of(address: SocketAddr) -> Self {
         let host: IpAddr = match address.ip() {
@@ -71,17 +71,17 @@ impl Place {
         }
     }
 
-    /// Connects, to the first of the host's addresses that takes it, within `patience`.
-    pub(super) async fn connect(&self, patience: Duration) -> io::Result<TcpStream> {
+    /// Connects, to the first of the host's addresses that takes it, within `within_max`.
+    pub(super) async fn connect(&self, within_max: Duration) -> io::Result<TcpStream> {
         let found = TcpStream::connect((self.host.as_str(), self.port));
-        match tokio::time::timeout(patience, found).await {
+        match tokio::time::timeout(within_max, found).await {
             Ok(connected) => connected,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
     /// Nothing could be connected to there.
-    pub(super) fn unreached(&self, listener: Listener, error: &io::Error) -> Fault {
+    pub(super) fn unreached(&self, listener: Listener, error: &io::Error) -> CommandFault {
         let what = if error.kind() == io::ErrorKind::ConnectionRefused {
             format!("nobody listens at {self}")
         } else if error.kind() == io::ErrorKind::TimedOut {
@@ -93,31 +93,31 @@ impl Place {
             format!("{self} cannot be reached: {error}")
         };
         let remedy = listener.remedy();
-        Fault::Unreached(format!(
+        CommandFault::Unreached(format!(
             "{what}; is the gateway running? If it is elsewhere, {remedy}"
         ))
     }
 
     /// Something else than this listener answers there.
-    pub(super) fn mistaken(&self, listener: Listener, what: &str) -> Fault {
+    pub(super) fn mistaken(&self, listener: Listener, what: &str) -> CommandFault {
         let (setting, remedy) = (listener.setting(), listener.remedy());
-        Fault::Unreached(format!("{self} is not the gateway's {setting}: {what}; {remedy}"))
+        CommandFault::Unreached(format!("{self} is not the gateway's {setting}: {what}; {remedy}"))
     }
 
     /// It took the request, and there is no answer.
-    pub(super) fn unanswered(&self, listener: Listener, purpose: Purpose, what: &str) -> Fault {
+    pub(super) fn unanswered(&self, listener: Listener, purpose: RequestKind, what: &str) -> CommandFault {
         let unknown = match purpose {
-            Purpose::Look => "",
-            Purpose::Deed => "; whether the request was carried out, or still is, is not known",
+            RequestKind::Query => "",
+            RequestKind::Change => "; whether the request was carried out, or still is, is not known",
         };
         let setting = listener.setting();
-        Fault::Lost(format!(
+        CommandFault::Lost(format!(
             "{self} took the request and {what}{unknown}. If this goes on, it may not be the gateway's {setting}"
         ))
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
         if host.contains(':') {
@@ -128,7 +128,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -153,7 +153,7 @@ impl FromStr for Place {
 }
 
 /// What a server speaks that begins like this, if it is known and not the gateway's protocol.
-pub(super) fn tongue(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
     const ALERT: &[u8] = &[21, 3];
     if bytes.starts_with(b"HTTP/") {
         Some("it speaks HTTP, as http.listen and admin.listen do")
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_place_is_a_name_or_an_address_with_a_port() {
-        let check = |text: &str, expected: Result<&str, &str>| match (text.parse::<Place>(), expected) {
+        let check = |text: &str, expected: Result<&str, &str>| match (text.parse::<HostPort>(), expected) {
             (Ok(place), Ok(expected)) => assert_eq!(place.to_string(), expected, "{text}"),
             (Err(fault), Err(expected)) => assert!(fault.contains(expected), "{text}: {fault}"),
             (parsed, _) => panic!("{text}: {parsed:?}"),
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_listener_at_all_addresses_is_found_at_loopback() {
         let check = |address: &str, expected: &str| {
-            assert_eq!(Place::of(address.parse().unwrap()).to_string(), expected);
+            assert_eq!(HostPort::of(address.parse().unwrap()).to_string(), expected);
         };
         check("0.0.0.0:9001", "127.0.0.1:9001");
         check("[::]:9001", "[::1]:9001");
@@ -215,9 +215,13 @@ mod tests {
 
     #[test]
     fn what_answers_is_known_by_its_first_bytes() {
-        assert!(tongue(b"HTTP/1.1 400 Bad Request").unwrap().contains("HTTP"));
-        assert!(tongue(&[21, 3, 3, 0, 2]).unwrap().contains("TLS"));
-        assert_eq!(tongue(b""), None);
-        assert_eq!(tongue(&[2, 18, 0]), None);
+        assert!(
+            foreign_protocol(b"HTTP/1.1 400 Bad Request")
+                .unwrap()
+                .contains("HTTP")
+        );
+        assert!(foreign_protocol(&[21, 3, 3, 0, 2]).unwrap().contains("TLS"));
+        assert_eq!(foreign_protocol(b""), None);
+        assert_eq!(foreign_protocol(&[2, 18, 0]), None);
     }
 }
