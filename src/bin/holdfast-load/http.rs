@@ -33,7 +33,7 @@ pub(crate) struct StatusChange {
 
 /// What a query asks for of each user beside the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueryDetail {
+pub(crate) enum AskedDetail {
     None,
     /// The status on each platform.
     Platforms,
@@ -127,7 +127,7 @@ impl Http {
         backend: (SocketAddr, &str),
         users: &[String],
     ) -> anyhow::Result<HashMap<String, String>> {
-        let answer = self.query_with(backend, users, QueryDetail::None)?;
+        let answer = self.query_with(backend, users, AskedDetail::None)?;
         let statuses = answer.into_iter().map(|(user, answered)| (user, answered.status));
         Ok(statuses.collect())
     }
@@ -137,11 +137,11 @@ impl Http {
         &self,
         (http, caller): (SocketAddr, &str),
         users: &[String],
-        detail: QueryDetail,
+        detail: AskedDetail,
     ) -> anyhow::Result<HashMap<String, Answered>> {
         let wanted = match detail {
-            QueryDetail::None => 0,
-            QueryDetail::Platforms => 1,
+            AskedDetail::None => 0,
+            AskedDetail::Platforms => 1,
         };
         let body = json!({ "To_Account": users, "IsNeedDetail": wanted }).to_string();
         let url = format!("http://{http}/v4/openim/query_online_status?{caller}&random=1&contenttype=json");
@@ -158,7 +158,7 @@ impl Http {
 fn answered(result: &Value) -> Option<(String, Answered)> {
     let text = |value: &Value| Some(value.as_str()?.to_owned());
     let platform = |entry: &Value| Some((text(&entry["Platform"])?, text(&entry["Status"])?));
-    let platforms = match result.get("QueryDetail") {
+    let platforms = match result.get("AskedDetail") {
         None => None,
         Some(detail) => Some(
             detail
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn details_are_read_whole_or_the_user_counts_as_not_answered() {
-        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "QueryDetail": detail });
+        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "AskedDetail": detail });
         check(&json!({ "To_Account": "a", "Status": "Online" }), Some(None));
         check(&with(json!([])), Some(Some(vec![])));
         let web = json!({ "Platform": "Web", "Status": "Online" });

@@ -14,7 +14,7 @@ use holdfast::base::time::Stopwatch;
 
 use crate::generator::terminal::Identities;
 use crate::generator::workload::{ShownStatus, latencies};
-use crate::http::{Answered, Http, QueryDetail};
+use crate::http::{Answered, AskedDetail, Http};
 
 use super::loaded_server::LoadedServer;
 
@@ -27,7 +27,7 @@ pub(super) struct Question {
     pub(super) identities: Identities,
     /// The users are those of the first terminals, so many.
     pub(super) connections: u32,
-    pub(super) detail: QueryDetail,
+    pub(super) detail: AskedDetail,
 }
 
 /// What clients saw.
@@ -136,9 +136,9 @@ impl Question {
     fn is_right(&self, number: u32, answered: &Answered) -> bool {
         let online = ShownStatus::Online.word();
         let platforms = match (self.detail, &answered.platforms) {
-            (QueryDetail::None, platforms) => platforms.is_none(),
-            (QueryDetail::Platforms, None) => false,
-            (QueryDetail::Platforms, Some(platforms)) => {
+            (AskedDetail::None, platforms) => platforms.is_none(),
+            (AskedDetail::Platforms, None) => false,
+            (AskedDetail::Platforms, Some(platforms)) => {
                 let only = |(platform, status): &(String, String)| {
                     platform == self.identities.platform_shown(number) && status == online
                 };
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::generator::terminal::DevicesPerUser;
 
-    fn check(detail: QueryDetail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
+    fn check(detail: AskedDetail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
         let question = Question {
             http: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1).into(),
             caller: String::new(),
@@ -185,27 +185,27 @@ mod tests {
     #[test]
     fn an_answer_is_right_if_it_shows_the_one_terminal_and_what_was_asked_for() {
         let pc: &[(&str, &str)] = &[("PC", "Online")];
-        check(QueryDetail::None, "Online", None, true);
-        check(QueryDetail::None, "PushOnline", None, false);
-        check(QueryDetail::None, "Online", Some(pc), false);
-        check(QueryDetail::Platforms, "Online", Some(pc), true);
-        check(QueryDetail::Platforms, "Offline", Some(pc), false);
-        check(QueryDetail::Platforms, "Online", None, false);
-        check(QueryDetail::Platforms, "Online", Some(&[]), false);
+        check(AskedDetail::None, "Online", None, true);
+        check(AskedDetail::None, "PushOnline", None, false);
+        check(AskedDetail::None, "Online", Some(pc), false);
+        check(AskedDetail::Platforms, "Online", Some(pc), true);
+        check(AskedDetail::Platforms, "Offline", Some(pc), false);
+        check(AskedDetail::Platforms, "Online", None, false);
+        check(AskedDetail::Platforms, "Online", Some(&[]), false);
         check(
-            QueryDetail::Platforms,
+            AskedDetail::Platforms,
             "Online",
             Some(&[("Mac", "Online")]),
             false,
         );
         check(
-            QueryDetail::Platforms,
+            AskedDetail::Platforms,
             "Online",
             Some(&[("PC", "Offline")]),
             false,
         );
         check(
-            QueryDetail::Platforms,
+            AskedDetail::Platforms,
             "Online",
             Some(&[("PC", "Online"), ("Mac", "Offline")]),
             false,

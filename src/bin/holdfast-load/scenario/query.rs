@@ -7,7 +7,7 @@ use holdfast::base::time::Stopwatch;
 use crate::arguments::{Asking, Common, Rounds};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadId, WorkloadOutcome};
-use crate::http::QueryDetail;
+use crate::http::AskedDetail;
 use crate::report::RunReport;
 
 use super::beat::paced;
@@ -38,9 +38,9 @@ pub(super) fn run(
     let detail = if asking.detail {
         run.report
             .condition("Each query asks for the platforms of its users too (`IsNeedDetail`: 1).".to_owned());
-        QueryDetail::Platforms
+        AskedDetail::Platforms
     } else {
-        QueryDetail::None
+        AskedDetail::None
     };
     run.all_come(connections, LOGINS_AT_ONCE)?;
     let beat: Option<WorkloadId> =
