@@ -12,3 +12,7 @@ pub mod cli;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;
+
+#[cfg(test)]
+#[path = "../tests/kernel/mod.rs"]
+mod kernel;

@@ -31,8 +31,8 @@ use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
 use holdfast::protocol::usersig::Key;
 use holdfast::services::registry::memory::MemoryStore;
 use holdfast::services::registry::{FaultInjection, Registry, ReplySenders};
-use holdfast::shard::mesh::{Neighbour, Services, ShardDoor};
-use holdfast::shard::{Config, Core, PreparedShard, ShardListener};
+use holdfast::shard::mesh::{Neighbour, Services, ShardSender};
+use holdfast::shard::{Core, PreparedShard, ShardConfig, ShardListener};
 use support::gateway::SDK_APP_ID;
 use support::terminal::{Terminal, login};
 
@@ -89,7 +89,7 @@ fn start() -> SocketAddr {
         keys: vec![key],
         ..Settings::default()
     };
-    let mut config = Config {
+    let mut config = ShardConfig {
         place: ShardPosition {
             shard: ShardId(0),
             shards: SHARDS,
@@ -115,10 +115,10 @@ fn start() -> SocketAddr {
             .collect();
         prepared.push(shard);
     }
-    let doors: Vec<ShardDoor> = prepared.iter().map(PreparedShard::door).collect();
+    let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
     let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
     let answers = ReplySenders {
-        shard: Box::new(move |shard, letter| doors[usize::from(shard.0)].send(letter).unwrap()),
+        shard: Box::new(move |shard, letter| senders[usize::from(shard.0)].send(letter).unwrap()),
         http: Box::new(|_| {}),
     };
     let registry = Registry::start(

@@ -84,8 +84,8 @@ pub const USERSIG_LIFETIME_S_MAX: u64 = 50 * 366 * 86_400;
 /// millisecond this passes four million changes per second, far beyond what a core decides.
 pub const REGISTRY_IN_FLIGHT_MAX: usize = 4_096;
 
-/// Connections on their way from one shard to one other. A move takes microseconds; more than this waiting
-/// means that the other shard does not keep up, and the login is told `busy`.
+/// Connections on their way to one shard, from all others together. A move takes microseconds; more than this waiting
+/// means that the shard does not keep up, and the login is told `busy`.
 pub const MOVES_IN_FLIGHT_MAX: usize = 1_024;
 
 /// Requests of the HTTP front that are not answered yet. Each may put one letter into every shard's inbox.
@@ -132,8 +132,8 @@ pub const RING_COMPLETIONS: u32 = 8_192;
 const _: () = assert!(RING_SUBMISSIONS < RING_COMPLETIONS);
 const _: () = assert!(RECEIVE_BUFFER_BYTES < 1 << 16);
 
-/// Letters that a shard takes in one turn, so that a flood of them does not starve its terminals.
-pub const LETTERS_PER_TURN_MAX: usize = 1_024;
+/// What a shard takes out of its inbox in one turn, so that a flood of it does not starve its terminals.
+pub const INBOX_TAKEN_PER_TURN_MAX: usize = 1_024;
 
 /// Completions that a shard reaps at once. A tenth of what the ring holds: it never runs over in one turn.
 pub const COMPLETIONS_PER_ROUND_MAX: usize = 512;
@@ -144,8 +144,8 @@ pub const ROUNDS_PER_TURN_MAX: usize = 4;
 /// Reloaded settings on their way to one shard. A reload waits until every shard has taken the one before the last.
 pub const SETTINGS_IN_FLIGHT_MAX: usize = 2;
 
-/// Letters that fit into a shard's inbox: everything that others may have on its way to it has room.
-pub const INBOX_LETTERS_MAX: usize =
+/// What fits into a shard's inbox: everything that others may have on its way to it. Each summand counts for one shard.
+pub const INBOX_ENTRIES_MAX: usize =
     REGISTRY_IN_FLIGHT_MAX + MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1;
 
 /// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
@@ -162,23 +162,23 @@ pub const DISCARDED_BUFFERS_MAX: u8 = 128;
 /// How long a shard accepts nothing after the system refused it a descriptor or memory.
 pub const ACCEPT_AGAIN_MS: u64 = 100;
 
-/// Heartbeats that a nap is made to gather. More would only add delay: the cost of a wake is spread thin enough.
-pub const HEARTBEATS_PER_NAP: u64 = 32;
+/// Heartbeats that a timed wait is made to gather. More would only add delay: the cost of a wake is spread thin enough.
+pub const HEARTBEATS_PER_TIMED_WAIT: u64 = 32;
 
-/// A nap that gathers fewer than this is not worth its delay.
-pub const HEARTBEATS_PER_NAP_MIN: u64 = 2;
+/// A timed wait that gathers fewer than this is not worth its delay.
+pub const HEARTBEATS_PER_TIMED_WAIT_MIN: u64 = 2;
 
-/// How long a shard sleeps between two turns, µs, while so much comes that it need not listen: a login takes a handful of turns, and
+/// How long a shard waits between two turns, µs, while so much comes that it need not listen: a login takes a handful of turns, and
 /// is answered in a few milliseconds all the same.
-pub const DOZE_US: u64 = 500;
+pub const BATCHING_WAIT_US: u64 = 500;
 
-/// It does so when it expects at least this many letters and newcomers meanwhile. A wake for each would cost more than what is
+/// It does so when it expects at least this many newcomers and words of other threads meanwhile. A wake for each would cost more than what is
 /// done for it.
-pub const EVENTS_PER_DOZE_MIN: u64 = 8;
+pub const EVENTS_PER_BATCHING_WAIT_MIN: u64 = 8;
 
-/// The nap is set by what came in this time; what came before counts half, and so on. Ten of the longest naps by default: a
-/// few that gathered little by chance do not end them.
-pub const PACE_WINDOW_MS: u64 = 200;
+/// The timed wait is set by what came in this time; what came before counts half, and so on. Ten of the longest waits by
+/// default: a few that gathered little by chance do not end them.
+pub const WAKE_POLICY_WINDOW_MS: u64 = 200;
 
 /// One part in this many of a table is kept for connections that other shards hand over.
 pub const ARRIVALS_PART: u32 = 8;

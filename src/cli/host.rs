@@ -411,7 +411,11 @@ mod tests {
         };
         let finding = host.locked_memory(wanted, |bytes, shards| {
             assert_eq!((bytes, shards), (8_052_736, 30));
-            tried.map_or(Ok(()), |errno| Err(SetupError::of("setup", errno)))
+            let refused = |errno| SetupError {
+                step: "setup",
+                error: std::io::Error::from_raw_os_error(errno),
+            };
+            tried.map_or(Ok(()), |errno| Err(refused(errno)))
         });
         let without_remedy = |text: String| text.split("; do: ").next().unwrap().to_owned();
         finding.outcome.map_err(without_remedy)

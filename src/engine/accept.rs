@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::completion::{AcceptEnd, Completion};
 
 /// What the kernel writes a peer's address to.
-pub(super) struct Room {
+pub(super) struct AddressRoom {
     pub(super) address: libc::sockaddr_storage,
     pub(super) length: libc::socklen_t,
 }
@@ -15,7 +15,7 @@ pub(super) struct Room {
 /// All rooms, and which accepts are pending.
 pub(super) struct Accepts {
     /// Boxed: the kernel knows where they are.
-    rooms: Box<[Room]>,
+    rooms: Box<[AddressRoom]>,
     pending: Box<[bool]>,
     /// Accepts that are not pending, for each listener.
     idle: Box<[Vec<u32>]>,
@@ -24,7 +24,7 @@ pub(super) struct Accepts {
 impl Accepts {
     pub(super) fn new(listeners: usize, accepts_each: u32) -> Self {
         let count = u32::try_from(listeners).expect("a handful") * accepts_each;
-        let room = || Room {
+        let room = || AddressRoom {
             // SAFETY: an address of all zeros is one of no family.
             address: unsafe { zeroed() },
             length: 0,
@@ -56,7 +56,7 @@ impl Accepts {
     }
 
     /// Makes one more accept of a listener pending: its number and its room.
-    pub(super) fn begin(&mut self, listener: usize) -> Option<(u32, &mut Room)> {
+    pub(super) fn begin(&mut self, listener: usize) -> Option<(u32, &mut AddressRoom)> {
         let number = self.idle[listener].pop()?;
         let place = number as usize;
         self.pending[place] = true;

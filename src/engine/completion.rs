@@ -1,4 +1,4 @@
-//! What the kernel tells a shard, in words that the shard has to match one by one. Holds values only.
+//! What the kernel tells a ring's owner, in words that it has to match one by one. Holds values only.
 
 use std::net::SocketAddr;
 
@@ -20,38 +20,45 @@ pub enum Completion {
     },
     /// A pending accept ended without a connection.
     NotAccepted(AcceptEnd),
-    /// A receive ended.
-    Received(ConnKey, Incoming),
-    /// A poll ended: something can be read, or the link has ended, and a receive says which; or the poll was cancelled.
-    Polled(ConnKey),
-    /// Constant bytes were not sent, or not all.
-    ConstantNotSent(ConnKey, Refusal),
-    /// A send ended.
-    Sent(ConnKey, SendEnd),
-    /// A slot of the table is free again.
-    Closed(ConnKey),
-    /// A connection was put into another ring's table, or was not. Its own slot is still open.
-    Left(ConnKey, Result<(), Refusal>),
     /// Another ring's connection was put into this slot of the table.
     Arrived(MoveToken, u32),
-    /// A connect ended. Whatever came of it, its slot is to be closed.
-    Connected(ConnKey, Result<(), Refusal>),
+    /// An operation of a connection of the table ended.
+    Of(ConnKey, ConnectionEvent),
+}
+
+/// How an operation of a connection ended. `B` is what received bytes are in.
+#[derive(Debug)]
+pub enum ConnectionEvent<B = Buffer> {
+    /// A receive.
+    Received(ReceiveEnd<B>),
+    /// A poll: something can be read, or the link has ended, and a receive says which; or the poll was cancelled.
+    Polled,
+    /// Constant bytes were not sent, or not all.
+    ConstantNotSent(KernelRefusal),
+    /// A send.
+    Sent(SendEnd),
+    /// Its slot of the table is free again.
+    Closed,
+    /// It was put into another ring's table, or was not. Its own slot is still open.
+    Left(Result<(), KernelRefusal>),
+    /// A connect. Whatever came of it, its slot is to be closed.
+    Connected(Result<(), KernelRefusal>),
 }
 
 /// How a receive ended.
 #[derive(Debug)]
-pub enum Incoming {
+pub enum ReceiveEnd<B = Buffer> {
     /// Bytes came.
     Bytes {
         /// Where they are.
-        buffer: Buffer,
-        /// There may be more at once.
-        more: bool,
+        buffer: B,
+        /// What waits behind them.
+        unread: Unread,
     },
     /// The link has ended.
     End,
     /// The link has ended, and a buffer was taken for it all the same.
-    EndWith(Buffer),
+    EndWith(B),
     /// There is nothing to read.
     Nothing,
     /// All buffers are taken; the bytes wait in the socket.
@@ -60,20 +67,38 @@ pub enum Incoming {
     Cancelled,
 }
 
+/// What waits in a socket behind the bytes that were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// There may be more at once.
+    Perhaps,
+    /// There was no more.
+    Nothing,
+}
+
 /// A send that has ended.
 #[derive(Debug)]
 pub struct SendEnd {
     /// All bytes that the send was given.
     pub bytes: Vec<u8>,
     /// How many of those that were to be sent, from where it began, were sent.
-    pub sent: Result<usize, Refusal>,
+    pub sent: Result<usize, KernelRefusal>,
+}
+
+/// Why a link is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// The peer closed or reset it, or the network did.
+    Peer,
+    /// The peer did not read what it was sent.
+    SlowReader,
 }
 
 /// The kernel's word for why it did not, as an errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal(pub i32);
+pub struct KernelRefusal(pub i32);
 
-impl Refusal {
+impl KernelRefusal {
     /// The socket is in the other ring's table, but the other ring was not told where.
     pub const UNTOLD: Self = Self(libc::EOVERFLOW);
     /// The peer does not read, and the kernel holds no more for it.

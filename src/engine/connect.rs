@@ -1,5 +1,5 @@
 //! Connecting out: a socket in a slot of the caller's choice, bound to a source address, connected. A gateway never
-//! does it; a crowd of terminals does nothing else. It chooses no slot and no address.
+//! does it; a load generator does nothing else. It chooses no slot and no address.
 
 use io_uring::opcode;
 use io_uring::squeue::Flags;
@@ -7,8 +7,9 @@ use io_uring::types::{DestinationSlot, Fixed};
 
 use std::net::SocketAddrV4;
 
+use super::memory::ConnectEnds;
 use super::ring::Ring;
-use super::token::Token;
+use super::token::OperationToken;
 use crate::base::ids::ConnKey;
 
 /// Operations of one connect: the socket, its option, its source address, and the connect itself.
@@ -17,30 +18,25 @@ const CHAIN: usize = 4;
 /// The first kernel that can bind a direct descriptor.
 pub const KERNEL_OLDEST: &str = "6.11";
 
-/// What a connect reads while it is in the kernel's hands.
-pub(super) struct Ends {
-    source: libc::sockaddr_in,
-    target: libc::sockaddr_in,
-}
-
 /// `IP_BIND_ADDRESS_NO_PORT` is switched on by this: the port is chosen at the connect, when the target is known, so that
 /// sources do not run out of ports that other targets use.
 static ON: libc::c_int = 1;
 
 impl Ring {
-    /// Connects the socket that it makes in `key.slot`, which must be free, from `source` (port 0: the kernel chooses) to
-    /// `target`. Ends in `Connected`. Gives `false`, and does nothing, while the kernel takes no more operations: reap,
-    /// and try again.
+    /// Whether a connect can be begun. If not, the kernel takes no more operations: reap, and try again.
+    #[must_use]
+    pub fn may_connect(&mut self) -> bool {
+        self.has_room(CHAIN)
+    }
+
+    /// Connects the socket that it makes in `key.slot`, which must be free.
     ///
     /// # Panics
-    /// If that connection is being made already.
-    #[must_use]
-    pub fn connect(&mut self, key: ConnKey, source: SocketAddrV4, target: SocketAddrV4) -> bool {
-        // The chain may not be cut in two by a full queue: what a link does not reach runs at once.
-        if !self.has_room(CHAIN) {
-            return false;
-        }
-        let ends = Box::new(Ends {
+    /// If that connection is being made already, or [`Ring::may_connect`] would have said no: the chain may not be cut in two by
+    /// a full queue, since what a link does not reach runs at once.
+    pub(super) fn connect(&mut self, key: ConnKey, source: SocketAddrV4, target: SocketAddrV4) {
+        assert!(self.may_connect(), "its caller asked");
+        let ends = Box::new(ConnectEnds {
             source: sockaddr(source),
             target: sockaddr(target),
         });
@@ -70,12 +66,11 @@ impl Ring {
         for step in steps {
             self.push(
                 step.flags(Flags::IO_LINK | Flags::SKIP_SUCCESS),
-                Token::Connect(key),
+                OperationToken::Connect(key),
             );
         }
         let connect = opcode::Connect::new(fixed, to.cast(), length).build();
-        self.push_using_memory(connect, Token::Connect(key));
-        true
+        self.push_using_memory(connect, OperationToken::Connect(key));
     }
 }
 

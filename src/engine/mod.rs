@@ -5,13 +5,17 @@
 pub mod ring;
 pub mod setup;
 
+pub mod kernel;
+pub mod connection;
+pub mod connection_table;
 pub mod completion;
-pub mod operations;
 pub mod token;
 
+mod operations;
+pub mod connect;
+mod memory;
 mod accept;
 pub mod entered;
-pub mod connect;
 pub mod buffers;
 pub mod probe;
 pub mod process;

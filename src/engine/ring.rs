@@ -14,17 +14,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, types};
 
-use super::accept::Accepts;
-use super::buffers::{Buffer, Buffers};
-use super::completion::{Completion, Incoming, Refusal, SendEnd};
-use super::connect::Ends;
+use super::buffers::Buffer;
+use super::completion::{Completion, ConnectionEvent, KernelRefusal, ReceiveEnd, SendEnd, Unread};
 use super::entered::{Entered, RingFault, entered};
-use super::token::{MoveToken, Token};
+use super::memory::RingMemory;
+use super::token::{MoveToken, OperationToken};
 use crate::base::ids::ConnKey;
 use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, RECEIVE_BUFFER_BYTES};
 
@@ -40,7 +38,7 @@ pub struct RingAddress(Arc<OwnedFd>);
 pub struct Ring {
     /// Before `memory`, so that it is closed first.
     pub(super) ring: IoUring,
-    pub(super) memory: ManuallyDrop<Memory>,
+    pub(super) memory: ManuallyDrop<RingMemory>,
     /// Operations in the kernel's hands that use `memory`.
     using_memory: u32,
     /// What the submission queue had no room for.
@@ -55,14 +53,6 @@ pub struct Ring {
     of_one_thread: PhantomData<*const ()>,
 }
 
-/// What the kernel reads and writes.
-pub(super) struct Memory {
-    pub(super) buffers: Buffers,
-    pub(super) sends: HashMap<ConnKey, Vec<u8>>,
-    pub(super) accepts: Accepts,
-    pub(super) connects: HashMap<ConnKey, Box<Ends>>,
-}
-
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring")
@@ -75,7 +65,7 @@ impl Ring {
     /// An enabled ring of the calling thread.
     pub(super) fn new(
         ring: IoUring,
-        memory: Memory,
+        memory: RingMemory,
         event: OwnedFd,
         listeners: Vec<OwnedFd>,
         others: Vec<RingAddress>,
@@ -100,11 +90,6 @@ impl Ring {
     #[must_use]
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
         self.memory.buffers.bytes(buffer)
-    }
-
-    /// Gives a buffer back.
-    pub fn recycle(&mut self, buffer: Buffer) {
-        self.memory.buffers.recycle(buffer);
     }
 
     /// Hands all operations to the kernel, and lets it finish what it put off, without waiting. Each time that it is entered
@@ -218,7 +203,7 @@ impl Ring {
     }
 
     /// Puts an operation that uses nothing of our memory, or only what lives for ever, into the queue.
-    pub(super) fn push(&mut self, entry: Entry, token: Token) {
+    pub(super) fn push(&mut self, entry: Entry, token: OperationToken) {
         let entry = entry.user_data(token.pack());
         // SAFETY: `push_using_memory` adds those entries that use memory, and says why it lives.
         let pushed = unsafe { self.ring.submission().push(&entry) };
@@ -230,7 +215,7 @@ impl Ring {
 
     /// Puts an operation that uses `memory` into the queue. The memory is kept, and not freed on drop, until its
     /// completion was reaped.
-    pub(super) fn push_using_memory(&mut self, entry: Entry, token: Token) {
+    pub(super) fn push_using_memory(&mut self, entry: Entry, token: OperationToken) {
         self.using_memory += 1;
         self.push(entry, token);
     }
@@ -276,74 +261,76 @@ impl Ring {
             opcode::PollAdd::new(event, libc::POLLIN as u32)
                 .multi(true)
                 .build(),
-            Token::Wake,
+            OperationToken::Wake,
         );
     }
 
     fn understand(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
         let (result, flags) = (entry.result(), entry.flags());
-        match Token::unpack(entry.user_data()) {
-            Token::Accept(number) => {
+        let (key, event) = match OperationToken::unpack(entry.user_data()) {
+            OperationToken::Accept(number) => {
                 self.using_memory -= 1;
-                Some(self.memory.accepts.ended(number, result))
+                return Some(self.memory.accepts.ended(number, result));
             }
-            Token::Receive(key) => {
-                self.using_memory -= 1;
-                Some(Completion::Received(key, self.incoming(result, flags)))
-            }
-            Token::Poll(key) => Some(Completion::Polled(key)),
-            Token::SendConstant(key) => {
-                // A short send has no errno: the kernel took what it had room for.
-                let refusal = count_of(result).err().unwrap_or(Refusal::FULL);
-                Some(Completion::ConstantNotSent(key, refusal))
-            }
-            Token::Send(key) => {
-                self.using_memory -= 1;
-                let bytes = self
-                    .memory
-                    .sends
-                    .remove(&key)
-                    .expect("kept until this completion");
-                Some(Completion::Sent(
-                    key,
-                    SendEnd {
-                        bytes,
-                        sent: count_of(result),
-                    },
-                ))
-            }
-            Token::Ignored => None,
-            Token::Close(key) => Some(Completion::Closed(key)),
-            Token::Move(key) => Some(Completion::Left(key, count_of(result).map(|_| ()))),
-            Token::Moved(token) => Some(arrived(token, result)),
-            Token::Connect(key) => {
-                self.using_memory -= 1;
-                self.memory.connects.remove(&key);
-                Some(Completion::Connected(key, count_of(result).map(|_| ())))
-            }
-            Token::Wake => {
+            OperationToken::Moved(token) => return Some(arrived(token, result)),
+            OperationToken::Ignored => return None,
+            OperationToken::Wake => {
                 if !cqueue::more(flags) {
                     self.arm_wake();
                 }
-                None
+                return None;
             }
+            OperationToken::Receive(key) => {
+                self.using_memory -= 1;
+                (key, ConnectionEvent::Received(self.receive_end(result, flags)))
+            }
+            OperationToken::Poll(key) => (key, ConnectionEvent::Polled),
+            OperationToken::SendConstant(key) => {
+                // A short send has no errno: the kernel took what it had room for.
+                let refusal = count_of(result).err().unwrap_or(KernelRefusal::FULL);
+                (key, ConnectionEvent::ConstantNotSent(refusal))
+            }
+            OperationToken::Send(key) => (key, ConnectionEvent::Sent(self.send_end(key, result))),
+            OperationToken::Close(key) => (key, ConnectionEvent::Closed),
+            OperationToken::Move(key) => (key, ConnectionEvent::Left(count_of(result).map(|_| ()))),
+            OperationToken::Connect(key) => {
+                self.using_memory -= 1;
+                self.memory.connects.remove(&key);
+                (key, ConnectionEvent::Connected(count_of(result).map(|_| ())))
+            }
+        };
+        Some(Completion::Of(key, event))
+    }
+
+    fn send_end(&mut self, key: ConnKey, result: i32) -> SendEnd {
+        self.using_memory -= 1;
+        let bytes = self.memory.sends.remove(&key);
+        SendEnd {
+            bytes: bytes.expect("kept until this completion"),
+            sent: count_of(result),
         }
     }
 
-    fn incoming(&self, result: i32, flags: u32) -> Incoming {
+    fn receive_end(&self, result: i32, flags: u32) -> ReceiveEnd {
         let buffer = cqueue::buffer_select(flags);
         match (result, buffer) {
-            (1.., Some(number)) => Incoming::Bytes {
-                buffer: self.memory.buffers.filled(number, result.unsigned_abs()),
-                more: cqueue::sock_nonempty(flags) || result.unsigned_abs() as usize == RECEIVE_BUFFER_BYTES,
-            },
-            (0, None) => Incoming::End,
-            (0, Some(number)) => Incoming::EndWith(self.memory.buffers.filled(number, 0)),
+            (1.., Some(number)) => {
+                let is_full = result.unsigned_abs() as usize == RECEIVE_BUFFER_BYTES;
+                ReceiveEnd::Bytes {
+                    buffer: self.memory.buffers.filled(number, result.unsigned_abs()),
+                    unread: match is_full || cqueue::sock_nonempty(flags) {
+                        true => Unread::Perhaps,
+                        false => Unread::Nothing,
+                    },
+                }
+            }
+            (0, None) => ReceiveEnd::End,
+            (0, Some(number)) => ReceiveEnd::EndWith(self.memory.buffers.filled(number, 0)),
             _ => match -result {
-                libc::EAGAIN => Incoming::Nothing,
-                libc::ENOBUFS => Incoming::NoBuffer,
-                libc::ECANCELED => Incoming::Cancelled,
-                _ => Incoming::End,
+                libc::EAGAIN => ReceiveEnd::Nothing,
+                libc::ENOBUFS => ReceiveEnd::NoBuffer,
+                libc::ECANCELED => ReceiveEnd::Cancelled,
+                _ => ReceiveEnd::End,
             },
         }
     }
@@ -355,8 +342,8 @@ fn arrived(token: MoveToken, result: i32) -> Completion {
     Completion::Arrived(token, slot)
 }
 
-fn count_of(result: i32) -> Result<usize, Refusal> {
-    usize::try_from(result).map_err(|_| Refusal(-result))
+fn count_of(result: i32) -> Result<usize, KernelRefusal> {
+    usize::try_from(result).map_err(|_| KernelRefusal(-result))
 }
 
 impl RingAddress {

@@ -9,7 +9,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::accept::Accepts;
 use super::buffers::Buffers;
-use super::ring::{Memory, Ring, RingAddress};
+use super::memory::RingMemory;
+use super::ring::{Ring, RingAddress};
 use super::token::SLOTS_MAX;
 use crate::base::limits::{RING_COMPLETIONS, RING_SUBMISSIONS};
 
@@ -28,18 +29,13 @@ pub struct Size {
 #[derive(Debug, thiserror::Error)]
 #[error("io_uring: {step}: {error}{}", remedy(.error))]
 pub struct SetupError {
-    step: &'static str,
-    error: io::Error,
+    /// What was being made.
+    pub step: &'static str,
+    /// The system's word for it.
+    pub error: io::Error,
 }
 
 impl SetupError {
-    /// The one with this number of the system's.
-    #[cfg(test)]
-    pub(crate) fn of(step: &'static str, errno: i32) -> Self {
-        let error = io::Error::from_raw_os_error(errno);
-        Self { step, error }
-    }
-
     /// Whether memory was lacking, perhaps that which may be locked.
     #[must_use]
     pub fn lacks_memory(&self) -> bool {
@@ -64,7 +60,7 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
 /// A ring that is not enabled yet, on its way to the thread that will use it.
 pub struct PreparedRing {
     ring: IoUring,
-    memory: Memory,
+    memory: RingMemory,
     event: OwnedFd,
     listeners: Vec<OwnedFd>,
 }
@@ -117,7 +113,7 @@ impl PreparedRing {
             "table of direct descriptors",
             ring.submitter().register_files_sparse(size.slots),
         )?;
-        let memory = Memory {
+        let memory = RingMemory {
             buffers: Buffers::new(size.buffers),
             sends: HashMap::new(),
             accepts: Accepts::new(listeners.len(), size.accepts),

@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::buffers::Buffer;
-use super::completion::{AcceptEnd, Completion, Incoming, Refusal};
+use super::completion::{AcceptEnd, Completion, ConnectionEvent, KernelRefusal, ReceiveEnd, Unread};
 use super::entered::{Entered, RingFault, entered};
-use super::operations::{Cancel, Patience};
+use super::kernel::{Cancel, Kernel, ReceiveMode};
 use super::ring::{Ring, RingAddress};
 use super::setup::{PreparedRing, Size};
 use super::socket::{listener, local_address};
@@ -93,14 +93,14 @@ impl Bench {
         (client, key)
     }
 
-    fn receive(&mut self, key: ConnKey, patience: Patience) -> Incoming {
-        self.ring.receive(key, patience);
+    fn receive(&mut self, key: ConnKey, mode: ReceiveMode) -> ReceiveEnd {
+        self.ring.receive(key, mode);
         self.received(key)
     }
 
-    fn received(&mut self, key: ConnKey) -> Incoming {
+    fn received(&mut self, key: ConnKey) -> ReceiveEnd {
         match self.next() {
-            Completion::Received(of, incoming) if of == key => incoming,
+            Completion::Of(of, ConnectionEvent::Received(incoming)) if of == key => incoming,
             other => panic!("{other:?}"),
         }
     }
@@ -108,21 +108,21 @@ impl Bench {
     fn poll(&mut self, key: ConnKey) {
         self.ring.poll(key);
         match self.next() {
-            Completion::Polled(of) if of == key => {}
+            Completion::Of(of, ConnectionEvent::Polled) if of == key => {}
             other => panic!("{other:?}"),
         }
     }
 
-    fn expect(&mut self, incoming: Incoming, expected: &[u8]) {
+    fn expect(&mut self, incoming: ReceiveEnd, expected: &[u8]) {
         let buffer = bytes(incoming);
         assert_eq!(self.ring.bytes(&buffer), expected);
         self.ring.recycle(buffer);
     }
 }
 
-fn bytes(incoming: Incoming) -> Buffer {
+fn bytes(incoming: ReceiveEnd) -> Buffer {
     match incoming {
-        Incoming::Bytes { buffer, .. } => buffer,
+        ReceiveEnd::Bytes { buffer, .. } => buffer,
         other => panic!("{other:?}"),
     }
 }
@@ -138,7 +138,7 @@ fn bytes_come_and_go_over_both_families() {
     for at in ["127.0.0.1:0", "[::1]:0"] {
         let mut bench = Bench::new(at, SIZE);
         let (mut client, key) = bench.connect();
-        bench.ring.receive(key, Patience::Waits);
+        bench.ring.receive(key, ReceiveMode::Wait);
         bench.ring.submit();
         client.write_all(b"hello").unwrap();
         let incoming = bench.received(key);
@@ -146,7 +146,7 @@ fn bytes_come_and_go_over_both_families() {
 
         bench.ring.send_constant(key, b"constant");
         bench.ring.send(key, b"....owned".to_vec(), 4);
-        let Completion::Sent(_, end) = bench.next() else {
+        let Completion::Of(_, ConnectionEvent::Sent(end)) = bench.next() else {
             panic!("no end of the send")
         };
         assert_eq!((end.sent, &*end.bytes), (Ok(5), &b"....owned"[..]));
@@ -162,19 +162,25 @@ fn a_poll_tells_of_what_comes_and_of_what_was_there_before() {
     client.write_all(b"early").unwrap();
     bench.poll(key);
     bench.poll(key);
-    let incoming = bench.receive(key, Patience::AtOnce);
+    let incoming = bench.receive(key, ReceiveMode::DontWait);
     bench.expect(incoming, b"early");
-    assert!(matches!(bench.receive(key, Patience::AtOnce), Incoming::Nothing));
+    assert!(matches!(
+        bench.receive(key, ReceiveMode::DontWait),
+        ReceiveEnd::Nothing
+    ));
     bench.ring.poll(key);
     assert!(bench.rest().is_empty(), "it waits");
     client.write_all(b"late").unwrap();
-    assert!(matches!(bench.next(), Completion::Polled(of) if of == key));
+    assert!(matches!(bench.next(), Completion::Of(of, ConnectionEvent::Polled) if of == key));
     assert!(bench.rest().is_empty(), "it tells once");
-    let incoming = bench.receive(key, Patience::AtOnce);
+    let incoming = bench.receive(key, ReceiveMode::DontWait);
     bench.expect(incoming, b"late");
     drop(client);
     bench.poll(key);
-    assert!(matches!(bench.receive(key, Patience::AtOnce), Incoming::End));
+    assert!(matches!(
+        bench.receive(key, ReceiveMode::DontWait),
+        ReceiveEnd::End
+    ));
 }
 
 #[test]
@@ -185,11 +191,11 @@ fn a_long_packet_takes_several_buffers() {
     client.write_all(&sent).unwrap();
     let mut got = Vec::new();
     while got.len() < sent.len() {
-        let Incoming::Bytes { buffer, more } = bench.receive(key, Patience::Waits) else {
+        let ReceiveEnd::Bytes { buffer, unread } = bench.receive(key, ReceiveMode::Wait) else {
             panic!("no bytes")
         };
         got.extend_from_slice(bench.ring.bytes(&buffer));
-        assert!(more || !buffer.is_full());
+        assert!(unread == Unread::Perhaps || !buffer.is_full());
         bench.ring.recycle(buffer);
     }
     assert_eq!(got, sent);
@@ -200,11 +206,14 @@ fn when_all_buffers_are_taken_the_bytes_wait_in_the_socket() {
     let mut bench = Bench::new("127.0.0.1:0", Size { buffers: 1, ..SIZE });
     let (mut client, key) = bench.connect();
     client.write_all(b"one").unwrap();
-    let first = bytes(bench.receive(key, Patience::Waits));
+    let first = bytes(bench.receive(key, ReceiveMode::Wait));
     client.write_all(b"two").unwrap();
-    assert!(matches!(bench.receive(key, Patience::Waits), Incoming::NoBuffer));
+    assert!(matches!(
+        bench.receive(key, ReceiveMode::Wait),
+        ReceiveEnd::NoBuffer
+    ));
     bench.ring.recycle(first);
-    let incoming = bench.receive(key, Patience::Waits);
+    let incoming = bench.receive(key, ReceiveMode::Wait);
     bench.expect(incoming, b"two");
 }
 
@@ -213,19 +222,20 @@ fn a_cancelled_and_joined_connection_closes_with_an_end() {
     let mut bench = Bench::new("127.0.0.1:0", SIZE);
     let (mut client, key) = bench.connect();
     bench.ring.poll(key);
-    bench.ring.receive(key, Patience::Waits);
+    bench.ring.receive(key, ReceiveMode::Wait);
     bench.ring.submit();
     bench.ring.cancel(key, Cancel::Poll);
     bench.ring.cancel(key, Cancel::Receive);
     let mut ended = 0;
     while ended < 2 {
         match bench.next() {
-            Completion::Polled(_) | Completion::Received(_, Incoming::Cancelled) => ended += 1,
+            Completion::Of(_, ConnectionEvent::Polled)
+            | Completion::Of(_, ConnectionEvent::Received(ReceiveEnd::Cancelled)) => ended += 1,
             other => panic!("{other:?}"),
         }
     }
     bench.ring.close(key);
-    assert!(matches!(bench.next(), Completion::Closed(closed) if closed == key));
+    assert!(matches!(bench.next(), Completion::Of(closed, ConnectionEvent::Closed) if closed == key));
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
 }
 
@@ -233,7 +243,7 @@ fn a_cancelled_and_joined_connection_closes_with_an_end() {
 fn an_abort_resets_at_once_and_ends_all_that_is_armed() {
     let mut bench = Bench::new("127.0.0.1:0", SIZE);
     let (mut client, key) = bench.connect();
-    bench.ring.receive(key, Patience::Waits);
+    bench.ring.receive(key, ReceiveMode::Wait);
     bench.ring.poll(key);
     bench.ring.send(key, vec![7; 20_000_000], 0);
     assert!(bench.rest().is_empty(), "all three wait");
@@ -241,9 +251,9 @@ fn an_abort_resets_at_once_and_ends_all_that_is_armed() {
     let (mut received, mut polled, mut sent) = (0, 0, 0);
     while received + polled + sent < 3 {
         match bench.next() {
-            Completion::Received(_, Incoming::End) => received += 1,
-            Completion::Polled(_) => polled += 1,
-            Completion::Sent(..) => sent += 1,
+            Completion::Of(_, ConnectionEvent::Received(ReceiveEnd::End)) => received += 1,
+            Completion::Of(_, ConnectionEvent::Polled) => polled += 1,
+            Completion::Of(_, ConnectionEvent::Sent(_)) => sent += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -251,7 +261,7 @@ fn an_abort_resets_at_once_and_ends_all_that_is_armed() {
     let end = std::iter::repeat_with(|| client.read(&mut [0; 4_096])).find_map(Result::err);
     assert_eq!(end.unwrap().kind(), ErrorKind::ConnectionReset);
     bench.ring.close(key);
-    assert!(matches!(bench.next(), Completion::Closed(_)));
+    assert!(matches!(bench.next(), Completion::Of(_, ConnectionEvent::Closed)));
 }
 
 #[test]
@@ -263,13 +273,13 @@ fn a_peer_that_does_not_read_fails_a_constant_and_holds_up_a_send() {
     while !failed {
         bench.ring.send_constant(key, &MUCH);
         failed = bench.rest().iter().any(
-            |completion| matches!(completion, Completion::ConstantNotSent(of, Refusal::FULL) if *of == key),
+            |completion| matches!(completion, Completion::Of(of, ConnectionEvent::ConstantNotSent(KernelRefusal::FULL)) if *of == key),
         );
     }
     bench.ring.send(key, vec![7; 20_000_000], 0);
     assert!(bench.rest().is_empty(), "it waits");
     bench.ring.cancel(key, Cancel::Send);
-    let Completion::Sent(_, end) = bench.next() else {
+    let Completion::Of(_, ConnectionEvent::Sent(end)) = bench.next() else {
         panic!("no end of the send")
     };
     assert!(!matches!(end.sent, Ok(sent) if sent == end.bytes.len()));
@@ -283,7 +293,7 @@ fn a_connection_moves_with_what_arrives_in_between() {
     let mut from = Bench::beside("127.0.0.1:0", SIZE, vec![to.here.clone()]);
     let (mut client, key) = from.connect();
     client.write_all(b"login").unwrap();
-    let incoming = from.receive(key, Patience::Waits);
+    let incoming = from.receive(key, ReceiveMode::Wait);
     from.expect(incoming, b"login");
     let token = MoveToken::new(ShardId(3), key);
     from.ring.move_to(key, ShardId(0), token);
@@ -293,13 +303,13 @@ fn a_connection_moves_with_what_arrives_in_between() {
         panic!("not arrived")
     };
     assert_eq!(arrived, token);
-    assert!(matches!(from.next(), Completion::Left(left, Ok(())) if left == key));
+    assert!(matches!(from.next(), Completion::Of(left, ConnectionEvent::Left(Ok(()))) if left == key));
     from.ring.close(key);
-    assert!(matches!(from.next(), Completion::Closed(_)));
+    assert!(matches!(from.next(), Completion::Of(_, ConnectionEvent::Closed)));
 
     let there = to.key(slot);
     to.poll(there);
-    let incoming = to.receive(there, Patience::AtOnce);
+    let incoming = to.receive(there, ReceiveMode::DontWait);
     to.expect(incoming, b"between");
     to.ring.send_constant(there, b"welcome");
     to.ring.submit();
@@ -323,7 +333,7 @@ fn a_move_to_a_full_table_fails_and_leaves_the_connection_here() {
             break completion;
         }
     };
-    assert!(matches!(left, Completion::Left(_, Err(_))));
+    assert!(matches!(left, Completion::Of(_, ConnectionEvent::Left(Err(_)))));
     from.ring.send_constant(key, b"busy");
     from.ring.submit();
     assert_eq!(read(&mut client, 4), b"busy");
@@ -382,7 +392,7 @@ fn a_wake_ends_the_wait_every_time() {
     for _ in 0..3 {
         let waker = bench.waker.clone();
         let (ring, sleeper) = (&mut bench.ring, &bench.sleeper);
-        sleeper.in_ring(
+        sleeper.wait_in_ring(
             || true,
             || {
                 let sender = std::thread::spawn(move || waker.wake());
@@ -400,7 +410,7 @@ fn a_thread_that_ends_in_the_middle_of_everything_leaves_no_connection_behind() 
     let mut client = std::thread::spawn(|| {
         let mut bench = Bench::new("127.0.0.1:0", SIZE);
         let (client, key) = bench.connect();
-        bench.ring.receive(key, Patience::Waits);
+        bench.ring.receive(key, ReceiveMode::Wait);
         bench.ring.poll(key);
         bench.ring.accept(4);
         bench.ring.submit();
@@ -424,15 +434,18 @@ fn a_connect_has_the_source_and_the_slot_that_it_was_given() {
         slot: 5,
         generation: 9,
     };
-    assert!(bench.ring.connect(key, source([127, 9, 8, 7]), target));
-    assert!(matches!(bench.next(), Completion::Connected(connected, Ok(())) if connected == key));
+    assert!(bench.ring.may_connect());
+    bench.ring.connect(key, source([127, 9, 8, 7]), target);
+    assert!(
+        matches!(bench.next(), Completion::Of(connected, ConnectionEvent::Connected(Ok(()))) if connected == key)
+    );
     let (mut far_end, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip(), std::net::IpAddr::from([127, 9, 8, 7]));
     bench.ring.send_constant(key, b"hello");
     bench.ring.submit();
     assert_eq!(read(&mut far_end, 5), b"hello");
     bench.ring.close(key);
-    assert!(matches!(bench.next(), Completion::Closed(closed) if closed == key));
+    assert!(matches!(bench.next(), Completion::Of(closed, ConnectionEvent::Closed) if closed == key));
     assert_eq!(far_end.read(&mut [0; 1]).unwrap(), 0);
 
     drop(listener);
@@ -440,15 +453,16 @@ fn a_connect_has_the_source_and_the_slot_that_it_was_given() {
         ([127, 0, 0, 1], libc::ECONNREFUSED),
         ([192, 0, 2, 1], libc::EADDRNOTAVAIL),
     ] {
-        assert!(bench.ring.connect(key, source(ip), target));
+        assert!(bench.ring.may_connect());
+        bench.ring.connect(key, source(ip), target);
         let completion = bench.next();
         assert!(
-            matches!(completion, Completion::Connected(_, Err(Refusal(seen))) if seen == errno),
+            matches!(completion, Completion::Of(_, ConnectionEvent::Connected(Err(KernelRefusal(seen)))) if seen == errno),
             "{completion:?}"
         );
         assert!(bench.rest().is_empty(), "one completion tells all");
         bench.ring.close(key);
-        assert!(matches!(bench.next(), Completion::Closed(_)));
+        assert!(matches!(bench.next(), Completion::Of(_, ConnectionEvent::Closed)));
     }
 }
 
@@ -469,11 +483,15 @@ fn more_connects_than_the_queue_holds_are_all_made_whole() {
             })
         });
         let key = ConnKey { slot, generation: 0 };
-        assert!(bench.ring.connect(key, source, target));
+        assert!(bench.ring.may_connect());
+        bench.ring.connect(key, source, target);
     }
     let mut connected = 0;
     while connected < 100 {
-        assert!(matches!(bench.next(), Completion::Connected(_, Ok(()))));
+        assert!(matches!(
+            bench.next(),
+            Completion::Of(_, ConnectionEvent::Connected(Ok(())))
+        ));
         connected += 1;
     }
 }

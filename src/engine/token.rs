@@ -19,7 +19,7 @@ const MOVE_SHARD_SHIFT: u32 = MOVE_GENERATION_BITS + SLOT_BITS;
 
 /// What an operation was, and on which connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token {
+pub enum OperationToken {
     /// A pending accept, by its number among all of the ring.
     Accept(u32),
     /// A receive into a provided buffer.
@@ -72,7 +72,7 @@ const MOVED: u64 = 9;
 const WAKE: u64 = 10;
 const CONNECT: u64 = 11;
 
-impl Token {
+impl OperationToken {
     /// The token as the kernel keeps it.
     #[must_use]
     pub fn pack(self) -> u64 {
@@ -91,7 +91,7 @@ impl Token {
         }
     }
 
-    /// The token that [`Token::pack`] made these bits of.
+    /// The token that [`OperationToken::pack`] made these bits of.
     ///
     /// # Panics
     /// If it made no such bits.
@@ -128,8 +128,8 @@ fn of_connection(kind: u64, key: ConnKey) -> u64 {
 mod tests {
     use super::*;
 
-    fn check(token: Token) {
-        assert_eq!(Token::unpack(token.pack()), token);
+    fn check(token: OperationToken) {
+        assert_eq!(OperationToken::unpack(token.pack()), token);
     }
 
     #[test]
@@ -137,21 +137,21 @@ mod tests {
         for slot in [0, 1, 77, SLOTS_MAX - 1] {
             for generation in [0, 1, 0x00ff_ffff, 0x0100_0000, u32::MAX] {
                 let key = ConnKey { slot, generation };
-                check(Token::Receive(key));
-                check(Token::Poll(key));
-                check(Token::SendConstant(key));
-                check(Token::Send(key));
-                check(Token::Close(key));
-                check(Token::Move(key));
-                check(Token::Connect(key));
+                check(OperationToken::Receive(key));
+                check(OperationToken::Poll(key));
+                check(OperationToken::SendConstant(key));
+                check(OperationToken::Send(key));
+                check(OperationToken::Close(key));
+                check(OperationToken::Move(key));
+                check(OperationToken::Connect(key));
                 for shard in [0, 1, u16::MAX] {
-                    check(Token::Moved(MoveToken::new(ShardId(shard), key)));
+                    check(OperationToken::Moved(MoveToken::new(ShardId(shard), key)));
                 }
             }
         }
-        check(Token::Accept(127));
-        check(Token::Ignored);
-        check(Token::Wake);
+        check(OperationToken::Accept(127));
+        check(OperationToken::Ignored);
+        check(OperationToken::Wake);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Waking a shard that sleeps: in a nap before its ring is entered, or in the ring. A doze is over before a wake is worth it. Carries no letters; only the
-//! news that there are some.
+//! Waking a shard that waits: before its ring is entered, or in the ring. A batching wait is over before a wake is worth it.
+//! Carries only the news that there is something.
 //!
-//! A sleeper says how it sleeps, then looks once more whether something came; a sender puts its letter where the
-//! sleeper looks, then reads how it sleeps. Whatever the order, one of the two sees the other. Only the first sender
+//! A sleeper says how it waits, then looks once more whether something came; a sender puts what it sends where the
+//! sleeper looks, then reads how it waits. Whatever the order, one of the two sees the other. Only the first sender
 //! pays for the wake: it sets the word back.
 
 use std::io;
@@ -15,11 +15,11 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::thread::futex;
 
 const AWAKE: u32 = 0;
-const NAPPING: u32 = 1;
+const TIMED: u32 = 1;
 const IN_RING: u32 = 2;
 
 #[derive(Debug)]
-struct Shared {
+struct SleepWord {
     word: AtomicU32,
     /// The ring polls it edge-triggered, so it is written and never read.
     event: OwnedFd,
@@ -27,18 +27,18 @@ struct Shared {
 
 /// The shard's side.
 #[derive(Debug)]
-pub struct Sleeper(Arc<Shared>);
+pub struct Sleeper(Arc<SleepWord>);
 
 /// The side of everyone who has something for the shard.
 #[derive(Debug, Clone)]
-pub struct Waker(Arc<Shared>);
+pub struct Waker(Arc<SleepWord>);
 
-/// The two sides of one shard's sleep.
+/// The two sides of one shard's waits.
 ///
 /// # Errors
 /// If there is no descriptor for the eventfd.
 pub fn pair() -> io::Result<(Sleeper, Waker)> {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SleepWord {
         word: AtomicU32::new(AWAKE),
         event: eventfd(0, EventfdFlags::CLOEXEC)?,
     });
@@ -46,22 +46,22 @@ pub fn pair() -> io::Result<(Sleeper, Waker)> {
 }
 
 impl Sleeper {
-    /// Sleeps on the word until a wake comes or `window` has passed, unless `nothing_came` says otherwise.
-    pub fn nap(&self, window: Duration, nothing_came: impl FnOnce() -> bool) {
-        self.asleep(NAPPING, nothing_came, |word| {
-            let window = futex::Timespec::try_from(window).expect("a nap has a few milliseconds");
+    /// Waits on the word until a wake comes or `window` has passed, unless `nothing_came` says otherwise.
+    pub fn wait_timed(&self, window: Duration, nothing_came: impl FnOnce() -> bool) {
+        self.asleep(TIMED, nothing_came, |word| {
+            let window = futex::Timespec::try_from(window).expect("a timed wait has a few milliseconds");
             // Every way that this ends is a reason to look around: woken, too late, interrupted, or already woken.
-            let _ = futex::wait(word, futex::Flags::PRIVATE, NAPPING, Some(&window));
+            let _ = futex::wait(word, futex::Flags::PRIVATE, TIMED, Some(&window));
         });
     }
 
     /// Waits in the ring by calling `wait`, which the eventfd ends, unless `nothing_came` says otherwise.
-    pub fn in_ring(&self, nothing_came: impl FnOnce() -> bool, wait: impl FnOnce()) {
+    pub fn wait_in_ring(&self, nothing_came: impl FnOnce() -> bool, wait: impl FnOnce()) {
         self.asleep(IN_RING, nothing_came, |_| wait());
     }
 
-    /// Sleeps for `window`, whatever comes: senders find the shard awake, and pay for no wake.
-    pub fn doze(&self, window: Duration) {
+    /// Waits for `window`, whatever comes: senders find the shard awake, and pay for no wake.
+    pub fn wait_batching(&self, window: Duration) {
         debug_assert_eq!(self.0.word.load(Ordering::Relaxed), AWAKE);
         std::thread::sleep(window);
     }
@@ -83,14 +83,14 @@ impl Sleeper {
 }
 
 impl Waker {
-    /// Wakes the shard if it sleeps. Call it after the letter is where the shard looks.
+    /// Wakes the shard if it sleeps. Call it after what it is woken for is where the shard looks.
     pub fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.0.word.load(Ordering::SeqCst) == AWAKE {
             return;
         }
         match self.0.word.swap(AWAKE, Ordering::SeqCst) {
-            NAPPING => {
+            TIMED => {
                 // It fails for no address that is mapped, and this one is.
                 let _ = futex::wake(&self.0.word, futex::Flags::PRIVATE, 1);
             }
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn no_wake_of_a_nap_is_lost() {
-        check(|sleeper, nothing_came| sleeper.nap(FOR_EVER, nothing_came));
+    fn no_wake_of_a_timed_wait_is_lost() {
+        check(|sleeper, nothing_came| sleeper.wait_timed(FOR_EVER, nothing_came));
     }
 
     #[test]
     fn no_wake_of_a_wait_in_the_ring_is_lost() {
         check(|sleeper, nothing_came| {
-            sleeper.in_ring(nothing_came, || {
+            sleeper.wait_in_ring(nothing_came, || {
                 poll(&mut [PollFd::new(&sleeper.event(), PollFlags::IN)], None).unwrap();
                 rustix::io::read(sleeper.event(), &mut [0; 8]).unwrap();
             });
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn only_the_first_sender_pays() {
         let (sleeper, waker) = pair().unwrap();
-        sleeper.in_ring(|| true, || (0..5).for_each(|_| waker.wake()));
+        sleeper.wait_in_ring(|| true, || (0..5).for_each(|_| waker.wake()));
         let mut count = [0; 8];
         rustix::io::read(sleeper.event(), &mut count).unwrap();
         assert_eq!(u64::from_ne_bytes(count), 1);

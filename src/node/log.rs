@@ -139,7 +139,7 @@ mod tests {
                 .filter(|level| targets.would_enable(target, level));
             enabled.collect()
         };
-        assert_eq!(written("holdfast::shard::notes"), own, "{level}");
+        assert_eq!(written("holdfast::shard::trace"), own, "{level}");
         assert_eq!(written("hyper_util::client"), of_libraries, "{level}");
     }
 

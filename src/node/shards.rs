@@ -21,9 +21,9 @@ use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::ShardPosition;
 use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 use crate::services::http::{self, ShardCounters};
-use crate::shard::mesh::{Refused, Services};
+use crate::shard::mesh::{Services, ShardSendError};
 use crate::shard::view;
-use crate::shard::{self, Core, PreparedShard, Restored, ShardHandle, ShardListener};
+use crate::shard::{Core, PreparedShard, Restored, ShardConfig, ShardHandle, ShardListener};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
 pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ impl PreparedShards {
         await_free(addresses, StartupWait(config.startup_wait))?;
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
-            let config = shard::Config {
+            let config = ShardConfig {
                 place: ShardPosition {
                     shard: ShardId(shard),
                     shards: plan.count,
@@ -110,12 +110,12 @@ impl ShardLauncher for PreparedShards {
     }
 
     fn sender(&self) -> SendToShard {
-        let doors: Vec<_> = self.0.iter().map(PreparedShard::door).collect();
+        let senders: Vec<_> = self.0.iter().map(PreparedShard::sender).collect();
         Arc::new(
-            move |shard, letter: ToShard| match doors[usize::from(shard.0)].send(letter) {
+            move |shard, letter: ToShard| match senders[usize::from(shard.0)].send(letter) {
                 // A shard that has ended needs no answer, and gives none.
-                Ok(()) | Err(Refused::Gone(_)) => {}
-                Err(Refused::Full(letter)) => {
+                Ok(()) | Err(ShardSendError::Gone(_)) => {}
+                Err(ShardSendError::Full(letter)) => {
                     panic!("an inbox has room for all that may be on its way: {letter:?}")
                 }
             },
@@ -172,9 +172,9 @@ impl LiveShards for RunningShards {
                 .collect()
         };
         ShardCounters {
-            names: [Counters::NAMES, &view::CountersView::OWN_NAMES[..]].concat(),
+            names: [Counters::NAMES, &view::ShardView::OWN_NAMES[..]].concat(),
             values: Box::new(values),
-            turn_times: Box::new(move || timed.iter().map(view::CountersView::turn_times).collect()),
+            turn_times: Box::new(move || timed.iter().map(view::ShardView::turn_times).collect()),
         }
     }
 

@@ -4,78 +4,31 @@
 use crate::base::limits::{ACCEPT_AGAIN_MS, ACCEPTS_PENDING, ARRIVALS_PART, MOVES_IN_FLIGHT_MAX};
 use crate::base::time::Instant;
 use crate::engine::completion::AcceptEnd;
-use crate::logic::Input;
-use crate::logic::letter::ToShard;
+use crate::engine::ring::Ring;
 use crate::protocol::stack::ProtocolStack;
-use crate::shard::Config;
-use crate::shard::mesh::ShardDoor;
+use crate::shard::config::ShardConfig;
 use crate::shard::rate::Rate;
-use crate::shard::turn::{Life, Shard};
+use crate::shard::view::ShardCounts;
 
 /// How new connections are taken.
 #[derive(Debug)]
 pub(super) struct Accepting {
     /// Slots kept for arrivals from other shards.
-    pub(super) kept_slots: u32,
-    pub(super) listeners: u32,
+    kept_slots: u32,
+    listeners: u32,
     /// How connections speak, by the listener that they came in by.
-    pub(super) stacks: Box<[ProtocolStack]>,
-    pub(super) rate: Rate,
+    stacks: Box<[ProtocolStack]>,
+    rate: Rate,
     /// Every shard's ring takes sockets.
     pub(super) all_ready: bool,
     /// The table is nearly full, or enough came in this second.
-    pub(super) paused: bool,
+    paused: bool,
     /// The system had no room before; nothing is accepted until then.
-    pub(super) again_at: Instant,
-}
-
-impl Shard {
-    pub(super) fn not_accepted(&mut self, end: AcceptEnd) {
-        match end {
-            AcceptEnd::Passing | AcceptEnd::Cancelled => {}
-            AcceptEnd::NoRoom => {
-                self.own.accepts_failed += 1;
-                self.accepting.again_at = Instant(self.now.instant.0 + ACCEPT_AGAIN_MS);
-            }
-        }
-    }
-
-    /// Keeps accepts pending, never more than the table has room for beside the slots that are kept.
-    pub(super) fn accept(&mut self) {
-        if self.life != Life::Works || self.now.instant < self.accepting.again_at || !self.all_ready() {
-            return;
-        }
-        let room = self.table.free_count().saturating_sub(self.accepting.kept_slots);
-        let allowed = self.accepting.rate.left(self.now.instant);
-        if room > 0 && allowed == 0 {
-            self.accepting.again_at = self.accepting.rate.resumes_at();
-        }
-        if room.min(allowed) > 0 {
-            self.accepting.paused = false;
-            let wanted = room.min(allowed).div_ceil(self.accepting.listeners);
-            self.ring.accept(wanted.min(ACCEPTS_PENDING));
-        } else if !self.accepting.paused {
-            self.accepting.paused = true;
-            match room {
-                0 => self.own.accept_pauses += 1,
-                _ => self.own.accepts_paced += 1,
-            }
-            self.ring.cancel_accepts();
-        }
-    }
-
-    /// Whether all shards have begun: a terminal whose home has not would be refused. Each knocks when it begins.
-    fn all_ready(&mut self) -> bool {
-        if !self.accepting.all_ready && self.doors.iter().all(ShardDoor::is_ready) {
-            self.accepting.all_ready = true;
-            self.decide(Input::Letter(ToShard::Open));
-        }
-        self.accepting.all_ready
-    }
+    again_at: Instant,
 }
 
 impl Accepting {
-    pub(super) fn new(config: &Config, now: Instant) -> Self {
+    pub(super) fn new(config: &ShardConfig, now: Instant) -> Self {
         let slots = config.place.connections_max;
         let listeners = u32::try_from(config.listen.len()).expect("a handful").max(1);
         let for_arrivals = match config.place.shards {
@@ -92,6 +45,48 @@ impl Accepting {
             all_ready: false,
             paused: false,
             again_at: Instant::default(),
+        }
+    }
+
+    /// One more was accepted. Gives how it speaks.
+    pub(super) fn accepted(&mut self, listener: usize) -> ProtocolStack {
+        self.rate.take();
+        self.stacks[listener]
+    }
+
+    pub(super) fn not_accepted(&mut self, end: AcceptEnd, now: Instant, counts: &mut ShardCounts) {
+        match end {
+            AcceptEnd::Passing | AcceptEnd::Cancelled => {}
+            AcceptEnd::NoRoom => {
+                counts.accepts_failed += 1;
+                self.again_at = Instant(now.0 + ACCEPT_AGAIN_MS);
+            }
+        }
+    }
+
+    /// When accepting may go on, if that is a matter of time.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        Some(self.again_at).filter(|at| *at > now)
+    }
+
+    /// Keeps accepts pending, never more than the table has room for beside the slots that are kept.
+    pub(super) fn accept(&mut self, now: Instant, free: u32, ring: &mut Ring, counts: &mut ShardCounts) {
+        let room = free.saturating_sub(self.kept_slots);
+        let allowed = self.rate.left(now);
+        if room > 0 && allowed == 0 {
+            self.again_at = self.rate.resumes_at();
+        }
+        if room.min(allowed) > 0 {
+            self.paused = false;
+            let wanted = room.min(allowed).div_ceil(self.listeners);
+            ring.accept(wanted.min(ACCEPTS_PENDING));
+        } else if !self.paused {
+            self.paused = true;
+            match room {
+                0 => counts.accept_pauses += 1,
+                _ => counts.accepts_paced += 1,
+            }
+            ring.cancel_accepts();
         }
     }
 }

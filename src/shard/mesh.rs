@@ -1,4 +1,4 @@
-//! The ways between shards, and between a shard and the services. Carries letters; reads none.
+//! The ways between shards, and between a shard and the services. Carries what is sent; reads none of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::base::limits::{INBOX_LETTERS_MAX, MOVES_IN_FLIGHT_MAX};
+use crate::base::limits::{
+    HTTP_IN_FLIGHT_MAX, INBOX_ENTRIES_MAX, MOVES_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX,
+    SETTINGS_IN_FLIGHT_MAX,
+};
 use crate::engine::ring::RingAddress;
 use crate::engine::token::MoveToken;
 use crate::engine::wake::{Sleeper, Waker, pair};
@@ -15,25 +18,25 @@ use crate::logic::letter::{ToFront, ToRegistry, ToShard};
 
 /// What a shard finds in its inbox.
 #[derive(Debug)]
-pub(super) enum Mail {
-    /// From the registry, the front or the node.
-    Letter(ToShard),
+pub(super) enum InboxEntry {
+    /// From the registry, the HTTP server or the node.
+    Sent(ToShard),
     /// From another shard: who it is that arrives, or has arrived, as a socket.
     Moved(MoveToken, Box<Arrival>),
 }
 
-/// Takes letters for one shard and wakes it. Clone it for everyone who writes to the shard.
+/// Sends to one shard, and wakes it. Clone it for everyone who writes to the shard.
 #[derive(Debug, Clone)]
-pub struct ShardDoor {
-    mail: Sender<Mail>,
+pub struct ShardSender {
+    entries: Sender<InboxEntry>,
     waker: Waker,
-    room: Arc<Room>,
+    room: Arc<ArrivalRoom>,
 }
 
-/// A letter that was not taken; it comes back.
+/// What was not taken comes back.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// More letters are on their way than the limits allow. Say busy.
+pub enum ShardSendError {
+    /// More is on its way than the limits allow.
     #[error("the shard's inbox is full")]
     Full(ToShard),
     /// The shard has ended.
@@ -41,18 +44,19 @@ pub enum Refused {
     Gone(ToShard),
 }
 
-impl ShardDoor {
-    /// Puts a letter into the inbox.
+impl ShardSender {
+    /// Puts something into the inbox.
     ///
     /// # Errors
-    /// Gives the letter back. Senders that keep to the limits find the inbox never full.
-    pub fn send(&self, letter: ToShard) -> Result<(), Refused> {
-        self.mail
-            .try_send(Mail::Letter(letter))
+    /// Gives it back. Senders that keep to the limits find the inbox never full.
+    pub fn send(&self, sent: ToShard) -> Result<(), ShardSendError> {
+        self.entries
+            .try_send(InboxEntry::Sent(sent))
             .map_err(|error| match error {
-                TrySendError::Full(Mail::Letter(letter)) => Refused::Full(letter),
-                TrySendError::Disconnected(Mail::Letter(letter)) => Refused::Gone(letter),
-                TrySendError::Full(Mail::Moved(..)) | TrySendError::Disconnected(Mail::Moved(..)) => {
+                TrySendError::Full(InboxEntry::Sent(sent)) => ShardSendError::Full(sent),
+                TrySendError::Disconnected(InboxEntry::Sent(sent)) => ShardSendError::Gone(sent),
+                TrySendError::Full(InboxEntry::Moved(..))
+                | TrySendError::Disconnected(InboxEntry::Moved(..)) => {
                     unreachable!("what comes back is what was given")
                 }
             })?;
@@ -60,7 +64,7 @@ impl ShardDoor {
         Ok(())
     }
 
-    /// Takes room for one arrival, if there is some. It must be given back, or used by [`ShardDoor::announce`].
+    /// Takes room for one arrival, if there is some. It must be given back, or used by [`ShardSender::announce`].
     pub(super) fn take_room(&self) -> bool {
         let taken = self.room.take();
         if !taken {
@@ -80,7 +84,7 @@ impl ShardDoor {
     }
 
     /// Has the shard look around.
-    pub(super) fn knock(&self) {
+    pub(super) fn wake(&self) {
         self.waker.wake();
     }
 
@@ -91,7 +95,7 @@ impl ShardDoor {
     /// Tells who it is whose socket was moved. The room that was taken for it becomes the shard's.
     pub(super) fn announce(&self, token: MoveToken, arrival: Box<Arrival>) {
         // A shard ends only when no room of it is taken, or when it has run out of time and drops everyone.
-        if self.mail.try_send(Mail::Moved(token, arrival)).is_ok() {
+        if self.entries.try_send(InboxEntry::Moved(token, arrival)).is_ok() {
             self.waker.wake();
         }
     }
@@ -99,7 +103,7 @@ impl ShardDoor {
 
 /// Counts arrivals that are on their way to one shard, so that each finds room in the inbox.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct ArrivalRoom {
     /// The shard's ring takes sockets. It is never unset.
     ready: AtomicBool,
     taken: AtomicU32,
@@ -113,7 +117,15 @@ const CLOSED: u32 = u32::MAX;
 #[expect(clippy::cast_possible_truncation, reason = "a small number")]
 const ARRIVALS_MAX: u32 = MOVES_IN_FLIGHT_MAX as u32;
 
-impl Room {
+/// Senders that keep to their bounds find the inbox never full. Each counts what is on its way to one shard: the registry's
+/// answers, arrivals, requests of the HTTP server, settings, and one stop.
+const _: () = assert!(
+    INBOX_ENTRIES_MAX
+        == REGISTRY_IN_FLIGHT_MAX + ARRIVALS_MAX as usize + HTTP_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1
+);
+const _: () = assert!(ARRIVALS_MAX < CLOSED, "a closed room is told from a full one");
+
+impl ArrivalRoom {
     fn take(&self) -> bool {
         let more = |taken| (taken < ARRIVALS_MAX).then(|| taken + 1);
         self.taken
@@ -143,43 +155,48 @@ impl Room {
     }
 }
 
-/// The shard's side of its door.
+/// The shard's side of its sender.
 #[derive(Debug)]
-pub(super) struct Inbox {
-    pub(super) mail: Receiver<Mail>,
+pub(super) struct ShardInbox {
+    pub(super) entries: Receiver<InboxEntry>,
     pub(super) sleeper: Sleeper,
-    pub(super) room: Arc<Room>,
+    pub(super) room: Arc<ArrivalRoom>,
 }
 
-/// An inbox and its door.
-pub(super) fn inbox() -> std::io::Result<(Inbox, ShardDoor)> {
-    let (sender, mail) = bounded(INBOX_LETTERS_MAX);
+/// An inbox and its sender.
+pub(super) fn inbox() -> std::io::Result<(ShardInbox, ShardSender)> {
+    let (sender, entries) = bounded(INBOX_ENTRIES_MAX);
     let (sleeper, waker) = pair()?;
-    let room = Arc::new(Room::default());
-    let door = ShardDoor {
-        mail: sender,
+    let room = Arc::new(ArrivalRoom::default());
+    let sender = ShardSender {
+        entries: sender,
         waker,
         room: Arc::clone(&room),
     };
-    Ok((Inbox { mail, sleeper, room }, door))
+    let inbox = ShardInbox {
+        entries,
+        sleeper,
+        room,
+    };
+    Ok((inbox, sender))
 }
 
-/// What one shard knows of another: where it takes letters, and where it takes sockets.
+/// What one shard knows of another: where it is sent to, and where it takes sockets.
 #[derive(Debug, Clone)]
 pub struct Neighbour {
-    pub(super) door: ShardDoor,
+    pub(super) sender: ShardSender,
     pub(super) ring: RingAddress,
 }
 
-/// Takes letters out of a list, all of them.
+/// Takes all of a list.
 pub type Taker<T> = Box<dyn FnMut(&mut Vec<T>) + Send>;
 
-/// Where a shard's questions and answers go. Each is called at most once a turn, with everything that the turn
+/// Where a shard's requests and replies go. Each is called at most once a turn, with everything that the turn
 /// had to say, and takes it out. It must not block.
 pub struct Services {
     /// To the registry.
     pub registry: Taker<ToRegistry>,
-    /// To the HTTP front.
+    /// To the HTTP server.
     pub front: Taker<ToFront>,
 }
 
@@ -195,7 +212,7 @@ mod tests {
 
     #[test]
     fn room_has_a_bound_and_closes_only_when_nobody_is_on_the_way() {
-        let room = Room::default();
+        let room = ArrivalRoom::default();
         let taken = (0..2 * MOVES_IN_FLIGHT_MAX).filter(|_| room.take()).count();
         assert_eq!(taken, MOVES_IN_FLIGHT_MAX);
         (1..taken).for_each(|_| room.give_back());
@@ -207,25 +224,27 @@ mod tests {
 
     #[test]
     fn a_shard_hears_of_who_found_no_room() {
-        let (inbox, door) = inbox().unwrap();
-        let let_in = (0..MOVES_IN_FLIGHT_MAX + 3).filter(|_| door.take_room()).count();
+        let (inbox, sender) = inbox().unwrap();
+        let let_in = (0..MOVES_IN_FLIGHT_MAX + 3)
+            .filter(|_| sender.take_room())
+            .count();
         assert_eq!((let_in, inbox.room.turned_away()), (MOVES_IN_FLIGHT_MAX, 3));
-        door.turn_away();
+        sender.turn_away();
         assert_eq!(inbox.room.turned_away(), 4);
     }
 
     #[test]
-    fn a_letter_comes_back_from_a_full_inbox_and_from_one_that_is_gone() {
-        let (inbox, door) = inbox().unwrap();
-        (0..INBOX_LETTERS_MAX).for_each(|_| door.send(ToShard::Stop).unwrap());
+    fn what_is_sent_comes_back_from_a_full_inbox_and_from_one_that_is_gone() {
+        let (inbox, sender) = inbox().unwrap();
+        (0..INBOX_ENTRIES_MAX).for_each(|_| sender.send(ToShard::Stop).unwrap());
         assert!(matches!(
-            door.send(ToShard::Stop),
-            Err(Refused::Full(ToShard::Stop))
+            sender.send(ToShard::Stop),
+            Err(ShardSendError::Full(ToShard::Stop))
         ));
         drop(inbox);
         assert!(matches!(
-            door.send(ToShard::Stop),
-            Err(Refused::Gone(ToShard::Stop))
+            sender.send(ToShard::Stop),
+            Err(ShardSendError::Gone(ToShard::Stop))
         ));
     }
 }

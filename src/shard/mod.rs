@@ -3,91 +3,37 @@
 
 mod turn;
 
-mod accepting;
-mod conn;
-mod links;
-mod moves;
-mod notes;
+mod connections;
+mod handoff;
+mod parts;
 
+mod accepting;
+mod moves;
+mod rate;
+mod trace;
+mod wake_policy;
+
+pub mod config;
 pub mod mesh;
 pub mod view;
 
-mod pace;
-mod rate;
-
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::Receiver;
-use std::time::Duration;
 
-use crate::base::ids::{ShardId, UserId};
+use crate::base::ids::ShardId;
 use crate::base::limits::ACCEPTS_PENDING;
 use crate::base::time::Clock;
 use crate::engine::entered::RingFault;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
-use crate::logic::ShardPosition;
-use crate::logic::record::UserRecord;
-use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
-use crate::protocol::stack::ProtocolStack;
-use mesh::{Inbox, Neighbour, Services, ShardDoor};
-use turn::Shard;
-use view::{CountersView, Publisher};
-
-/// Everything that one shard has to know.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Which shard it is, of how many, with how many connections. `connections_max` is the size of the ring's table:
-    /// at most [`crate::engine::setup::slots_max`].
-    pub place: ShardPosition,
-    /// What its decisions depend on.
-    pub settings: Arc<Settings>,
-    /// Feeds its randomness.
-    pub seed: u64,
-    /// Where it listens. With port 0 the system chooses: then let the other shards listen where the first one does.
-    pub listen: Vec<ShardListener>,
-    /// New connections that it takes a second; 0: as many as come.
-    pub accepts_per_second_max: u32,
-    /// A power of two up to 32,768, of 512 B each.
-    pub receive_buffers: u16,
-    /// The longest that a heartbeat may wait for others to come. Zero: it never waits.
-    pub heartbeat_delay_max: Duration,
-    /// How long a stop may take.
-    pub stop_deadline: Duration,
-    /// Where its thread runs.
-    pub core: Core,
-}
-
-/// Where a shard takes connections, and how these speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShardListener {
-    /// Its address and port.
-    pub address: SocketAddr,
-    /// What its connections speak.
-    pub stack: ProtocolStack,
-}
-
-impl ShardListener {
-    /// For terminals that speak the gateway's own dialect over plain TCP.
-    #[must_use]
-    pub fn native(address: SocketAddr) -> Self {
-        let stack = ProtocolStack::NATIVE_TCP;
-        Self { address, stack }
-    }
-}
-
-/// Where a shard's thread runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Core {
-    /// Wherever the system puts it.
-    Any,
-    /// On one core, by its place among those that this process may use.
-    Pinned(usize),
-}
+pub use config::{Core, Restored, ShardConfig, ShardListener};
+use mesh::{Neighbour, Services, ShardInbox, ShardSender};
+use parts::Shard;
+use view::{Publisher, ShardView};
 
 /// A shard could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -117,26 +63,23 @@ pub enum RunError {
 /// A shard with all that it needs, on its way to its thread.
 #[derive(Debug)]
 pub struct PreparedShard {
-    config: Config,
+    config: ShardConfig,
     addresses: Vec<SocketAddr>,
     ring: PreparedRing,
-    inbox: Inbox,
+    inbox: ShardInbox,
     neighbour: Neighbour,
     publisher: Publisher,
 }
-
-/// Users of one shard that are on record with devices.
-pub type Restored = Vec<(UserId, UserRecord)>;
 
 /// A shard at work.
 #[derive(Debug)]
 pub struct ShardHandle {
     /// Which.
     pub id: ShardId,
-    /// Takes letters for it.
-    pub door: ShardDoor,
+    /// Sends to it.
+    pub sender: ShardSender,
     /// What it counts.
-    pub counters: CountersView,
+    pub counters: ShardView,
     /// Ends after [`crate::logic::letter::ToShard::Stop`].
     pub thread: JoinHandle<Result<(), RunError>>,
 }
@@ -146,8 +89,8 @@ impl PreparedShard {
     ///
     /// # Errors
     /// Says what could not be made.
-    pub fn new(config: Config) -> Result<Self, PrepareError> {
-        let (inbox, door) = mesh::inbox().map_err(PrepareError::Inbox)?;
+    pub fn new(config: ShardConfig) -> Result<Self, PrepareError> {
+        let (inbox, sender) = mesh::inbox().map_err(PrepareError::Inbox)?;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for ShardListener { address, .. } in &config.listen {
@@ -163,7 +106,7 @@ impl PreparedShard {
         };
         let ring = PreparedRing::new(size, listeners, inbox.sleeper.event())?;
         let neighbour = Neighbour {
-            door,
+            sender,
             ring: ring.address()?,
         };
         Ok(Self {
@@ -182,10 +125,10 @@ impl PreparedShard {
         &self.addresses
     }
 
-    /// Takes letters for it.
+    /// Sends to it.
     #[must_use]
-    pub fn door(&self) -> ShardDoor {
-        self.neighbour.door.clone()
+    pub fn sender(&self) -> ShardSender {
+        self.neighbour.sender.clone()
     }
 
     /// What the other shards have to know of it.
@@ -207,14 +150,14 @@ impl PreparedShard {
         restored: Receiver<Restored>,
     ) -> io::Result<ShardHandle> {
         let id = self.config.place.shard;
-        let door = self.door();
+        let sender = self.sender();
         let counters = self.publisher.view();
         let thread = Builder::new()
             .name(format!("shard-{}", id.0))
             .spawn(move || self.run(clock, neighbours, services, &restored))?;
         Ok(ShardHandle {
             id,
-            door,
+            sender,
             counters,
             thread,
         })
@@ -227,9 +170,11 @@ impl PreparedShard {
         services: Services,
         restored: &Receiver<Restored>,
     ) -> Result<(), RunError> {
-        if let Core::Pinned(core) = self.config.core {
-            // A thread that the system does not let be pinned works all the same.
-            let _ = pin_thread(core);
+        if let Core::Pinned(core) = self.config.core
+            && let Err(error) = pin_thread(core)
+        {
+            let shard = self.config.place.shard.0;
+            tracing::warn!(shard, %error, "the shard's thread cannot be pinned to a core: shards may share one");
         }
         let shard = self.enable(clock, neighbours, services)?;
         Ok(shard.run(restored)?)
@@ -243,20 +188,20 @@ impl PreparedShard {
         services: Services,
     ) -> Result<Shard, SetupError> {
         let now = clock.now();
-        let Config {
+        let ShardConfig {
             place,
             settings,
             seed,
             ..
         } = self.config.clone();
-        let (rings, doors) = neighbours.into_iter().map(|one| (one.ring, one.door)).unzip();
+        let (rings, senders) = neighbours.into_iter().map(|one| (one.ring, one.sender)).unzip();
         let ring = self.ring.enable(rings)?;
         let logic = ShardState::new(now, seed, place, settings);
         Ok(Shard::new(
             &self.config,
             (clock, now),
             (ring, logic),
-            (self.inbox, doors, services),
+            (self.inbox, senders, services),
             self.publisher,
         ))
     }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
@@ -12,6 +13,7 @@ use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
 use crate::logic::ShardPosition;
 use crate::logic::letter::{ToRegistry, ToShard};
+use crate::logic::settings::Settings;
 use crate::protocol::native::proto::{self, request, response};
 use crate::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
 use crate::protocol::usersig::{Key, sign};
@@ -22,7 +24,7 @@ const APP: u64 = 1_400_000_000;
 /// So long that only a broken shard is cut off by it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
+fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> ShardConfig {
     let settings = Settings {
         sdk_app_id: APP,
         keys: vec![Key {
@@ -31,7 +33,7 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> Config {
         }],
         ..Settings::default()
     };
-    Config {
+    ShardConfig {
         place: ShardPosition {
             shard: ShardId(0),
             shards,
@@ -77,13 +79,13 @@ impl Node {
             prepared.push(shard);
         }
         let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
-        let doors: Vec<ShardDoor> = prepared.iter().map(PreparedShard::door).collect();
+        let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
         let start = |shard: PreparedShard| {
             shard
                 .spawn(
                     clock.clone(),
                     neighbours.clone(),
-                    services(&doors),
+                    services(&senders),
                     crossbeam_channel::bounded(0).1,
                 )
                 .unwrap()
@@ -134,7 +136,7 @@ impl Node {
     }
 
     fn count_own(&self, name: &str) -> u64 {
-        let place = CountersView::OWN_NAMES
+        let place = ShardView::OWN_NAMES
             .iter()
             .position(|(known, _)| *known == name)
             .unwrap();
@@ -152,7 +154,7 @@ impl Node {
 
     fn stop(self) {
         for shard in &self.shards {
-            shard.door.send(ToShard::Stop).unwrap();
+            shard.sender.send(ToShard::Stop).unwrap();
         }
         for shard in self.shards {
             shard.thread.join().unwrap().unwrap();
@@ -160,16 +162,16 @@ impl Node {
     }
 }
 
-fn services(doors: &[ShardDoor]) -> Services {
-    let doors = doors.to_vec();
+fn services(senders: &[ShardSender]) -> Services {
+    let senders = senders.to_vec();
     let answer = move |question| match question {
         ToRegistry::Load(shard, user, _) => {
-            doors[usize::from(shard.0)]
+            senders[usize::from(shard.0)]
                 .send(ToShard::Loaded(user, Ok(None)))
                 .unwrap();
         }
         ToRegistry::Commit(shard, user, _) => {
-            doors[usize::from(shard.0)]
+            senders[usize::from(shard.0)]
                 .send(ToShard::Committed(user, Ok(Timestamp(0))))
                 .unwrap();
         }
@@ -346,13 +348,13 @@ fn who_does_not_read_is_cut_off() {
 fn a_shard_whose_ring_lost_completions_ends_and_says_why() {
     let config = config(1, 8, 16);
     let prepared = PreparedShard::new(config).unwrap();
-    let (neighbours, doors) = (vec![prepared.neighbour()], [prepared.door()]);
+    let (neighbours, senders) = (vec![prepared.neighbour()], [prepared.sender()]);
     let mut shard = prepared
-        .enable(Clock::start(), neighbours, services(&doors))
+        .enable(Clock::start(), neighbours, services(&senders))
         .unwrap();
     shard.ring.take(&Err(io::Error::from_raw_os_error(libc::EBADR)));
     // One that noticed nothing would end in order.
-    doors[0].send(ToShard::Stop).unwrap();
+    senders[0].send(ToShard::Stop).unwrap();
     let restored = crossbeam_channel::bounded(0).1;
     assert_eq!(shard.run(&restored), Err(RingFault::CompletionsLost));
 }

@@ -1,120 +1,23 @@
-//! The turn of a shard: take letters, reap what the kernel has done, decide, carry out, hand over, publish, sleep.
+//! The turn of a shard: take what others sent, reap what the kernel has done, decide, carry out, hand over, publish, wait.
 //! The clock is read once a turn.
 
-use std::collections::VecDeque;
 use std::mem::take;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::base::ids::{ConnKey, ShardId};
-use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, LETTERS_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
-use crate::base::time::{Clock, Instant, Now};
+use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, INBOX_TAKEN_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
+use crate::base::time::Instant;
 use crate::engine::completion::Completion;
 use crate::engine::entered::RingFault;
-use crate::engine::ring::Ring;
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
-use crate::logic::state::ShardState;
-use crate::logic::{Effect, Input, LinkLoss};
-use crate::shard::accepting::Accepting;
-use crate::shard::conn::Table;
-use crate::shard::mesh::{Inbox, Mail, Services, ShardDoor};
-use crate::shard::moves::Moves;
-use crate::shard::pace::{Pace, Sleep};
-use crate::shard::view::{Own, Publisher};
-use crate::shard::{Config, Restored};
-
-/// One core's thread.
-pub(super) struct Shard {
-    pub(super) id: ShardId,
-    pub(super) ring: Ring,
-    pub(super) logic: ShardState,
-    pub(super) table: Table,
-    pub(super) moves: Moves,
-    pub(super) pace: Pace,
-    pub(super) now: Now,
-    pub(super) own: Own,
-    /// Connections that found no receive buffer.
-    pub(super) starved: Vec<ConnKey>,
-    /// When each draining connection is ended all the same, in this order.
-    pub(super) draining: VecDeque<(Instant, ConnKey)>,
-    /// What carrying out effects made happen.
-    pub(super) echoes: VecDeque<Echo>,
-    /// The turn has had its share, and left something.
-    overworked: bool,
-    /// Connections with a send in flight.
-    pub(super) sending_count: u32,
-    pub(super) doors: Vec<ShardDoor>,
-    clock: Clock,
-    pub(super) inbox: Inbox,
-    services: Services,
-    publisher: Publisher,
-    out: Vec<Effect>,
-    completions: Vec<Completion>,
-    pub(super) asks: Vec<ToRegistry>,
-    pub(super) replies: Vec<ToFront>,
-    pub(super) accepting: Accepting,
-    pub(super) life: Life,
-    stop_within: Duration,
-}
-
-/// What carrying out an effect made happen. It is given to logic after all effects of the same input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Echo {
-    Stayed(ConnKey),
-    Lost(ConnKey, LinkLoss),
-}
-
-/// Whether the shard goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    Works,
-    /// Until everyone is gone, or until this moment.
-    StopsBy(Instant),
-    Ended,
-}
+use crate::logic::Input;
+use crate::logic::letter::ToShard;
+use crate::shard::config::Restored;
+use crate::shard::mesh::{InboxEntry, ShardSender};
+use crate::shard::parts::{FollowUp, Shard, ShardLife};
+use crate::shard::wake_policy::ShardWait;
 
 impl Shard {
-    pub(super) fn new(
-        config: &Config,
-        (clock, now): (Clock, Now),
-        (ring, logic): (Ring, ShardState),
-        (inbox, doors, services): (Inbox, Vec<ShardDoor>, Services),
-        publisher: Publisher,
-    ) -> Self {
-        let slots = config.place.connections_max;
-        Self {
-            id: config.place.shard,
-            ring,
-            logic,
-            table: Table::new(slots),
-            moves: Moves::new(config.place.shard, config.settings.login_deadline),
-            pace: Pace::new(config.heartbeat_delay_max, now.instant),
-            now,
-            own: Own {
-                slots_now: u64::from(slots),
-                ..Own::default()
-            },
-            starved: Vec::new(),
-            draining: VecDeque::new(),
-            echoes: VecDeque::new(),
-            overworked: false,
-            sending_count: 0,
-            doors,
-            clock,
-            inbox,
-            services,
-            publisher,
-            out: Vec::new(),
-            completions: Vec::with_capacity(COMPLETIONS_PER_ROUND_MAX),
-            asks: Vec::new(),
-            replies: Vec::new(),
-            accepting: Accepting::new(config, now.instant),
-            life: Life::Works,
-            stop_within: config.stop_deadline,
-        }
-    }
-
     /// Works until it is stopped.
     ///
     /// # Errors
@@ -125,25 +28,25 @@ impl Shard {
             self.decide(Input::Letter(ToShard::Restore(users)));
         }
         self.inbox.room.open();
-        self.doors.iter().for_each(ShardDoor::knock);
+        self.shards.iter().for_each(ShardSender::wake);
         loop {
             self.turn();
             if let Some(fault) = self.ring.fault() {
                 return Err(fault);
             }
-            if self.life == Life::Ended {
+            if self.life == ShardLife::Ended {
                 return Ok(());
             }
-            self.sleep();
+            self.wait();
         }
     }
 
     fn turn(&mut self) {
         self.now = self.clock.now();
-        self.own.turns += 1;
-        self.overworked = false;
-        self.take_letters();
-        self.feed_starved();
+        self.counts.turns += 1;
+        self.is_overworked = false;
+        self.take_inbox();
+        self.connections.feed(&mut self.ring);
         self.ring.submit();
         self.complete_all();
         self.hear_of_turned_away();
@@ -156,33 +59,33 @@ impl Shard {
     }
 
     fn count_turn(&mut self) {
-        self.own.slots_taken_now = u64::from(self.table.open_count());
+        self.counts.slots_taken_now = u64::from(self.connections.open_count());
         (
-            self.own.completions_overflowed,
-            self.own.operations_unsubmitted_now,
+            self.counts.completions_overflowed,
+            self.counts.operations_unsubmitted_now,
         ) = self.ring.pressure();
-        self.publisher.publish(self.logic.counters(), &self.own);
+        self.publisher.publish(self.logic.counters(), &self.counts);
         self.publisher.turn_took(self.clock.since_now());
     }
 
-    fn take_letters(&mut self) {
-        for _ in 0..LETTERS_PER_TURN_MAX {
-            let Ok(mail) = self.inbox.mail.try_recv() else {
+    fn take_inbox(&mut self) {
+        for _ in 0..INBOX_TAKEN_PER_TURN_MAX {
+            let Ok(entry) = self.inbox.entries.try_recv() else {
                 return;
             };
-            self.pace.event();
-            match mail {
-                Mail::Letter(letter) => {
-                    if letter == ToShard::Stop && self.life == Life::Works {
-                        self.life = Life::StopsBy(self.now.instant.after(self.stop_within));
+            self.wake_policy.event();
+            match entry {
+                InboxEntry::Sent(sent) => {
+                    if sent == ToShard::Stop && self.life == ShardLife::Works {
+                        self.life = ShardLife::StopsBy(self.now.instant.after(self.stop_within));
                         self.ring.cancel_accepts();
                     }
-                    self.decide(Input::Letter(letter));
+                    self.decide(Input::Letter(sent));
                 }
-                Mail::Moved(token, arrival) => self.announced(token, arrival),
+                InboxEntry::Moved(token, arrival) => self.announced(token, arrival),
             }
         }
-        self.overworked |= !self.inbox.mail.is_empty();
+        self.is_overworked |= !self.inbox.entries.is_empty();
     }
 
     /// Reaps until there is nothing, or the turn has had its share.
@@ -200,70 +103,78 @@ impl Shard {
             }
             self.ring.hand_in();
         }
-        self.overworked |= self.ring.has_completions();
+        self.is_overworked |= self.ring.has_completions();
     }
 
     fn complete(&mut self, completion: Completion) {
         match completion {
             Completion::Accepted { slot, peer, listener } => {
-                self.pace.event();
-                self.accepting.rate.take();
-                self.accepted(slot, peer, listener);
+                self.wake_policy.event();
+                let stack = self.accepting.accepted(listener);
+                self.accepted(slot, peer, stack);
             }
-            Completion::NotAccepted(end) => self.not_accepted(end),
-            Completion::Received(key, incoming) => self.received(key, incoming),
-            Completion::Polled(key) => self.polled(key),
-            Completion::ConstantNotSent(key, refusal) => self.constant_not_sent(key, refusal),
-            Completion::Sent(key, end) => self.sent(key, end),
-            Completion::Closed(key) => self.table.free(key),
-            Completion::Left(key, result) => self.left(key, result),
+            Completion::NotAccepted(end) => {
+                self.accepting
+                    .not_accepted(end, self.now.instant, &mut self.counts);
+            }
             Completion::Arrived(token, slot) => self.arrived(token, slot),
-            Completion::Connected(..) => unreachable!("a shard connects to nobody"),
+            Completion::Of(key, event) => self.happened(key, event),
         }
     }
 
     /// One input, then all its effects, then the next.
     pub(super) fn decide(&mut self, input: Input<'_>) {
-        self.logic.handle(self.now, input, &mut self.out);
+        self.logic.handle(self.now, input, &mut self.effects);
         self.carry_out();
     }
 
-    /// As [`Shard::decide`] for bytes that are in a receive buffer.
-    pub(super) fn decide_received(&mut self, key: ConnKey, buffer: &crate::engine::buffers::Buffer) {
-        let input = Input::Received(key, self.ring.bytes(buffer));
-        self.logic.handle(self.now, input, &mut self.out);
-        self.carry_out();
-    }
-
-    fn carry_out(&mut self) {
+    /// Carries out all effects of one input, then gives logic what followed of them.
+    pub(super) fn carry_out(&mut self) {
         loop {
-            let mut effects = take(&mut self.out);
+            let mut effects = take(&mut self.effects);
             for effect in effects.drain(..) {
                 self.act(effect);
             }
-            self.out = effects;
-            let Some(echo) = self.echoes.pop_front() else {
+            self.effects = effects;
+            let Some(follow_up) = self.follow_ups.pop_front() else {
                 return;
             };
-            let input = match echo {
-                Echo::Stayed(key) => Input::Stayed(key),
-                Echo::Lost(key, loss) => Input::Closed(key, loss),
+            let input = match follow_up {
+                FollowUp::Stayed(key) => Input::Stayed(key),
+                FollowUp::Lost(key, loss) => Input::Closed(key, loss),
             };
-            self.logic.handle(self.now, input, &mut self.out);
+            self.logic.handle(self.now, input, &mut self.effects);
         }
     }
 
     fn pass_time(&mut self) {
-        self.end_late_drains();
+        self.connections.expire(self.now.instant, &mut self.ring);
         self.end_unpaired();
-        self.logic.expire(self.now, &mut self.out);
+        self.logic.expire(self.now, &mut self.effects);
         self.carry_out();
+    }
+
+    fn accept(&mut self) {
+        let now = self.now.instant;
+        if self.life == ShardLife::Works && self.accepting.next_deadline(now).is_none() && self.all_ready() {
+            let free = self.connections.free_count();
+            self.accepting.accept(now, free, &mut self.ring, &mut self.counts);
+        }
+    }
+
+    /// Whether all shards have begun: a terminal whose home has not would be refused. Each wakes the others when it begins.
+    fn all_ready(&mut self) -> bool {
+        if !self.accepting.all_ready && self.shards.iter().all(ShardSender::is_ready) {
+            self.accepting.all_ready = true;
+            self.decide(Input::Letter(ToShard::Open));
+        }
+        self.accepting.all_ready
     }
 
     /// Hands over what the turn had to say, with one wake each.
     fn hand_over(&mut self) {
-        if !self.asks.is_empty() {
-            (self.services.registry)(&mut self.asks);
+        if !self.requests.is_empty() {
+            (self.services.registry)(&mut self.requests);
         }
         if !self.replies.is_empty() {
             (self.services.front)(&mut self.replies);
@@ -271,54 +182,53 @@ impl Shard {
     }
 
     fn look_for_the_end(&mut self) {
-        let Life::StopsBy(deadline) = self.life else {
+        let ShardLife::StopsBy(deadline) = self.life else {
             return;
         };
-        let everyone_gone = self.table.open_count() == 0
+        let everyone_gone = self.connections.open_count() == 0
             && self.ring.accepts_pending() == 0
             && self.logic.in_flight() == 0
-            && self.inbox.mail.is_empty()
+            && self.inbox.entries.is_empty()
             && self.inbox.room.close();
         if everyone_gone || deadline <= self.now.instant {
-            self.life = Life::Ended;
+            self.life = ShardLife::Ended;
         }
     }
 
-    fn sleep(&mut self) {
-        if self.sending_count > 0 || self.moves.any_leaving() {
-            self.pace.hurry();
+    fn wait(&mut self) {
+        if self.connections.is_sending() || self.moves.any_leaving() {
+            self.wake_policy.hurry();
         }
-        let how = self.pace.sleep(self.now.instant);
+        let how = self.wake_policy.wait(self.now.instant);
         let wait = self
             .next_deadline()
             .map(|deadline| deadline.since(self.now.instant));
-        let at_most = |sleep: Duration| wait.map_or(sleep, |wait| wait.min(sleep));
-        if wait == Some(Duration::ZERO) || !self.starved.is_empty() || self.overworked {
+        let at_most = |longest: Duration| wait.map_or(longest, |wait| wait.min(longest));
+        if wait == Some(Duration::ZERO) || self.connections.waits_for_buffers() || self.is_overworked {
             return;
         }
         let inbox = &self.inbox;
-        let (doors, all_ready) = (&self.doors, self.accepting.all_ready);
-        let nothing_came = || inbox.mail.is_empty() && (all_ready || !doors.iter().all(ShardDoor::is_ready));
+        let (shards, all_ready) = (&self.shards, self.accepting.all_ready);
+        let nothing_came =
+            || inbox.entries.is_empty() && (all_ready || !shards.iter().all(ShardSender::is_ready));
         match how {
-            Sleep::Doze(doze) => inbox.sleeper.doze(at_most(doze)),
-            Sleep::Nap(_) | Sleep::InRing if self.ring.has_completions() => {}
-            Sleep::Nap(nap) => inbox.sleeper.nap(at_most(nap), nothing_came),
-            Sleep::InRing => inbox
+            ShardWait::Batching(longest) => inbox.sleeper.wait_batching(at_most(longest)),
+            ShardWait::Timed(_) | ShardWait::InRing if self.ring.has_completions() => {}
+            ShardWait::Timed(longest) => inbox.sleeper.wait_timed(at_most(longest), nothing_came),
+            ShardWait::InRing => inbox
                 .sleeper
-                .in_ring(nothing_came, || self.ring.submit_and_wait(wait)),
+                .wait_in_ring(nothing_came, || self.ring.submit_and_wait(wait)),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let drain = self.draining.front().map(|(due, _)| *due);
-        let again = Some(self.accepting.again_at).filter(|at| *at > self.now.instant);
         let stop = match self.life {
-            Life::StopsBy(deadline) => Some(deadline),
-            Life::Works | Life::Ended => None,
+            ShardLife::StopsBy(deadline) => Some(deadline),
+            ShardLife::Works | ShardLife::Ended => None,
         };
         let all = [
-            drain,
-            again,
+            self.connections.next_deadline(),
+            self.accepting.next_deadline(self.now.instant),
             stop,
             self.moves.next_deadline(),
             self.logic.next_deadline(),

@@ -8,17 +8,17 @@ use crate::base::counters::Counters;
 use crate::base::histogram::{Counted, Histogram, HistogramView};
 
 const LOGIC: usize = Counters::NAMES.len();
-const OWN: usize = CountersView::OWN_NAMES.len();
+const OWN: usize = ShardView::OWN_NAMES.len();
 
 #[derive(Debug)]
-struct Shared {
+struct SharedCounters {
     logic: [AtomicU64; LOGIC],
     own: [AtomicU64; OWN],
 }
 
 /// What a shard itself counts, beside what its logic does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Own {
+pub(super) struct ShardCounts {
     pub(super) accept_pauses: u64,
     pub(super) accepts_failed: u64,
     pub(super) accepts_paced: u64,
@@ -32,13 +32,13 @@ pub(super) struct Own {
 
 /// One shard's counters, for everyone. The numbers of one reading may be of two neighbouring turns.
 #[derive(Debug, Clone)]
-pub struct CountersView {
-    shared: Arc<Shared>,
+pub struct ShardView {
+    shared: Arc<SharedCounters>,
     turn_times: HistogramView,
 }
 
-impl CountersView {
-    /// Name and meaning of what a shard counts beside its logic, in the order of [`CountersView::own_values`].
+impl ShardView {
+    /// Name and meaning of what a shard counts beside its logic, in the order of [`ShardView::own_values`].
     pub const OWN_NAMES: [(&'static str, &'static str); 9] = [
         (
             "accept_pauses",
@@ -78,7 +78,7 @@ impl CountersView {
         std::array::from_fn(|place| self.shared.logic[place].load(Ordering::Relaxed))
     }
 
-    /// The other numbers, in the order of [`CountersView::OWN_NAMES`].
+    /// The other numbers, in the order of [`ShardView::OWN_NAMES`].
     #[must_use]
     pub fn own_values(&self) -> [u64; OWN] {
         std::array::from_fn(|place| self.shared.own[place].load(Ordering::Relaxed))
@@ -101,20 +101,20 @@ impl CountersView {
 /// The writer's side; remembers what it wrote, so that an idle turn writes nothing.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    view: CountersView,
+    view: ShardView,
     logic: Counters,
     turn_times: Histogram,
 }
 
 impl Publisher {
     pub(super) fn new() -> Self {
-        let shared = Shared {
+        let shared = SharedCounters {
             logic: [const { AtomicU64::new(0) }; LOGIC],
             own: [const { AtomicU64::new(0) }; OWN],
         };
         let turn_times = Histogram::default();
         Self {
-            view: CountersView {
+            view: ShardView {
                 shared: Arc::new(shared),
                 turn_times: turn_times.view(),
             },
@@ -123,7 +123,7 @@ impl Publisher {
         }
     }
 
-    pub(super) fn view(&self) -> CountersView {
+    pub(super) fn view(&self) -> ShardView {
         self.view.clone()
     }
 
@@ -132,7 +132,7 @@ impl Publisher {
         self.turn_times.record(took, 1);
     }
 
-    pub(super) fn publish(&mut self, logic: &Counters, own: &Own) {
+    pub(super) fn publish(&mut self, logic: &Counters, own: &ShardCounts) {
         if *logic != self.logic {
             self.logic = *logic;
             for (shared, value) in self.view.shared.logic.iter().zip(logic.values()) {
@@ -168,9 +168,9 @@ mod tests {
             heartbeats: 7,
             ..Counters::default()
         };
-        let own = Own {
+        let own = ShardCounts {
             turns: 9,
-            ..Own::default()
+            ..ShardCounts::default()
         };
         publisher.publish(&logic, &own);
         publisher.turn_took(Duration::from_micros(7));

@@ -1,161 +1,93 @@
-//! What happens on a terminal's link, step by step. What the server says on it is read in `packets`. It begins nothing by
-//! itself.
+//! What happens to a terminal by its link. How a link lives is in [`holdfast::engine::connection`]; what the server says on it is
+//! read in `packets`. It begins nothing by itself.
 
 use holdfast::base::ids::ConnKey;
-use holdfast::engine::completion::{Completion, Incoming, Refusal, SendEnd};
-use holdfast::engine::operations::{Cancel, Patience};
+use holdfast::base::time::Instant;
+use holdfast::engine::buffers::Buffer;
+use holdfast::engine::completion::{Completion, KernelRefusal, LossCause};
+use holdfast::engine::connection::ConnectionNews;
+use holdfast::engine::kernel::Kernel;
 use holdfast::protocol::native::encode;
 use holdfast::protocol::native::proto::{self, request};
 
 use super::dialect::TerminalDialect;
 use super::mqtt;
 use super::ring::Worker;
-use super::terminal::{InFlight, NO_WORKLOAD, Terminal, TerminalPhase};
+use super::terminal::{NO_WORKLOAD, TerminalPhase};
 use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
 
 impl Worker {
     pub(super) fn complete(&mut self, completion: Completion) {
-        match completion {
-            Completion::Connected(key, result) => self.connected(key, result),
-            Completion::Polled(key) => self.polled(key),
-            Completion::Received(key, incoming) => self.received(key, incoming),
-            Completion::Sent(key, end) => self.sent(key, &end),
-            Completion::ConstantNotSent(key, refusal) => self.not_sent(key, refusal),
-            Completion::Closed(key) => self.closed(key),
-            Completion::Accepted { .. }
-            | Completion::NotAccepted(_)
-            | Completion::Left(..)
-            | Completion::Arrived(..) => {
-                unreachable!("terminals accept nobody, and stay in their ring")
+        let Completion::Of(key, event) = completion else {
+            unreachable!("terminals accept nobody");
+        };
+        match self.connections.complete(key, event, &mut self.ring) {
+            Some(ConnectionNews::Connected(result)) => self.connected(key, result),
+            Some(ConnectionNews::Bytes { buffer, unread }) => {
+                self.received(key, buffer);
+                self.connections.read_on(key, unread, &mut self.ring);
+            }
+            Some(ConnectionNews::Lost(cause)) => self.lost(key.slot, cause),
+            Some(ConnectionNews::Gone) => self.closed(key.slot),
+            Some(ConnectionNews::NoBuffer) | None => {}
+            Some(ConnectionNews::Left | ConnectionNews::NotLeft) => {
+                unreachable!("terminals stay in their ring")
             }
         }
     }
 
-    /// The terminal that a completion is about, unless that link is gone.
-    fn of(&mut self, key: ConnKey) -> Option<&mut Terminal> {
-        let terminal = &mut self.terminals[key.slot as usize];
-        (terminal.generation == key.generation).then_some(terminal)
-    }
-
     /// Begins a new link. `false`: the kernel takes nothing more now.
     pub(super) fn connect(&mut self, slot: u32) -> bool {
-        let (source, target) = (self.source(slot), self.config.target);
-        let terminal = &mut self.terminals[slot as usize];
-        let key = ConnKey {
-            slot,
-            generation: terminal.generation.wrapping_add(1),
-        };
-        if !self.ring.connect(key, source, target) {
+        if !self.ring.may_connect() {
             return false;
         }
-        terminal.generation = key.generation;
+        let ends = (self.source(slot), self.config.target);
+        self.connections.connect(slot, ends, &mut self.ring);
+        let terminal = &mut self.terminals[slot as usize];
         terminal.phase = TerminalPhase::Connecting;
         terminal.silent = false;
         true
     }
 
-    fn connected(&mut self, key: ConnKey, result: Result<(), Refusal>) {
-        if let Err(Refusal(errno)) = result {
+    fn connected(&mut self, key: ConnKey, result: Result<(), KernelRefusal>) {
+        if let Err(KernelRefusal(errno)) = result {
             let error = std::io::Error::from_raw_os_error(errno);
             self.fault(&format!("cannot connect: {error}"));
             return self.end_link(key.slot);
         }
         let now = self.clock.now().wall;
         let number = self.config.first + key.slot;
-        let Some(terminal) = self.of(key) else { return };
+        let terminal = &mut self.terminals[key.slot as usize];
         terminal.phase = TerminalPhase::Greeting;
-        terminal.in_flight.add(InFlight::SEND);
         let session = terminal.session;
         let config = &self.config;
         let login = config.dialect.login(&config.identities, now, number, session);
-        self.poll(key);
-        self.ring.send(key, login, 0);
+        self.send(key.slot, login);
     }
 
-    /// Waits for more, unless something is under way that will tell of it.
-    fn poll(&mut self, key: ConnKey) {
-        let Some(terminal) = self.of(key) else { return };
-        if !terminal.in_flight.has(InFlight::POLL) && !terminal.in_flight.has(InFlight::RECEIVE) {
-            terminal.in_flight.add(InFlight::POLL);
-            self.ring.poll(key);
+    fn send(&mut self, slot: u32, bytes: Vec<u8>) {
+        let key = self.connections.key(slot);
+        if let Some(cause) = self.connections.send(key, bytes, &mut self.ring) {
+            self.lost(slot, cause);
         }
     }
 
-    fn polled(&mut self, key: ConnKey) {
-        let Some(terminal) = self.of(key) else { return };
-        terminal.in_flight.remove(InFlight::POLL);
-        if terminal.phase == TerminalPhase::Ending {
-            return self.join(key.slot);
-        }
-        self.receive(key);
-    }
-
-    fn receive(&mut self, key: ConnKey) {
-        let Some(terminal) = self.of(key) else { return };
-        if !terminal.in_flight.has(InFlight::RECEIVE) {
-            terminal.in_flight.add(InFlight::RECEIVE);
-            self.ring.receive(key, Patience::AtOnce);
-        }
-    }
-
-    pub(super) fn receive_again(&mut self) {
-        for key in std::mem::take(&mut self.waiting_for_buffer) {
-            match self.terminals[key.slot as usize].phase {
-                TerminalPhase::Ending => self.join(key.slot),
-                TerminalPhase::Greeting
-                | TerminalPhase::Live
-                | TerminalPhase::Leaving
-                | TerminalPhase::Losing => self.receive(key),
-                TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Closing => {}
-            }
-        }
-    }
-
-    fn received(&mut self, key: ConnKey, incoming: Incoming) {
-        if let Some(terminal) = self.of(key) {
-            terminal.in_flight.remove(InFlight::RECEIVE);
-        }
-        match incoming {
-            Incoming::Bytes { buffer, more } => {
-                let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
-                bytes.extend_from_slice(self.ring.bytes(&buffer));
-                self.ring.recycle(buffer);
-                match self.config.dialect {
-                    TerminalDialect::Gateway => self.read(key, &bytes),
-                    TerminalDialect::Mqtt | TerminalDialect::Echo => self.read_other(key, &bytes),
-                }
-                let phase = self.terminals[key.slot as usize].phase;
-                if phase == TerminalPhase::Ending {
-                    self.join(key.slot);
-                } else if phase.has_link() {
-                    if more {
-                        self.receive(key);
-                    } else {
-                        self.poll(key);
-                    }
-                }
-            }
-            Incoming::EndWith(buffer) => {
-                self.ring.recycle(buffer);
-                self.link_ended(key);
-            }
-            Incoming::End => self.link_ended(key),
-            Incoming::NoBuffer => self.waiting_for_buffer.push(key),
-            Incoming::Nothing | Incoming::Cancelled => {
-                let phase = self.terminals[key.slot as usize].phase;
-                if phase == TerminalPhase::Ending {
-                    self.join(key.slot);
-                } else if phase.has_link() {
-                    self.poll(key);
-                }
-            }
+    fn received(&mut self, key: ConnKey, buffer: Buffer) {
+        let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
+        bytes.extend_from_slice(self.ring.bytes(&buffer));
+        self.ring.recycle(buffer);
+        match self.config.dialect {
+            TerminalDialect::Gateway => self.read(key, &bytes),
+            TerminalDialect::Mqtt | TerminalDialect::Echo => self.read_other(key, &bytes),
         }
     }
 
     pub(super) fn beat(&mut self, slot: u32) {
-        let heartbeat = self.config.dialect.heartbeat();
-        self.ring
-            .send_constant(self.terminals[slot as usize].key(slot), heartbeat);
+        let (key, heartbeat) = (self.connections.key(slot), self.config.dialect.heartbeat());
+        let lost = self.connections.send_constant(key, heartbeat, &mut self.ring);
+        if let Some(cause) = lost {
+            self.lost(slot, cause);
+        }
     }
 
     pub(super) fn log_out(&mut self, slot: u32) {
@@ -176,47 +108,29 @@ impl Worker {
             }
         };
         terminal.phase = TerminalPhase::Leaving;
-        terminal.in_flight.add(InFlight::SEND);
-        let key = terminal.key(slot);
-        self.ring.send(key, bytes, 0);
+        self.send(slot, bytes);
     }
 
-    fn sent(&mut self, key: ConnKey, end: &SendEnd) {
-        let Some(terminal) = self.of(key) else { return };
-        terminal.in_flight.remove(InFlight::SEND);
-        match (terminal.phase, end.sent) {
-            (TerminalPhase::Ending, _) => self.join(key.slot),
-            (_, Ok(count)) if count == end.bytes.len() => {}
-            // The receive tells of the link's end.
-            (_, Ok(_) | Err(_)) => self.receive(key),
+    /// The server closed, or reset, the link; or it does not read.
+    fn lost(&mut self, slot: u32, cause: LossCause) {
+        if cause == LossCause::SlowReader {
+            return self.wrong(slot, "the server reads no heartbeats");
         }
-    }
-
-    fn not_sent(&mut self, key: ConnKey, refusal: Refusal) {
-        if self.of(key).is_some() && refusal == Refusal::FULL {
-            self.wrong(key.slot, "the server reads no heartbeats");
-        }
-    }
-
-    /// The server closed, or reset, the link.
-    fn link_ended(&mut self, key: ConnKey) {
-        let link_ends = self.link_ends;
-        let Some(terminal) = self.of(key) else { return };
+        let terminal = &self.terminals[slot as usize];
         let is_due = match terminal.phase {
-            TerminalPhase::Ending => return self.join(key.slot),
-            TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Closing => return,
+            TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Ending => return,
             TerminalPhase::Leaving => terminal.expected == ExpectedStatus::Now(ShownStatus::Offline),
             TerminalPhase::Losing => terminal.session == 0,
             TerminalPhase::Greeting => terminal.retry_after_ms.is_some(),
             TerminalPhase::Live => terminal.silent && matches!(terminal.expected, ExpectedStatus::Soon(_)),
         };
-        if link_ends == LinkEnds::AreExpected {
+        if self.link_ends == LinkEnds::AreExpected {
             self.config.statistics.lost();
         } else if !is_due {
             let phase = terminal.phase;
-            return self.wrong(key.slot, &format!("the server closed a link that was {phase:?}"));
+            return self.wrong(slot, &format!("the server closed a link that was {phase:?}"));
         }
-        self.end_link(key.slot);
+        self.end_link(slot);
     }
 
     /// Something is not as it should be: the link ends, and what was asked of the terminal has failed.
@@ -234,12 +148,12 @@ impl Worker {
         self.config.statistics.fault(what);
     }
 
-    /// The link is over for the terminal: it joins what is in the kernel's hands, and closes.
+    /// The link is over for the terminal.
     pub(super) fn end_link(&mut self, slot: u32) {
         let number = self.config.first + slot;
         let after = self.config.identities.after_link_end(number);
         let terminal = &mut self.terminals[slot as usize];
-        if terminal.phase == TerminalPhase::Ending || terminal.phase == TerminalPhase::Closing {
+        if terminal.phase == TerminalPhase::Ending {
             return;
         }
         if matches!(
@@ -252,33 +166,22 @@ impl Worker {
             terminal.expected = ExpectedStatus::Soon(after);
         }
         terminal.phase = TerminalPhase::Ending;
-        let (key, in_flight) = (terminal.key(slot), terminal.in_flight);
         self.partial.remove(&slot);
-        if in_flight.has(InFlight::POLL) {
-            self.ring.cancel(key, Cancel::Poll);
-        }
-        if in_flight.has(InFlight::SEND) {
-            self.ring.cancel(key, Cancel::Send);
-        }
-        self.join(slot);
+        let (key, now) = (self.connections.key(slot), self.now());
+        self.connections.close(now, key, &mut self.ring);
     }
 
-    fn join(&mut self, slot: u32) {
-        let terminal = &mut self.terminals[slot as usize];
-        if terminal.in_flight.is_empty() {
-            terminal.phase = TerminalPhase::Closing;
-            let key = terminal.key(slot);
-            self.ring.close(key);
-        }
+    /// What the deadlines of links are told in.
+    pub(super) fn now(&self) -> Instant {
+        Instant(self.now_us / 1_000)
     }
 
-    fn closed(&mut self, key: ConnKey) {
+    fn closed(&mut self, slot: u32) {
         let now_us = self.now_us;
-        let Some(terminal) = self.of(key) else { return };
+        let terminal = &mut self.terminals[slot as usize];
         terminal.phase = TerminalPhase::Away;
         if let Some(after_ms) = terminal.retry_after_ms.take() {
-            self.retries
-                .insert((now_us + u64::from(after_ms) * 1_000, key.slot));
+            self.retries.insert((now_us + u64::from(after_ms) * 1_000, slot));
             return;
         }
         terminal.silent = false;
@@ -293,6 +196,6 @@ impl Worker {
         // What was cut short by an end that may be, failed all the same.
         let told = terminal.expected != ExpectedStatus::Unclear
             && terminal.expected != ExpectedStatus::Now(ShownStatus::Online);
-        self.ended(key.slot, well && told);
+        self.ended(slot, well && told);
     }
 }

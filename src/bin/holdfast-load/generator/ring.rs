@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use holdfast::base::ids::ConnKey;
 use holdfast::base::time::{Clock, Stopwatch};
 use holdfast::engine::completion::Completion;
+use holdfast::engine::connection_table::ConnectionTable;
 use holdfast::engine::ring::Ring;
 use holdfast::engine::wake::Sleeper;
 
@@ -59,8 +59,7 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     /// The first parts of packets.
     pub(super) partial: HashMap<u32, Vec<u8>>,
-    /// Connections that found no receive buffer.
-    pub(super) waiting_for_buffer: Vec<ConnKey>,
+    pub(super) connections: ConnectionTable,
     /// Who comes back when, because the gateway was full.
     pub(super) retries: BTreeSet<(u64, u32)>,
     pub(super) link_ends: LinkEnds,
@@ -78,7 +77,7 @@ impl Worker {
             now_us: 0,
             clock: Clock::start(),
             partial: HashMap::new(),
-            waiting_for_buffer: Vec::new(),
+            connections: ConnectionTable::new(config.count),
             retries: BTreeSet::new(),
             link_ends: LinkEnds::AreFaults,
             shares: Vec::new(),
@@ -115,9 +114,9 @@ impl Worker {
             let wait = self.wait();
             if wait != Some(Duration::ZERO)
                 && !self.ring.has_completions()
-                && self.waiting_for_buffer.is_empty()
+                && !self.connections.waits_for_buffers()
             {
-                sleeper.in_ring(
+                sleeper.wait_in_ring(
                     || !queued.load(Ordering::SeqCst),
                     || self.ring.submit_and_wait(wait),
                 );
@@ -144,7 +143,8 @@ impl Worker {
     }
 
     fn turn(&mut self) {
-        self.receive_again();
+        self.connections.feed(&mut self.ring);
+        self.connections.expire(self.now(), &mut self.ring);
         self.ring.submit();
         for _ in 0..ROUNDS_PER_TURN {
             let mut completions = take(&mut self.completions);
@@ -266,7 +266,7 @@ impl Worker {
             Op::LogOut => self.log_out(slot),
             Op::CutFin => self.end_link(slot),
             Op::CutRst => {
-                self.ring.abort(self.terminals[slot as usize].key(slot));
+                self.connections.reset(self.connections.key(slot), &mut self.ring);
                 self.end_link(slot);
             }
             Op::FallSilent => self.terminals[slot as usize].silent = true,
@@ -334,7 +334,8 @@ impl Worker {
     fn wait(&self) -> Option<Duration> {
         let shares = self.shares.iter().filter_map(Share::wakes_at_us);
         let retry = self.retries.first().map(|(due, _)| *due);
-        let due = shares.chain(retry).min()?;
+        let drain = self.connections.next_deadline().map(|due| due.0 * 1_000);
+        let due = shares.chain(retry).chain(drain).min()?;
         Some(Duration::from_micros(due.saturating_sub(self.now_us)))
     }
 }

@@ -1,6 +1,6 @@
 //! One simulated terminal: who it is, how far it is, and what the world should see of it. It touches no socket.
 
-use holdfast::base::ids::{ConnKey, UserId};
+use holdfast::base::ids::UserId;
 use holdfast::base::time::Timestamp;
 use holdfast::protocol::native::encode;
 use holdfast::protocol::native::proto::{self, Platform, request};
@@ -117,7 +117,7 @@ impl Identities {
 /// How far a terminal is.
 ///
 /// ```text
-/// Away -> Connecting -> Greeting -> Live -> Leaving -> Ending -> Closing -> Away
+/// Away -> Connecting -> Greeting -> Live -> Leaving -> Ending -> Away
 ///                                    Live -> Losing --> Ending
 ///            Greeting (refused), Live (link cut) -----> Ending
 /// ```
@@ -133,9 +133,8 @@ pub(super) enum TerminalPhase {
     Leaving,
     /// The other device of the user logs in: it waits to be told.
     Losing,
-    /// Its link is over; operations that use it are joined.
+    /// Its link is over, and its slot not free yet.
     Ending,
-    Closing,
 }
 
 impl TerminalPhase {
@@ -148,45 +147,17 @@ impl TerminalPhase {
 /// No workload waits for it.
 pub(super) const NO_WORKLOAD: u32 = u32::MAX;
 
-/// Operations in the kernel's hands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct InFlight(u8);
-
-impl InFlight {
-    pub(super) const POLL: Self = Self(1);
-    pub(super) const RECEIVE: Self = Self(2);
-    pub(super) const SEND: Self = Self(4);
-
-    pub(super) fn add(&mut self, what: Self) {
-        self.0 |= what.0;
-    }
-
-    pub(super) fn remove(&mut self, what: Self) {
-        self.0 &= !what.0;
-    }
-
-    pub(super) fn has(self, what: Self) -> bool {
-        self.0 & what.0 != 0
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
 /// One terminal.
 #[derive(Debug, Clone)]
 pub(super) struct Terminal {
     /// Of the last login's answer; 0 when a fresh login has to follow.
     pub(super) session: u64,
     pub(super) began_us: u64,
-    pub(super) generation: u32,
     pub(super) steps: u32,
     /// Who waits for the end of `op`.
     pub(super) workload: u32,
     pub(super) op: Op,
     pub(super) phase: TerminalPhase,
-    pub(super) in_flight: InFlight,
     pub(super) expected: ExpectedStatus,
     /// It does not beat.
     pub(super) silent: bool,
@@ -199,22 +170,13 @@ impl Terminal {
         Self {
             session: 0,
             began_us: 0,
-            generation: 0,
             steps: 0,
             workload: NO_WORKLOAD,
             op: Op::Beat,
             phase: TerminalPhase::Away,
-            in_flight: InFlight::default(),
             expected: ExpectedStatus::Never,
             silent: false,
             retry_after_ms: None,
-        }
-    }
-
-    pub(super) fn key(&self, slot: u32) -> ConnKey {
-        ConnKey {
-            slot,
-            generation: self.generation,
         }
     }
 

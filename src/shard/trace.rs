@@ -1,4 +1,4 @@
-//! The notes of logic as lines of the log: fields, not prose. Decides nothing about them.
+//! Trace events of connections as lines of the log: fields, not prose. Decides nothing about them.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use crate::base::ids::ShardId;
 use crate::logic::trace::TraceEvent;
 use crate::protocol::verdict::Code;
 
-/// Writes a note down.
+/// Writes an event down.
 pub(super) fn log(shard: ShardId, event: &TraceEvent) {
     let connection = event
         .connection

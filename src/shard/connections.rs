@@ -1,0 +1,85 @@
+//! Between logic and the connections: carries out what logic decided on them, and tells it what became of them. How a connection
+//! lives is in [`crate::engine::connection`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::ids::ConnKey;
+use crate::engine::buffers::Buffer;
+use crate::engine::completion::{ConnectionEvent, LossCause, Unread};
+use crate::engine::connection::{ConnectionNews, ConnectionStage};
+use crate::engine::kernel::Kernel;
+use crate::logic::{Effect, Input, LinkLoss, Peer};
+use crate::protocol::outgoing::Outgoing;
+use crate::protocol::stack::ProtocolStack;
+use crate::shard::parts::{FollowUp, Shard};
+use crate::shard::trace;
+
+impl Shard {
+    pub(super) fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(key, bytes) => self.send(key, bytes),
+            Effect::Stay(key) => self.connections.stay(key, &mut self.ring),
+            Effect::Move(key, target, arrival) => self.leave(key, target, arrival),
+            Effect::Close(key) => {
+                // Logic has forgotten the connection, and must not hear of it.
+                self.follow_ups.retain(|follow_up| follow_up.key() != key);
+                self.connections.close(self.now.instant, key, &mut self.ring);
+            }
+            Effect::Ask(request) => self.requests.push(request),
+            Effect::Reply(reply) => self.replies.push(reply),
+            Effect::Trace(event) => trace::log(self.id, &event),
+        }
+    }
+
+    fn send(&mut self, key: ConnKey, bytes: Outgoing) {
+        let lost = match bytes {
+            Outgoing::Constant(constant) => self.connections.send_constant(key, constant, &mut self.ring),
+            Outgoing::Bytes(bytes) => self.connections.send(key, bytes, &mut self.ring),
+        };
+        let follow_up = lost.map(|cause| FollowUp::Lost(key, link_loss(cause)));
+        self.follow_ups.extend(follow_up);
+    }
+
+    pub(super) fn accepted(&mut self, slot: u32, address: SocketAddr, stack: ProtocolStack) {
+        let key = self.connections.open(slot);
+        let address = match address.ip() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        self.decide(Input::Opened(key, Peer { address, stack }));
+        self.connections.read_on(key, Unread::Nothing, &mut self.ring);
+    }
+
+    pub(super) fn happened(&mut self, key: ConnKey, event: ConnectionEvent) {
+        match self.connections.complete(key, event, &mut self.ring) {
+            Some(ConnectionNews::Bytes { buffer, unread }) => self.read(key, buffer, unread),
+            Some(ConnectionNews::Lost(cause)) => self.decide(Input::Closed(key, link_loss(cause))),
+            Some(ConnectionNews::NoBuffer) => self.counts.buffer_shortages += 1,
+            Some(ConnectionNews::Left) => self.left(key),
+            Some(ConnectionNews::NotLeft) => self.not_left(key),
+            Some(ConnectionNews::Gone) | None => {}
+            Some(ConnectionNews::Connected(_)) => unreachable!("a shard connects to nobody"),
+        }
+    }
+
+    fn read(&mut self, key: ConnKey, buffer: Buffer, unread: Unread) {
+        let before = self.connections.stage(key);
+        let input = Input::Received(key, self.ring.bytes(&buffer));
+        self.logic.handle(self.now, input, &mut self.effects);
+        self.carry_out();
+        self.ring.recycle(buffer);
+        match (before, self.connections.stage(key)) {
+            (_, ConnectionStage::Open) => self.wake_policy.event(),
+            (ConnectionStage::Settled, ConnectionStage::Settled) => self.wake_policy.heartbeat(),
+            _ => {}
+        }
+        self.connections.read_on(key, unread, &mut self.ring);
+    }
+}
+
+fn link_loss(cause: LossCause) -> LinkLoss {
+    match cause {
+        LossCause::Peer => LinkLoss::Peer,
+        LossCause::SlowReader => LinkLoss::SlowReader,
+    }
+}

@@ -1,0 +1,77 @@
+//! Hands connections to other shards, and takes theirs. Who goes where, logic has decided.
+
+use crate::base::ids::{ConnKey, ShardId};
+use crate::engine::token::MoveToken;
+use crate::logic::letter::ToShard;
+use crate::logic::{Arrival, Input};
+use crate::shard::moves::Half;
+use crate::shard::parts::{FollowUp, Shard};
+
+impl Shard {
+    /// Hands a connection to another shard, or gives it back.
+    pub(super) fn leave(&mut self, key: ConnKey, target: ShardId, arrival: Box<Arrival>) {
+        if !self.connections.may_move(key) || !self.shards[usize::from(target.0)].take_room() {
+            return self.follow_ups.push_back(FollowUp::Stayed(key));
+        }
+        let token = self.moves.token(key);
+        self.moves.leave(key, target, arrival);
+        self.connections.move_to(key, (target, token), &mut self.ring);
+    }
+
+    /// The socket is in the other shard's table.
+    pub(super) fn left(&mut self, key: ConnKey) {
+        let (target, arrival) = self.moves.left(key);
+        self.shards[usize::from(target.0)].announce(self.moves.token(key), arrival);
+    }
+
+    /// The socket could not be put into the other shard's table.
+    pub(super) fn not_left(&mut self, key: ConnKey) {
+        let (target, _) = self.moves.left(key);
+        let target = &self.shards[usize::from(target.0)];
+        target.give_room_back();
+        target.turn_away();
+        self.decide(Input::Stayed(key));
+    }
+
+    /// Another shard's socket was put into `slot`.
+    pub(super) fn arrived(&mut self, token: MoveToken, slot: u32) {
+        self.wake_policy.hurry();
+        let key = self.connections.open(slot);
+        if let Some(arrival) = self.moves.socket(self.now.instant, token, key) {
+            self.pair(key, arrival);
+        }
+    }
+
+    /// Another shard says who it is.
+    pub(super) fn announced(&mut self, token: MoveToken, arrival: Box<Arrival>) {
+        if let Some((key, arrival)) = self.moves.announced(self.now.instant, token, arrival) {
+            self.pair(key, arrival);
+        }
+    }
+
+    fn pair(&mut self, key: ConnKey, arrival: Box<Arrival>) {
+        self.give_own_room_back();
+        self.decide(Input::Arrived(key, arrival));
+    }
+
+    /// Gives up what has waited too long for its other half.
+    pub(super) fn end_unpaired(&mut self) {
+        while let Some(half) = self.moves.unpaired(self.now.instant) {
+            match half {
+                Half::Socket(key) => self.connections.close(self.now.instant, key, &mut self.ring),
+                Half::Arrival => self.give_own_room_back(),
+            }
+        }
+    }
+
+    /// Who could not arrive may not have come back in time.
+    pub(super) fn hear_of_turned_away(&mut self) {
+        if self.moves.hears_of_turned_away(self.inbox.room.turned_away()) {
+            self.decide(Input::Letter(ToShard::TurnedAway));
+        }
+    }
+
+    fn give_own_room_back(&self) {
+        self.shards[usize::from(self.id.0)].give_room_back();
+    }
+}

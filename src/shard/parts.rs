@@ -1,0 +1,112 @@
+//! What one shard consists of. What it does with it is in `turn`, `connections` and `handoff`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::base::ids::{ConnKey, ShardId};
+use crate::base::limits::COMPLETIONS_PER_ROUND_MAX;
+use crate::base::time::{Clock, Instant, Now};
+use crate::engine::completion::Completion;
+use crate::engine::connection_table::ConnectionTable;
+use crate::engine::ring::Ring;
+use crate::logic::letter::{ToFront, ToRegistry};
+use crate::logic::state::ShardState;
+use crate::logic::{Effect, LinkLoss};
+use crate::shard::accepting::Accepting;
+use crate::shard::config::ShardConfig;
+use crate::shard::mesh::{Services, ShardInbox, ShardSender};
+use crate::shard::moves::Moves;
+use crate::shard::view::{Publisher, ShardCounts};
+use crate::shard::wake_policy::WakePolicy;
+
+/// One core's thread.
+pub(super) struct Shard {
+    pub(super) id: ShardId,
+    pub(super) ring: Ring,
+    pub(super) logic: ShardState,
+    pub(super) connections: ConnectionTable,
+    pub(super) moves: Moves,
+    pub(super) accepting: Accepting,
+    pub(super) wake_policy: WakePolicy,
+    pub(super) clock: Clock,
+    pub(super) now: Now,
+    pub(super) counts: ShardCounts,
+    pub(super) publisher: Publisher,
+    pub(super) shards: Vec<ShardSender>,
+    pub(super) inbox: ShardInbox,
+    pub(super) services: Services,
+    pub(super) requests: Vec<ToRegistry>,
+    pub(super) replies: Vec<ToFront>,
+    /// Reused, so that a turn allocates none.
+    pub(super) effects: Vec<Effect>,
+    /// Reused, as above.
+    pub(super) completions: Vec<Completion>,
+    pub(super) follow_ups: VecDeque<FollowUp>,
+    /// The turn has had its share, and left something.
+    pub(super) is_overworked: bool,
+    pub(super) life: ShardLife,
+    pub(super) stop_within: Duration,
+}
+
+/// What carrying out an effect made happen. It is given to logic after all effects of the same input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FollowUp {
+    Stayed(ConnKey),
+    Lost(ConnKey, LinkLoss),
+}
+
+impl FollowUp {
+    pub(super) fn key(self) -> ConnKey {
+        match self {
+            Self::Stayed(key) | Self::Lost(key, _) => key,
+        }
+    }
+}
+
+/// Whether the shard goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShardLife {
+    Works,
+    /// Until everyone is gone, or until this moment.
+    StopsBy(Instant),
+    Ended,
+}
+
+impl Shard {
+    pub(super) fn new(
+        config: &ShardConfig,
+        (clock, now): (Clock, Now),
+        (ring, logic): (Ring, ShardState),
+        (inbox, shards, services): (ShardInbox, Vec<ShardSender>, Services),
+        publisher: Publisher,
+    ) -> Self {
+        let (here, slots) = (config.place.shard, config.place.connections_max);
+        Self {
+            id: here,
+            ring,
+            logic,
+            connections: ConnectionTable::new(slots),
+            moves: Moves::new(here, config.settings.login_deadline),
+            accepting: Accepting::new(config, now.instant),
+            wake_policy: WakePolicy::new(config.heartbeat_delay_max, now.instant),
+            clock,
+            now,
+            counts: ShardCounts {
+                slots_now: u64::from(slots),
+                ..ShardCounts::default()
+            },
+            publisher,
+            shards,
+            inbox,
+            services,
+            requests: Vec::new(),
+            replies: Vec::new(),
+            effects: Vec::new(),
+            completions: Vec::with_capacity(COMPLETIONS_PER_ROUND_MAX),
+            follow_ups: VecDeque::new(),
+            is_overworked: false,
+            life: ShardLife::Works,
+            stop_within: config.stop_deadline,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A socket with its peer: what each wrote and read, and how the peer left. Bytes are numbered, so that a byte that is missing,
+//! doubled or out of place shows.
+
+use crate::engine::completion::KernelRefusal;
+
+/// What the peer does with the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Lives,
+    /// It has said that it sends nothing more.
+    HalfClosed,
+    Reset,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) peer: Peer,
+    /// Bytes that the peer wrote.
+    written: usize,
+    /// Of these, what receives took.
+    taken: usize,
+    /// Of these, what the owner was given.
+    told: usize,
+    /// What the owner wants sent.
+    pub(crate) wanted: Vec<u8>,
+    /// Of that, what the kernel took.
+    pub(crate) accepted: usize,
+    /// Of that, what the peer has read.
+    peer_read: usize,
+    /// Unread bytes that the kernel keeps for the peer.
+    room: usize,
+    pub(crate) is_aborted: bool,
+    /// A receive or a send has found the end.
+    pub(crate) is_end_seen: bool,
+    /// A constant did not go out whole. What is sent before that is known comes behind a gap; then the link is reset.
+    pub(crate) is_cut: bool,
+    /// The last receive found nothing.
+    pub(crate) is_found_empty: bool,
+    /// Buffers that the owner was not given.
+    pub(crate) discarded: usize,
+    /// Tables that hold it.
+    pub(crate) holders: usize,
+}
+
+/// The byte at this place of what a peer writes.
+fn byte_at(place: usize) -> u8 {
+    (place * 31 % 251) as u8
+}
+
+impl Socket {
+    pub(crate) fn new(room: usize) -> Self {
+        Self {
+            peer: Peer::Lives,
+            written: 0,
+            taken: 0,
+            told: 0,
+            wanted: Vec::new(),
+            accepted: 0,
+            peer_read: 0,
+            room,
+            is_aborted: false,
+            is_end_seen: false,
+            is_cut: false,
+            is_found_empty: false,
+            discarded: 0,
+            holders: 1,
+        }
+    }
+
+    pub(crate) fn peer_writes(&mut self, count: usize) {
+        if self.peer == Peer::Lives && !self.is_aborted {
+            self.written += count;
+        }
+    }
+
+    pub(crate) fn peer_reads(&mut self, count: usize) {
+        self.peer_read = self.accepted.min(self.peer_read + count);
+    }
+
+    /// Bytes that can be received.
+    pub(crate) fn unread(&self) -> usize {
+        if self.is_aborted {
+            0
+        } else {
+            self.written - self.taken
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_aborted || self.peer != Peer::Lives
+    }
+
+    pub(crate) fn receive(&mut self, count_max: usize) -> Vec<u8> {
+        let count = self.unread().min(count_max);
+        let bytes = (self.taken..self.taken + count).map(byte_at).collect();
+        self.taken += count;
+        bytes
+    }
+
+    /// The owner is given bytes.
+    pub(crate) fn tell(&mut self, bytes: &[u8]) {
+        assert_eq!(self.discarded, 0, "bytes after some that were thrown away");
+        let expected: Vec<u8> = (self.told..self.told + bytes.len()).map(byte_at).collect();
+        assert_eq!(bytes, expected, "received bytes are missing or out of order");
+        self.told += bytes.len();
+    }
+
+    /// All that was received was given to the owner.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told == self.written
+    }
+
+    /// How many of `bytes` go out now.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room - (self.accepted - self.peer_read));
+        let wanted = self.wanted.get(self.accepted..self.accepted + count);
+        let is_right = self.is_cut || wanted == Some(&bytes[..count]);
+        assert!(is_right, "sent bytes are missing or out of order");
+        self.accepted += count;
+        count
+    }
+
+    /// Why nothing can be sent, if so.
+    pub(crate) fn refusal(&self, random: &mut fastrand::Rng) -> Option<KernelRefusal> {
+        let is_gone = self.is_aborted || self.peer == Peer::Reset;
+        let errno = if random.bool() {
+            libc::EPIPE
+        } else {
+            libc::ECONNRESET
+        };
+        is_gone.then_some(KernelRefusal(errno))
+    }
+
+    /// Its last holder lets go of it.
+    pub(crate) fn check_close(&self) {
+        if self.is_aborted || self.is_end_seen || self.peer != Peer::Lives {
+            return;
+        }
+        let is_sent = self.is_cut || self.accepted == self.wanted.len();
+        assert!(is_sent, "closed before all was sent");
+        let is_read =
+            self.is_found_empty || self.discarded >= usize::from(crate::base::limits::DISCARDED_BUFFERS_MAX);
+        assert!(
+            is_read,
+            "closed with unread bytes: that resets, and destroys what was sent"
+        );
+    }
+}
