@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use common::apart::{self, APART, Cores};
-use common::crowd::{Crowd, Pace, Signer, user};
 use common::report::Report;
+use common::terminals::{Pace, Terminals};
 use common::{EpollPeer, Spread, cpu_ns, wait_until_still};
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ fn main() {
     if let Some((address, threads)) = common::epoll_arguments() {
         return epoll::serve(address, threads, SDK_APP_ID, DEVELOPMENT_SECRET);
     }
-    let crowd = Cores(vec![GENERATOR_CORE]);
-    if apart::is_apart(&crowd).expect("loopback is steered to the load generator") {
+    let cores = Cores(vec![GENERATOR_CORE]);
+    if apart::is_apart(&cores).expect("loopback is steered to the load generator") {
         // Nothing else goes there: whoever started this reads it.
         println!("{}", json!(figures("apart")));
         return;
@@ -82,7 +82,7 @@ fn main() {
         "Server CPU per heartbeat and per login, beside a plain epoll server",
     );
     let loopback = figures("loopback");
-    let apart = figures_apart(&crowd);
+    let apart = figures_apart(&cores);
     report.line(&format!(
         "{CONNECTIONS} connections, {THREADS} shard or thread on core {SERVER_CORE}, the load generator on core {GENERATOR_CORE}; {ROUNDS} alternating rounds of {DURATION:?}; median (smallest to largest). A figure is the CPU time of all threads of the server's process, user and system. All of it is measured in two arrangements.\n"
     ));
@@ -100,8 +100,8 @@ fn main() {
 }
 
 /// The figures of another run of this bench, apart.
-fn figures_apart(crowd: &Cores) -> anyhow::Result<Figures> {
-    let run = apart::again(crowd)?.stderr(Stdio::inherit()).output()?;
+fn figures_apart(cores: &Cores) -> anyhow::Result<Figures> {
+    let run = apart::again(cores)?.stderr(Stdio::inherit()).output()?;
     ensure!(run.status.success(), "the run apart has ended by {}", run.status);
     serde_json::from_slice(&run.stdout).context("the run apart gave no figures")
 }
@@ -130,25 +130,16 @@ fn figures(arrangement: &str) -> Figures {
     };
 
     common::run_on(GENERATOR_CORE);
-    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    let logins: Vec<Vec<u8>> = (0..CONNECTIONS)
-        .map(|number| signer.login(&user(number)))
-        .collect();
     let mut figures = Figures::default();
     for round in 0..ROUNDS {
         eprintln!("{arrangement}: round {} of {ROUNDS}", round + 1);
-        // Signed before either has its turn, so that both are measured behind the same pause.
-        let first = (round + 1) * 1_000_000;
-        let fresh: Vec<Vec<u8>> = (first..first + LOGINS)
-            .map(|number| signer.login(&user(number)))
-            .collect();
         let both = if round % 2 == 0 {
             [&ours, &epoll]
         } else {
             [&epoll, &ours]
         };
         for server in both {
-            let measured = measure(server, &logins, &fresh);
+            let measured = measure(server, round);
             for (figure, value) in figures.iter_mut().zip(measured) {
                 let is_ours = server.process == ours.process;
                 if is_ours {
@@ -163,17 +154,21 @@ fn figures(arrangement: &str) -> Figures {
 }
 
 /// The three figures of one server in one round.
-fn measure(server: &Server, logins: &[Vec<u8>], fresh: &[Vec<u8>]) -> [f64; 3] {
-    let mut crowd = Crowd::log_in(server.address, logins);
-    crowd.beat_all();
-    let saturated = per_operation(server, || crowd.beat(Pace::AtOnce(256), DURATION));
-    let paced = per_operation(server, || crowd.beat(Pace::PerSecond(5_000), DURATION));
-    crowd.leave();
+fn measure(server: &Server, round: usize) -> [f64; 3] {
+    let mut terminals = Terminals::log_in(server.address, "user", CONNECTIONS);
+    terminals.beat_all();
+    let saturated = per_operation(server, || terminals.beat(Pace::AtOnce(256), DURATION));
+    let paced = per_operation(server, || terminals.beat(Pace::PerSecond(5_000.0), DURATION));
+    terminals.leave();
     // What their going costs is not the logins'.
     wait_until_still(server.process);
     let mut newcomers = None;
     let login = per_operation(server, || {
-        newcomers = Some(Crowd::log_in(server.address, fresh));
+        newcomers = Some(Terminals::log_in(
+            server.address,
+            &format!("fresh{round}"),
+            LOGINS,
+        ));
         LOGINS as u64
     });
     newcomers.expect("they logged in").leave();

@@ -17,18 +17,17 @@ mod support;
 
 use std::time::Instant;
 
-use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
+use common::terminals::Terminals;
 use common::{Spread, cpu_ns, metric, wait_for_metric};
-use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde_json::json;
-use support::gateway::{Gateway, SDK_APP_ID};
+use support::gateway::Gateway;
 use tempfile::TempDir;
 
 const ROUNDS: usize = 5;
 /// Threads that log terminals in, each with up to this many at once.
 const GENERATORS: usize = 2;
-const LOGINS_AT_ONCE: usize = 256;
+const LOGINS_AT_ONCE: u32 = 256;
 /// Logins of a round.
 const LOGINS: usize = 16_000;
 
@@ -54,15 +53,10 @@ fn main() {
         ),
         start("in memory", &[("registry.store", "\"memory\"")]),
     ];
-    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
     for round in 0..ROUNDS {
         println!("round {} of {ROUNDS}", round + 1);
-        let first = round * LOGINS;
-        let logins: Vec<Vec<u8>> = (first..first + LOGINS)
-            .map(|number| signer.login(&user(number)))
-            .collect();
         for way in &mut ways {
-            measure(way, &logins);
+            measure(way, round);
         }
     }
     report(&ways);
@@ -79,23 +73,27 @@ fn start(name: &'static str, settings: &[(&str, &str)]) -> Way {
     }
 }
 
-fn measure(way: &mut Way, logins: &[Vec<u8>]) {
+fn measure(way: &mut Way, round: usize) {
     let gateway = &way.gateway;
     let (before, start) = (cpu_ns(gateway.id()), Instant::now());
-    let crowds: Vec<Crowd> = std::thread::scope(|scope| {
-        let crowd =
-            |logins| scope.spawn(move || Crowd::log_in_many(gateway.terminals, logins, LOGINS_AT_ONCE));
-        let crowds: Vec<_> = logins.chunks(LOGINS / GENERATORS).map(crowd).collect();
-        let crowds = crowds
+    let generators: Vec<Terminals> = std::thread::scope(|scope| {
+        let log_in = |place: usize| {
+            scope.spawn(move || {
+                let prefix = format!("user{round}-{place}");
+                Terminals::log_in_many(gateway.terminals, &prefix, LOGINS / GENERATORS, LOGINS_AT_ONCE)
+            })
+        };
+        let threads: Vec<_> = (0..GENERATORS).map(log_in).collect();
+        let generators = threads
             .into_iter()
-            .map(|crowd| crowd.join().expect("it logged in"));
-        crowds.collect()
+            .map(|thread| thread.join().expect("they logged in"));
+        generators.collect()
     });
     let took = start.elapsed();
-    let cpu_us = (cpu_ns(gateway.id()) - before) as f64 / logins.len() as f64 / 1_000.0;
+    let cpu_us = (cpu_ns(gateway.id()) - before) as f64 / LOGINS as f64 / 1_000.0;
     way.cpu_us.push(cpu_us);
-    way.per_second.push(logins.len() as f64 / took.as_secs_f64());
-    crowds.into_iter().for_each(Crowd::leave);
+    way.per_second.push(LOGINS as f64 / took.as_secs_f64());
+    generators.into_iter().for_each(Terminals::leave);
     // What their going costs is not the next round's.
     wait_for_metric(gateway, "holdfast_devices_online_now", |online| online == 0);
 }

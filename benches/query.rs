@@ -18,10 +18,9 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
+use common::terminals::{self, Terminals};
 use common::{Spread, cpu_ns};
-use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde_json::json;
 use support::gateway::{Gateway, SDK_APP_ID};
 
@@ -35,6 +34,7 @@ const SHOWN_BYTES_MAX: usize = 300;
 const CLIENTS: usize = 8;
 const QUERIES: usize = 2_000;
 const ROUNDS: usize = 5;
+/// Users that are logged in at the same time; a part of all.
 const LOGINS_AT_ONCE: usize = 8_000;
 
 fn main() {
@@ -42,14 +42,10 @@ fn main() {
         env!("CARGO_BIN_EXE_holdfast"),
         &[("shards.count", "2"), ("registry.store", "\"memory\"")],
     );
-    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    for first in (0..USERS).step_by(LOGINS_AT_ONCE) {
-        let last = USERS.min(first + LOGINS_AT_ONCE);
-        let logins: Vec<Vec<u8>> = (first..last).map(|number| signer.login(&user(number))).collect();
-        Crowd::log_in(gateway.terminals, &logins).leave();
-        signer.forget();
+    for batch in 0..USERS / LOGINS_AT_ONCE {
+        Terminals::log_in(gateway.terminals, &prefix(batch), LOGINS_AT_ONCE).leave();
     }
-    let sig = signer.sign("administrator");
+    let sig = terminals::sign("administrator");
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(gateway.http)).collect();
     let mut random = fastrand::Rng::with_seed(1);
     let mut report = Report::new(
@@ -85,6 +81,15 @@ fn main() {
         report.claim(claim, spread.median);
     }
     report.write();
+}
+
+/// What the users of a batch of logins are called.
+fn prefix(batch: usize) -> String {
+    format!("user{batch:03}")
+}
+
+fn user(number: usize) -> String {
+    terminals::user(&prefix(number / LOGINS_AT_ONCE), number % LOGINS_AT_ONCE)
 }
 
 /// One query's bytes, for accounts drawn by chance.

@@ -17,12 +17,11 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Instant;
 
-use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
+use common::terminals::Terminals;
 use common::{rss_bytes, wait_for_metric};
-use holdfast::node::config::DEVELOPMENT_SECRET;
 use serde_json::json;
-use support::gateway::{Gateway, SDK_APP_ID};
+use support::gateway::Gateway;
 use support::receiver::{Order, Receiver};
 
 const USERS: usize = 5_000;
@@ -31,14 +30,12 @@ const ROUNDS: usize = 10;
 const CHANGES: usize = 2 * USERS * ROUNDS;
 
 fn main() {
-    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    let logins: Vec<Vec<u8>> = (0..USERS).map(|number| signer.login(&user(number))).collect();
     let without = start(None);
-    let without_bytes = run(&without, &logins);
+    let without_bytes = run(&without);
     drop(without);
     let address = free_address();
     let gateway = start(Some(address));
-    let down_bytes = run(&gateway, &logins);
+    let down_bytes = run(&gateway);
     assert_eq!(common::metric(&gateway, "holdfast_callbacks_delivered_total"), 0);
 
     let start = Instant::now();
@@ -95,9 +92,9 @@ fn start(receiver: Option<SocketAddr>) -> Gateway {
 }
 
 /// Everybody logs in and goes, again and again. Gives the resident memory after each time.
-fn run(gateway: &Gateway, logins: &[Vec<u8>]) -> Vec<u64> {
+fn run(gateway: &Gateway) -> Vec<u64> {
     let round = |round: usize| {
-        Crowd::log_in(gateway.terminals, logins).leave();
+        Terminals::log_in(gateway.terminals, "user", USERS).leave();
         let changes = (2 * USERS * (round + 1)) as u64;
         wait_for_metric(gateway, "holdfast_changes_total", |confirmed| {
             confirmed >= changes

@@ -18,18 +18,17 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::crowd::{Crowd, Signer, user};
 use common::report::Report;
+use common::terminals::{self, Terminals};
 use common::{Spread, metric, peak_rss_bytes, rss_bytes, wait_for_metric};
 use holdfast::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
 use holdfast::base::time::{Clock, Timestamp};
 use holdfast::logic::letter::{ToRegistry, UserKey};
 use holdfast::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
-use holdfast::node::config::DEVELOPMENT_SECRET;
 use holdfast::services::registry::Store;
 use holdfast::services::registry::embedded::{Durability, EmbeddedSettings, EmbeddedStore, StoreLocation};
 use serde_json::json;
-use support::gateway::{Gateway, SDK_APP_ID};
+use support::gateway::Gateway;
 use tempfile::TempDir;
 
 const USERS: usize = 2_000_000;
@@ -40,6 +39,9 @@ const AT_ONCE: usize = 2_000;
 /// Terminals that come back and beat.
 const BACK: usize = 1_000;
 const GRACE_S: u64 = 20;
+
+/// What those are called that were Online.
+const ONLINE: &str = "online";
 
 const ONLINE_NOW: &str = "holdfast_devices_online_now";
 
@@ -62,15 +64,11 @@ fn main() {
     let restored = metric(&gateway, "holdfast_devices_restored_total");
     assert_eq!(restored, USERS as u64);
 
-    let mut signer = Signer::new(SDK_APP_ID, DEVELOPMENT_SECRET);
-    let logins: Vec<Vec<u8>> = (0..BACK)
-        .map(|number| signer.login(&user(number * ONLINE_EACH)))
-        .collect();
-    let mut crowd = Crowd::log_in(gateway.terminals, &logins);
+    let mut back = Terminals::log_in(gateway.terminals, ONLINE, BACK);
     let all = metric(&gateway, ONLINE_NOW);
-    let calm = beats(&mut crowd, &gateway, |online| online < all);
+    let calm = beats(&mut back, &gateway, |online| online < all);
     let first_given_up = Instant::now();
-    let busy = beats(&mut crowd, &gateway, |online| online == BACK as u64);
+    let busy = beats(&mut back, &gateway, |online| online == BACK as u64);
     let worked_off = first_given_up.elapsed();
 
     let mut report = Report::new("restart", "A start with 2,000,000 users on record");
@@ -116,15 +114,12 @@ fn percentiles(figures: &[f64]) -> [f64; 4] {
 
 /// One heartbeat after the other, each on the next connection, until so many devices are Online that it fits. Gives how
 /// long each took, ms.
-fn beats(crowd: &mut Crowd, gateway: &Gateway, fits: impl Fn(u64) -> bool + Send) -> Vec<f64> {
+fn beats(back: &mut Terminals, gateway: &Gateway, fits: impl Fn(u64) -> bool + Send) -> Vec<f64> {
     std::thread::scope(|scope| {
         let wait = scope.spawn(|| wait_for_metric(gateway, ONLINE_NOW, fits));
         let mut took_ms = Vec::new();
         while !wait.is_finished() {
-            let place = took_ms.len() % BACK;
-            let start = Instant::now();
-            crowd.beat_one(place);
-            took_ms.push(start.elapsed().as_secs_f64() * 1_000.0);
+            took_ms.push(back.beat_one(took_ms.len() % BACK));
             std::thread::sleep(Duration::from_millis(1));
         }
         wait.join().expect("the number of devices that are Online fits");
@@ -154,6 +149,14 @@ fn fill(path: &Path) {
         assert_eq!(answers.len(), numbers.len());
     }
     store.close(now);
+}
+
+/// Those that were Online are numbered for themselves, as they come back.
+fn user(number: usize) -> String {
+    match number % ONLINE_EACH {
+        0 => terminals::user(ONLINE, number / ONLINE_EACH),
+        _ => terminals::user("others", number),
+    }
 }
 
 /// One user's login, and mostly the end of its link.

@@ -2,13 +2,16 @@
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
-pub mod crowd;
 pub mod report;
+pub mod terminals;
 
 // What `holdfast-load` does and measures in the same way.
 #[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
 #[path = "../../src/bin/holdfast-load/apart.rs"]
 pub mod apart;
+#[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
+#[path = "../../src/bin/holdfast-load/generator/mod.rs"]
+mod generator;
 #[allow(unused_imports, reason = "its tests run with `holdfast-load`")]
 #[path = "../../src/bin/holdfast-load/machine.rs"]
 mod machine;

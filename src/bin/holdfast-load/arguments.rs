@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
-use crate::generator::terminal::{DevicesPerUser, Identities};
+use crate::generator::terminal::{DevicesPerUser, Identities, MIXED};
 use crate::peer_kind::PeerKind;
 use crate::steps::Steps;
 
@@ -250,6 +250,7 @@ impl Common {
             secret: self.secret.clone(),
             prefix: self.users.clone(),
             devices_per_user,
+            platforms: MIXED,
         }
     }
 

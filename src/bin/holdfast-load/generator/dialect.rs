@@ -89,7 +89,7 @@ impl From<mqtt::MqttPacket> for PeerAnswer {
 mod tests {
     use holdfast::base::time::Clock;
 
-    use super::super::terminal::DevicesPerUser;
+    use super::super::terminal::{DevicesPerUser, MIXED};
     use super::*;
 
     /// Feeds `bytes` in two parts, split everywhere, as a link does: what is incomplete stands before what comes next.
@@ -141,6 +141,7 @@ mod tests {
             secret: "secret".to_owned(),
             prefix: "user".to_owned(),
             devices_per_user: DevicesPerUser::One,
+            platforms: MIXED,
         };
         let now = Clock::start().now().wall;
         let user = identities.user(7);

@@ -75,8 +75,8 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use super::super::workload::Op;
     use super::*;
-    use crate::generator::workload::Op;
 
     fn spec(pick: Pick, per_second: Option<f64>) -> ShareSpec {
         ShareSpec {

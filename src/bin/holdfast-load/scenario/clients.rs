@@ -154,7 +154,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
-    use crate::generator::terminal::DevicesPerUser;
+    use crate::generator::terminal::{DevicesPerUser, MIXED};
 
     fn check(detail: AskedDetail, status: &str, platforms: Option<&[(&str, &str)]>, expected: bool) {
         let question = Question {
@@ -165,6 +165,7 @@ mod tests {
                 secret: String::new(),
                 prefix: "user".to_owned(),
                 devices_per_user: DevicesPerUser::One,
+                platforms: MIXED,
             },
             connections: 500,
             detail,
