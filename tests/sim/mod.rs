@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::base::counters::Counters;
@@ -242,18 +243,25 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Runs every second seed from `first` on, up to the first that falls.
-fn run_half(first: u64, seeds: u64, steps: u32) -> Result<Counts, Fall> {
-    let mut seeds = (first..seeds).step_by(2);
+/// Runs every second seed from `first` on, up to the first that falls, in this half or the other one.
+fn run_half(first: u64, seeds: u64, steps: u32, has_fallen: &AtomicBool) -> Result<Counts, Fall> {
+    let mut seeds = (first..seeds)
+        .step_by(2)
+        .take_while(|_| !has_fallen.load(Ordering::Relaxed));
     seeds.try_fold([0; NAMES.len()], |sum, seed| {
-        Ok(add(sum, run(seed, steps, false)?))
+        let counts = run(seed, steps, false);
+        Ok(add(
+            sum,
+            counts.inspect_err(|_| has_fallen.store(true, Ordering::Relaxed))?,
+        ))
     })
 }
 
 /// Runs the seeds on two threads.
 fn run_all(seeds: u64, steps: u32) -> [Result<Counts, Fall>; 2] {
+    let has_fallen = &AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let halves = [0, 1].map(|first| scope.spawn(move || run_half(first, seeds, steps)));
+        let halves = [0, 1].map(|first| scope.spawn(move || run_half(first, seeds, steps, has_fallen)));
         halves.map(|half| half.join().expect("it catches panics"))
     })
 }
