@@ -248,7 +248,7 @@ impl ChangeNumber {
 /// A session is named by the change of the login that began it, so it is never used again.
 pub type SessionId = ChangeNumber;
 
-/// One status query, kick or inspection on its way between the HTTP front and a shard.
+/// One status query, kick or inspection on its way between the HTTP server and a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 

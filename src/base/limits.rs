@@ -88,7 +88,7 @@ pub const REGISTRY_IN_FLIGHT_MAX: usize = 4_096;
 /// means that the shard does not keep up, and the login is told `busy`.
 pub const MOVES_IN_FLIGHT_MAX: usize = 1_024;
 
-/// Requests of the HTTP front that are not answered yet. Each may put one letter into every shard's inbox.
+/// Requests of the HTTP server that are not answered yet. Each may put one request into every shard's inbox.
 pub const HTTP_IN_FLIGHT_MAX: usize = 1_024;
 
 /// First wait before a failed commit is tried again, and the longest; doubled in between.

@@ -83,7 +83,7 @@ fn probe_keys(config: &Config, now: Timestamp) -> Option<CheckOutcome> {
 
 fn probe_ring() -> CheckOutcome {
     probe::check().map_err(|error| error.to_string())?;
-    runtime::block_on(async {}).map_err(|error| format!("the HTTP front gets no ring: {error}"))?;
+    runtime::block_on(async {}).map_err(|error| format!("the HTTP server gets no ring: {error}"))?;
     Ok("the kernel gives rings with all that is needed".to_owned())
 }
 

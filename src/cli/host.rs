@@ -262,7 +262,7 @@ impl Host {
 
 const LOCKED_MEMORY_REMEDY: &str = "set LimitMEMLOCK=infinity in the systemd unit, --ulimit memlock=-1:-1 for a container, or, as root, ulimit -l unlimited";
 
-/// What rings take besides those of the shards: the HTTP front's, those of a check, and those of a gateway that has just ended.
+/// What rings take besides those of the shards: the HTTP server's, those of a check, and those of a gateway that has just ended.
 const LOCKED_BYTES_BESIDE: u64 = 1 << 20;
 
 /// A kernel parameter that must not be smaller.

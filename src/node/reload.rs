@@ -52,7 +52,7 @@ pub struct ReloadTargets {
     pub shards: SendToShard,
     /// How many there are.
     pub count: u16,
-    /// The HTTP front.
+    /// The HTTP server.
     pub front: watch::Sender<Arc<http::HttpSettings>>,
     /// The registry and the callback service.
     pub callbacks: CallbackUpdates,
@@ -357,7 +357,7 @@ pub fn absolute(path: &Path) -> String {
     absolute.as_deref().unwrap_or(path).display().to_string()
 }
 
-/// What the front goes by.
+/// What the HTTP server goes by.
 #[must_use]
 pub fn http_settings(config: &Config, limits: http::Limits) -> http::HttpSettings {
     http::HttpSettings {

@@ -200,7 +200,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             bail!("a shard has ended on its own; its last words are in the log");
         }
         if self.front.has_ended() {
-            bail!("the HTTP front has ended on its own; its last words are in the log");
+            bail!("the HTTP server has ended on its own; its last words are in the log");
         }
         if self.registry.has_ended() {
             bail!("the registry has ended on its own; its last words are in the log");
@@ -250,7 +250,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         self.registry.finish();
         let within = left(&mut self.clock, StopStage::Callbacks);
         let callbacks = self.callbacks.map_or(Ok(()), |service| service.stop(within));
-        front.context("the HTTP front")?;
+        front.context("the HTTP server")?;
         callbacks.context("the callback service")?;
         let closed = connections.saturating_sub(dropped);
         tracing::info!(closed, dropped, took = ?began.elapsed(), "stopped");

@@ -168,7 +168,7 @@ impl<'a> Figures<'a> {
                     "{} commits/s, {}; {} letters wait, {} users are tried again, {}",
                     per_second("registry_commits"),
                     self.percentiles("holdfast_registry_commit_seconds"),
-                    amount("registry_letters_waiting_now"),
+                    amount("registry_requests_waiting_now"),
                     amount("commits_retrying_now"),
                     if self.now.value("holdfast_registry_failing_now") > 0.0 {
                         "IT CANNOT RECORD"

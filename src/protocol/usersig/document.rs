@@ -94,9 +94,9 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
 /// A number, or its digits as a text: some signers write them so. Each number has one form, so that it stands for one
 /// text.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct Number;
+    struct JsonNumber;
 
-    impl Visitor<'_> for Number {
+    impl Visitor<'_> for JsonNumber {
         type Value = u64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +114,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         }
     }
 
-    deserializer.deserialize_any(Number)
+    deserializer.deserialize_any(JsonNumber)
 }
 
 fn user_buffer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -26,11 +26,11 @@ fn try_later(now: Timestamp, user: LateUser) -> OutboxStep {
 impl Pump {
     pub(super) fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
         while self.dispatch.room_aside(now) > 0
-            && let Some(letter) = self.replays.next(|user| self.dispatch.is_under_way(user))
+            && let Some(dead_letter) = self.replays.next(|user| self.dispatch.is_under_way(user))
         {
-            let place = letter.1;
+            let place = dead_letter.1;
             // One that cannot be read is not asked for again.
-            self.replays.remove(&letter);
+            self.replays.remove(&dead_letter);
             let dead = self.store.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
             if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
                 let attempt = self.dispatch.begin_dead(dead);

@@ -43,8 +43,8 @@ impl CallbackHandle {
     /// Has these dead letters of these users sent again, marked as replayed: those of one user one after the other, the
     /// oldest first, and not beside another callback of this user. Each stays a dead letter until it is delivered; if one
     /// fails, the user's later ones are not sent.
-    pub fn replay(&self, letters: Vec<(UserId, Position)>) {
-        let _ = self.events.send(PumpEvent::Replay(letters));
+    pub fn replay(&self, dead_letters: Vec<(UserId, Position)>) {
+        let _ = self.events.send(PumpEvent::Replay(dead_letters));
     }
 
     /// Forgets these dead letters. It blocks.

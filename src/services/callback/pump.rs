@@ -37,7 +37,7 @@ const NO_RECEIVER: &str = "there is no receiver: callback.url is empty";
 const RECEIVER_DOWN: &str = "the receiver is down";
 
 /// A part of a turn.
-type Stage = fn(&mut Pump, Timestamp) -> Result<(), ReadError>;
+type TurnStage = fn(&mut Pump, Timestamp) -> Result<(), ReadError>;
 
 /// The thread's own things.
 pub(crate) struct Pump {
@@ -176,7 +176,7 @@ impl Pump {
                 attempt.ahead_ms = self.ahead_ms(&attempt.placed, now);
                 self.ended(now, &attempt, outcome, took);
             }
-            PumpEvent::Replay(letters) => self.replays.ask(letters),
+            PumpEvent::Replay(dead_letters) => self.replays.ask(dead_letters),
             PumpEvent::DropLate(user, answer) => self.drop_late(user, answer),
             PumpEvent::CallbackSettings(settings, receipt) => {
                 self.receipts.push(receipt);
@@ -241,7 +241,7 @@ impl Pump {
         worked.and(self.unless_it_waits(now, Self::drop_old))
     }
 
-    fn beginning(origin: AttemptOrigin) -> Stage {
+    fn beginning(origin: AttemptOrigin) -> TurnStage {
         match origin {
             AttemptOrigin::Stream => Self::begin,
             AttemptOrigin::Late => Self::work_off_late,
@@ -250,7 +250,7 @@ impl Pump {
     }
 
     /// What cannot be kept must not be followed by more. What cannot be read keeps nothing else from going on.
-    fn unless_it_waits(&mut self, now: Timestamp, stage: Stage) -> Result<(), ReadError> {
+    fn unless_it_waits(&mut self, now: Timestamp, stage: TurnStage) -> Result<(), ReadError> {
         match self.steps.is_empty() {
             true => stage(self, now),
             false => Ok(()),

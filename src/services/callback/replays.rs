@@ -11,8 +11,8 @@ pub(super) struct Replays(BTreeSet<(UserId, Position)>);
 
 impl Replays {
     /// These are to be sent again. Asking twice is asking once.
-    pub(super) fn ask(&mut self, letters: Vec<(UserId, Position)>) {
-        self.0.extend(letters);
+    pub(super) fn ask(&mut self, dead_letters: Vec<(UserId, Position)>) {
+        self.0.extend(dead_letters);
     }
 
     /// The oldest one of the first user of whom nothing is under way.
@@ -26,16 +26,16 @@ impl Replays {
     }
 
     /// It has left, or is not there any more.
-    pub(super) fn remove(&mut self, letter: &(UserId, Position)) {
-        self.0.remove(letter);
+    pub(super) fn remove(&mut self, dead_letter: &(UserId, Position)) {
+        self.0.remove(dead_letter);
     }
 
     /// One of this user failed. The later ones would overtake it: they stay what they are.
     pub(super) fn cancel(&mut self, user: UserId) {
         let all = (user, Position(0))..=(user, Position(u64::MAX));
         let of_user: Vec<_> = self.0.range(all).copied().collect();
-        for letter in of_user {
-            self.0.remove(&letter);
+        for dead_letter in of_user {
+            self.0.remove(&dead_letter);
         }
     }
 }

@@ -9,7 +9,7 @@ mod metrics;
 mod pending;
 mod readiness;
 mod serve;
-pub mod server;
+pub(crate) mod server;
 mod settings;
 mod sizes;
 mod state;

@@ -21,7 +21,7 @@ pub struct MemoryStore {
 
 impl Store for MemoryStore {
     fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<RegistryReply>) {
-        answers.extend(batch.drain(..).map(|letter| self.answer(now, letter)));
+        answers.extend(batch.drain(..).map(|request| self.answer(now, request)));
         self.health
             .set_memory((self.records.allocation_size() + self.lists_bytes) as u64);
     }
@@ -34,8 +34,8 @@ impl MemoryStore {
         self.health.clone()
     }
 
-    fn answer(&mut self, now: Timestamp, letter: ToRegistry) -> RegistryReply {
-        match letter {
+    fn answer(&mut self, now: Timestamp, request: ToRegistry) -> RegistryReply {
+        match request {
             ToRegistry::Load(shard, key, user) => {
                 RegistryReply::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
             }
@@ -157,9 +157,9 @@ mod tests {
         change(number, at, kind)
     }
 
-    fn one(memory: &mut MemoryStore, now: u64, letter: ToRegistry) -> RegistryReply {
+    fn one(memory: &mut MemoryStore, now: u64, request: ToRegistry) -> RegistryReply {
         let mut answers = Vec::new();
-        memory.work_off(Timestamp(now), &mut vec![letter], &mut answers);
+        memory.work_off(Timestamp(now), &mut vec![request], &mut answers);
         assert_eq!(answers.len(), 1);
         answers.remove(0)
     }

@@ -40,7 +40,7 @@ impl std::fmt::Debug for RegistryWorkload {
 }
 
 impl RegistryWorkload {
-    /// How long commits took: from when the first letter of their batch was taken until the batch was answered.
+    /// How long commits took: from when the first request of their batch was taken until the batch was answered.
     #[must_use]
     pub fn commit_times(&self) -> Counted {
         self.commit_times.read()
@@ -147,8 +147,8 @@ mod tests {
     fn start(faults: FaultInjection) -> (Registry, Receiver<(ShardId, ToShard)>) {
         let (sender, answers) = unbounded();
         let replies = ReplySenders {
-            shard: Box::new(move |shard, letter| sender.send((shard, letter)).unwrap()),
-            http: Box::new(|letter| panic!("nothing was asked for the HTTP server: {letter:?}")),
+            shard: Box::new(move |shard, request| sender.send((shard, request)).unwrap()),
+            http: Box::new(|request| panic!("nothing was asked for the HTTP server: {request:?}")),
         };
         let registry = Registry::start(MemoryStore::default(), faults, 2, replies, Clock::start()).unwrap();
         (registry, answers)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_every_letter_in_order_before_it_finishes() {
+    fn answers_every_request_in_order_before_it_finishes() {
         let (registry, answers) = start(FaultInjection::default());
         let sender = registry.sender();
         for key in 0..3_000 {
@@ -184,7 +184,7 @@ mod tests {
         registry.finish();
         let failed = answers
             .iter()
-            .filter(|(_, letter)| matches!(letter, ToShard::Loaded(_, Err(RegistryError))));
+            .filter(|(_, request)| matches!(request, ToShard::Loaded(_, Err(RegistryError))));
         assert_eq!(failed.count(), 3);
     }
 }

@@ -202,8 +202,9 @@ impl Held {
     }
 
     fn replay(&mut self, dead: impl Iterator<Item = outbox::Dead>) {
-        let letters = dead.map(|dead| (dead.placed.recorded.user, dead.placed.position));
-        self.pump.take(self.now, PumpEvent::Replay(letters.collect()));
+        let dead_letters = dead.map(|dead| (dead.placed.recorded.user, dead.placed.position));
+        self.pump
+            .take(self.now, PumpEvent::Replay(dead_letters.collect()));
     }
 }
 

@@ -29,8 +29,8 @@ pub(super) enum Deed {
 /// How far callbacks are, and how many failed.
 pub(super) async fn status(state: &AdminState) -> AdminAnswer {
     let store = archived(state)?.archive.store_id();
-    let letters = letters(state)?;
-    let status = state.readers.work(move || letters.status()).await;
+    let dead_letters = dead_letters(state)?;
+    let status = state.readers.work(move || dead_letters.status()).await;
     let status = status.map_err(|error| unread(store, error))?;
     Ok(json_response(&json!({
         "done": cursor::write(store, status.done),
@@ -45,14 +45,14 @@ pub(super) async fn status(state: &AdminState) -> AdminAnswer {
 /// The callbacks that were given up.
 pub(super) async fn dead(state: &AdminState, query: &str) -> AdminAnswer {
     let store = archived(state)?.archive.store_id();
-    let letters = letters(state)?;
+    let dead_letters = dead_letters(state)?;
     let after = match parameter(query, "after")? {
         None => Position(0),
         Some(word) => place(store, &word)?,
     };
     let lines_max = lines_max(query)?;
     let read = move || {
-        let page = letters.dead(after, lines_max)?;
+        let page = dead_letters.dead(after, lines_max)?;
         let more = (page.len() == lines_max).then(|| page.last()).flatten();
         Ok(NdjsonPage {
             bytes: bytes_of(page.iter().map(|dead| DeadLine::new(store, dead))),
@@ -69,9 +69,9 @@ pub(super) async fn drop(state: &AdminState, body: &Value) -> AdminAnswer {
         return deal(state, Deed::Forget, body).await;
     };
     let store = archived(state)?.archive.store_id();
-    let letters = letters(state)?;
+    let dead_letters = dead_letters(state)?;
     let user = read_late(late, body)?;
-    let count = state.readers.work(move || letters.drop_late(user)).await;
+    let count = state.readers.work(move || dead_letters.drop_late(user)).await;
     let count = count.map_err(|error| unread(store, error))?;
     Ok(json_response(&json!({ "dropped": count })))
 }
@@ -92,11 +92,11 @@ fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, AdminRefusal>
 /// Sends dead letters again, or drops them.
 pub(super) async fn deal(state: &AdminState, deed: Deed, body: &Value) -> AdminAnswer {
     let store = archived(state)?.archive.store_id();
-    let letters = letters(state)?;
+    let dead_letters = dead_letters(state)?;
     let which = read_which(store, body)?;
     let work = move || match deed {
-        Deed::Replay => letters.replay(&which),
-        Deed::Forget => letters.forget(&which),
+        Deed::Replay => dead_letters.replay(&which),
+        Deed::Forget => dead_letters.forget(&which),
     };
     let count = state
         .readers
@@ -110,7 +110,7 @@ pub(super) async fn deal(state: &AdminState, deed: Deed, body: &Value) -> AdminA
     Ok(json_response(&json!({ name: count })))
 }
 
-fn letters(state: &AdminState) -> Result<Arc<dyn DeadLetters>, AdminRefusal> {
+fn dead_letters(state: &AdminState) -> Result<Arc<dyn DeadLetters>, AdminRefusal> {
     let none = || AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, "this gateway keeps no callbacks");
     state.callbacks.clone().ok_or_else(none)
 }

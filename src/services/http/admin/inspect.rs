@@ -41,7 +41,7 @@ pub(super) async fn inspect(state: &AdminState, name: &str) -> AdminAnswer {
 
 /// The user that a path names.
 pub(super) fn read_user(name: &str) -> Result<UserId, AdminRefusal> {
-    let name = url::decode(name, url::Plus::Itself);
+    let name = url::decode(name);
     let user = name.and_then(|name| UserId::new(name.as_bytes()).ok());
     user.ok_or_else(|| AdminRefusal::new(StatusCode::BAD_REQUEST, "this is not a UserID"))
 }

@@ -91,7 +91,7 @@ pub(super) async fn off_the_thread<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Some(done),
         Err(error) => {
-            tracing::error!(%error, "what the front had asked for broke off");
+            tracing::error!(%error, "what the HTTP server had asked for broke off");
             None
         }
     }

@@ -155,7 +155,7 @@ async fn admit(
         }
         return Err(denied.into());
     }
-    let path = url::decode(head.uri.path(), url::Plus::Itself);
+    let path = url::decode(head.uri.path());
     let path = path.ok_or_else(|| Failure::new(codes::URL_INVALID, "the path cannot be decoded"))?;
     let unknown = || {
         Failure::new(

@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use rustix::param::{clock_ticks_per_second, page_size};
+use procfs::process::{Process, Stat};
+use procfs::{boot_time_secs, page_size, ticks_per_second};
 use rustix::process::{Resource, getrlimit};
 
 use crate::services::http::metrics::exposition::{Exposition, MetricKind};
@@ -20,10 +21,11 @@ pub(super) struct ProcessFigures {
 impl ProcessFigures {
     /// To be made when everything runs and no terminal has connected.
     pub(super) fn new() -> Self {
-        let stat = ProcessStat::read();
+        let booted_at = boot_time_secs().ok();
+        let started_at = booted_at.zip(stat());
         Self {
             resident_at_start: resident_bytes().unwrap_or(0),
-            started_at_seconds: stat.and_then(|stat| Some(booted_at()? + stat.began_seconds)),
+            started_at_seconds: started_at.map(|(boot, stat)| number(boot) + seconds(stat.starttime)),
         }
     }
 
@@ -42,14 +44,14 @@ impl ProcessFigures {
                 out.one(name, kind, help, value);
             }
         };
-        let stat = ProcessStat::read();
-        let of_stat = |figure: fn(&ProcessStat) -> f64| stat.as_ref().map(figure);
+        let stat = stat();
+        let of_stat = |figure: fn(&Stat) -> f64| stat.as_ref().map(figure);
         let help = "Total user and system CPU time spent in seconds.";
         put(
             "process_cpu_seconds_total",
             Counter,
             help,
-            of_stat(|stat| stat.cpu_seconds),
+            of_stat(|stat| seconds(stat.utime + stat.stime)),
         );
         let help = "Start time of the process since unix epoch in seconds.";
         put("process_start_time_seconds", Gauge, help, self.started_at_seconds);
@@ -63,7 +65,7 @@ impl ProcessFigures {
             "process_virtual_memory_bytes",
             Gauge,
             help,
-            of_stat(|stat| stat.virtual_bytes),
+            of_stat(|stat| number(stat.vsize)),
         );
         let help = "Resident memory size in bytes.";
         put(
@@ -73,7 +75,12 @@ impl ProcessFigures {
             resident_bytes().map(number),
         );
         let help = "Number of OS threads in the process.";
-        put("process_threads", Gauge, help, of_stat(|stat| stat.threads));
+        put(
+            "process_threads",
+            Gauge,
+            help,
+            of_stat(|stat| number(stat.num_threads.unsigned_abs())),
+        );
     }
 }
 
@@ -83,89 +90,23 @@ fn number(amount: u64) -> f64 {
 }
 
 /// Resident memory of this process; `None` if the system does not say.
-pub(super) fn resident_bytes() -> Option<u64> {
-    resident_of(&fs::read_to_string("/proc/self/statm").ok()?)
-}
-
-fn resident_of(statm: &str) -> Option<u64> {
-    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * page_size() as u64)
+fn resident_bytes() -> Option<u64> {
+    let pages = Process::myself().ok()?.statm().ok()?.resident;
+    Some(pages * page_size())
 }
 
 /// Descriptors of the process, without the one that lists them. Terminals have none: their sockets are in the tables of the
-/// rings alone.
+/// rings alone. The library would count its own, too.
 fn open_descriptors() -> Option<u64> {
     let listed = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(listed).ok()?.checked_sub(1)
 }
 
-/// When the system was started, as a Unix time.
-fn booted_at() -> Option<f64> {
-    booted_of(&fs::read_to_string("/proc/stat").ok()?)
+fn stat() -> Option<Stat> {
+    Process::myself().ok()?.stat().ok()
 }
 
-fn booted_of(stat: &str) -> Option<f64> {
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-    line.trim().parse().ok().map(number)
-}
-
-/// What is read of `/proc/self/stat` (proc_pid_stat(5)).
-#[derive(Debug, PartialEq)]
-struct ProcessStat {
-    /// User and system time.
-    cpu_seconds: f64,
-    threads: f64,
-    /// Since the system was started.
-    began_seconds: f64,
-    virtual_bytes: f64,
-}
-
-impl ProcessStat {
-    fn read() -> Option<Self> {
-        Self::of(&fs::read_to_string("/proc/self/stat").ok()?)
-    }
-
-    /// The name in parentheses may hold anything, so it is passed over. The page numbers the fields from 1, and the one behind the
-    /// name is the third.
-    fn of(stat: &str) -> Option<Self> {
-        let (_, behind_name) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = behind_name.split_whitespace().collect();
-        let field = |place: usize| -> Option<f64> { fields.get(place - 3)?.parse().ok().map(number) };
-        let ticks = number(clock_ticks_per_second());
-        Some(Self {
-            cpu_seconds: (field(14)? + field(15)?) / ticks,
-            threads: field(20)?,
-            began_seconds: field(22)? / ticks,
-            virtual_bytes: field(23)?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_systems_words_are_read() {
-        let page = page_size() as u64;
-        assert_eq!(resident_of("900 25 7 1 0 60 0\n"), Some(25 * page));
-        assert_eq!(resident_of("900"), None);
-        let stat =
-            "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 300 100 0 0 20 0 5 0 900 8192 3 18446744073709551615";
-        let ticks = number(clock_ticks_per_second());
-        let expected = ProcessStat {
-            cpu_seconds: 400.0 / ticks,
-            threads: 5.0,
-            began_seconds: 900.0 / ticks,
-            virtual_bytes: 8_192.0,
-        };
-        assert_eq!(ProcessStat::of(stat), Some(expected));
-        assert_eq!(ProcessStat::of("7 (a"), None);
-        assert_eq!(ProcessStat::of("7 (a) S 1 7"), None);
-        assert_eq!(
-            booted_of("cpu 1 2\nbtime 1700000000\nprocesses 3\n"),
-            Some(1_700_000_000.0)
-        );
-        assert_eq!(booted_of("cpu 1 2\n"), None);
-    }
+/// Of a time in the system's ticks.
+fn seconds(ticks: u64) -> f64 {
+    number(ticks) / number(ticks_per_second())
 }

@@ -254,14 +254,14 @@ fn put_registry(registry: &RegistryHealth, workload: Option<&RegistryWorkload>, 
             u64::from(registry.failing_since().is_some()),
         ),
         (
-            "registry_letters_waiting_now",
-            "Letters that the registry has not taken yet.",
+            "registry_requests_waiting_now",
+            "Requests that the registry has not taken yet.",
             workload.map_or(0, |workload| workload.waiting_now() as u64),
         ),
     ];
     numbers.into_iter().for_each(|number| put(out, number));
     let times = workload.map_or_else(Counted::default, RegistryWorkload::commit_times);
-    let help = "How long a commit took, recorded or refused: from when the first letter of its batch was taken until the batch was answered.";
+    let help = "How long a commit took, recorded or refused: from when the first request of its batch was taken until the batch was answered.";
     out.histograms("holdfast_registry_commit_seconds", help, [("", times)]);
 }
 

@@ -31,7 +31,7 @@ pub(crate) const SEND_PLAIN: &str = "send the body as it is: no Content-Encoding
 /// With it, the header that says so (RFC 9110, 15.5.16).
 pub(crate) const TAKEN: (HeaderName, HeaderValue) = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
-/// Compresses one answer at a time: the front has one thread, so more of them would be done no sooner, and each needs a few
+/// Compresses one answer at a time: the HTTP server has one thread, so more of them would be done no sooner, and each needs a few
 /// hundred kilobytes meanwhile.
 pub(crate) struct Gzip(Mutex<()>);
 

@@ -9,4 +9,4 @@ pub(crate) mod peer;
 pub(crate) mod slots;
 mod stream;
 pub(crate) mod throttle;
-pub mod url;
+pub(crate) mod url;

@@ -17,7 +17,7 @@ pub(crate) const FAILURES_MAX: u32 = 60;
 /// FailureThrottle are counted for a minute from the first one on.
 const WINDOW_MS: u64 = 60_000;
 
-/// Networks that failures are counted of. At 40 B each it bounds what strangers can make the front remember; one that
+/// Networks that failures are counted of. At 40 B each it bounds what strangers can make the HTTP server remember; one that
 /// finds no room is not limited.
 const NETWORKS_MAX: usize = 4_096;
 

@@ -17,10 +17,10 @@ fn check(world: &World, command: &str, body: &Value, code: u32) -> Value {
 }
 
 fn imported(world: &World) -> Vec<String> {
-    let letters = std::mem::take(&mut *world.asked.lock().unwrap());
-    let users = letters.into_iter().flat_map(|letter| {
-        let ToRegistry::Accounts(_, AccountsAsk::Import, users) = letter else {
-            panic!("not an import: {letter:?}");
+    let requests = std::mem::take(&mut *world.asked.lock().unwrap());
+    let users = requests.into_iter().flat_map(|request| {
+        let ToRegistry::Accounts(_, AccountsAsk::Import, users) = request else {
+            panic!("not an import: {request:?}");
         };
         users
     });
@@ -149,20 +149,20 @@ fn accounts_are_deleted_each_at_its_home() {
         results[2]["ResultInfo"],
         "Err_TLS_PT_Open_Login_Account_Not_Exist"
     );
-    assert_eq!(world.letters.lock().unwrap().len(), 4);
+    assert_eq!(world.requests.lock().unwrap().len(), 4);
     check(&world, DELETE, &json!({"DeleteItem": []}), 70_206);
     check(&world, DELETE, &json!({"DeleteItem": ["a"]}), 70_402);
 }
 
 #[test]
-fn a_deletion_has_room_for_all_its_letters_or_sends_none() {
+fn a_deletion_has_room_for_all_its_requests_or_sends_none() {
     let mut settings = settings();
     settings.limits.in_flight_max = 4;
     let world = World::new(settings, shards);
     let items = |count| json!({ "DeleteItem": vec![json!({"UserID": "a"}); count] });
     check(&world, DELETE, &items(2), 0);
     check(&world, DELETE, &items(3), 60_018);
-    assert_eq!(world.letters.lock().unwrap().len(), 2);
+    assert_eq!(world.requests.lock().unwrap().len(), 2);
 }
 
 /// As Python's `json.dumps` and PHP's `json_encode` write what is not ASCII, for every character.

@@ -21,7 +21,7 @@ fn answers_queries_on_all_three_routes() {
 }
 
 #[test]
-fn one_letter_for_each_home_and_query() {
+fn one_request_for_each_home_and_query() {
     let world = World::new(settings(), shards);
     let names: Vec<_> = (0..500).map(|number| format!("online{number}")).collect();
     let body = json!({ "To_Account": names }).to_string();
@@ -32,7 +32,7 @@ fn one_letter_for_each_home_and_query() {
         .iter()
         .map(|known| &known["To_Account"]);
     assert!(answered.eq(names.iter()), "the order is that of the request");
-    assert_eq!(world.letters.lock().unwrap().len(), usize::from(SHARDS));
+    assert_eq!(world.requests.lock().unwrap().len(), usize::from(SHARDS));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_member_that_stands_twice_is_refused_by_every_command() {
             "{answer}"
         );
     }
-    assert!(world.letters.lock().unwrap().is_empty(), "nothing was done");
+    assert!(world.requests.lock().unwrap().is_empty(), "nothing was done");
     assert!(world.asked.lock().unwrap().is_empty(), "nothing was done");
 }
 

@@ -17,8 +17,8 @@ fn bodies_under_way_have_a_size_together() {
     settings.limits.bodies_bytes_max = sizes::QUERY;
     settings.limits.body_read_max = Duration::from_millis(50);
     settings.limits.answer_within = Duration::from_secs(60);
-    let world = World::new(settings, move |_, letter| {
-        asked.send(letter).unwrap();
+    let world = World::new(settings, move |_, request| {
+        asked.send(request).unwrap();
         None
     });
     let body = r#"{"To_Account":["off1"]}"#;
@@ -35,11 +35,11 @@ fn bodies_under_way_have_a_size_together() {
     };
     std::thread::scope(|scope| {
         let first = scope.spawn(ask);
-        let letter = was_asked.recv().unwrap();
+        let request = was_asked.recv().unwrap();
         assert_eq!(ask()["ErrorCode"], 60_018);
         world
             .replies
-            .send(shards(user("off1").home(SHARDS), letter).unwrap());
+            .send(shards(user("off1").home(SHARDS), request).unwrap());
         assert_eq!(first.join().unwrap()["ErrorCode"], 0);
     });
 }
@@ -138,8 +138,8 @@ fn an_answer_that_is_never_taken_ends_its_connection() {
 #[test]
 fn a_client_that_closes_its_half_is_answered() {
     let (asked, was_asked) = std::sync::mpsc::channel();
-    let world = World::new(settings(), move |_, letter| {
-        asked.send(letter).unwrap();
+    let world = World::new(settings(), move |_, request| {
+        asked.send(request).unwrap();
         None
     });
     let body = r#"{"To_Account":["off1"]}"#;
@@ -151,17 +151,17 @@ fn a_client_that_closes_its_half_is_answered() {
     )
     .unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let letter = was_asked
+    let request = was_asked
         .recv_timeout(Duration::from_secs(60))
         .expect("the request is worked on");
     world
         .replies
-        .send(shards(user("off1").home(SHARDS), letter).unwrap());
+        .send(shards(user("off1").home(SHARDS), request).unwrap());
     let (status, body) = read_response(&mut stream);
     assert_eq!((status, body.contains("Offline")), (200, true), "{body}");
 }
 
-/// Shards that answer nothing but keep the letters.
+/// Shards that answer nothing but keep the requests.
 fn silence(_: ShardId, _: ToShard) -> Option<ToFront> {
     None
 }
@@ -175,8 +175,8 @@ fn an_open_request_keeps_its_place_until_it_is_answered() {
     let body = r#"{"To_Account":["off1"]}"#;
     assert_eq!(world.ask(QUERY, body)["ErrorCode"], 60_008);
     assert_eq!(world.ask(QUERY, body)["ErrorCode"], 60_018);
-    let letter = world.letters.lock().unwrap().pop().unwrap();
-    let answer = shards(user("off1").home(SHARDS), letter).unwrap();
+    let request = world.requests.lock().unwrap().pop().unwrap();
+    let answer = shards(user("off1").home(SHARDS), request).unwrap();
     world.replies.send(answer);
     // The place is free as soon as the answer was taken in.
     while world.ask(QUERY, body)["ErrorCode"] != 60_008 {
@@ -189,9 +189,9 @@ fn kicks_that_cannot_be_recorded_leave_places_for_queries() {
     let mut settings = settings();
     settings.limits.in_flight_max = 4;
     settings.limits.answer_within = Duration::from_millis(20);
-    let world = World::new(settings, |shard, letter| {
-        let is_kick = matches!(letter, ToShard::Kick(..));
-        if is_kick { None } else { shards(shard, letter) }
+    let world = World::new(settings, |shard, request| {
+        let is_kick = matches!(request, ToShard::Kick(..));
+        if is_kick { None } else { shards(shard, request) }
     });
     let kick = || world.ask(KICK, r#"{"UserID":"online1"}"#)["ErrorCode"].as_u64();
     assert_eq!([kick(), kick(), kick()], [60_008, 60_008, 60_018].map(Some));
@@ -201,19 +201,19 @@ fn kicks_that_cannot_be_recorded_leave_places_for_queries() {
 #[test]
 fn an_open_request_is_answered_at_the_stop() {
     let (asked, was_asked) = std::sync::mpsc::channel();
-    let mut world = World::new(settings(), move |_, letter| {
-        asked.send(letter).unwrap();
+    let mut world = World::new(settings(), move |_, request| {
+        asked.send(request).unwrap();
         None
     });
     let (server, replies) = (world.server.take().unwrap(), world.replies.clone());
     std::thread::scope(|scope| {
         let reply = scope.spawn(|| world.ask(KICK, r#"{"UserID":"alice"}"#));
-        let letter = was_asked.recv().unwrap();
+        let request = was_asked.recv().unwrap();
         let stopped = scope.spawn(|| server.stop(STOP_WITHIN));
         while TcpStream::connect(world.backend).is_ok() {
             std::thread::yield_now();
         }
-        replies.send(shards(ShardId(0), letter).unwrap());
+        replies.send(shards(ShardId(0), request).unwrap());
         assert_eq!(reply.join().unwrap()["ErrorCode"], 0);
         stopped.join().unwrap().unwrap();
     });
@@ -224,8 +224,8 @@ fn a_request_that_is_never_answered_does_not_hold_the_stop() {
     let (asked, was_asked) = std::sync::mpsc::channel();
     let mut settings = settings();
     settings.limits.answer_within = Duration::from_secs(3_600);
-    let mut world = World::new(settings, move |_, letter| {
-        asked.send(letter).unwrap();
+    let mut world = World::new(settings, move |_, request| {
+        asked.send(request).unwrap();
         None
     });
     let server = world.server.take().unwrap();

@@ -20,7 +20,7 @@ fn delete(secret: &str, headers: &str) -> u16 {
         &format!("POST {target} HTTP/1.0\r\n{headers}Content-Length: {length}\r\n\r\n{body}"),
     );
     let status = response.split(' ').nth(1).unwrap().parse().unwrap();
-    let deleted = world.letters.lock().unwrap().len();
+    let deleted = world.requests.lock().unwrap().len();
     assert_eq!(deleted, usize::from(status == 200), "{headers}: {response}");
     assert_eq!(response.contains("\"ErrorCode\":0"), status == 200, "{response}");
     status

@@ -15,7 +15,7 @@ struct Morgue(
     Mutex<Vec<Option<UserId>>>,
 );
 
-fn letter(position: u64) -> Dead {
+fn dead(position: u64) -> Dead {
     let change = Change {
         number: ChangeNumber(position),
         at: Timestamp(1_700_000_000_000),
@@ -52,7 +52,7 @@ impl DeadLetters for Morgue {
 
     fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
         let behind = [1, 3, 5].into_iter().filter(|position| *position > after.0);
-        Ok(behind.take(count_max).map(letter).collect())
+        Ok(behind.take(count_max).map(dead).collect())
     }
 
     fn replay(&self, which: &DeadSelection) -> Result<u64, ReadError> {

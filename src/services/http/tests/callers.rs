@@ -48,9 +48,9 @@ fn the_kick_of_an_administrator_ends_its_usersigs() {
 #[test]
 fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
     let kicked_at_s = Clock::start().now().wall.seconds() + 10;
-    let world = with_chief(move |shard, letter| {
-        let ToShard::Inspect(request, who) = letter else {
-            return shards(shard, letter);
+    let world = with_chief(move |shard, request| {
+        let ToShard::Inspect(request, who) = request else {
+            return shards(shard, request);
         };
         let known = Inspection {
             kicked_at_s,
@@ -63,10 +63,10 @@ fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
         assert_eq!(post(&user_sig("chief")), 70_052);
         assert_eq!(post(&later_sig("chief", 30)), 0);
     }
-    let letters = world.letters.lock().unwrap();
-    let asked = letters
+    let requests = world.requests.lock().unwrap();
+    let asked = requests
         .iter()
-        .filter(|letter| matches!(letter, ToShard::Inspect(..)));
+        .filter(|request| matches!(request, ToShard::Inspect(..)));
     assert_eq!(asked.count(), 1);
 }
 
@@ -79,9 +79,9 @@ fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
         administrators: vec![user("administrator"), user("chief")],
         ..settings()
     };
-    let world = World::new(settings, move |shard, letter| {
-        let ToShard::Inspect(request, who) = letter else {
-            return shards(shard, letter);
+    let world = World::new(settings, move |shard, request| {
+        let ToShard::Inspect(request, who) = request else {
+            return shards(shard, request);
         };
         if std::mem::replace(&mut *is_first.lock().unwrap(), false) {
             asked.send(request).unwrap();
@@ -149,9 +149,9 @@ fn who_fails_too_often_is_told_less_and_others_of_its_address_go_on() {
 
 #[test]
 fn while_the_registry_cannot_be_read_administrators_may_ask() {
-    let world = with_chief(|shard, letter| {
-        let ToShard::Inspect(request, _) = letter else {
-            return shards(shard, letter);
+    let world = with_chief(|shard, request| {
+        let ToShard::Inspect(request, _) = request else {
+            return shards(shard, request);
         };
         Some(ToFront::Inspected(request, Err(RegistryError)))
     });

@@ -23,7 +23,7 @@ fn one_device_is_kicked() {
     };
     let device = |user: &str, platform: &str| json!({"user": user, "platform": platform, "instance": "18446744073709551615"});
     check(&device("alice", "iphone"), 200);
-    let letter = ToShard::KickDevice(
+    let request = ToShard::KickDevice(
         RequestId(1),
         user("alice"),
         DeviceId {
@@ -31,7 +31,7 @@ fn one_device_is_kicked() {
             instance: InstanceId::MAX,
         },
     );
-    assert_eq!(*world.letters.lock().unwrap(), [letter]);
+    assert_eq!(*world.requests.lock().unwrap(), [request]);
     check(&device("alice", "Web"), 404);
     check(&device("ghost", "iPhone"), 404);
     check(&device("busy", "iPhone"), 503);
@@ -79,7 +79,7 @@ fn what_does_something_is_posted_as_json() {
     ] {
         assert_eq!(http(world.admin, "POST", path, json, "{}").0, 405);
     }
-    assert!(world.letters.lock().unwrap().is_empty());
+    assert!(world.requests.lock().unwrap().is_empty());
 }
 
 /// Says what it was asked for.

@@ -61,8 +61,8 @@ fn login(store: &mut EmbeddedStore, name: &str, number: u64) {
     );
 }
 
-fn work_off(store: &mut EmbeddedStore, letter: ToRegistry) {
-    store.work_off(Timestamp(1_700_000_000_000), &mut vec![letter], &mut Vec::new());
+fn work_off(store: &mut EmbeddedStore, request: ToRegistry) {
+    store.work_off(Timestamp(1_700_000_000_000), &mut vec![request], &mut Vec::new());
 }
 
 #[test]

@@ -62,7 +62,7 @@ struct World {
     server: Option<HttpServer>,
     backend: SocketAddr,
     admin: SocketAddr,
-    letters: Arc<Mutex<Vec<ToShard>>>,
+    requests: Arc<Mutex<Vec<ToShard>>>,
     asked: Arc<Mutex<Vec<ToRegistry>>>,
     settings: watch::Sender<Arc<HttpSettings>>,
     replies: HttpReplySender,
@@ -107,24 +107,24 @@ impl World {
         let (backend, admin) = (listener(), listener());
         let addresses = (backend.local_addr().unwrap(), admin.local_addr().unwrap());
         let (replies, receiver) = reply_channel(SHARDS, &settings.limits);
-        let letters = Arc::new(Mutex::new(Vec::new()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
-        let (seen, answers, counted) = (Arc::clone(&letters), replies.clone(), Arc::clone(&counters));
+        let (seen, answers, counted) = (Arc::clone(&requests), replies.clone(), Arc::clone(&counters));
         let (asked, existing) = (Arc::new(Mutex::new(Vec::new())), replies.clone());
         let asked_here = Arc::clone(&asked);
         let handles = GatewayHandles {
-            shard: Box::new(move |shard, letter: ToShard| {
-                if let Some(request) = asks_for_the_kick(&letter) {
+            shard: Box::new(move |shard, request: ToShard| {
+                if let Some(request) = asks_for_the_kick(&request) {
                     return answers.send(ToFront::Inspected(request, Ok(None)));
                 }
-                seen.lock().unwrap().push(letter.clone());
-                if let Some(answer) = script(shard, letter) {
+                seen.lock().unwrap().push(request.clone());
+                if let Some(answer) = script(shard, request) {
                     answers.send(answer);
                 }
             }),
-            registry: Box::new(move |letter| {
-                asked_here.lock().unwrap().push(letter.clone());
-                existing.send(registry(letter));
+            registry: Box::new(move |request| {
+                asked_here.lock().unwrap().push(request.clone());
+                existing.send(registry(request));
             }),
             log_lines_dropped: Box::new(|| 7),
             registry_health: RegistryHealth::default(),
@@ -154,7 +154,7 @@ impl World {
             server: Some(server),
             backend: addresses.0,
             admin: addresses.1,
-            letters,
+            requests,
             asked,
             settings,
             replies,
@@ -207,8 +207,8 @@ fn counters_view(counted: Arc<Mutex<Vec<Counters>>>) -> ShardCounters {
 }
 
 /// Whether the server wants to know if its administrator was kicked. Never: most tests are not about that.
-fn asks_for_the_kick(letter: &ToShard) -> Option<RequestId> {
-    if let ToShard::Inspect(request, who) = letter
+fn asks_for_the_kick(request: &ToShard) -> Option<RequestId> {
+    if let ToShard::Inspect(request, who) = request
         && *who == user("administrator")
     {
         return Some(*request);

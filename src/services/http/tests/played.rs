@@ -3,8 +3,8 @@
 use super::*;
 
 /// Shards in which `online…` is Online on an iPhone, `off…` is Offline, and nobody else exists.
-pub(super) fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
-    match letter {
+pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
+    match request {
         ToShard::Query(request, depth, users) => {
             assert!(
                 users.iter().all(|user| user.home(SHARDS) == shard),
@@ -56,8 +56,8 @@ pub(super) fn shards(shard: ShardId, letter: ToShard) -> Option<ToFront> {
 }
 
 /// A registry with the accounts `online…` and `off…`, which fails when it is asked for `busy`.
-pub(super) fn registry(letter: ToRegistry) -> ToFront {
-    match letter {
+pub(super) fn registry(request: ToRegistry) -> ToFront {
+    match request {
         ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
             ToFront::Accounts(request, Err(RegistryError))
         }

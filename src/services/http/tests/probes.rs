@@ -167,7 +167,7 @@ fn neither_listener_looks_like_a_proxy() {
             "{other}"
         );
     }
-    assert!(world.letters.lock().unwrap().is_empty());
+    assert!(world.requests.lock().unwrap().is_empty());
     assert_eq!(
         ask(
             world.backend,

@@ -20,7 +20,9 @@ use crate::base::ids::UserId;
 use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::services::registry::embedded::check::{self, Bad, TABLES, keyspace_folder};
 use crate::services::registry::embedded::raw::bytes::{FileFault, numbered};
-use crate::services::registry::embedded::raw::manifest::{Entry, Manifest, replace_durably, sync_folder};
+use crate::services::registry::embedded::raw::manifest::{
+    Manifest, ManifestEntry, replace_durably, sync_folder,
+};
 use crate::services::registry::embedded::raw::table::{self, Gap, behind};
 
 /// Where damaged tables are kept. Nothing removes them.
@@ -74,7 +76,7 @@ pub(super) fn room(store: &Path, keyspace: u64, table: u64) -> Gap {
     let run = manifest
         .as_ref()
         .map_or(&[][..], |manifest| manifest.run_of(table));
-    let ask = |entry: &Entry| table::ask(&folder.join(TABLES).join(entry.id.to_string()));
+    let ask = |entry: &ManifestEntry| table::ask(&folder.join(TABLES).join(entry.id.to_string()));
     let mut neighbours = run.split(|entry| entry.id == table);
     let before = neighbours.next().and_then(|run| run.iter().rev().find_map(ask));
     let after = neighbours.next().and_then(|run| run.iter().find_map(ask));
@@ -106,7 +108,7 @@ pub(super) fn replace(store: &Path, keyspace: &str, bad: &Bad) -> Result<Mended,
     let level = manifest.level_of(bad.table).unwrap_or(0);
     let kept = records.iter().map(Vec::len).sum();
     let written = write(&folder, &manifest, level, records).map_err(fault)?;
-    let entry = written.map(|(id, sum)| Entry {
+    let entry = written.map(|(id, sum)| ManifestEntry {
         id,
         sum: sum.into_u128(),
         seqno,

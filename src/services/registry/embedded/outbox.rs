@@ -127,7 +127,7 @@ impl StoreReader {
 
     fn count(&self, draft: &OutboxDraft) {
         // A sum that wraps around takes away.
-        let [late, dead] = [b'p', b'd'].map(|letter| draft.grown_by(letter).cast_unsigned());
+        let [late, dead] = [b'p', b'd'].map(|prefix| draft.grown_by(prefix).cast_unsigned());
         self.late_count.fetch_add(late, Ordering::AcqRel);
         self.dead_count.fetch_add(dead, Ordering::AcqRel);
     }
@@ -181,8 +181,8 @@ impl OutboxDraft {
     }
 
     /// By how many keys with this first letter there are more.
-    fn grown_by(&self, letter: u8) -> i64 {
-        let changed = self.there.iter().filter(|(key, _)| key[0] == letter);
+    fn grown_by(&self, prefix: u8) -> i64 {
+        let changed = self.there.iter().filter(|(key, _)| key[0] == prefix);
         changed
             .map(|(_, (was, is))| i64::from(*is) - i64::from(*was))
             .sum()

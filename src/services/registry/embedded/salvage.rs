@@ -30,13 +30,13 @@ use crate::services::registry::embedded::{tidy, verify};
 /// Memory for the new store while it is written.
 const MEMORY_BYTES: u64 = 128 << 20;
 
-/// Records that are written together.
+/// SalvageRecords that are written together.
 const RECORDS_AT_ONCE: usize = 1_000;
 
 /// What became of a damaged store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Salvaged {
-    /// Records that the new store has, by keyspace.
+    /// SalvageRecords that the new store has, by keyspace.
     pub records: Vec<(&'static str, u64)>,
     /// Users whose record was lost or old, and was made again from their changes.
     pub rebuilt: u64,
@@ -141,12 +141,12 @@ struct SalvageSource {
     /// Numbers of keyspaces by their names.
     keyspaces: HashMap<String, u64>,
     /// What is in journals: the youngest under each key.
-    journals: HashMap<u64, BTreeMap<Vec<u8>, Item>>,
+    journals: HashMap<u64, BTreeMap<Vec<u8>, SalvageItem>>,
     losses: Vec<String>,
 }
 
 /// A record with its number; `None`: the key was removed.
-type Item = (u64, Option<Vec<u8>>);
+type SalvageItem = (u64, Option<Vec<u8>>);
 
 impl SalvageSource {
     fn new(path: &Path) -> Self {
@@ -275,8 +275,8 @@ impl SalvageSource {
     }
 }
 
-fn read_journals(path: &Path, losses: &mut Vec<String>) -> HashMap<u64, BTreeMap<Vec<u8>, Item>> {
-    let mut youngest: HashMap<u64, BTreeMap<Vec<u8>, Item>> = HashMap::new();
+fn read_journals(path: &Path, losses: &mut Vec<String>) -> HashMap<u64, BTreeMap<Vec<u8>, SalvageItem>> {
+    let mut youngest: HashMap<u64, BTreeMap<Vec<u8>, SalvageItem>> = HashMap::new();
     for name in check::journals(path) {
         let Ok(bytes) = bytes_of(&path.join(&name)) else {
             losses.push(format!("all of journal {}", name.display()));
@@ -307,10 +307,10 @@ fn target<'a>(files: &'a Files, name: &str) -> &'a Keyspace {
     }
 }
 
-/// Records in the order of their keys, of one key the youngest first.
-type Records = Box<dyn Iterator<Item = (Vec<u8>, u64, Option<Vec<u8>>)>>;
+/// SalvageRecords in the order of their keys, of one key the youngest first.
+type SalvageRecords = Box<dyn Iterator<Item = (Vec<u8>, u64, Option<Vec<u8>>)>>;
 
-fn open_table(path: &Path, room: &Gap) -> std::io::Result<(Records, Vec<Gap>)> {
+fn open_table(path: &Path, room: &Gap) -> std::io::Result<(SalvageRecords, Vec<Gap>)> {
     let table = table::read(path)?;
     let records = table.records()?;
     let gaps = table.gaps(&records, room);
@@ -328,7 +328,7 @@ fn plain(record: InternalValue) -> (Vec<u8>, u64, Option<Vec<u8>>) {
 /// Several sorted sources as one, with the youngest record of each key.
 #[derive(Default)]
 struct Merge {
-    sources: Vec<Records>,
+    sources: Vec<SalvageRecords>,
     heads: BinaryHeap<Reverse<Head>>,
 }
 
@@ -336,7 +336,7 @@ struct Merge {
 type Head = (Vec<u8>, Reverse<u64>, usize, Option<Vec<u8>>);
 
 impl Merge {
-    fn add(&mut self, source: Records) {
+    fn add(&mut self, source: SalvageRecords) {
         self.sources.push(source);
         self.pull(self.sources.len() - 1);
     }

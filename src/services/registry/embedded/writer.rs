@@ -140,9 +140,9 @@ impl EmbeddedStore {
         users.iter().map(import).collect()
     }
 
-    /// Answers one letter, as if the batch will be written. What only reads, reads what is durable.
-    fn answer(&self, now: Timestamp, letter: ToRegistry, draft: &mut BatchDraft) -> RegistryReply {
-        match letter {
+    /// Answers one request, as if the batch will be written. What only reads, reads what is durable.
+    fn answer(&self, now: Timestamp, request: ToRegistry, draft: &mut BatchDraft) -> RegistryReply {
+        match request {
             ToRegistry::Load(shard, key, user) => RegistryReply::Shard(
                 shard,
                 ToShard::Loaded(key, self.noted(now, &[user], self.load(now, &user))),
@@ -257,12 +257,12 @@ impl Store for EmbeddedStore {
         let writable = self.recover(now);
         let mut draft = BatchDraft::default();
         let mut writers = Vec::new();
-        for letter in batch.drain(..) {
-            let writes = is_write(&letter);
+        for request in batch.drain(..) {
+            let writes = is_write(&request);
             answers.push(if writes && !writable {
-                refusal(letter)
+                refusal(request)
             } else {
-                self.answer(now, letter, &mut draft)
+                self.answer(now, request, &mut draft)
             });
             if writes {
                 writers.push(answers.len() - 1);
@@ -326,8 +326,8 @@ fn last_owing(after: Position, changes: &[ChainedChange]) -> Option<Position> {
     Some(Position(after.0 + 1 + place as u64))
 }
 
-fn is_write(letter: &ToRegistry) -> bool {
-    match letter {
+fn is_write(request: &ToRegistry) -> bool {
+    match request {
         ToRegistry::Commit(..) | ToRegistry::Accounts(_, AccountsAsk::Import, _) => true,
         ToRegistry::Load(..) | ToRegistry::Complete(..) | ToRegistry::Accounts(_, AccountsAsk::Check, _) => {
             false

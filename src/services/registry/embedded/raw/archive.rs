@@ -13,7 +13,7 @@ const TRAILER_BYTES: usize = 4 + 1 + 1 + 16 + 8 + 8;
 
 /// A named part of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Section {
+pub(in super::super) struct ArchiveSection {
     pub(in super::super) name: Vec<u8>,
     pub(in super::super) bytes: Range<usize>,
 }
@@ -22,7 +22,7 @@ pub(in super::super) struct Section {
 pub(in super::super) const CONTENTS_BYTES_MAX: usize = 4_096;
 
 /// The sections of a file, by its last bytes; `None` if the frame is damaged.
-pub(in super::super) fn sections(end: &[u8], file_bytes: usize) -> Option<Vec<Section>> {
+pub(in super::super) fn sections(end: &[u8], file_bytes: usize) -> Option<Vec<ArchiveSection>> {
     let (body, trailer) = end.split_at_checked(end.len().checked_sub(TRAILER_BYTES)?)?;
     let mut trailer = ByteReader { left: trailer };
     let known = trailer.take(4)? == TRAILER && trailer.byte()? == 1 && trailer.byte()? == 0;
@@ -38,13 +38,13 @@ pub(in super::super) fn sections(end: &[u8], file_bytes: usize) -> Option<Vec<Se
     (0..count).map(|_| section(&mut contents, start)).collect()
 }
 
-fn section(contents: &mut ByteReader<'_>, end: usize) -> Option<Section> {
+fn section(contents: &mut ByteReader<'_>, end: usize) -> Option<ArchiveSection> {
     let position = usize::try_from(contents.long()?).ok()?;
     let length = usize::try_from(contents.long()?).ok()?;
     let name = contents.short()?;
     let name = contents.take(usize::from(name))?.to_vec();
     let bytes = position..position.checked_add(length)?;
-    (bytes.end <= end).then_some(Section { name, bytes })
+    (bytes.end <= end).then_some(ArchiveSection { name, bytes })
 }
 
 /// A file of these sections.

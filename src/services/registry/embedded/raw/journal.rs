@@ -16,7 +16,7 @@ const LEAP_MAX: u64 = 1 << 32;
 
 /// One change of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Item {
+pub(in super::super) struct JournalItem {
     pub(in super::super) keyspace: u64,
     pub(in super::super) key: Vec<u8>,
     /// `None`: the key was removed.
@@ -25,14 +25,14 @@ pub(in super::super) struct Item {
 
 /// Changes that were written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Batch {
+pub(in super::super) struct JournalBatch {
     pub(in super::super) seqno: u64,
-    pub(in super::super) items: Vec<Item>,
+    pub(in super::super) items: Vec<JournalItem>,
 }
 
 /// How a journal was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in super::super) struct Course {
+pub(in super::super) struct JournalWalk {
     /// Places of bytes that are not what was written.
     pub(in super::super) damaged: Vec<usize>,
     /// The last batch was not written to its end: so many bytes of it are there. Nobody was told that it is durable.
@@ -40,12 +40,12 @@ pub(in super::super) struct Course {
 }
 
 /// Reads all that can be read of a journal.
-pub(in super::super) fn walk(journal: &[u8], take: &mut dyn FnMut(Batch)) -> Course {
+pub(in super::super) fn walk(journal: &[u8], take: &mut dyn FnMut(JournalBatch)) -> JournalWalk {
     let end = journal
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |last| last + 1);
-    let (mut course, mut place, mut before) = (Course::default(), 0, None);
+    let (mut course, mut place, mut before) = (JournalWalk::default(), 0, None);
     while place < end {
         let Some((batch, length)) = batch(&journal[place..]) else {
             if let Some((batch, length)) = with_a_damaged_end(&journal[place..]) {
@@ -73,7 +73,7 @@ pub(in super::super) fn walk(journal: &[u8], take: &mut dyn FnMut(Batch)) -> Cou
     course
 }
 
-impl Course {
+impl JournalWalk {
     fn end_at(&mut self, journal: &[u8], rest: std::ops::Range<usize>) {
         let sectors = rest.start.next_multiple_of(SECTOR_BYTES)..rest.end;
         let sectors = journal
@@ -100,7 +100,7 @@ fn next_batch(journal: &[u8], from: usize, end: usize) -> Option<usize> {
 }
 
 /// A batch and its length, if it is whole.
-fn batch(bytes: &[u8]) -> Option<(Batch, usize)> {
+fn batch(bytes: &[u8]) -> Option<(JournalBatch, usize)> {
     let (batch, length) = contents(bytes)?;
     let whole = bytes[length..].starts_with(END);
     whole.then_some((batch, length + END.len()))
@@ -108,7 +108,7 @@ fn batch(bytes: &[u8]) -> Option<(Batch, usize)> {
 
 /// A batch whose contents are whole, and behind which stands neither its end nor the first part of it, with nothing written
 /// behind that.
-fn with_a_damaged_end(bytes: &[u8]) -> Option<(Batch, usize)> {
+fn with_a_damaged_end(bytes: &[u8]) -> Option<(JournalBatch, usize)> {
     let (batch, length) = contents(bytes)?;
     let end = bytes.get(length..length + END.len())?;
     let written = end.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -117,7 +117,7 @@ fn with_a_damaged_end(bytes: &[u8]) -> Option<(Batch, usize)> {
 }
 
 /// A batch whose checksum fits, and its length up to its end mark.
-fn contents(bytes: &[u8]) -> Option<(Batch, usize)> {
+fn contents(bytes: &[u8]) -> Option<(JournalBatch, usize)> {
     let mut cursor = ByteReader { left: bytes };
     if cursor.byte()? != 1 {
         return None;
@@ -131,10 +131,10 @@ fn contents(bytes: &[u8]) -> Option<(Batch, usize)> {
     }
     let checked = &bytes[start..bytes.len() - cursor.left.len()];
     let fits = cursor.byte()? == 3 && cursor.long()? == xxh3_64(checked);
-    fits.then(|| (Batch { seqno, items }, bytes.len() - cursor.left.len()))
+    fits.then(|| (JournalBatch { seqno, items }, bytes.len() - cursor.left.len()))
 }
 
-fn item(cursor: &mut ByteReader<'_>) -> Option<Item> {
+fn item(cursor: &mut ByteReader<'_>) -> Option<JournalItem> {
     if cursor.byte()? != 2 {
         // What clears a keyspace has another tag, and is never written here.
         return None;
@@ -151,5 +151,5 @@ fn item(cursor: &mut ByteReader<'_>) -> Option<Item> {
         1 | 2 => None,
         _ => return None,
     };
-    (plain && length == on_disk).then_some(Item { keyspace, key, value })
+    (plain && length == on_disk).then_some(JournalItem { keyspace, key, value })
 }

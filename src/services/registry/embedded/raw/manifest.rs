@@ -18,7 +18,7 @@ const TABLES: &[u8] = b"tables";
 
 /// A table, as its manifest names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Entry {
+pub(in super::super) struct ManifestEntry {
     pub(in super::super) id: u64,
     pub(in super::super) sum: u128,
     pub(in super::super) seqno: u64,
@@ -28,7 +28,7 @@ pub(in super::super) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Manifest {
     id: u64,
-    pub(in super::super) levels: Vec<Vec<Vec<Entry>>>,
+    pub(in super::super) levels: Vec<Vec<Vec<ManifestEntry>>>,
     /// Everything else in it, as it was found.
     others: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -76,25 +76,25 @@ impl Manifest {
     }
 
     /// All its tables.
-    pub(in super::super) fn tables(&self) -> impl Iterator<Item = Entry> + '_ {
+    pub(in super::super) fn tables(&self) -> impl Iterator<Item = ManifestEntry> + '_ {
         self.levels.iter().flatten().flatten().copied()
     }
 
     /// The level that a table is on.
     pub(in super::super) fn level_of(&self, table: u64) -> Option<usize> {
-        let holds = |level: &Vec<Vec<Entry>>| level.iter().flatten().any(|entry| entry.id == table);
+        let holds = |level: &Vec<Vec<ManifestEntry>>| level.iter().flatten().any(|entry| entry.id == table);
         self.levels.iter().position(holds)
     }
 
     /// The run that a table is in: tables in the order of their keys, of which no two share any.
-    pub(in super::super) fn run_of(&self, table: u64) -> &[Entry] {
-        let holds = |run: &&Vec<Entry>| run.iter().any(|entry| entry.id == table);
+    pub(in super::super) fn run_of(&self, table: u64) -> &[ManifestEntry] {
+        let holds = |run: &&Vec<ManifestEntry>| run.iter().any(|entry| entry.id == table);
         let run = self.levels.iter().flatten().find(holds);
         run.map_or(&[], Vec::as_slice)
     }
 
     /// Puts another table in the place of one, or none.
-    pub(in super::super) fn replace(&mut self, table: u64, by: Option<Entry>) {
+    pub(in super::super) fn replace(&mut self, table: u64, by: Option<ManifestEntry>) {
         for level in &mut self.levels {
             for run in &mut *level {
                 if let Some(place) = run.iter().position(|entry| entry.id == table) {
@@ -150,26 +150,26 @@ fn current_of(bytes: &[u8]) -> Option<(u64, u128)> {
     (bytes.byte()? == 0 && bytes.left.is_empty()).then_some(named)
 }
 
-fn levels_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<Vec<Entry>>>> {
+fn levels_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<Vec<ManifestEntry>>>> {
     let count = bytes.byte()?;
     (0..count).map(|_| runs_of(bytes)).collect()
 }
 
-fn runs_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<Entry>>> {
+fn runs_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Vec<ManifestEntry>>> {
     let count = bytes.byte()?;
     (0..count).map(|_| run_of(bytes)).collect()
 }
 
-fn run_of(bytes: &mut ByteReader<'_>) -> Option<Vec<Entry>> {
+fn run_of(bytes: &mut ByteReader<'_>) -> Option<Vec<ManifestEntry>> {
     let count = bytes.word()?;
     (0..count).map(|_| entry_of(bytes)).collect()
 }
 
-fn entry_of(bytes: &mut ByteReader<'_>) -> Option<Entry> {
+fn entry_of(bytes: &mut ByteReader<'_>) -> Option<ManifestEntry> {
     let id = bytes.long()?;
     let kind = bytes.byte()?;
     let (sum, seqno) = (bytes.sum()?, bytes.long()?);
-    (kind == 0).then_some(Entry { id, sum, seqno })
+    (kind == 0).then_some(ManifestEntry { id, sum, seqno })
 }
 
 /// Writes a whole file that is there after a power cut.

@@ -12,7 +12,7 @@ use lsm_tree::{CompressionType, InternalValue, SeqNo};
 use rustix::fs::{MemfdFlags, memfd_create};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::services::registry::embedded::raw::archive::{CONTENTS_BYTES_MAX, Section, sections};
+use crate::services::registry::embedded::raw::archive::{ArchiveSection, CONTENTS_BYTES_MAX, sections};
 use crate::services::registry::embedded::raw::bytes::{ByteReader, bytes_in, bytes_of};
 
 const MAGIC: &[u8] = &[b'L', b'S', b'M', 3];
@@ -71,21 +71,21 @@ fn told(keyspace: &str, key: &[u8]) -> String {
 
 /// A table as it was found.
 #[derive(Debug)]
-pub(in super::super) struct Table {
+pub(in super::super) struct ReadTable {
     bytes: Vec<u8>,
     /// Stretches of intact blocks of records, with how many blocks each has.
     stretches: Vec<(Range<usize>, usize)>,
     /// Places of what is damaged, with what it is.
     pub(in super::super) faults: Vec<(usize, &'static str)>,
     /// What the table says of itself, if it still can.
-    pub(in super::super) about: Option<About>,
+    pub(in super::super) about: Option<TableSummary>,
     /// Whether records are among what is damaged.
-    loses: Loss,
+    loses: TableLoss,
 }
 
 /// What a table says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct About {
+pub(in super::super) struct TableSummary {
     pub(in super::super) first: Vec<u8>,
     pub(in super::super) last: Vec<u8>,
     /// The highest number of a change in it.
@@ -94,7 +94,7 @@ pub(in super::super) struct About {
 
 /// What becomes of a table's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loss {
+enum TableLoss {
     None,
     Some,
 }
@@ -103,19 +103,19 @@ enum Loss {
 const RECORDS: &str = "records";
 
 /// A piece of a file: a block of a kind, or what is none.
-struct Piece {
+struct BlockSpan {
     bytes: Range<usize>,
     kind: Option<u8>,
 }
 
 /// Reads a whole table.
-pub(in super::super) fn read(path: &Path) -> io::Result<Table> {
+pub(in super::super) fn read(path: &Path) -> io::Result<ReadTable> {
     let bytes = bytes_of(path)?;
-    let mut table = Table {
+    let mut table = ReadTable {
         stretches: Vec::new(),
         faults: Vec::new(),
         about: None,
-        loses: Loss::None,
+        loses: TableLoss::None,
         bytes,
     };
     match sections(&table.bytes, table.bytes.len()) {
@@ -132,11 +132,11 @@ pub(in super::super) fn look(path: &Path) -> io::Result<Vec<&'static str>> {
         return Ok(vec!["the table of contents"]);
     };
     let partitioned = sections.iter().any(|section| section.name == b"filter_tli");
-    let is_read = |section: &&Section| {
+    let is_read = |section: &&ArchiveSection| {
         let name = &section.name[..];
         READ_AT_THE_START.contains(&name) || (name == b"filter" && !partitioned)
     };
-    let is_damaged = |section: &&Section| {
+    let is_damaged = |section: &&ArchiveSection| {
         let bytes = bytes_in(&file, section.bytes.clone());
         block(&bytes).is_none_or(|(_, length)| length != bytes.len())
     };
@@ -145,7 +145,7 @@ pub(in super::super) fn look(path: &Path) -> io::Result<Vec<&'static str>> {
 }
 
 /// What a table says of itself, if its end is intact.
-pub(in super::super) fn ask(path: &Path) -> Option<About> {
+pub(in super::super) fn ask(path: &Path) -> Option<TableSummary> {
     let file = File::open(path).ok()?;
     let sections = contents(&file).ok()??;
     let meta = sections.into_iter().find(|section| section.name == b"meta")?;
@@ -153,7 +153,7 @@ pub(in super::super) fn ask(path: &Path) -> Option<About> {
 }
 
 /// The table of contents of an open file; `None` if it is damaged.
-fn contents(file: &File) -> io::Result<Option<Vec<Section>>> {
+fn contents(file: &File) -> io::Result<Option<Vec<ArchiveSection>>> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let start = length.saturating_sub(CONTENTS_BYTES_MAX);
     Ok(sections(&bytes_in(file, start..length), length))
@@ -187,7 +187,7 @@ fn header(bytes: &[u8]) -> Option<(u8, u128, usize)> {
 }
 
 /// From block to block; where there is none, to the next that is intact.
-fn pieces(bytes: &[u8], range: Range<usize>) -> Vec<Piece> {
+fn pieces(bytes: &[u8], range: Range<usize>) -> Vec<BlockSpan> {
     let mut pieces = Vec::new();
     let mut place = range.start;
     while place < range.end {
@@ -196,7 +196,7 @@ fn pieces(bytes: &[u8], range: Range<usize>) -> Vec<Piece> {
             None => (None, until_a_block(&bytes[place..range.end])),
         };
         let bytes = place..place + length;
-        pieces.push(Piece { bytes, kind });
+        pieces.push(BlockSpan { bytes, kind });
         place += length;
     }
     pieces
@@ -207,8 +207,8 @@ fn until_a_block(bytes: &[u8]) -> usize {
     (1..bytes.len()).find(starts).unwrap_or(bytes.len())
 }
 
-impl Table {
-    fn take(&mut self, section: &Section) {
+impl ReadTable {
+    fn take(&mut self, section: &ArchiveSection) {
         if NO_BLOCKS.contains(&&section.name[..]) {
             return;
         }
@@ -221,7 +221,7 @@ impl Table {
             }
         }
         if is_data && !self.faults.is_empty() {
-            self.loses = Loss::Some;
+            self.loses = TableLoss::Some;
         }
         if section.name == b"meta" {
             self.about = about(&self.bytes[section.bytes.clone()]);
@@ -250,13 +250,13 @@ impl Table {
     }
 
     fn lose_at(&mut self, place: usize) {
-        self.loses = Loss::Some;
+        self.loses = TableLoss::Some;
         self.faults.push((place, RECORDS));
     }
 
     /// Whether all its records are intact.
     pub(in super::super) fn has_all_records(&self) -> bool {
-        self.loses == Loss::None
+        self.loses == TableLoss::None
     }
 
     fn keep(&mut self, bytes: Range<usize>) {
@@ -316,7 +316,7 @@ fn scan(blocks: &[u8], count: usize) -> io::Result<Vec<InternalValue>> {
     records.collect::<Result<_, _>>().map_err(io::Error::other)
 }
 
-fn about(mut block: &[u8]) -> Option<About> {
+fn about(mut block: &[u8]) -> Option<TableSummary> {
     let block = Block::from_reader(&mut block, CompressionType::None).ok()?;
     let block = DataBlock::new(block);
     let value = |name: &[u8]| {
@@ -324,7 +324,7 @@ fn about(mut block: &[u8]) -> Option<About> {
             .point_read(name, SeqNo::MAX)
             .map(|found| found.value.to_vec())
     };
-    Some(About {
+    Some(TableSummary {
         first: value(b"key#min")?,
         last: value(b"key#max")?,
         seqno: SeqNo::from_le_bytes(value(b"seqno#max")?.try_into().ok()?),

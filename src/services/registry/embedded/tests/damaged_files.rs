@@ -141,8 +141,8 @@ pub(super) fn flip(file: &Path, bit: usize) {
 pub(super) const IN_THE_FIRST_RECORD: usize = 8 * 60;
 
 pub(super) fn load(store: &mut EmbeddedStore, name: &str) -> Result<Option<UserRecord>, RegistryError> {
-    let letter = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
-    match work(store, 4 * DAY_MS, vec![letter]).remove(0) {
+    let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
+    match work(store, 4 * DAY_MS, vec![request]).remove(0) {
         RegistryReply::Shard(_, ToShard::Loaded(_, outcome)) => {
             outcome.map(|record| record.map(|record| *record))
         }

@@ -218,8 +218,8 @@ fn quiet_deletion(name: &str, at: u64) -> ToRegistry {
 fn one_that_was_only_imported_ages_from_its_deletion() {
     let folder = TempDir::new().unwrap();
     let mut store = with_deleted(&folder, &[], DAY_MS);
-    let letters = vec![import("alice"), quiet_deletion("alice", 100 * DAY_MS)];
-    work(&mut store, DAY_MS, letters);
+    let requests = vec![import("alice"), quiet_deletion("alice", 100 * DAY_MS)];
+    work(&mut store, DAY_MS, requests);
     store.rest(Timestamp((100 + KEPT_DAYS) * DAY_MS - 1));
     assert!(record(&store, "alice").is_some());
     store.rest(Timestamp((101 + KEPT_DAYS) * DAY_MS));
@@ -250,11 +250,11 @@ fn one_that_is_deleted_again_ages_anew() {
 fn a_pass_goes_on_where_its_last_step_ended() {
     let folder = TempDir::new().unwrap();
     let mut store = open(&folder);
-    let mut letters: Vec<_> = (0..LOOKED_AT_ONCE)
+    let mut requests: Vec<_> = (0..LOOKED_AT_ONCE)
         .map(|number| import(&format!("a{number:05}")))
         .collect();
-    letters.extend([import("bob"), quiet_deletion("bob", DAY_MS)]);
-    work(&mut store, DAY_MS, letters);
+    requests.extend([import("bob"), quiet_deletion("bob", DAY_MS)]);
+    work(&mut store, DAY_MS, requests);
     store.rest(Timestamp(400 * DAY_MS));
     assert!(record(&store, "bob").is_some(), "it is beyond the first step");
     store.rest(Timestamp(400 * DAY_MS + 1));

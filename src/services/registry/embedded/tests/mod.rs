@@ -86,9 +86,9 @@ pub(super) fn commit(name: &str, number: u64, at: u64) -> ToRegistry {
     ToRegistry::Commit(ShardId(0), UserKey(0), Box::new(commit))
 }
 
-pub(super) fn work(store: &mut EmbeddedStore, now: u64, letters: Vec<ToRegistry>) -> Vec<RegistryReply> {
-    let (mut letters, mut answers) = (letters, Vec::new());
-    store.work_off(Timestamp(now), &mut letters, &mut answers);
+pub(super) fn work(store: &mut EmbeddedStore, now: u64, requests: Vec<ToRegistry>) -> Vec<RegistryReply> {
+    let (mut requests, mut answers) = (requests, Vec::new());
+    store.work_off(Timestamp(now), &mut requests, &mut answers);
     for answer in &mut answers {
         // The times have a test of their own.
         if let RegistryReply::Shard(_, ToShard::Committed(_, Ok(at))) = answer {
@@ -104,8 +104,8 @@ pub(super) const REFUSED: RegistryReply =
     RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
 
 fn load(store: &mut EmbeddedStore, name: &str) -> Option<UserRecord> {
-    let letter = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
-    match work(store, 0, vec![letter]).remove(0) {
+    let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
+    match work(store, 0, vec![request]).remove(0) {
         RegistryReply::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
         other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
     }

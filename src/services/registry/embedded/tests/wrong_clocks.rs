@@ -14,9 +14,9 @@ const WRONG: u64 = 3_650 * DAY_MS;
 fn a_wrong_clock_holds_back_the_time_of_its_users_alone() {
     let folder = TempDir::new().unwrap();
     let mut store = open(folder.path());
-    let at = |store: &mut EmbeddedStore, letter| {
-        let (mut letters, mut answers) = (vec![letter], Vec::new());
-        store.work_off(Timestamp(9), &mut letters, &mut answers);
+    let at = |store: &mut EmbeddedStore, request| {
+        let (mut requests, mut answers) = (vec![request], Vec::new());
+        store.work_off(Timestamp(9), &mut requests, &mut answers);
         match answers.remove(0) {
             RegistryReply::Shard(_, ToShard::Committed(_, Ok(at))) => at.0,
             other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
