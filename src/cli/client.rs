@@ -23,15 +23,15 @@ const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 
 /// What deals with all that is on record takes a minute for tens of millions: a dry run of a reload reads every user, and
 /// `callbacks` deals with every callback that is late or was given up.
-const DEED_PATIENCE: Duration = Duration::from_secs(600);
+const CHANGED_WITHIN_MAX: Duration = Duration::from_secs(600);
 
 const NO_HTTP: &str = "it does not speak HTTP, as terminals.listen and ports with TLS do not";
 
 /// How long an answer is waited for.
-fn patience(purpose: RequestKind) -> Duration {
+fn within_max(purpose: RequestKind) -> Duration {
     match purpose {
         RequestKind::Query => ANSWER_WITHIN_MAX,
-        RequestKind::Change => DEED_PATIENCE,
+        RequestKind::Change => CHANGED_WITHIN_MAX,
     }
 }
 
@@ -195,7 +195,7 @@ async fn ask_admin(
     let (status, body) = exchange(
         (Listener::Admin, &place),
         request.body(Full::new(body))?,
-        (purpose, patience(purpose)),
+        (purpose, within_max(purpose)),
     )
     .await?;
     Ok(HttpAnswer { place, status, body }.checked()?)
@@ -215,14 +215,14 @@ fn first(addresses: &[SocketAddr]) -> SocketAddr {
 async fn exchange(
     (listener, place): (Listener, &HostPort),
     mut request: Request<Full<Bytes>>,
-    (purpose, patience): (RequestKind, Duration),
+    (purpose, within_max): (RequestKind, Duration),
 ) -> anyhow::Result<(u16, Bytes)> {
     let host = HeaderValue::try_from(place.to_string()).context("an address is a header's value")?;
     request.headers_mut().insert(HOST, host);
-    let stream = place.connect(patience.min(ANSWER_WITHIN_MAX)).await;
+    let stream = place.connect(within_max.min(ANSWER_WITHIN_MAX)).await;
     let stream = stream.map_err(|error| place.unreached(listener, &error))?;
-    let answer = tokio::time::timeout(patience, answer(TokioIo::new(stream), request)).await;
-    let late = format!("has not answered for {patience:?}");
+    let answer = tokio::time::timeout(within_max, answer(TokioIo::new(stream), request)).await;
+    let late = format!("has not answered for {within_max:?}");
     let answer = answer.map_err(|_| place.unanswered(listener, purpose, &late))?;
     answer.map_err(|error| match error.is_parse() {
         true => place.mistaken(listener, NO_HTTP).into(),

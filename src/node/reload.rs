@@ -211,8 +211,8 @@ impl Reloader {
         if next.logic != running.config.logic {
             let settings = Arc::new(next.logic.clone());
             for shard in 0..self.targets.count {
-                let letter = ToShard::Settings(Arc::clone(&settings), receipt.clone());
-                (self.targets.shards)(ShardId(shard), letter);
+                let notice = ToShard::Settings(Arc::clone(&settings), receipt.clone());
+                (self.targets.shards)(ShardId(shard), notice);
             }
         }
         let limits = self.targets.front.borrow().limits;

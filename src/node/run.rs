@@ -1,4 +1,4 @@
-//! Start, run, stop: threads are started against the way of the letters, so that nobody writes to someone who is not
+//! Start, run, stop: threads are started against the way of requests, so that nobody writes to someone who is not
 //! there yet, and ended along it, by one deadline.
 
 use std::io;
@@ -44,7 +44,7 @@ const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 struct Node<R> {
     shards: R,
     count: u16,
-    door: SendToShard,
+    to_shard: SendToShard,
     front: HttpServer,
     registry: Registry,
     callbacks: Option<CallbackService>,
@@ -107,11 +107,11 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             callbacks: callbacks_owed,
         } = OpenedStore::new(config)?;
         let clock = Clock::start();
-        let (count, door) = (shards.count(), shards.sender());
+        let (count, to_shard) = (shards.count(), shards.sender());
         let limits = http::Limits::within(rlimits::raise_descriptors());
         let (front_door, inbox) = http::reply_channel(count, &limits);
         let listeners = http_listeners(config)?;
-        let registry = start_registry(config, store, count, (&door, &front_door), &clock)?;
+        let registry = start_registry(config, store, count, (&to_shard, &front_door), &clock)?;
         let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
         let shards = shards.start(clock.clone(), registry.sender(), front_door, receivers)?;
         bring_back(kept.as_ref(), restored, &registry_health, clock.clone())?;
@@ -121,15 +121,15 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let serving = Serving::default();
         let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
-        let told = told_of_reloads((&door, count), http_settings, callbacks_told, &manager);
+        let told = told_of_reloads((&to_shard, count), http_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(DiskStore::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let lines = origin.lines.clone();
         let life = (serving.clone(), clock.clone());
-        let steward = Reloader::new((config.clone(), origin), told, archive, life);
-        let steward = Arc::new(steward);
+        let reloader = Reloader::new((config.clone(), origin), told, archive, life);
+        let reloader = Arc::new(reloader);
         let doors = http::GatewayHandles {
-            shard: boxed(&door),
+            shard: boxed(&to_shard),
             registry: asking(registry.sender()),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
@@ -138,7 +138,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             archive: archived,
             callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
             callbacks: handle.map(|handle| Arc::new(DeadLetterAccess(handle)) as Arc<dyn DeadLetters>),
-            reload: Arc::clone(&steward) as Arc<dyn http::ReloadHandler>,
+            reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
         };
         let front = HttpServer::start(
             settings,
@@ -147,12 +147,12 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             doors,
             (clock.clone(), serving.clone()),
         )?;
-        let reloads = ReloadThread::start(move || steward.reload_by_signal(reload::SIGNAL_ROUNDS))?;
+        let reloads = ReloadThread::start(move || reloader.reload_by_signal(reload::SIGNAL_ROUNDS))?;
         Ok(Self {
             counters: shards.counters(),
             shards,
             count,
-            door,
+            to_shard,
             front,
             registry,
             callbacks,
@@ -231,7 +231,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         }
     }
 
-    /// Ends the threads along the way of the letters.
+    /// Ends the threads along the way of requests.
     fn end(mut self, deadline: Deadline) -> anyhow::Result<()> {
         let began = Stopwatch::start();
         let connections = self.shards.connections();
@@ -239,7 +239,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         self.manager.stopping(self.stop_within + signals::GRACE);
         self.serving.end();
         for shard in 0..self.count {
-            (self.door)(ShardId(shard), ToShard::Stop);
+            (self.to_shard)(ShardId(shard), ToShard::Stop);
         }
         let left = |clock: &mut Clock, part| deadline.left(clock.now().instant, part);
         let front = self.front.stop(left(&mut self.clock, StopStage::Clients));
@@ -259,13 +259,13 @@ impl<R: LiveShards + Send + 'static> Node<R> {
 }
 
 fn told_of_reloads(
-    (door, count): (&SendToShard, u16),
+    (to_shard, count): (&SendToShard, u16),
     front: watch::Sender<Arc<http::HttpSettings>>,
     callbacks: CallbackUpdates,
     manager: &ServiceManager,
 ) -> ReloadTargets {
     ReloadTargets {
-        shards: Arc::clone(door),
+        shards: Arc::clone(to_shard),
         count,
         front,
         callbacks,
@@ -306,33 +306,33 @@ fn start_callbacks(config: &Config, kept: &DiskStore, clock: &Clock) -> io::Resu
     )
 }
 
-fn boxed(door: &SendToShard) -> Box<dyn Fn(ShardId, ToShard) + Send> {
-    let door = Arc::clone(door);
-    Box::new(move |shard, letter| door(shard, letter))
+fn boxed(to_shard: &SendToShard) -> Box<dyn Fn(ShardId, ToShard) + Send> {
+    let to_shard = Arc::clone(to_shard);
+    Box::new(move |shard, message| to_shard(shard, message))
 }
 
 fn start_registry(
     config: &Config,
     store: Box<dyn Store>,
     shards: u16,
-    (door, front): (&SendToShard, &http::HttpReplySender),
+    (to_shard, front): (&SendToShard, &http::HttpReplySender),
     clock: &Clock,
 ) -> io::Result<Registry> {
     let front = front.clone();
     let doors = registry::ReplySenders {
-        shard: boxed(door),
-        http: Box::new(move |letter| front.send(letter)),
+        shard: boxed(to_shard),
+        http: Box::new(move |reply| front.send(reply)),
     };
     Registry::start(store, config.trouble, shards, doors, clock.clone())
 }
 
 /// The front's way into the registry.
 fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
-    Box::new(move |letter| match registry.try_send(letter) {
+    Box::new(move |request| match registry.try_send(request) {
         // The node notices by itself that the registry has ended.
         Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-        Err(TrySendError::Full(letter)) => {
-            panic!("the registry has room for every open request: {letter:?}")
+        Err(TrySendError::Full(request)) => {
+            panic!("the registry has room for every open request: {request:?}")
         }
     })
 }

@@ -44,6 +44,6 @@ pub trait LiveShards {
     /// Whether one of them has ended on its own.
     fn has_ended(&self) -> bool;
     /// Waits for their end, which [`ToShard::Stop`] asks for: they have a deadline of their own, which counts from that
-    /// letter. Gives how many connections were still open then.
+    /// request. Gives how many connections were still open then.
     fn join(self) -> u64;
 }

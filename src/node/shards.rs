@@ -112,11 +112,11 @@ impl ShardLauncher for PreparedShards {
     fn sender(&self) -> SendToShard {
         let senders: Vec<_> = self.0.iter().map(PreparedShard::sender).collect();
         Arc::new(
-            move |shard, letter: ToShard| match senders[usize::from(shard.0)].send(letter) {
+            move |shard, message: ToShard| match senders[usize::from(shard.0)].send(message) {
                 // A shard that has ended needs no answer, and gives none.
                 Ok(()) | Err(ShardSendError::Gone(_)) => {}
-                Err(ShardSendError::Full(letter)) => {
-                    panic!("an inbox has room for all that may be on its way: {letter:?}")
+                Err(ShardSendError::Full(message)) => {
+                    panic!("an inbox has room for all that may be on its way: {message:?}")
                 }
             },
         )
@@ -146,17 +146,17 @@ impl ShardLauncher for PreparedShards {
 }
 
 fn services(registry: Sender<ToRegistry>, front: http::HttpReplySender) -> Services {
-    let ask = move |letter| match registry.try_send(letter) {
+    let ask = move |request| match registry.try_send(request) {
         // The node notices by itself that the registry has ended.
         Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-        Err(TrySendError::Full(letter)) => {
-            panic!("the registry has room for every shard's share: {letter:?}")
+        Err(TrySendError::Full(request)) => {
+            panic!("the registry has room for every shard's share: {request:?}")
         }
     };
     Services {
-        registry: Box::new(move |letters: &mut Vec<ToRegistry>| letters.drain(..).for_each(&ask)),
-        front: Box::new(move |letters: &mut Vec<ToFront>| {
-            letters.drain(..).for_each(|letter| front.send(letter));
+        registry: Box::new(move |requests: &mut Vec<ToRegistry>| requests.drain(..).for_each(&ask)),
+        front: Box::new(move |replies: &mut Vec<ToFront>| {
+            replies.drain(..).for_each(|reply| front.send(reply));
         }),
     }
 }

@@ -134,15 +134,15 @@ fn newest_at(reader: &StoreReader) -> Timestamp {
 /// many users there were.
 pub(super) fn restore(
     kept: Option<&DiskStore>,
-    doors: &[Sender<Restored>],
+    senders: &[Sender<Restored>],
     health: &RegistryHealth,
 ) -> anyhow::Result<u64> {
     let Some(DiskStore { reader, .. }) = kept else {
         return Ok(0);
     };
     health.note_time(newest_at(reader));
-    let shards = u16::try_from(doors.len()).context("too many shards")?;
-    let mut batches: Vec<Restored> = doors.iter().map(|_| Vec::new()).collect();
+    let shards = u16::try_from(senders.len()).context("too many shards")?;
+    let mut batches: Vec<Restored> = senders.iter().map(|_| Vec::new()).collect();
     let mut count = 0;
     // A shard that is gone is noticed by the node.
     reader.residents(&mut |user, record| {
@@ -151,11 +151,11 @@ pub(super) fn restore(
         batches[home].push((user, record));
         count += 1;
         if batches[home].len() == RESTORED_AT_ONCE {
-            let _ = doors[home].send(std::mem::take(&mut batches[home]));
+            let _ = senders[home].send(std::mem::take(&mut batches[home]));
         }
     })?;
-    for (door, batch) in doors.iter().zip(batches) {
-        let _ = door.send(batch);
+    for (sender, batch) in senders.iter().zip(batches) {
+        let _ = sender.send(batch);
     }
     Ok(count)
 }

@@ -49,11 +49,11 @@ impl Screen {
     }
 
     /// What was pressed within this time.
-    pub(super) fn event(&self, patience: Duration) -> io::Result<Option<Event>> {
+    pub(super) fn event(&self, within_max: Duration) -> io::Result<Option<Event>> {
         let keyboard = stdin();
         let mut polled = [PollFd::new(&keyboard, PollFlags::IN)];
-        let patience = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
-        match poll(&mut polled, Some(&patience)) {
+        let within_max = Timespec::try_from(within_max).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut polled, Some(&within_max)) {
             Err(rustix::io::Errno::INTR) => return Ok(None),
             polled => polled?,
         };

@@ -15,12 +15,12 @@ use crate::services::http::ReloadHandler as _;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 
 /// What the shards were told, and have not taken.
-type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+type Notices = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
 struct World {
     file: tempfile::NamedTempFile,
     reloader: Reloader,
-    letters: Letters,
+    notices: Notices,
     front: watch::Receiver<Arc<http::HttpSettings>>,
     owed: watch::Receiver<Callbacks>,
     /// They take what they are told when the test looks at it.
@@ -38,21 +38,21 @@ impl World {
             ..Sources::default()
         };
         let config = Config::read(&sources).unwrap();
-        let letters = Letters::default();
-        let told = Arc::clone(&letters);
+        let notices = Notices::default();
+        let told = Arc::clone(&notices);
         let shards_lag = Arc::new(AtomicBool::new(false));
         let lags = Arc::clone(&shards_lag);
         let settings = http_settings(&config, http::Limits::default());
         let (front, front_follows) = watch::channel(Arc::new(settings));
         let (owed, owed_follows) = watch::channel(store::callbacks(&config));
         let listeners = ReloadTargets {
-            shards: Arc::new(move |shard, mut letter| {
-                if let ToShard::Settings(_, receipt) = &mut letter
+            shards: Arc::new(move |shard, mut notice| {
+                if let ToShard::Settings(_, receipt) = &mut notice
                     && !lags.load(Ordering::Relaxed)
                 {
                     *receipt = Receipt::none();
                 }
-                told.lock().unwrap().push((shard, letter));
+                told.lock().unwrap().push((shard, notice));
             }),
             count: 2,
             front,
@@ -75,7 +75,7 @@ impl World {
                 archive,
                 (serving.clone(), Clock::start()),
             ),
-            letters,
+            notices,
             front: front_follows,
             owed: owed_follows,
             shards_lag,
@@ -90,10 +90,10 @@ impl World {
 
     /// What the shards were told since the last look.
     fn told(&self) -> Vec<(u16, Arc<Settings>)> {
-        let letters = std::mem::take(&mut *self.letters.lock().unwrap());
-        let settings = letters.into_iter().map(|(shard, letter)| {
-            let ToShard::Settings(settings, _) = letter else {
-                panic!("not settings: {letter:?}");
+        let notices = std::mem::take(&mut *self.notices.lock().unwrap());
+        let settings = notices.into_iter().map(|(shard, notice)| {
+            let ToShard::Settings(settings, _) = notice else {
+                panic!("not settings: {notice:?}");
             };
             (shard.0, settings)
         });
@@ -369,23 +369,23 @@ fn what_is_answered_is_true_when_it_is_answered() {
     let mut world = World::new("", None);
     world.reloader.targets.answer_within = Duration::MAX;
     world.shards_lag.store(true, Ordering::Relaxed);
-    let letters = Arc::clone(&world.letters);
+    let notices = Arc::clone(&world.notices);
     let taken = Arc::new(Mutex::new(0));
     let (count, asked) = (Arc::clone(&taken), watch::Sender::new(()));
     let mut told = asked.subscribe();
     let shards = Arc::clone(&world.reloader.targets.shards);
-    world.reloader.targets.shards = Arc::new(move |shard, letter| {
-        shards(shard, letter);
+    world.reloader.targets.shards = Arc::new(move |shard, notice| {
+        shards(shard, notice);
         asked.send_replace(());
     });
-    // A shard that takes its letter whenever it has time.
+    // A shard that takes its notice whenever it has time.
     let shard = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         while *count.lock().unwrap() < 2 {
             runtime.block_on(told.changed()).unwrap();
-            for letter in std::mem::take(&mut *letters.lock().unwrap()) {
+            for notice in std::mem::take(&mut *notices.lock().unwrap()) {
                 *count.lock().unwrap() += 1;
-                drop(letter);
+                drop(notice);
             }
         }
     });

@@ -11,12 +11,12 @@ use crate::node::config::{Sources, StoreKind};
 use crate::node::log::{LogLevel, LogLines};
 use crate::node::tests::{fill, manager, next};
 
-type Letters = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+type Messages = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
 /// Shards that note what they are told, and answer nothing.
 #[derive(Default)]
 struct Recorder {
-    letters: Letters,
+    messages: Messages,
     /// Where the way into the registry is kept when the shards have ended.
     keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
     /// Whether one has ended on its own.
@@ -26,7 +26,7 @@ struct Recorder {
 }
 
 struct Recording {
-    letters: Letters,
+    messages: Messages,
     ended: bool,
     retrying: Arc<AtomicU64>,
     keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
@@ -41,8 +41,8 @@ impl ShardLauncher for Recorder {
     }
 
     fn sender(&self) -> SendToShard {
-        let letters = Arc::clone(&self.letters);
-        Arc::new(move |shard, letter| letters.lock().unwrap().push((shard, letter)))
+        let messages = Arc::clone(&self.messages);
+        Arc::new(move |shard, message| messages.lock().unwrap().push((shard, message)))
     }
 
     fn start(
@@ -53,7 +53,7 @@ impl ShardLauncher for Recorder {
         _: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<Recording> {
         Ok(Recording {
-            letters: self.letters,
+            messages: self.messages,
             ended: self.ended,
             retrying: self.retrying,
             keeps: self.keeps,
@@ -83,7 +83,7 @@ impl LiveShards for Recording {
     }
 
     fn join(self) -> u64 {
-        let told = self.letters.lock().unwrap().clone();
+        let told = self.messages.lock().unwrap().clone();
         assert_eq!(told, [(ShardId(0), ToShard::Stop), (ShardId(1), ToShard::Stop)]);
         if let Some(keeps) = self.keeps {
             *keeps.lock().unwrap() = Some(self.registry);
