@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
 const SEEDS: u64 = 1_000;
-const STEPS: u32 = 4_000;
+const STEPS: u32 = 3_000;
 
 fn run(seed: u64) {
     let mut world = World::new(seed);

@@ -169,8 +169,7 @@ impl World {
 
     fn attempt(&mut self, ring: usize) {
         let armed = self.model.rings[ring].armed.len();
-        if armed > 0 {
-            let place = self.model.random.usize(0..armed);
+        if let Some(place) = self.model.random.choice(0..armed) {
             self.model.attempt(ring, place);
         }
     }
@@ -202,10 +201,9 @@ impl World {
     /// Gives an owner one completion, whichever.
     fn reap(&mut self, ring: usize) {
         let done = self.model.rings[ring].done.len();
-        if done == 0 {
+        let Some(place) = self.model.random.choice(0..done) else {
             return;
-        }
-        let place = self.model.random.usize(0..done);
+        };
         match self.model.rings[ring].done.swap_remove(place) {
             Done::Accepted(slot) => {
                 let key = self.open(ring, slot);
@@ -228,9 +226,13 @@ impl World {
         let key = self.owners[ring].table.open(slot);
         // The kernel may give a slot again before the word of its close is reaped.
         self.owners[ring].forgotten.retain(|earlier| earlier.slot != slot);
-        let socket = self.model.socket_of(ring, slot);
-        self.owners[ring].live.insert(key, socket);
+        self.goes_live(ring, key);
         key
+    }
+
+    fn goes_live(&mut self, ring: usize, key: ConnKey) {
+        let socket = self.model.socket_of(ring, key.slot);
+        self.owners[ring].live.insert(key, socket);
     }
 
     fn happened(&mut self, ring: usize, key: ConnKey, event: ConnectionEvent<FilledBuffer>) {
@@ -259,12 +261,10 @@ impl World {
             Some(ConnectionNews::NotLeft) => {
                 let socket = self.owners[ring].leaving.remove(&key).expect("it was leaving");
                 self.owners[ring].live.insert(key, socket);
-                self.say(ring, key);
-                self.close(ring, key);
+                self.say_goodbye(ring, key);
             }
             Some(ConnectionNews::Connected(Ok(()))) => {
-                let socket = self.model.socket_of(ring, key.slot);
-                self.owners[ring].live.insert(key, socket);
+                self.goes_live(ring, key);
                 self.say(ring, key);
             }
             Some(ConnectionNews::Connected(Err(_))) => drop(self.owners[ring].forgotten.insert(key)),
@@ -302,10 +302,7 @@ impl World {
             3..6 if is_open => self.leave(ring, key),
             0..6 => self.send_constant(ring, key),
             6..8 => self.say(ring, key),
-            8 => {
-                self.say(ring, key);
-                self.close(ring, key);
-            }
+            8 => self.say_goodbye(ring, key),
             9 if self.model.chance(3) => self.close(ring, key),
             10 => {
                 self.send_constant(ring, key);
@@ -315,7 +312,7 @@ impl World {
         }
     }
 
-    /// Something that an owner does out of nothing.
+    /// Something that an owner does unasked.
     fn whim(&mut self, ring: usize) {
         let live: Vec<ConnKey> = self.owners[ring].live.keys().copied().collect();
         let Some(key) = self.model.random.choice(live) else {
@@ -325,10 +322,7 @@ impl World {
             0..8 => self.send_constant(ring, key),
             8..12 => self.say(ring, key),
             12 => self.close(ring, key),
-            13 => {
-                self.say(ring, key);
-                self.close(ring, key);
-            }
+            13 => self.say_goodbye(ring, key),
             14 if self.model.chance(4) => {
                 self.owners[ring].table.reset(key, &mut self.model.rings[ring]);
                 self.forget(ring, key);
@@ -342,12 +336,12 @@ impl World {
         if ring == GENERATOR || !self.owners[ring].table.may_move(key) {
             return;
         }
-        let target = 1 - ring;
-        let id = ShardId(u16::try_from(target).expect("few"));
-        let token = token_of(ring, key);
-        let kernel = &mut self.model.rings[ring];
+        let id = |ring| ShardId(u16::try_from(ring).expect("few"));
+        let token = MoveToken::new(id(ring), key);
         let owner = &mut self.owners[ring];
-        owner.table.move_to(key, (id, token), kernel);
+        owner
+            .table
+            .move_to(key, (id(1 - ring), token), &mut self.model.rings[ring]);
         let socket = owner.live.remove(&key).expect("it is live");
         owner.leaving.insert(key, socket);
     }
@@ -366,6 +360,11 @@ impl World {
             false => self.model.random.usize(1..200),
         };
         self.send(ring, key, length);
+    }
+
+    fn say_goodbye(&mut self, ring: usize, key: ConnKey) {
+        self.say(ring, key);
+        self.close(ring, key);
     }
 
     fn send(&mut self, ring: usize, key: ConnKey, length: usize) {
@@ -400,8 +399,4 @@ impl World {
             self.lost(ring, key, cause);
         }
     }
-}
-
-fn token_of(ring: usize, key: ConnKey) -> MoveToken {
-    MoveToken::new(ShardId(u16::try_from(ring).expect("few")), key)
 }
