@@ -1,5 +1,6 @@
 //! A strict reader of the Prometheus text format (version 0.0.4), and of the naming rules that `promtool check metrics`
-//! goes by. Written from the format's description, not from what the gateway does.
+//! goes by. Written from the format's description, not from what the gateway does. A reader that is made
+//! for scraping takes what it can; this one refuses whatever is not quite right.
 
 use std::collections::{BTreeMap, BTreeSet};
 

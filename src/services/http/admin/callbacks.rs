@@ -116,13 +116,15 @@ fn dead_letters(state: &AdminState) -> Result<Arc<dyn DeadLetters>, AdminRefusal
 }
 
 fn read_which(store: u64, body: &Value) -> Result<DeadSelection, AdminRefusal> {
-    let wrong = |text: &'static str| AdminRefusal::new(StatusCode::BAD_REQUEST, text);
+    let wrong = |text: String| AdminRefusal::new(StatusCode::BAD_REQUEST, text);
     match (body.get("all"), body.get("positions")) {
         (Some(all), None) if flag(all) == Some(true) => Ok(DeadSelection::All),
         (None, Some(Value::Array(words))) if words.len() <= NAMED_MAX => {
             let word = |word: &Value| match word.as_str() {
                 Some(word) => place(store, word),
-                None => Err(wrong("positions are the cursors of /v1/callbacks/dead")),
+                None => Err(wrong(
+                    "positions are the cursors of /v1/callbacks/dead".to_owned(),
+                )),
             };
             words
                 .iter()
@@ -130,8 +132,8 @@ fn read_which(store: u64, body: &Value) -> Result<DeadSelection, AdminRefusal> {
                 .collect::<Result<_, _>>()
                 .map(DeadSelection::These)
         }
-        _ => Err(wrong(
-            "send {\"positions\": [...]} with at most 1000 cursors, or {\"all\": true}",
-        )),
+        _ => Err(wrong(format!(
+            "send {{\"positions\": [...]}} with at most {NAMED_MAX} cursors, or {{\"all\": true}}"
+        ))),
     }
 }

@@ -1,4 +1,7 @@
 //! The Prometheus text format: families with their help and kind, and samples with their labels. Knows no number.
+//!
+//! It is the gateway's own, because the crates for it want each number registered in their own types, or write OpenMetrics. These
+//! numbers are counted by the shards without them, and put together only when somebody asks.
 
 use std::fmt::{Display, Write};
 

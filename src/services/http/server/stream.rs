@@ -1,5 +1,8 @@
 //! One HTTP connection's stream, with a bound on how long a peer may leave an answer unread, and word to its slot when the
 //! answer was taken. Without the bound a peer that asks and never reads would hold its slot for ever. Changes no byte.
+//!
+//! The bound is ten lines of it. The rest is needed in any case: the socket is shared with whoever looks whether the peer still
+//! sends, and the slot is told when an answer was taken.
 
 use std::io;
 use std::pin::Pin;
