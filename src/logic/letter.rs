@@ -111,41 +111,41 @@ pub struct UserStatuses {
     /// Who was asked for.
     pub users: Vec<UserId>,
     /// What is known of each, in their order.
-    pub standings: Standings,
+    pub statuses: StatusList,
 }
 
 /// What is known of some users, as deep as was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standings {
+pub enum StatusList {
     /// To [`Depth::Status`].
-    Status(Vec<Brief>),
+    Status(Vec<BriefStatus>),
     /// To [`Depth::Devices`].
-    Devices(Vec<Standing>),
+    Devices(Vec<UserStatus>),
 }
 
 impl UserStatuses {
     /// Whether nothing is left for the registry.
     #[must_use]
     pub fn is_resolved(&self) -> bool {
-        match &self.standings {
-            Standings::Status(all) => !all.contains(&Brief::Unresolved),
-            Standings::Devices(all) => !all.contains(&Standing::Unresolved),
+        match &self.statuses {
+            StatusList::Status(all) => !all.contains(&BriefStatus::Unresolved),
+            StatusList::Devices(all) => !all.contains(&UserStatus::Unresolved),
         }
     }
 
     /// Fills in those that the shard did not hold.
-    pub fn resolve(&mut self, mut look_up: impl FnMut(&UserId) -> Standing) {
-        match &mut self.standings {
-            Standings::Status(all) => {
+    pub fn resolve(&mut self, mut look_up: impl FnMut(&UserId) -> UserStatus) {
+        match &mut self.statuses {
+            StatusList::Status(all) => {
                 let all = self.users.iter().zip(all);
-                for (user, brief) in all.filter(|(_, brief)| **brief == Brief::Unresolved) {
+                for (user, brief) in all.filter(|(_, brief)| **brief == BriefStatus::Unresolved) {
                     *brief = look_up(user).brief();
                 }
             }
-            Standings::Devices(all) => {
+            StatusList::Devices(all) => {
                 let all = self.users.iter().zip(all);
-                for (user, standing) in all.filter(|(_, standing)| **standing == Standing::Unresolved) {
-                    *standing = look_up(user);
+                for (user, status) in all.filter(|(_, status)| **status == UserStatus::Unresolved) {
+                    *status = look_up(user);
                 }
             }
         }
@@ -154,7 +154,7 @@ impl UserStatuses {
 
 /// What a query learns of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum UserStatus {
     /// The shard does not hold the user: Offline, or not an account. Only between shard and registry.
     Unresolved,
     /// The user's devices that are not Offline, after change `change`. None: the user is Offline.
@@ -170,32 +170,32 @@ pub enum Standing {
     Unavailable,
 }
 
-/// A [`Standing`] without its devices.
+/// A [`UserStatus`] without its devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Brief {
-    /// See [`Standing::Unresolved`].
+pub enum BriefStatus {
+    /// See [`UserStatus::Unresolved`].
     Unresolved,
     /// The user's status.
     Known(Status),
-    /// See [`Standing::UnknownAccount`].
+    /// See [`UserStatus::UnknownAccount`].
     UnknownAccount,
-    /// See [`Standing::Unavailable`].
+    /// See [`UserStatus::Unavailable`].
     Unavailable,
 }
 
 // A letter for 500 users crosses between two cores.
-const _: () = assert!(size_of::<Standing>() == 32);
-const _: () = assert!(size_of::<Brief>() == 1);
+const _: () = assert!(size_of::<UserStatus>() == 32);
+const _: () = assert!(size_of::<BriefStatus>() == 1);
 
-impl Standing {
+impl UserStatus {
     /// The same without the devices.
     #[must_use]
-    pub fn brief(&self) -> Brief {
+    pub fn brief(&self) -> BriefStatus {
         match self {
-            Self::Unresolved => Brief::Unresolved,
-            Self::Known { devices, .. } => Brief::Known(devices.status()),
-            Self::UnknownAccount => Brief::UnknownAccount,
-            Self::Unavailable => Brief::Unavailable,
+            Self::Unresolved => BriefStatus::Unresolved,
+            Self::Known { devices, .. } => BriefStatus::Known(devices.status()),
+            Self::UnknownAccount => BriefStatus::UnknownAccount,
+            Self::Unavailable => BriefStatus::Unavailable,
         }
     }
 

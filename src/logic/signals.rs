@@ -3,9 +3,10 @@
 
 use std::net::Ipv6Addr;
 
-use crate::base::ids::{Class, ConnKey, DeviceId, Platform, SessionId, UserId};
+use crate::base::ids::{Class, ConnKey, Platform, SessionId};
 use crate::logic::contract::LoginRequest;
 use crate::logic::contract::Peer;
+use crate::logic::trace::Subject;
 use crate::protocol::verdict::Code;
 
 /// What happened to a user. Users and devices are named by their keys, which are theirs as long as the connection has them.
@@ -77,7 +78,6 @@ pub(super) struct DeviceLink {
 /// A device's connection, as users see it.
 #[derive(Debug)]
 pub(super) struct LinkView<'a> {
-    pub(super) key: ConnKey,
     pub(super) peer: Peer,
     pub(super) sdk_version: &'a str,
     pub(super) app_version: &'a str,
@@ -92,10 +92,10 @@ pub(super) enum ConnectionCommand {
     Refuse(ConnKey, LoginRefusal),
     /// Answer its login: the terminal is logged in as this device.
     GoLive(ConnKey, LoginGrant),
-    /// Tell the terminal that its session was ended, and by which platform's login, if by one; then close.
-    ForceOffline(DeviceLink, Code, Option<Platform>),
-    /// Tell this user's terminal that it was silent for too long, and close.
-    EndSilent(DeviceLink, UserId, DeviceId),
+    /// The device's session was ended, by the login of this platform or by a kick: tell its terminal, and close.
+    ForceOffline(DeviceLink, Subject, Option<Platform>),
+    /// The device timed out: tell its terminal, and close.
+    EndSilent(DeviceLink, Subject),
     /// Close without a word: the device has another connection.
     Close(DeviceLink),
     /// Say goodbye to a terminal that logged out, and close.
@@ -147,10 +147,12 @@ impl PendingLogin {
 impl LoginRefusal {
     /// By a code that says all.
     pub(super) fn of(code: Code) -> Self {
-        Self {
-            code,
-            winner: None,
-            retry: LoginRetry::Unsaid,
-        }
+        Self::until(code, LoginRetry::Unsaid)
+    }
+
+    /// For now.
+    pub(super) fn until(code: Code, retry: LoginRetry) -> Self {
+        let winner = None;
+        Self { code, winner, retry }
     }
 }

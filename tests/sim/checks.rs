@@ -3,7 +3,7 @@
 use crate::base::counters::Counters;
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::base::time::Now;
-use crate::logic::letter::{Brief, Inspection, Standing, Standings, UserStatuses};
+use crate::logic::letter::{BriefStatus, Inspection, StatusList, UserStatus, UserStatuses};
 use crate::logic::record::{Status, UserRecord};
 use crate::sim::model::Model;
 use crate::sim::shown::Shown;
@@ -46,38 +46,38 @@ pub(crate) fn compare(mut seen: Vec<Shown>, mut must: Vec<Shown>) -> Result<(), 
 /// What a query answered.
 pub(crate) fn compare_statuses(statuses: &UserStatuses, model: &Model) -> Result<(), Failure> {
     let users = statuses.users.iter();
-    match &statuses.standings {
-        Standings::Status(all) => users
+    match &statuses.statuses {
+        StatusList::Status(all) => users
             .zip(all)
             .try_for_each(|(user, brief)| compare_brief(*user, *brief, model)),
-        Standings::Devices(all) => users
+        StatusList::Devices(all) => users
             .zip(all)
-            .try_for_each(|(user, standing)| compare_standing(*user, standing, model)),
+            .try_for_each(|(user, status)| compare_status(*user, status, model)),
     }
 }
 
-fn compare_brief(user: UserId, brief: Brief, model: &Model) -> Result<(), Failure> {
+fn compare_brief(user: UserId, brief: BriefStatus, model: &Model) -> Result<(), Failure> {
     let (account, _, devices) = model.standing(user);
     let must = devices.iter().map(|(_, status)| *status).max();
     let holds = match brief {
-        Brief::Unresolved => must.is_none(),
-        Brief::UnknownAccount => !account,
-        Brief::Unavailable => false,
-        Brief::Known(status) => account && status == must.unwrap_or(Status::Offline),
+        BriefStatus::Unresolved => must.is_none(),
+        BriefStatus::UnknownAccount => !account,
+        BriefStatus::Unavailable => false,
+        BriefStatus::Known(status) => account && status == must.unwrap_or(Status::Offline),
     };
     ensure("query", holds, || {
         format!("{user} {brief:?}, by the rules {account} {devices:?}")
     })
 }
 
-fn compare_standing(user: UserId, standing: &Standing, model: &Model) -> Result<(), Failure> {
+fn compare_status(user: UserId, status: &UserStatus, model: &Model) -> Result<(), Failure> {
     let (account, change, mut must) = model.standing(user);
     must.sort_unstable();
-    let holds = match standing {
-        Standing::Unresolved => must.is_empty(),
-        Standing::UnknownAccount => !account,
-        Standing::Unavailable => false,
-        Standing::Known {
+    let holds = match status {
+        UserStatus::Unresolved => must.is_empty(),
+        UserStatus::UnknownAccount => !account,
+        UserStatus::Unavailable => false,
+        UserStatus::Known {
             change: seen,
             devices,
         } => {
@@ -91,7 +91,7 @@ fn compare_standing(user: UserId, standing: &Standing, model: &Model) -> Result<
         }
     };
     ensure("query", holds, || {
-        format!("{user} {standing:?}, by the rules {account} {change} {must:?}")
+        format!("{user} {status:?}, by the rules {account} {change} {must:?}")
     })
 }
 

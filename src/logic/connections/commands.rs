@@ -1,6 +1,6 @@
 //! What users want of connections, carried out: logins are answered, terminals are told why they have to go. Decides nothing.
 
-use crate::base::ids::ConnKey;
+use crate::base::ids::{ConnKey, Platform};
 use crate::base::time::{Instant, millis};
 use crate::logic::connections::Connections;
 use crate::logic::connections::endings::retry_after_ms;
@@ -26,23 +26,10 @@ impl Connections {
                 self.go_live(context, key, grant);
                 return Some(key);
             }
-            ConnectionCommand::ForceOffline(link, code, winner) => {
-                if let Some(key) = self.key_of(link) {
-                    let packet = GatewayPacket::ForceOffline(Verdict::of(code), winner);
-                    self.send(context, key, &packet);
-                    self.close(context, key);
-                }
+            ConnectionCommand::ForceOffline(link, subject, winner) => {
+                self.force_offline(context, link, subject, winner);
             }
-            ConnectionCommand::EndSilent(link, user, device) => {
-                let is_live = |key: &ConnKey| {
-                    let device = link.device;
-                    self.sessions.phase(*key) == SessionPhase::Live { device }
-                };
-                if let Some(key) = self.key_of(link).filter(is_live) {
-                    let subject = Subject::Named(Some(user), Some(device));
-                    self.end(context, key, subject, Code::Silent);
-                }
-            }
+            ConnectionCommand::EndSilent(link, subject) => self.end_silent(context, link, subject),
             ConnectionCommand::Close(link) => {
                 if let Some(key) = self.key_of(link) {
                     self.close(context, key);
@@ -58,7 +45,7 @@ impl Connections {
         None
     }
 
-    fn refuse_login_by(&mut self, context: &mut Context, key: ConnKey, refusal: LoginRefusal) {
+    pub(super) fn refuse_login_by(&mut self, context: &mut Context, key: ConnKey, refusal: LoginRefusal) {
         let wait_ms = match refusal.retry {
             LoginRetry::Unsaid => 0,
             LoginRetry::AfterMs(wait_ms) => {
@@ -73,24 +60,6 @@ impl Connections {
             ..LoginAnswer::refused(Verdict::of(refusal.code).after_ms(wait_ms))
         };
         self.refuse_login(context, key, answer);
-    }
-
-    /// Refuses a login that came over a limit of its address.
-    pub(super) fn refuse_address(&mut self, context: &mut Context, key: ConnKey) {
-        let refusal = LoginRefusal {
-            retry: LoginRetry::AfterMs(0),
-            ..LoginRefusal::of(Code::AddressLimit)
-        };
-        self.refuse_login_by(context, key, refusal);
-    }
-
-    /// Refuses a login that may be tried again soon.
-    pub(super) fn refuse_for_now(&mut self, context: &mut Context, key: ConnKey, code: Code) {
-        let refusal = LoginRefusal {
-            retry: LoginRetry::Spread,
-            ..LoginRefusal::of(code)
-        };
-        self.refuse_login_by(context, key, refusal);
     }
 
     /// Answers a login that is not let in, and closes.
@@ -120,6 +89,39 @@ impl Connections {
         self.send(context, key, &GatewayPacket::LoginAnswer(Box::new(answer)));
     }
 
+    fn force_offline(
+        &mut self,
+        context: &mut Context,
+        link: DeviceLink,
+        subject: Subject,
+        winner: Option<Platform>,
+    ) {
+        let (kind, code) = match winner {
+            Some(_) => (TraceKind::ForcedOff, Code::SessionForcedOff),
+            None => (TraceKind::Kicked, Code::SessionKicked),
+        };
+        let key = self.key_of(link);
+        let origin = key.and_then(|key| self.origin_of(key));
+        trace(context, kind, origin, subject, Some(code));
+        if let Some(key) = key {
+            let packet = GatewayPacket::ForceOffline(Verdict::of(code), winner);
+            self.send(context, key, &packet);
+            self.close(context, key);
+        }
+    }
+
+    /// One whose terminal has logged out waits for that answer.
+    fn end_silent(&mut self, context: &mut Context, link: DeviceLink, subject: Subject) {
+        let key = self.key_of(link);
+        let origin = key.and_then(|key| self.origin_of(key));
+        trace(context, TraceKind::TimedOut, origin, subject, None);
+        let device = link.device;
+        let is_live = |key: &ConnKey| self.sessions.phase(*key) == SessionPhase::Live { device };
+        if let Some(key) = key.filter(is_live) {
+            self.end(context, key, subject, Code::Silent);
+        }
+    }
+
     /// The connection that a device has, logged out or not.
     fn key_of(&self, link: DeviceLink) -> Option<ConnKey> {
         let key = self.sessions.at(link.slot)?;
@@ -129,10 +131,8 @@ impl Connections {
 
     /// The connection that a device has, for whoever wants to know more of it.
     pub(in crate::logic) fn view(&self, link: DeviceLink) -> Option<LinkView<'_>> {
-        let key = self.key_of(link)?;
-        let session = self.sessions.get(key)?;
+        let session = self.sessions.get(self.key_of(link)?)?;
         Some(LinkView {
-            key,
             peer: session.peer,
             sdk_version: self.versions.text(session.sdk_version),
             app_version: self.versions.text(session.app_version),

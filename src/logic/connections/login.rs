@@ -10,7 +10,7 @@ use crate::logic::connections::session::SessionPhase;
 use crate::logic::context::Context;
 use crate::logic::contract::{Arrival, Effect, LoginRequest};
 use crate::logic::settings::ConnectionTrace;
-use crate::logic::signals::{PendingLogin, UserSignal};
+use crate::logic::signals::{LoginRefusal, LoginRetry, PendingLogin, UserSignal};
 use crate::protocol::native::PROTOCOL;
 use crate::protocol::packet::{Login, LoginAnswer};
 use crate::protocol::transport::Kept;
@@ -115,6 +115,12 @@ impl Connections {
             app_version: login.app_version,
             background: login.background,
         })
+    }
+
+    /// Refuses a login that came over a limit of its address.
+    pub(super) fn refuse_address(&mut self, context: &mut Context, key: ConnKey) {
+        let refusal = LoginRefusal::until(Code::AddressLimit, LoginRetry::AfterMs(0));
+        self.refuse_login_by(context, key, refusal);
     }
 
     fn refuse_invalid(&mut self, context: &mut Context, key: ConnKey, invalid: &InvalidLogin) {

@@ -3,7 +3,6 @@
 
 mod session;
 mod meaning;
-mod slots;
 mod addresses;
 mod versions;
 mod returns;
@@ -21,7 +20,7 @@ use crate::protocol::transport::Kept;
 use crate::protocol::usersig::Verifier;
 use addresses::Addresses;
 use returns::Returns;
-use slots::Sessions;
+use session::Sessions;
 use versions::Versions;
 
 /// The connections of one shard.

@@ -12,7 +12,7 @@ use crate::logic::connections::session::{Buffered, PackedPhase, Session, Session
 use crate::logic::connections::versions::VersionId;
 use crate::logic::context::{Context, ShardMode, trace};
 use crate::logic::contract::{Arrival, Effect, LinkLoss, Peer};
-use crate::logic::signals::{DeviceLink, LinkOrigin, UserSignal};
+use crate::logic::signals::{DeviceLink, LinkOrigin, LoginRefusal, LoginRetry, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::packet::{GatewayPacket, NextPacket, TerminalPacket};
 use crate::protocol::stack::ProtocolStack;
@@ -82,7 +82,8 @@ impl Connections {
             context.counters.connections_now += 1;
             context.counters.moves_refused += 1;
             context.counters.logins_busy += 1;
-            self.refuse_for_now(context, key, Code::Busy);
+            let refusal = LoginRefusal::until(Code::Busy, LoginRetry::Spread);
+            self.refuse_login_by(context, key, refusal);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether a login goes on with its session, begins one, or is refused, against its user's confirmed state.
 
-use crate::base::ids::{ChangeNumber, ConnKey, DeviceId};
+use crate::base::ids::{ChangeNumber, DeviceId};
 use crate::logic::context::Context;
 use crate::logic::contract::LoginRequest;
 use crate::logic::record::{ChangeKind, Ending, Status};
@@ -36,7 +36,7 @@ impl Users {
         if pending.link == LoginLink::Ended(Pipelined::Nothing) {
             return Decision::Done;
         }
-        let (key, login) = (pending.origin.key, &pending.login);
+        let login = &pending.login;
         let device = self.table.find_device(user, login.device);
         let wait_ms =
             if login.session.is_some() && device.is_some() && self.goes_on(context, user, device, login) {
@@ -46,7 +46,7 @@ impl Users {
             };
         if wait_ms > 0 {
             context.counters.user_refusals_rate += 1;
-            refuse_user(context, key, wait_ms);
+            refuse_user(context, pending, wait_ms);
             return Decision::Done;
         }
         let waiting = self.waiting(user);
@@ -125,7 +125,7 @@ impl Users {
             // Whoever still has a UserSig that was ended must not use up what the user has.
             self.login_rates.count_login(context, pending.login.user);
         }
-        refuse(context, pending.origin.key, refusal);
+        refuse(context, pending, refusal);
     }
 
     /// A resume that goes on with its session: the device moves to the new connection, and nobody is told.
@@ -175,37 +175,15 @@ fn candidate(device: &Device) -> Candidate {
     }
 }
 
-fn refuse(context: &mut Context, key: ConnKey, refusal: LoginRefusal) {
-    context
-        .commands
-        .push_back(ConnectionCommand::Refuse(key, refusal));
+/// Refuses a login for the reason that it is given.
+pub(super) fn refuse(context: &mut Context, pending: &PendingLogin, refusal: LoginRefusal) {
+    let refused = ConnectionCommand::Refuse(pending.origin.key, refusal);
+    context.commands.push_back(refused);
 }
 
 /// Refuses a login because its user has as many waiting, or logs in as often, as it may: that is the user's own affair, and
 /// nobody else waits for it. The next one may come after `wait_ms` at the earliest.
-pub(super) fn refuse_user(context: &mut Context, key: ConnKey, wait_ms: u64) {
-    let refusal = LoginRefusal {
-        retry: LoginRetry::AfterMs(wait_ms),
-        ..LoginRefusal::of(Code::UserLimit)
-    };
-    refuse(context, key, refusal);
-}
-
-/// Refuses a login because the registry has no room for what this shard asks.
-pub(super) fn refuse_busy(context: &mut Context, pending: &PendingLogin) {
-    context.counters.logins_busy += 1;
-    refuse_for_now(context, pending, Code::Busy);
-}
-
-/// Refuses a login because the registry failed.
-pub(super) fn refuse_not_recorded(context: &mut Context, pending: &PendingLogin) {
-    refuse_for_now(context, pending, Code::NotRecorded);
-}
-
-fn refuse_for_now(context: &mut Context, pending: &PendingLogin, code: Code) {
-    let refusal = LoginRefusal {
-        retry: LoginRetry::Spread,
-        ..LoginRefusal::of(code)
-    };
-    refuse(context, pending.origin.key, refusal);
+pub(super) fn refuse_user(context: &mut Context, pending: &PendingLogin, wait_ms: u64) {
+    let refusal = LoginRefusal::until(Code::UserLimit, LoginRetry::AfterMs(wait_ms));
+    refuse(context, pending, refusal);
 }

@@ -7,11 +7,12 @@ use crate::logic::context::Context;
 use crate::logic::contract::Effect;
 use crate::logic::letter::{ToRegistry, UserKey};
 use crate::logic::record::Commit;
-use crate::logic::signals::Commitment;
+use crate::logic::signals::{Commitment, LoginRefusal, LoginRetry};
 use crate::logic::users::Users;
-use crate::logic::users::admission::refuse_busy;
+use crate::logic::users::admission::refuse;
 use crate::logic::users::device::OptionalKey;
 use crate::logic::users::events::{Committing, Decision, QueueState, Residency, UserEvent, Waiting};
+use crate::protocol::verdict::Code;
 
 impl Users {
     /// The user's key; from now on something waits for it.
@@ -132,7 +133,12 @@ impl Users {
                 && pending.commitment == Commitment::Refusable
             {
                 self.grace.wait(context.now.instant);
-                refuse_busy(context, pending);
+                context.counters.logins_busy += 1;
+                refuse(
+                    context,
+                    pending,
+                    LoginRefusal::until(Code::Busy, LoginRetry::Spread),
+                );
                 return self.finish(context, user, &event);
             }
             let waiting = self.waiting_mut(user);

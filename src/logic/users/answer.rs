@@ -5,8 +5,8 @@ use crate::logic::connections::Connections;
 use crate::logic::context::Context;
 use crate::logic::contract::Effect;
 use crate::logic::letter::{
-    Brief, Depth, DeviceInspection, DeviceStatuses, Inspection, LinkInspection, Standing, Standings, ToFront,
-    ToRegistry, UserStatuses,
+    BriefStatus, Depth, DeviceInspection, DeviceStatuses, Inspection, LinkInspection, StatusList, ToFront,
+    ToRegistry, UserStatus, UserStatuses,
 };
 use crate::logic::users::Users;
 use crate::logic::users::device::{OptionalKey, User};
@@ -25,28 +25,28 @@ impl Users {
         context.counters.queries += 1;
         let found = self.table.find_all(&users).into_iter();
         let found = found.map(|user| user.filter(|user| self.is_resident(user)));
-        let standings = match depth {
+        let statuses = match depth {
             Depth::Status => {
-                let brief = |user: &User| Brief::Known(user.devices.status());
-                let brief = found.map(|user| user.map_or(Brief::Unresolved, brief));
-                Standings::Status(brief.collect())
+                let brief = |user: &User| BriefStatus::Known(user.devices.status());
+                let brief = found.map(|user| user.map_or(BriefStatus::Unresolved, brief));
+                StatusList::Status(brief.collect())
             }
             Depth::Devices => {
                 let whole =
-                    found.map(|user| user.map_or(Standing::Unresolved, |user| self.standing_of(user)));
-                Standings::Devices(whole.collect())
+                    found.map(|user| user.map_or(UserStatus::Unresolved, |user| self.status_of(user)));
+                StatusList::Devices(whole.collect())
             }
         };
-        let statuses = UserStatuses { users, standings };
-        context.out.push(if statuses.is_resolved() {
-            Effect::Reply(ToFront::Statuses(request, statuses))
+        let answer = UserStatuses { users, statuses };
+        context.out.push(if answer.is_resolved() {
+            Effect::Reply(ToFront::Statuses(request, answer))
         } else {
-            Effect::Ask(ToRegistry::Complete(request, statuses))
+            Effect::Ask(ToRegistry::Complete(request, answer))
         });
     }
 
     /// Nearly every user has at most one device.
-    fn standing_of(&self, user: &User) -> Standing {
+    fn status_of(&self, user: &User) -> UserStatus {
         let first = user.devices.first();
         let only = first.get().map(|device| self.table.device(device));
         let devices = match only {
@@ -57,7 +57,7 @@ impl Users {
                 devices.map(|(_, device)| device.status()).collect()
             }
         };
-        Standing::Known {
+        UserStatus::Known {
             change: user.change,
             devices,
         }

@@ -1,32 +1,24 @@
 //! What the registry has confirmed: it becomes the user's state, and those whom it concerns are told, all in one turn.
 //! Decides nothing any more.
 
-use crate::base::ids::{ChangeNumber, DeviceId, Platform, SessionId, UserId};
+use crate::base::ids::{ChangeNumber, DeviceId, Platform, UserId};
 use crate::base::time::Instant;
-use crate::logic::connections::Connections;
 use crate::logic::context::{Context, trace};
 use crate::logic::contract::Effect;
 use crate::logic::counting::{count_change, count_status};
 use crate::logic::kick_second::later_kick;
 use crate::logic::letter::{ToFront, platforms_online};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
-use crate::logic::signals::{ConnectionCommand, LinkOrigin, LoginGrant, LoginLink, PendingLogin, Pipelined};
+use crate::logic::signals::{ConnectionCommand, LoginGrant, LoginLink, PendingLogin, Pipelined};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::logic::users::Users;
 use crate::logic::users::device::PackedSession;
 use crate::logic::users::events::{Committing, PendingLogout, UserEvent};
 use crate::logic::users::presence::DeviceState;
-use crate::protocol::verdict::Code;
 
 impl Users {
     /// Takes a commit into the user's state and tells it.
-    pub(super) fn confirm(
-        &mut self,
-        context: &mut Context,
-        connections: &Connections,
-        user: u32,
-        committing: &Committing,
-    ) {
+    pub(super) fn confirm(&mut self, context: &mut Context, user: u32, committing: &Committing) {
         let commit = &committing.commit;
         if let Some(kicked_at_s) = commit.kicked_at_s {
             let latest = self.kicked_at_s.entry(user).or_default();
@@ -35,7 +27,7 @@ impl Users {
         for change in &commit.changes {
             count_change(&mut context.counters, &change.kind);
             self.table.user_mut(user).change = change.number;
-            self.confirm_change(context, connections, user, (change, committing));
+            self.confirm_change(context, user, change, committing);
         }
         if commit.account == AccountStep::Delete {
             context.counters.accounts_deleted += 1;
@@ -46,55 +38,34 @@ impl Users {
         }
     }
 
-    fn confirm_change(
-        &mut self,
-        context: &mut Context,
-        connections: &Connections,
-        user: u32,
-        (change, committing): (&Change, &Committing),
-    ) {
+    fn confirm_change(&mut self, context: &mut Context, user: u32, change: &Change, committing: &Committing) {
         match (&change.kind, &committing.event) {
             (ChangeKind::Login { fresh, forced_off }, UserEvent::Login(pending)) => {
-                self.force_off(context, connections, user, (forced_off, pending));
+                for (loser, _) in forced_off {
+                    self.force_off(context, user, *loser, pending.login.device.platform);
+                }
                 self.confirm_login(context, user, pending, (change, *fresh), forced_off);
             }
             (ChangeKind::Login { .. }, _) => unreachable!("only a login leads to one"),
             (kind, event) => {
                 let device = self.table.find_device(user, change.device);
                 let device = device.expect("a device that changes is there until its change is confirmed");
-                self.tell_end(context, connections, device, kind);
+                self.tell_end(context, device, kind, event);
                 let status = kind.status_after(change.device.platform.class());
                 self.lose(context, device, status, committing.decided_at);
-                if let (ChangeKind::Logout, UserEvent::Logout(logout)) = (kind, event) {
-                    let answer = ConnectionCommand::AnswerLogout(logout.origin.key);
-                    context.commands.push_back(answer);
-                }
             }
         }
     }
 
-    /// Ends the devices that have to leave for a login.
-    fn force_off(
-        &mut self,
-        context: &mut Context,
-        connections: &Connections,
-        user: u32,
-        (losers, pending): (&[(DeviceId, Status)], &PendingLogin),
-    ) {
-        for (loser, _) in losers {
-            let loser = self.table.find_device(user, *loser);
-            let loser = loser.expect("a loser is there until it is forced off");
-            context.counters.forced_off += 1;
-            let why = (TraceKind::ForcedOff, Code::SessionForcedOff);
-            self.end_by_force(
-                context,
-                connections,
-                loser,
-                why,
-                Some(pending.login.device.platform),
-            );
-            self.remove_device(context, loser);
-        }
+    /// Ends a device that has to leave for a login on this platform.
+    fn force_off(&mut self, context: &mut Context, user: u32, loser: DeviceId, winner: Platform) {
+        let loser = self.table.find_device(user, loser);
+        let loser = loser.expect("a loser is there until it is forced off");
+        context.counters.forced_off += 1;
+        let (link, subject) = (self.table.link_of(loser), self.subject(loser));
+        let command = ConnectionCommand::ForceOffline(link, subject, Some(winner));
+        context.commands.push_back(command);
+        self.remove_device(context, loser);
     }
 
     fn confirm_login(
@@ -149,69 +120,47 @@ impl Users {
         let answer = ConnectionCommand::GoLive(origin.key, grant);
         context.commands.push_back(answer);
         if pending.link == LoginLink::Ended(Pipelined::Logout) {
-            self.follow_up(user, pending, session);
+            // A login counts whose link ended before: the logout behind it is what comes next for its user.
+            let (device, origin) = (pending.login.device, pending.origin);
+            let logout = PendingLogout {
+                origin,
+                device,
+                session,
+            };
+            let events = &mut self.waiting_mut(user).events;
+            events.push_front(UserEvent::Logout(logout));
         }
-    }
-
-    /// A login counts whose link ended before: the logout behind it is what comes next for its user.
-    fn follow_up(&mut self, user: u32, pending: &PendingLogin, session: SessionId) {
-        let logout = PendingLogout {
-            origin: pending.origin,
-            device: pending.login.device,
-            session,
-        };
-        let events = &mut self.waiting_mut(user).events;
-        events.push_front(UserEvent::Logout(logout));
     }
 
     /// A device lost its link, was silent, expired, was logged out or kicked: who is concerned is told.
-    fn tell_end(&mut self, context: &mut Context, connections: &Connections, device: u32, kind: &ChangeKind) {
-        let counters = &mut context.counters;
-        let traced = match kind {
-            ChangeKind::LinkEnd => {
-                counters.link_ends += 1;
-                return;
-            }
-            ChangeKind::TimeOut => {
+    fn tell_end(&self, context: &mut Context, device: u32, kind: &ChangeKind, event: &UserEvent) {
+        let (link, subject) = (self.table.link_of(device), self.subject(device));
+        let Context {
+            counters, commands, ..
+        } = context;
+        match (kind, event) {
+            (ChangeKind::LinkEnd, _) => counters.link_ends += 1,
+            (ChangeKind::TimeOut, _) => {
                 counters.time_outs += 1;
-                TraceKind::TimedOut
+                commands.push_back(ConnectionCommand::EndSilent(link, subject));
             }
-            ChangeKind::Expiry => {
+            (ChangeKind::Expiry, _) => {
                 counters.expiries += 1;
-                TraceKind::Expired
+                trace(context, TraceKind::Expired, None, subject, None);
             }
-            ChangeKind::Logout => {
+            (ChangeKind::Logout, UserEvent::Logout(PendingLogout { origin, .. })) => {
                 counters.logouts += 1;
-                TraceKind::LoggedOut
+                commands.push_back(ConnectionCommand::AnswerLogout(origin.key));
+                trace(context, TraceKind::LoggedOut, Some(*origin), subject, None);
             }
-            ChangeKind::Kick | ChangeKind::Deletion => {
+            (ChangeKind::Kick | ChangeKind::Deletion, _) => {
                 counters.kicked += 1;
-                let why = (TraceKind::Kicked, Code::SessionKicked);
-                return self.end_by_force(context, connections, device, why, None);
+                commands.push_back(ConnectionCommand::ForceOffline(link, subject, None));
             }
-            ChangeKind::Login { .. } => unreachable!("a login ends nothing"),
-        };
-        self.trace_device(context, connections, traced, device, None);
-        if *kind == ChangeKind::TimeOut {
-            let known = self.table.device(device);
-            let (user, id) = (self.table.user(known.user).id, known.id());
-            let command = ConnectionCommand::EndSilent(self.table.link_of(device), user, id);
-            context.commands.push_back(command);
+            (ChangeKind::Login { .. } | ChangeKind::Logout, _) => {
+                unreachable!("only a login or a logout leads to one")
+            }
         }
-    }
-
-    /// A device is ended; its connection, if it has one, is told why.
-    fn end_by_force(
-        &mut self,
-        context: &mut Context,
-        connections: &Connections,
-        device: u32,
-        (kind, code): (TraceKind, Code),
-        winner: Option<Platform>,
-    ) {
-        self.trace_device(context, connections, kind, device, Some(code));
-        let command = ConnectionCommand::ForceOffline(self.table.link_of(device), code, winner);
-        context.commands.push_back(command);
     }
 
     /// The device has this status from now on, without a connection; PushOnline counts from `since`.
@@ -245,22 +194,6 @@ impl Users {
     /// The Unix second of the user's last kick; 0 if there was none.
     pub(super) fn kicked_at_s(&self, user: u32) -> u64 {
         self.kicked_at_s.get(&user).copied().unwrap_or(0)
-    }
-
-    fn trace_device(
-        &self,
-        context: &mut Context,
-        connections: &Connections,
-        kind: TraceKind,
-        device: u32,
-        code: Option<Code>,
-    ) {
-        let link = connections.view(self.table.link_of(device));
-        let origin = link.map(|link| LinkOrigin {
-            key: link.key,
-            address: link.peer.address,
-        });
-        trace(context, kind, origin, self.subject(device), code);
     }
 
     fn subject(&self, device: u32) -> Subject {

@@ -10,10 +10,18 @@ use crate::logic::context::Context;
 use crate::logic::contract::Effect;
 use crate::logic::letter::{KickError, RegistryError, ToFront};
 use crate::logic::record::{AccountStep, UserRecord};
-use crate::logic::signals::{LoginLink, PendingLogin, Pipelined};
+use crate::logic::signals::{LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined};
 use crate::logic::users::Users;
-use crate::logic::users::admission::refuse_not_recorded;
+use crate::logic::users::admission::refuse;
 use crate::logic::users::events::{QueueState, Residency, UserEvent};
+use crate::protocol::verdict::Code;
+
+/// The registry failed: a login that needs it may come again soon.
+const NOT_RECORDED: LoginRefusal = LoginRefusal {
+    code: Code::NotRecorded,
+    winner: None,
+    retry: LoginRetry::Spread,
+};
 
 impl Users {
     /// The registry answers what is on record of a user.
@@ -67,7 +75,7 @@ impl Users {
         let event = self.waiting_mut(user).events.pop_front();
         let event = event.expect("an event asked for the record");
         match &event {
-            UserEvent::Login(pending) => refuse_not_recorded(context, pending),
+            UserEvent::Login(pending) => refuse(context, pending, NOT_RECORDED),
             UserEvent::Kick(request, _) => {
                 let reply = ToFront::Kicked(*request, Err(KickError::Busy));
                 context.out.push(Effect::Reply(reply));
@@ -105,7 +113,7 @@ impl Users {
                     AccountStep::Keep => Residency::Resident,
                     AccountStep::Delete => Residency::NoAccount,
                 };
-                self.confirm(context, connections, user, &committing);
+                self.confirm(context, user, &committing);
                 self.finish(context, user, &committing.event);
             }
             Err(RegistryError) => self.failed(context, connections, user, committing.event),
@@ -120,7 +128,7 @@ impl Users {
         if let UserEvent::Login(pending) = &event
             && pipelined(connections, pending) == Pipelined::Nothing
         {
-            refuse_not_recorded(context, pending);
+            refuse(context, pending, NOT_RECORDED);
             return self.finish(context, user, &event);
         }
         let waiting = self.waiting_mut(user);

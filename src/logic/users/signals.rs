@@ -49,7 +49,7 @@ impl Users {
         if waiting.logins >= context.settings.capacities.logins_waiting {
             context.counters.user_refusals_waiting += 1;
             let wait_ms = self.login_rates.login_wait_ms(context, &id);
-            return refuse_user(context, key, wait_ms);
+            return refuse_user(context, &pending, wait_ms);
         }
         waiting.logins += 1;
         if !(matches!(waiting.state, QueueState::Free) && waiting.events.is_empty()) {

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, Standing, ToFront, ToRegistry, ToShard};
+use crate::logic::letter::{AccountsAsk, ToFront, ToRegistry, ToShard, UserStatus};
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
 use crate::services::registry::health::RegistryHealth;
 use crate::services::registry::store::{ENDED_KEPT, RegistryReply, Store};
@@ -48,7 +48,7 @@ impl MemoryStore {
                 RegistryReply::Http(ToFront::Accounts(request, Ok(existed)))
             }
             ToRegistry::Complete(request, mut users) => {
-                users.resolve(|user| self.standing(user));
+                users.resolve(|user| self.status_of(user));
                 RegistryReply::Http(ToFront::Statuses(request, users))
             }
         }
@@ -93,9 +93,9 @@ impl MemoryStore {
 
     /// What is on record of a user that its shard does not hold. A commit may have arrived between the shard's answer and now:
     /// what is told is the record as it is, with the number of its last change.
-    fn standing(&self, user: &UserId) -> Standing {
+    fn status_of(&self, user: &UserId) -> UserStatus {
         let record = self.records.get(user).filter(|record| record.registered);
-        record.map_or(Standing::UnknownAccount, Standing::of_record)
+        record.map_or(UserStatus::UnknownAccount, UserStatus::of_record)
     }
 }
 
@@ -116,7 +116,7 @@ fn lists_bytes(record: &UserRecord) -> usize {
 mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
-    use crate::logic::letter::{DeviceStatus, DeviceStatuses, Standings, UserKey, UserStatuses};
+    use crate::logic::letter::{DeviceStatus, DeviceStatuses, StatusList, UserKey, UserStatuses};
     use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 
     const DAY_MS: u64 = 86_400_000;
@@ -171,15 +171,15 @@ mod tests {
         }
     }
 
-    fn complete(memory: &mut MemoryStore) -> Standing {
+    fn complete(memory: &mut MemoryStore) -> UserStatus {
         let users = UserStatuses {
             users: vec![user()],
-            standings: Standings::Devices(vec![Standing::Unresolved]),
+            statuses: StatusList::Devices(vec![UserStatus::Unresolved]),
         };
         match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
-            RegistryReply::Http(ToFront::Statuses(RequestId(1), users)) => match users.standings {
-                Standings::Devices(mut all) => all.remove(0),
-                Standings::Status(all) => panic!("{all:?}"),
+            RegistryReply::Http(ToFront::Statuses(RequestId(1), users)) => match users.statuses {
+                StatusList::Devices(mut all) => all.remove(0),
+                StatusList::Status(all) => panic!("{all:?}"),
             },
             other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
         }
@@ -189,12 +189,12 @@ mod tests {
     fn an_account_exists_from_its_first_record_on() {
         let mut memory = MemoryStore::default();
         assert_eq!(load(&mut memory, 0), None);
-        assert_eq!(complete(&mut memory), Standing::UnknownAccount);
+        assert_eq!(complete(&mut memory), UserStatus::UnknownAccount);
         let committed = RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
         assert_eq!(one(&mut memory, 0, login(1, 5)), committed);
         assert_eq!(load(&mut memory, 0).unwrap().status(), Status::Online);
         one(&mut memory, 0, change(2, 6, ChangeKind::Logout));
-        let offline = Standing::Known {
+        let offline = UserStatus::Known {
             change: ChangeNumber(2),
             devices: DeviceStatuses::None,
         };
@@ -209,7 +209,7 @@ mod tests {
             device: device(Platform::Web),
             status: Status::Online,
         };
-        let expected = Standing::Known {
+        let expected = UserStatus::Known {
             change: ChangeNumber(1),
             devices: DeviceStatuses::One(online),
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::ids::ShardId;
 use crate::base::time::Timestamp;
-use crate::logic::letter::{RegistryError, Standing, ToFront, ToRegistry, ToShard};
+use crate::logic::letter::{RegistryError, ToFront, ToRegistry, ToShard, UserStatus};
 
 /// How often a store may do what nobody asks for.
 pub const REST_MS: u64 = 100;
@@ -70,7 +70,7 @@ pub fn refusal(request: ToRegistry) -> RegistryReply {
         }
         ToRegistry::Accounts(id, ..) => RegistryReply::Http(ToFront::Accounts(id, Err(RegistryError))),
         ToRegistry::Complete(id, mut users) => {
-            users.resolve(|_| Standing::Unavailable);
+            users.resolve(|_| UserStatus::Unavailable);
             RegistryReply::Http(ToFront::Statuses(id, users))
         }
     }

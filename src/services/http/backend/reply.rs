@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use crate::base::ids::UserId;
-use crate::logic::letter::{Brief, DeviceStatus, Standing};
+use crate::logic::letter::{BriefStatus, DeviceStatus, UserStatus};
 use crate::logic::record::Status;
 use crate::services::http::backend::codes::{ACCOUNT_UNAVAILABLE, ACCOUNT_UNKNOWN, Failure};
 use crate::services::http::backend::query::QueryDetail;
@@ -48,22 +48,22 @@ impl Statuses {
     }
 
     /// Adds the next user, with its devices.
-    pub(super) fn put(&mut self, user: &UserId, standing: &Standing) {
-        match standing {
-            Standing::Known { devices, .. } => self.put_known(user, devices.as_slice(), devices.status()),
-            Standing::UnknownAccount | Standing::Unavailable | Standing::Unresolved => {
-                self.put_brief(user, standing.brief());
+    pub(super) fn put(&mut self, user: &UserId, status: &UserStatus) {
+        match status {
+            UserStatus::Known { devices, .. } => self.put_known(user, devices.as_slice(), devices.status()),
+            UserStatus::UnknownAccount | UserStatus::Unavailable | UserStatus::Unresolved => {
+                self.put_brief(user, status.brief());
             }
         }
     }
 
     /// Adds the next user, without devices.
-    pub(super) fn put_brief(&mut self, user: &UserId, brief: Brief) {
+    pub(super) fn put_brief(&mut self, user: &UserId, brief: BriefStatus) {
         match brief {
-            Brief::Known(status) => self.put_known(user, &[], status),
-            Brief::UnknownAccount => self.put_error(user.as_str(), ACCOUNT_UNKNOWN),
+            BriefStatus::Known(status) => self.put_known(user, &[], status),
+            BriefStatus::UnknownAccount => self.put_error(user.as_str(), ACCOUNT_UNKNOWN),
             // Shards pass unresolved users on to the registry; one that comes back so was not resolved.
-            Brief::Unavailable | Brief::Unresolved => {
+            BriefStatus::Unavailable | BriefStatus::Unresolved => {
                 self.unavailable = true;
                 self.put_error(user.as_str(), ACCOUNT_UNAVAILABLE);
             }
@@ -227,18 +227,18 @@ mod tests {
         }
     }
 
-    fn known(devices: &[DeviceStatus]) -> Standing {
+    fn known(devices: &[DeviceStatus]) -> UserStatus {
         let devices: DeviceStatuses = devices.iter().copied().collect();
-        Standing::Known {
+        UserStatus::Known {
             change: ChangeNumber(3),
             devices,
         }
     }
 
-    fn check(detail: QueryDetail, users: &[(&str, Standing)], expected: &Value) {
+    fn check(detail: QueryDetail, users: &[(&str, UserStatus)], expected: &Value) {
         let mut statuses = Statuses::new(users.len(), detail);
-        for (user, standing) in users {
-            statuses.put(&UserId::new(user.as_bytes()).unwrap(), standing);
+        for (user, status) in users {
+            statuses.put(&UserId::new(user.as_bytes()).unwrap(), status);
         }
         let reply: Value = serde_json::from_slice(&statuses.finish()).unwrap();
         assert_eq!(&reply, expected);
@@ -249,8 +249,8 @@ mod tests {
         let phone = device(Platform::IPhone, 7, Status::PushOnline);
         let users = [
             ("a\"\\b", known(&[phone])),
-            ("ghost", Standing::UnknownAccount),
-            ("late", Standing::Unavailable),
+            ("ghost", UserStatus::UnknownAccount),
+            ("late", UserStatus::Unavailable),
             ("off", known(&[])),
         ];
         let results = json!([
@@ -314,13 +314,13 @@ mod tests {
     fn no_answer_at_all_is_a_failure() {
         check(
             QueryDetail::None,
-            &[("ghost", Standing::UnknownAccount)],
+            &[("ghost", UserStatus::UnknownAccount)],
             &json!({"ActionStatus": "FAIL",
             "ErrorInfo": "none of the accounts exists", "ErrorCode": 70107, "QueryResult": [],
             "ErrorList": [{"To_Account": "ghost", "ErrorCode": 70107}]}),
         );
         let mut statuses = Statuses::new(1, QueryDetail::None);
-        statuses.put(&UserId::new(b"a").unwrap(), &Standing::Unavailable);
+        statuses.put(&UserId::new(b"a").unwrap(), &UserStatus::Unavailable);
         let reply: Value = serde_json::from_slice(&statuses.finish()).unwrap();
         assert_eq!(reply["ErrorCode"], 91000);
     }

@@ -1,7 +1,7 @@
 //! A status query: each user's home shard is asked for its share of the users, and the answer is put together in their order.
 
 use crate::base::ids::{RequestId, ShardId, UserId};
-use crate::logic::letter::{Brief, Depth, Standing, Standings, ToFront, ToShard};
+use crate::logic::letter::{BriefStatus, Depth, StatusList, ToFront, ToShard, UserStatus};
 use crate::services::http::backend::codes::Failure;
 use crate::services::http::backend::query::Query;
 use crate::services::http::backend::reply::Statuses;
@@ -64,8 +64,8 @@ fn share_out(
 
 /// What is left of one shard's share of the answers.
 enum StatusShare {
-    Status(std::vec::IntoIter<Brief>),
-    Devices(std::vec::IntoIter<Standing>),
+    Status(std::vec::IntoIter<BriefStatus>),
+    Devices(std::vec::IntoIter<UserStatus>),
 }
 
 const IN_ORDER: &str = "a shard answers each user that it was asked for, in the order in which it was asked";
@@ -78,9 +78,9 @@ fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<StatusShare> {
         match answer {
             ToFront::Statuses(_, share) => {
                 let first = share.users.first().expect("no shard is asked for nobody");
-                shares[usize::from(first.home(shards).0)] = match share.standings {
-                    Standings::Status(all) => StatusShare::Status(all.into_iter()),
-                    Standings::Devices(all) => StatusShare::Devices(all.into_iter()),
+                shares[usize::from(first.home(shards).0)] = match share.statuses {
+                    StatusList::Status(all) => StatusShare::Status(all.into_iter()),
+                    StatusList::Devices(all) => StatusShare::Devices(all.into_iter()),
                 };
             }
             ToFront::Kicked(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {

@@ -34,7 +34,7 @@ use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, ShardId, Use
 use crate::base::time::{Clock, Timestamp};
 use crate::logic::letter::{
     Depth, DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection,
-    RegistryError, Standing, Standings, ToFront, ToRegistry, ToShard, UserStatuses,
+    RegistryError, StatusList, ToFront, ToRegistry, ToShard, UserStatus, UserStatuses,
 };
 use crate::logic::record::Status;
 use crate::protocol::transport::Transport;

@@ -10,12 +10,12 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
                 users.iter().all(|user| user.home(SHARDS) == shard),
                 "a request went to a wrong shard"
             );
-            let standings = users.iter().map(standing);
-            let standings = match depth {
-                Depth::Status => Standings::Status(standings.map(|standing| standing.brief()).collect()),
-                Depth::Devices => Standings::Devices(standings.collect()),
+            let statuses = users.iter().map(status_of);
+            let statuses = match depth {
+                Depth::Status => StatusList::Status(statuses.map(|status| status.brief()).collect()),
+                Depth::Devices => StatusList::Devices(statuses.collect()),
             };
-            Some(ToFront::Statuses(request, UserStatuses { users, standings }))
+            Some(ToFront::Statuses(request, UserStatuses { users, statuses }))
         }
         ToShard::Kick(request, user) => {
             let outcome = match user.as_str() {
@@ -62,7 +62,7 @@ pub(super) fn registry(request: ToRegistry) -> ToFront {
             ToFront::Accounts(request, Err(RegistryError))
         }
         ToRegistry::Accounts(request, _, users) => {
-            let exists = |user: &UserId| standing(user) != Standing::UnknownAccount;
+            let exists = |user: &UserId| status_of(user) != UserStatus::UnknownAccount;
             ToFront::Accounts(request, Ok(users.iter().map(exists).collect()))
         }
         ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
@@ -78,16 +78,16 @@ pub(super) fn device() -> DeviceId {
     }
 }
 
-pub(super) fn standing(user: &UserId) -> Standing {
+pub(super) fn status_of(user: &UserId) -> UserStatus {
     let devices = match user.as_str() {
         name if name.starts_with("online") => DeviceStatuses::One(DeviceStatus {
             device: device(),
             status: Status::Online,
         }),
         name if name.starts_with("off") => DeviceStatuses::None,
-        _ => return Standing::UnknownAccount,
+        _ => return UserStatus::UnknownAccount,
     };
-    Standing::Known {
+    UserStatus::Known {
         change: ChangeNumber(1),
         devices,
     }

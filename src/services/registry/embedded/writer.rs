@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, RegistryError, Standing, ToFront, ToRegistry, ToShard};
+use crate::logic::letter::{AccountsAsk, RegistryError, ToFront, ToRegistry, ToShard, UserStatus};
 use crate::logic::record::{Commit, UserRecord};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::embedded::codec::{self, ChainedChange, StoredRecord};
@@ -162,7 +162,7 @@ impl EmbeddedStore {
                 RegistryReply::Http(ToFront::Accounts(request, exist))
             }
             ToRegistry::Complete(request, mut users) => {
-                users.resolve(|user| self.standing(now, user));
+                users.resolve(|user| self.status_of(now, user));
                 RegistryReply::Http(ToFront::Statuses(request, users))
             }
         }
@@ -183,11 +183,11 @@ impl EmbeddedStore {
     }
 
     /// What is on record of a user that its shard does not hold.
-    fn standing(&self, now: Timestamp, user: &UserId) -> Standing {
+    fn status_of(&self, now: Timestamp, user: &UserId) -> UserStatus {
         match self.noted(now, &[*user], self.account(user)) {
-            Ok(None) => Standing::UnknownAccount,
-            Ok(Some(record)) => Standing::of_record(&record),
-            Err(RegistryError) => Standing::Unavailable,
+            Ok(None) => UserStatus::UnknownAccount,
+            Ok(Some(record)) => UserStatus::of_record(&record),
+            Err(RegistryError) => UserStatus::Unavailable,
         }
     }
 
