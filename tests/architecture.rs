@@ -7,8 +7,6 @@ mod bites;
 mod commands;
 #[path = "architecture/documents.rs"]
 mod documents;
-#[path = "architecture/exceptions.rs"]
-mod exceptions;
 #[path = "architecture/figures.rs"]
 mod figures;
 #[path = "architecture/house.rs"]

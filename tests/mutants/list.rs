@@ -34,6 +34,8 @@ pub(crate) struct Mutant {
     /// How it gets into the source.
     #[serde(default)]
     pub(crate) build: Build,
+    /// Why nothing notices it yet.
+    pub(crate) survives: Option<String>,
 }
 
 /// How a mutant gets into the source.

@@ -154,6 +154,7 @@ mod tests {
             replace: format!("r{number}"),
             check: text(""),
             build,
+            survives: None,
         };
         Planted {
             number,

@@ -12,7 +12,10 @@ use crate::{Fates, git};
 
 /// Writes `bench-results/mutants`.
 pub(crate) fn write(planted: &[Planted], fates: &Fates) {
-    let caught = fates.values().filter(|fate| **fate != Fate::Survived).count();
+    let caught = fates
+        .values()
+        .filter(|fate| matches!(fate, Fate::Caught { .. }))
+        .count();
     let mut text = vec![
         format!("{} mutants, {caught} caught.", planted.len()),
         String::new(),

@@ -152,3 +152,50 @@ pub(super) fn retry_after_ms(context: &mut Context) -> u32 {
     let middle = millis(context.settings.retry_after);
     u32::try_from(context.random.u64(middle / 2..=middle + middle / 2)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::ids::ShardId;
+    use crate::base::time::Now;
+    use crate::logic::context::ShardPosition;
+    use crate::logic::letter::ToShard;
+    use crate::logic::settings::Settings;
+    use crate::logic::state::ShardState;
+    use crate::logic::{Input, Peer};
+    use crate::protocol::stack::ProtocolStack;
+
+    #[test]
+    fn a_stop_sends_away_who_is_there_and_who_comes() {
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            connections_max: 2,
+        };
+        let now = Now::default();
+        let mut state = ShardState::new(now, 1, position, Arc::new(Settings::default()));
+        let peer = Peer {
+            address: Ipv6Addr::LOCALHOST,
+            stack: ProtocolStack::NATIVE_TCP,
+        };
+        let [there, coming] = [0, 1].map(|slot| ConnKey { slot, generation: 1 });
+        let mut out = Vec::new();
+        state.handle(now, Input::Opened(there, peer), &mut out);
+        state.handle(now, Input::Letter(ToShard::Stop), &mut out);
+        state.handle(now, Input::Opened(coming, peer), &mut out);
+        for key in [there, coming] {
+            let to_it: Vec<&Effect> = out
+                .iter()
+                .filter(|effect| matches!(effect, Effect::Send(to, _) | Effect::Close(to) if *to == key))
+                .collect();
+            assert!(
+                matches!(to_it[..], [Effect::Send(..), Effect::Close(_)]),
+                "{to_it:?}"
+            );
+        }
+        assert_eq!(out.len(), 4, "nothing is recorded: {out:?}");
+    }
+}

@@ -270,6 +270,7 @@ fn a_user_that_fails_for_ever_does_not_keep_the_others_from_a_receiver_that_seem
     assert!(dispatch.is_down());
     assert_eq!(dispatch.wants().map(|(_, room)| room), Some(1));
     dispatch.take(now, good.clone(), &mut steps);
+    assert_eq!(dispatch.wants(), None, "one is enough to try it with");
     now.0 += 1_000_000;
     let order = [AttemptOrigin::Stream, AttemptOrigin::Late, AttemptOrigin::Dead];
     assert_eq!(dispatch.order(), order, "the late one had its turn");
