@@ -23,7 +23,7 @@ use common::terminals::{self, Terminals};
 use common::{Spread, metric, peak_rss_bytes, rss_bytes, wait_for_metric};
 use holdfast::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
 use holdfast::base::time::{Clock, Timestamp};
-use holdfast::logic::letter::{ToRegistry, UserKey};
+use holdfast::logic::delivery::{ToRegistry, UserKey};
 use holdfast::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
 use holdfast::services::registry::Store;
 use holdfast::services::registry::embedded::{Durability, EmbeddedSettings, EmbeddedStore, StoreLocation};

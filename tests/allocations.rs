@@ -24,14 +24,15 @@ use std::time::Duration;
 use holdfast::base::ids::ShardId;
 use holdfast::base::time::Clock;
 use holdfast::logic::ShardPosition;
+use holdfast::logic::delivery::{Delivery, Router};
 use holdfast::logic::settings::Settings;
 use holdfast::node::config::DEVELOPMENT_SECRET;
 use holdfast::protocol::native::proto::Platform;
 use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
 use holdfast::protocol::usersig::Key;
 use holdfast::services::registry::memory::MemoryStore;
-use holdfast::services::registry::{FaultInjection, Registry, ReplySenders};
-use holdfast::shard::mesh::{Neighbour, Services, ShardSender};
+use holdfast::services::registry::{FaultInjection, Registry};
+use holdfast::shard::mesh::{Neighbour, ShardSender};
 use holdfast::shard::{Core, PreparedShard, ShardConfig, ShardListener};
 use support::gateway::SDK_APP_ID;
 use support::terminal::{Terminal, login};
@@ -117,10 +118,12 @@ fn start() -> SocketAddr {
     }
     let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
     let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
-    let answers = ReplySenders {
-        shard: Box::new(move |shard, letter| senders[usize::from(shard.0)].send(letter).unwrap()),
-        http: Box::new(|_| {}),
-    };
+    let answers: Router = Box::new(move |delivery| {
+        if let Delivery::Shard(shard, reply) = delivery {
+            senders[usize::from(shard.0)].send(reply).unwrap();
+        }
+        Ok(())
+    });
     let registry = Registry::start(
         MemoryStore::default(),
         FaultInjection::default(),
@@ -131,14 +134,16 @@ fn start() -> SocketAddr {
     .unwrap();
     for shard in prepared {
         let door = registry.sender();
-        let services = Services {
-            registry: Box::new(move |asks| asks.drain(..).for_each(|ask| door.send(ask).unwrap())),
-            front: Box::new(|replies| replies.clear()),
-        };
+        let router: Router = Box::new(move |delivery| {
+            if let Delivery::Registry(request) = delivery {
+                door.send(request).unwrap();
+            }
+            Ok(())
+        });
         // Nobody is on record.
         let (_, nobody) = crossbeam_channel::bounded(0);
         shard
-            .spawn(clock.clone(), neighbours.clone(), services, nobody)
+            .spawn(clock.clone(), neighbours.clone(), router, nobody)
             .unwrap();
     }
     config.listen[0].address

@@ -107,5 +107,5 @@ counters! {
     user_refusals_rate as "user_refusals{limit=\"rate\"}": "Logins refused for a limit of their user.",
     login_rates_now: "Users who logged in so recently that their logins are counted.",
     login_rates_full: "Logins that were not counted for their user, since those of as many users as may be were.",
-    letters_refused: "Kicks refused because too many waited for one user.",
+    kicks_refused: "Kicks refused because too many waited for one user.",
 }

@@ -88,7 +88,7 @@ pub const REGISTRY_IN_FLIGHT_MAX: usize = 4_096;
 /// means that the shard does not keep up, and the login is told `busy`.
 pub const MOVES_IN_FLIGHT_MAX: usize = 1_024;
 
-/// Requests of the HTTP server that are not answered yet. Each may put one request into every shard's inbox.
+/// Requests of the HTTP server that are not answered yet. Each may have one part in every shard's inbox.
 pub const HTTP_IN_FLIGHT_MAX: usize = 1_024;
 
 /// First wait before a failed commit is tried again, and the longest; doubled in between.
@@ -143,10 +143,6 @@ pub const ROUNDS_PER_TURN_MAX: usize = 4;
 
 /// Reloaded settings on their way to one shard. A reload waits until every shard has taken the one before the last.
 pub const SETTINGS_IN_FLIGHT_MAX: usize = 2;
-
-/// What fits into a shard's inbox: everything that others may have on its way to it. Each summand counts for one shard.
-pub const INBOX_ENTRIES_MAX: usize =
-    REGISTRY_IN_FLIGHT_MAX + MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1;
 
 /// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
 pub const OUTBOUND_BYTES_MAX: usize = 64 * 1024;

@@ -8,6 +8,7 @@ pub mod time;
 
 pub mod arena;
 pub mod counters;
+pub mod credits;
 pub mod histogram;
 pub mod json;
 pub mod packed;

@@ -1,4 +1,4 @@
-//! What goes with a letter and is dropped when the letter was taken: so whoever sent it learns when that is true, without an
+//! What goes with a notice and is dropped when the notice was taken: so whoever sent it learns when that is true, without an
 //! answer. Carries nothing.
 
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
-/// The taker's half: to drop it says that the letter was taken, or that there is nobody any more who could take it.
+/// The taker's half: to drop it says that the notice was taken, or that there is nobody any more who could take it.
 #[derive(Debug, Clone, Default)]
 pub struct Receipt {
     /// Nothing is ever sent.
@@ -17,7 +17,7 @@ pub struct Receipt {
 #[derive(Debug, Clone)]
 pub struct Receipts(Receiver<Infallible>);
 
-/// Of letters it is what they say that counts.
+/// Of notices it is what they say that counts.
 impl PartialEq for Receipt {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -27,7 +27,7 @@ impl PartialEq for Receipt {
 impl Eq for Receipt {}
 
 impl Receipt {
-    /// A receipt, to be cloned for each letter and dropped, and what waits for all of them.
+    /// A receipt, to be cloned for each notice and dropped, and what waits for all of them.
     #[must_use]
     pub fn new() -> (Self, Receipts) {
         let (sender, receiver) = bounded(0);
@@ -45,7 +45,7 @@ impl Receipt {
 }
 
 impl Receipts {
-    /// Waits until all letters were taken, at most this long. Gives whether they were.
+    /// Waits until all notices were taken, at most this long. Gives whether they were.
     #[must_use]
     pub fn wait(&self, within: Duration) -> bool {
         match self.0.recv_timeout(within) {
@@ -55,7 +55,7 @@ impl Receipts {
         }
     }
 
-    /// Whether all letters were taken.
+    /// Whether all notices were taken.
     #[must_use]
     pub fn are_in(&self) -> bool {
         match self.0.try_recv() {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_letters_are_waited_for() {
+    fn all_notices_are_waited_for() {
         let (receipt, receipts) = Receipt::new();
         let other = receipt.clone();
         drop(receipt);

@@ -8,6 +8,7 @@ use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
 use crate::base::time::Now;
 use crate::logic::contract::Effect;
+use crate::logic::delivery::Delivery;
 use crate::logic::settings::{ConnectionTrace, Settings};
 use crate::logic::signals::{ConnectionCommand, LinkOrigin, UserSignal};
 use crate::logic::trace::{Subject, Trace, TraceEvent, TraceKind};
@@ -68,6 +69,11 @@ impl Context {
             commands: VecDeque::new(),
         }
     }
+}
+
+/// Has something carried to another thread.
+pub(super) fn deliver(context: &mut Context, delivery: impl Into<Delivery>) {
+    context.out.push(Effect::Deliver(delivery.into()));
 }
 
 /// Notes what happened to a single connection or device, if the operator wants to hear it.

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{ConnKey, DeviceId, SessionId, ShardId, UserId};
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::delivery::{Delivery, ToShard};
 use crate::logic::trace::TraceEvent;
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::stack::ProtocolStack;
@@ -25,8 +25,8 @@ pub enum Input<'a> {
     Closed(ConnKey, LinkLoss),
     /// An [`Effect::Move`] could not be made; the connection is still here.
     Stayed(ConnKey),
-    /// A letter came.
-    Letter(ToShard),
+    /// A request, a reply or a notice came from another thread.
+    Delivered(ToShard),
 }
 
 /// What a shard is asked to do, in this order.
@@ -40,10 +40,9 @@ pub enum Effect {
     Move(ConnKey, ShardId, Box<Arrival>),
     /// Send what is on its way out, then close. Logic has forgotten the connection.
     Close(ConnKey),
-    /// Ask the registry. Room for it is given: a shard never has more than its share in flight.
-    Ask(ToRegistry),
-    /// Answer the HTTP front.
-    Reply(ToFront),
+    /// Carry a request, a reply or a notice to another thread. Room for it is given: a shard never has more than its share of
+    /// requests in flight, and whoever asked has kept room for the reply.
+    Deliver(Delivery),
     /// Tell the operator, who asked for it.
     Trace(Box<TraceEvent>),
 }

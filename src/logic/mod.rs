@@ -2,7 +2,7 @@
 //! [`Input`] with the time it happened and appends what is to be done to a list of [`Effect`]s.
 //!
 //! Few things can happen, few can be asked for, and time can pass: that is the whole border. A new feature is a
-//! new packet, letter or change, never a new door.
+//! new packet, delivery or change, never a new door.
 
 pub mod state;
 mod connections;
@@ -12,7 +12,9 @@ mod context;
 mod counting;
 
 mod contract;
-pub mod letter;
+pub mod delivery;
+pub mod user_status;
+pub mod inspection;
 pub mod trace;
 pub mod record;
 mod kick_second;

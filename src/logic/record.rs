@@ -81,6 +81,13 @@ pub enum AccountStep {
     Delete,
 }
 
+/// The platforms of those of some devices that were Online, for `KickedDevice` and the login answer.
+#[must_use]
+pub fn platforms_online(devices: &[(DeviceId, Status)]) -> Vec<Platform> {
+    let online = devices.iter().filter(|(_, status)| *status == Status::Online);
+    online.map(|(device, _)| device.platform).collect()
+}
+
 /// Which changes the app backend is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Callbacks {

@@ -9,7 +9,7 @@ use crate::base::time::{Instant, Now};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, ShardMode, ShardPosition};
 use crate::logic::contract::{Effect, Input};
-use crate::logic::letter::ToShard;
+use crate::logic::delivery::ToShard;
 use crate::logic::settings::Settings;
 use crate::logic::users::{KickTarget, Users};
 
@@ -46,7 +46,7 @@ impl ShardState {
             Input::Received(key, bytes) => self.received(key, bytes),
             Input::Closed(key, loss) => self.connections.closed(context, key, loss),
             Input::Stayed(key) => self.connections.stayed(context, key),
-            Input::Letter(letter) => self.letter(letter),
+            Input::Delivered(delivered) => self.take(delivered),
         }
         self.end(out);
     }
@@ -136,13 +136,13 @@ impl ShardState {
         }
     }
 
-    fn letter(&mut self, letter: ToShard) {
+    fn take(&mut self, delivered: ToShard) {
         let Self {
             connections,
             users,
             context,
         } = self;
-        match letter {
+        match delivered {
             ToShard::Loaded(user, answer) => users.loaded(context, user.0, answer),
             ToShard::Committed(user, answer) => users.committed(context, connections, user.0, answer),
             ToShard::Query(request, depth, ids) => users.query(context, request, depth, ids),

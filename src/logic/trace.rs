@@ -134,7 +134,7 @@ mod tests {
     use crate::base::ids::{InstanceId, Platform, RequestId, ShardId};
     use crate::base::time::{BEFORE_START_MS, Clock, Instant, Now, Timestamp};
     use crate::logic::context::ShardPosition;
-    use crate::logic::letter::{ToRegistry, ToShard};
+    use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
     use crate::logic::settings::{ConnectionTrace, Settings};
     use crate::logic::state::ShardState;
     use crate::logic::{Effect, Input, LinkLoss, Peer};
@@ -170,12 +170,9 @@ mod tests {
         state.handle(now, input, &mut out);
         let events = out.into_iter().filter_map(|effect| match effect {
             Effect::Trace(event) => Some(*event),
-            Effect::Send(..)
-            | Effect::Stay(_)
-            | Effect::Move(..)
-            | Effect::Close(_)
-            | Effect::Ask(_)
-            | Effect::Reply(_) => None,
+            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) | Effect::Close(_) | Effect::Deliver(_) => {
+                None
+            }
         });
         events.collect()
     }
@@ -287,8 +284,8 @@ mod tests {
             let [ToRegistry::Load(_, user, _)] = asked[..] else {
                 panic!("no load: {asked:?}");
             };
-            let (asked, _) = self.handle(Input::Letter(ToShard::Loaded(user, Ok(None))));
-            self.handle(Input::Letter(expect_commit(&asked)));
+            let (asked, _) = self.handle(Input::Delivered(ToShard::Loaded(user, Ok(None))));
+            self.handle(Input::Delivered(expect_commit(&asked)));
         }
 
         /// What is asked of the registry, and traced, when this happens.
@@ -324,10 +321,10 @@ mod tests {
         let (mut asked, mut traced) = (Vec::new(), Vec::new());
         for effect in out {
             match effect {
-                Effect::Ask(ask) => asked.push(ask),
+                Effect::Deliver(Delivery::Registry(ask)) => asked.push(ask),
                 Effect::Trace(event) => traced.push(*event),
                 Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => {}
-                Effect::Close(_) | Effect::Reply(_) => {}
+                Effect::Close(_) | Effect::Deliver(_) => {}
             }
         }
         (asked, traced)
@@ -345,7 +342,7 @@ mod tests {
         let mut shard = Tracing::new();
         shard.log_in();
         let (silent, _) = shard.wait(Duration::from_secs(3_600));
-        let (_, traced) = shard.handle(Input::Letter(expect_commit(&silent)));
+        let (_, traced) = shard.handle(Input::Delivered(expect_commit(&silent)));
         let told: Vec<_> = traced
             .iter()
             .map(|event| (event.kind.name(), event.code))
@@ -362,12 +359,12 @@ mod tests {
         shard.log_in();
         let (silent, _) = shard.wait(Duration::from_secs(3_600));
         let timed_out = expect_commit(&silent);
-        shard.handle(Input::Letter(ToShard::Kick(
+        shard.handle(Input::Delivered(ToShard::Kick(
             RequestId(1),
             UserId::new(b"alice").unwrap(),
         )));
         shard.handle(Input::Received(KEY, LOGOUT));
-        let (kick, _) = shard.handle(Input::Letter(timed_out));
+        let (kick, _) = shard.handle(Input::Delivered(timed_out));
         expect_commit(&kick);
         let (_, traced) = shard.handle(Input::Closed(KEY, LinkLoss::Peer));
         assert_eq!(traced, [stranger(TraceKind::LinkEnded, None)]);

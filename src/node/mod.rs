@@ -17,7 +17,8 @@ pub mod privacy;
 pub mod reload;
 pub mod rlimits;
 pub mod run;
-pub mod shard_set;
+pub mod router;
+mod shard_set;
 pub mod shards;
 pub mod startup_wait;
 

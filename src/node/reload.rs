@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use super::callbacks::CallbackUpdates;
 use super::config::{Config, Difference, Problem, Sources, TakesEffect};
 use super::log::{LogLevel, LogLines};
+use super::router::{SendToShard, notify};
 use super::service_manager::ServiceManager;
-use super::shard_set::SendToShard;
 use crate::base::ids::ShardId;
 use crate::base::receipt::{Receipt, Receipts};
 use crate::base::time::{Clock, Timestamp};
-use crate::logic::letter::ToShard;
+use crate::logic::delivery::ToShard;
 use crate::logic::settings::Settings;
 use crate::logic::users::policy;
 use crate::services::callback::Trust;
@@ -212,7 +212,7 @@ impl Reloader {
             let settings = Arc::new(next.logic.clone());
             for shard in 0..self.targets.count {
                 let notice = ToShard::Settings(Arc::clone(&settings), receipt.clone());
-                (self.targets.shards)(ShardId(shard), notice);
+                notify(&self.targets.shards, ShardId(shard), notice);
             }
         }
         let limits = self.targets.front.borrow().limits;

@@ -1,4 +1,4 @@
-//! Start, run, stop: threads are started against the way of requests, so that nobody writes to someone who is not
+//! Start, run, stop: threads are started against the way of deliveries, so that nobody writes to someone who is not
 //! there yet, and ended along it, by one deadline.
 
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use tokio::sync::watch;
 
 use super::addresses::{ListenerRole, listen};
@@ -17,18 +17,19 @@ use super::deadline::{Deadline, StopStage};
 use super::reload::{self, ConfigSource, ReloadTargets, Reloader, http_settings};
 use super::reload_thread::ReloadThread;
 use super::rlimits;
+use super::router::{Inboxes, SendToShard, notify};
 use super::service_manager::ServiceManager;
-use super::shard_set::{LiveShards, SendToShard, ShardLauncher};
+use super::shard_set::{LiveShards, ShardLauncher};
 use super::signals::{self, SignalRequest, Signals};
 use super::startup_wait::StartupWait;
 use super::store::{self, DiskStore, OpenedStore};
 use super::timekeeper::{self, Timekeeper};
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
-use crate::logic::letter::{ToRegistry, ToShard};
+use crate::logic::delivery::ToShard;
 use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore, Trust};
 use crate::services::http::{self, DeadLetters, HttpServer, Serving, ShardCounters};
-use crate::services::registry::{self, Registry, Store};
+use crate::services::registry::{self, Registry};
 use crate::shard::Restored;
 
 /// Batches of users that are read ahead of a shard.
@@ -44,7 +45,7 @@ const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 struct Node<R> {
     shards: R,
     count: u16,
-    to_shard: SendToShard,
+    shards_sender: SendToShard,
     front: HttpServer,
     registry: Registry,
     callbacks: Option<CallbackService>,
@@ -107,13 +108,16 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             callbacks: callbacks_owed,
         } = OpenedStore::new(config)?;
         let clock = Clock::start();
-        let (count, to_shard) = (shards.count(), shards.sender());
+        let (count, shards_sender) = (shards.count(), shards.sender());
         let limits = http::Limits::within(rlimits::raise_descriptors());
-        let (front_door, inbox) = http::reply_channel(count, &limits);
+        let (http_sender, inbox) = http::reply_channel(count, &limits);
         let listeners = http_listeners(config)?;
-        let registry = start_registry(config, store, count, (&to_shard, &front_door), &clock)?;
+        let inboxes = Inboxes::of(&shards_sender, http_sender);
+        let replies = inboxes.clone().router();
+        let registry = Registry::start(store, config.trouble, count, replies, clock.clone())?;
+        let inboxes = inboxes.with_registry(registry.sender());
         let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
-        let shards = shards.start(clock.clone(), registry.sender(), front_door, receivers)?;
+        let shards = shards.start(clock.clone(), &inboxes, receivers)?;
         bring_back(kept.as_ref(), restored, &registry_health, clock.clone())?;
         let callbacks = kept.as_ref().map(|kept| start_callbacks(config, kept, &clock));
         let callbacks = callbacks.transpose().context("the callback service")?;
@@ -121,16 +125,13 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let serving = Serving::default();
         let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
-        let told = told_of_reloads((&to_shard, count), http_settings, callbacks_told, &manager);
+        let told = told_of_reloads((&shards_sender, count), http_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(DiskStore::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
-        let lines = origin.lines.clone();
-        let life = (serving.clone(), clock.clone());
-        let reloader = Reloader::new((config.clone(), origin), told, archive, life);
-        let reloader = Arc::new(reloader);
+        let (lines, life) = (origin.lines.clone(), (serving.clone(), clock.clone()));
+        let reloader = Arc::new(Reloader::new((config.clone(), origin), told, archive, life));
         let doors = http::GatewayHandles {
-            shard: boxed(&to_shard),
-            registry: asking(registry.sender()),
+            router: inboxes.without_http().router(),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
             registry_health: registry_health.clone(),
@@ -152,7 +153,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             counters: shards.counters(),
             shards,
             count,
-            to_shard,
+            shards_sender,
             front,
             registry,
             callbacks,
@@ -231,7 +232,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         }
     }
 
-    /// Ends the threads along the way of requests.
+    /// Ends the threads along the way of deliveries.
     fn end(mut self, deadline: Deadline) -> anyhow::Result<()> {
         let began = Stopwatch::start();
         let connections = self.shards.connections();
@@ -239,7 +240,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         self.manager.stopping(self.stop_within + signals::GRACE);
         self.serving.end();
         for shard in 0..self.count {
-            (self.to_shard)(ShardId(shard), ToShard::Stop);
+            notify(&self.shards_sender, ShardId(shard), ToShard::Stop);
         }
         let left = |clock: &mut Clock, part| deadline.left(clock.now().instant, part);
         let front = self.front.stop(left(&mut self.clock, StopStage::Clients));
@@ -259,13 +260,13 @@ impl<R: LiveShards + Send + 'static> Node<R> {
 }
 
 fn told_of_reloads(
-    (to_shard, count): (&SendToShard, u16),
+    (shards, count): (&SendToShard, u16),
     front: watch::Sender<Arc<http::HttpSettings>>,
     callbacks: CallbackUpdates,
     manager: &ServiceManager,
 ) -> ReloadTargets {
     ReloadTargets {
-        shards: Arc::clone(to_shard),
+        shards: Arc::clone(shards),
         count,
         front,
         callbacks,
@@ -304,37 +305,6 @@ fn start_callbacks(config: &Config, kept: &DiskStore, clock: &Clock) -> io::Resu
         kept.news.clone(),
         clock.clone(),
     )
-}
-
-fn boxed(to_shard: &SendToShard) -> Box<dyn Fn(ShardId, ToShard) + Send> {
-    let to_shard = Arc::clone(to_shard);
-    Box::new(move |shard, message| to_shard(shard, message))
-}
-
-fn start_registry(
-    config: &Config,
-    store: Box<dyn Store>,
-    shards: u16,
-    (to_shard, front): (&SendToShard, &http::HttpReplySender),
-    clock: &Clock,
-) -> io::Result<Registry> {
-    let front = front.clone();
-    let doors = registry::ReplySenders {
-        shard: boxed(to_shard),
-        http: Box::new(move |reply| front.send(reply)),
-    };
-    Registry::start(store, config.trouble, shards, doors, clock.clone())
-}
-
-/// The front's way into the registry.
-fn asking(registry: Sender<ToRegistry>) -> Box<dyn Fn(ToRegistry) + Send> {
-    Box::new(move |request| match registry.try_send(request) {
-        // The node notices by itself that the registry has ended.
-        Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-        Err(TrySendError::Full(request)) => {
-            panic!("the registry has room for every open request: {request:?}")
-        }
-    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,11 @@
 //! What a node asks of its shards, before they run and while they do. Makes none.
 
-use std::sync::Arc;
+use crossbeam_channel::Receiver;
 
-use crossbeam_channel::{Receiver, Sender};
-
-use crate::base::ids::ShardId;
 use crate::base::time::Clock;
-use crate::logic::letter::{ToRegistry, ToShard};
-use crate::services::http::{self, ShardCounters};
+use crate::node::router::{Inboxes, SendToShard};
+use crate::services::http::ShardCounters;
 use crate::shard::Restored;
-
-/// The way into all shards. It never blocks, and a shard that has ended takes nothing.
-pub type SendToShard = Arc<dyn Fn(ShardId, ToShard) + Send + Sync>;
 
 /// Shards that are ready to start: bound to their addresses, with open inboxes.
 pub trait ShardLauncher {
@@ -22,15 +16,14 @@ pub trait ShardLauncher {
     fn count(&self) -> u16;
     /// The way into them.
     fn sender(&self) -> SendToShard;
-    /// Starts them all. Each first takes in what comes from its place in `restored`.
+    /// Starts them all. Each writes to `inboxes`, and first takes in what comes from its place in `restored`.
     ///
     /// # Errors
     /// If the system gives no thread or no ring.
     fn start(
         self,
         clock: Clock,
-        registry: Sender<ToRegistry>,
-        front: http::HttpReplySender,
+        inboxes: &Inboxes,
         restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<Self::Shards>;
 }
@@ -43,7 +36,7 @@ pub trait LiveShards {
     fn connections(&self) -> u64;
     /// Whether one of them has ended on its own.
     fn has_ended(&self) -> bool;
-    /// Waits for their end, which [`ToShard::Stop`] asks for: they have a deadline of their own, which counts from that
-    /// request. Gives how many connections were still open then.
+    /// Waits for their end, which [`ToShard::Stop`](crate::logic::delivery::ToShard::Stop) asks for: they have a deadline of their own, which counts from that
+    /// notice. Gives how many connections were still open then.
     fn join(self) -> u64;
 }

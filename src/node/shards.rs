@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::Receiver;
 
 use super::addresses::await_free;
 use super::config::shards::ShardPlan;
 use super::config::{Config, Pin};
 use super::deadline::StopStage;
-use super::shard_set::{LiveShards, SendToShard, ShardLauncher};
+use super::router::{Inboxes, SendToShard};
+use super::shard_set::{LiveShards, ShardLauncher};
 use super::startup_wait::StartupWait;
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
@@ -19,9 +20,9 @@ use crate::base::time::Clock;
 use crate::engine::probe;
 use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::ShardPosition;
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
-use crate::services::http::{self, ShardCounters};
-use crate::shard::mesh::{Services, ShardSendError};
+use crate::logic::delivery::ToShard;
+use crate::services::http::ShardCounters;
+use crate::shard::mesh::ShardSendError;
 use crate::shard::view;
 use crate::shard::{Core, PreparedShard, Restored, ShardConfig, ShardHandle, ShardListener};
 
@@ -112,12 +113,10 @@ impl ShardLauncher for PreparedShards {
     fn sender(&self) -> SendToShard {
         let senders: Vec<_> = self.0.iter().map(PreparedShard::sender).collect();
         Arc::new(
-            move |shard, message: ToShard| match senders[usize::from(shard.0)].send(message) {
+            move |shard, to_shard: ToShard| match senders[usize::from(shard.0)].send(to_shard) {
                 // A shard that has ended needs no answer, and gives none.
-                Ok(()) | Err(ShardSendError::Gone(_)) => {}
-                Err(ShardSendError::Full(message)) => {
-                    panic!("an inbox has room for all that may be on its way: {message:?}")
-                }
+                Ok(()) | Err(ShardSendError::Gone(_)) => Ok(()),
+                Err(ShardSendError::Full(unsent)) => Err(unsent),
             },
         )
     }
@@ -125,15 +124,14 @@ impl ShardLauncher for PreparedShards {
     fn start(
         self,
         clock: Clock,
-        registry: Sender<ToRegistry>,
-        front: http::HttpReplySender,
+        inboxes: &Inboxes,
         restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<RunningShards> {
         let neighbours: Vec<_> = self.0.iter().map(PreparedShard::neighbour).collect();
         let start = |(shard, restored): (PreparedShard, Receiver<Restored>)| {
-            let services = services(registry.clone(), front.clone());
+            let router = inboxes.clone().router();
             shard
-                .spawn(clock.clone(), neighbours.clone(), services, restored)
+                .spawn(clock.clone(), neighbours.clone(), router, restored)
                 .context("a shard's thread")
         };
         self.0
@@ -142,22 +140,6 @@ impl ShardLauncher for PreparedShards {
             .map(start)
             .collect::<anyhow::Result<_>>()
             .map(RunningShards)
-    }
-}
-
-fn services(registry: Sender<ToRegistry>, front: http::HttpReplySender) -> Services {
-    let ask = move |request| match registry.try_send(request) {
-        // The node notices by itself that the registry has ended.
-        Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-        Err(TrySendError::Full(request)) => {
-            panic!("the registry has room for every shard's share: {request:?}")
-        }
-    };
-    Services {
-        registry: Box::new(move |requests: &mut Vec<ToRegistry>| requests.drain(..).for_each(&ask)),
-        front: Box::new(move |replies: &mut Vec<ToFront>| {
-            replies.drain(..).for_each(|reply| front.send(reply));
-        }),
     }
 }
 

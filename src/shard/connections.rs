@@ -25,8 +25,7 @@ impl Shard {
                 self.follow_ups.retain(|follow_up| follow_up.key() != key);
                 self.connections.close(self.now.instant, key, &mut self.ring);
             }
-            Effect::Ask(request) => self.requests.push(request),
-            Effect::Reply(reply) => self.replies.push(reply),
+            Effect::Deliver(delivery) => self.outbox.push(delivery),
             Effect::Trace(event) => trace::log(self.id, &event),
         }
     }

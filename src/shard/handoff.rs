@@ -2,15 +2,16 @@
 
 use crate::base::ids::{ConnKey, ShardId};
 use crate::engine::token::MoveToken;
-use crate::logic::letter::ToShard;
+use crate::logic::delivery::ToShard;
 use crate::logic::{Arrival, Input};
+use crate::shard::mesh::ShardCredit;
 use crate::shard::moves::Half;
 use crate::shard::parts::{FollowUp, Shard};
 
 impl Shard {
     /// Hands a connection to another shard, or gives it back.
     pub(super) fn leave(&mut self, key: ConnKey, target: ShardId, arrival: Box<Arrival>) {
-        if !self.connections.may_move(key) || !self.shards[usize::from(target.0)].take_room() {
+        if !self.connections.may_move(key) || !self.shards[usize::from(target.0)].take_room_for_arrival() {
             return self.follow_ups.push_back(FollowUp::Stayed(key));
         }
         let token = self.moves.token(key);
@@ -28,7 +29,7 @@ impl Shard {
     pub(super) fn not_left(&mut self, key: ConnKey) {
         let (target, _) = self.moves.left(key);
         let target = &self.shards[usize::from(target.0)];
-        target.give_room_back();
+        target.give_back(ShardCredit::Arrival);
         target.turn_away();
         self.decide(Input::Stayed(key));
     }
@@ -67,11 +68,11 @@ impl Shard {
     /// Who could not arrive may not have come back in time.
     pub(super) fn hear_of_turned_away(&mut self) {
         if self.moves.hears_of_turned_away(self.inbox.room.turned_away()) {
-            self.decide(Input::Letter(ToShard::TurnedAway));
+            self.decide(Input::Delivered(ToShard::TurnedAway));
         }
     }
 
     fn give_own_room_back(&self) {
-        self.shards[usize::from(self.id.0)].give_room_back();
+        self.shards[usize::from(self.id.0)].give_back(ShardCredit::Arrival);
     }
 }

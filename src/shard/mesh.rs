@@ -1,20 +1,19 @@
 //! The ways between shards, and between a shard and the services. Carries what is sent; reads none of it.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::base::credits::{CreditClass, Credits};
 use crate::base::limits::{
-    HTTP_IN_FLIGHT_MAX, INBOX_ENTRIES_MAX, MOVES_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX,
-    SETTINGS_IN_FLIGHT_MAX,
+    HTTP_IN_FLIGHT_MAX, MOVES_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX, SETTINGS_IN_FLIGHT_MAX,
 };
 use crate::engine::ring::RingAddress;
 use crate::engine::token::MoveToken;
 use crate::engine::wake::{Sleeper, Waker, pair};
 use crate::logic::Arrival;
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::delivery::ToShard;
 
 /// What a shard finds in its inbox.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(super) enum InboxEntry {
 pub struct ShardSender {
     entries: Sender<InboxEntry>,
     waker: Waker,
-    room: Arc<ArrivalRoom>,
+    room: Arc<InboxRoom>,
 }
 
 /// What was not taken comes back.
@@ -48,25 +47,31 @@ impl ShardSender {
     /// Puts something into the inbox.
     ///
     /// # Errors
-    /// Gives it back. Senders that keep to the limits find the inbox never full.
+    /// Gives it back: a request if there is no credit for it, anything else only if there is more than its senders may have on
+    /// the way.
     pub fn send(&self, sent: ToShard) -> Result<(), ShardSendError> {
-        self.entries
-            .try_send(InboxEntry::Sent(sent))
-            .map_err(|error| match error {
-                TrySendError::Full(InboxEntry::Sent(sent)) => ShardSendError::Full(sent),
-                TrySendError::Disconnected(InboxEntry::Sent(sent)) => ShardSendError::Gone(sent),
-                TrySendError::Full(InboxEntry::Moved(..))
-                | TrySendError::Disconnected(InboxEntry::Moved(..)) => {
-                    unreachable!("what comes back is what was given")
-                }
-            })?;
+        let is_request = sent.is_request();
+        if is_request && !self.room.credits.take(ShardCredit::Request) {
+            return Err(ShardSendError::Full(sent));
+        }
+        let sent = self.entries.try_send(InboxEntry::Sent(sent));
+        if is_request && sent.is_err() {
+            self.room.give_back(ShardCredit::Request);
+        }
+        sent.map_err(|error| match error {
+            TrySendError::Full(InboxEntry::Sent(sent)) => ShardSendError::Full(sent),
+            TrySendError::Disconnected(InboxEntry::Sent(sent)) => ShardSendError::Gone(sent),
+            TrySendError::Full(InboxEntry::Moved(..)) | TrySendError::Disconnected(InboxEntry::Moved(..)) => {
+                unreachable!("what comes back is what was given")
+            }
+        })?;
         self.waker.wake();
         Ok(())
     }
 
-    /// Takes room for one arrival, if there is some. It must be given back, or used by [`ShardSender::announce`].
-    pub(super) fn take_room(&self) -> bool {
-        let taken = self.room.take();
+    /// Takes the credit for one arrival, if there is some. It must be given back, or used by [`ShardSender::announce`].
+    pub(super) fn take_room_for_arrival(&self) -> bool {
+        let taken = self.room.credits.take(ShardCredit::Arrival);
         if !taken {
             self.turn_away();
         }
@@ -88,8 +93,8 @@ impl ShardSender {
         self.waker.wake();
     }
 
-    pub(super) fn give_room_back(&self) {
-        self.room.give_back();
+    pub(super) fn give_back(&self, credit: ShardCredit) {
+        self.room.give_back(credit);
     }
 
     /// Tells who it is whose socket was moved. The room that was taken for it becomes the shard's.
@@ -101,44 +106,57 @@ impl ShardSender {
     }
 }
 
-/// Counts arrivals that are on their way to one shard, so that each finds room in the inbox.
-#[derive(Debug, Default)]
-pub(super) struct ArrivalRoom {
+/// What comes into a shard's inbox only as far as there is credit for it. Whoever is sent a reply has asked for it, and has kept
+/// room for it; notices are few.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ShardCredit {
+    /// A connection that another shard hands over.
+    Arrival,
+    /// New work from a service.
+    Request,
+}
+
+impl CreditClass for ShardCredit {
+    const ALL: &[Self] = &[Self::Arrival, Self::Request];
+
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn limit(self) -> usize {
+        match self {
+            Self::Arrival => MOVES_IN_FLIGHT_MAX,
+            Self::Request => HTTP_IN_FLIGHT_MAX,
+        }
+    }
+}
+
+/// What those who send to a shard know of it.
+#[derive(Debug)]
+pub(super) struct InboxRoom {
     /// The shard's ring takes sockets. It is never unset.
     ready: AtomicBool,
-    taken: AtomicU32,
-    /// How many found none.
+    credits: Credits,
+    /// How many arrivals found no credit.
     turned_away: AtomicU64,
 }
 
-/// The shard has ended and has no room any more.
-const CLOSED: u32 = u32::MAX;
-
-#[expect(clippy::cast_possible_truncation, reason = "a small number")]
-const ARRIVALS_MAX: u32 = MOVES_IN_FLIGHT_MAX as u32;
-
-/// Senders that keep to their bounds find the inbox never full. Each counts what is on its way to one shard: the registry's
-/// answers, arrivals, requests of the HTTP server, settings, and one stop.
-const _: () = assert!(
-    INBOX_ENTRIES_MAX
-        == REGISTRY_IN_FLIGHT_MAX + ARRIVALS_MAX as usize + HTTP_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1
-);
-const _: () = assert!(ARRIVALS_MAX < CLOSED, "a closed room is told from a full one");
-
-impl ArrivalRoom {
-    fn take(&self) -> bool {
-        let more = |taken| (taken < ARRIVALS_MAX).then(|| taken + 1);
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, more)
-            .is_ok()
+impl InboxRoom {
+    fn new() -> Self {
+        Self {
+            ready: AtomicBool::new(false),
+            credits: Credits::new::<ShardCredit>(),
+            turned_away: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
     }
 
-    pub(super) fn give_back(&self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
+    /// What it was taken for has come out of the inbox.
+    pub(super) fn give_back(&self, credit: ShardCredit) {
+        self.credits.give_back(credit);
     }
 
     /// From here on sockets can be moved to the shard.
@@ -146,28 +164,30 @@ impl ArrivalRoom {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Lets nobody in any more, unless somebody is on the way.
+    /// Lets nobody arrive any more, unless somebody is on the way.
     pub(super) fn close(&self) -> bool {
-        let closed = self
-            .taken
-            .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Relaxed);
-        closed.is_ok()
+        self.credits.close(ShardCredit::Arrival)
     }
 }
+
+/// All that may be on its way to one shard: what has credit, the registry's replies to as many requests as a shard may have open,
+/// settings, and one stop.
+const INBOX_ENTRIES_MAX: usize =
+    MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + REGISTRY_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1;
 
 /// The shard's side of its sender.
 #[derive(Debug)]
 pub(super) struct ShardInbox {
     pub(super) entries: Receiver<InboxEntry>,
     pub(super) sleeper: Sleeper,
-    pub(super) room: Arc<ArrivalRoom>,
+    pub(super) room: Arc<InboxRoom>,
 }
 
 /// An inbox and its sender.
 pub(super) fn inbox() -> std::io::Result<(ShardInbox, ShardSender)> {
     let (sender, entries) = bounded(INBOX_ENTRIES_MAX);
     let (sleeper, waker) = pair()?;
-    let room = Arc::new(ArrivalRoom::default());
+    let room = Arc::new(InboxRoom::new());
     let sender = ShardSender {
         entries: sender,
         waker,
@@ -188,45 +208,32 @@ pub struct Neighbour {
     pub(super) ring: RingAddress,
 }
 
-/// Takes all of a list.
-pub type Taker<T> = Box<dyn FnMut(&mut Vec<T>) + Send>;
-
-/// Where a shard's requests and replies go. Each is called at most once a turn, with everything that the turn
-/// had to say, and takes it out. It must not block.
-pub struct Services {
-    /// To the registry.
-    pub registry: Taker<ToRegistry>,
-    /// To the HTTP server.
-    pub front: Taker<ToFront>,
-}
-
-impl fmt::Debug for Services {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Services")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::{RequestId, UserId};
+
+    fn kick() -> ToShard {
+        ToShard::Kick(RequestId(1), UserId::new(b"alice").unwrap())
+    }
 
     #[test]
-    fn room_has_a_bound_and_closes_only_when_nobody_is_on_the_way() {
-        let room = ArrivalRoom::default();
-        let taken = (0..2 * MOVES_IN_FLIGHT_MAX).filter(|_| room.take()).count();
-        assert_eq!(taken, MOVES_IN_FLIGHT_MAX);
-        (1..taken).for_each(|_| room.give_back());
-        assert!(!room.close());
-        room.give_back();
-        assert!(room.close());
-        assert!(!room.take());
+    fn requests_are_refused_beyond_their_credit_and_take_no_room_from_others() {
+        let (inbox, sender) = inbox().unwrap();
+        (0..HTTP_IN_FLIGHT_MAX).for_each(|_| sender.send(kick()).unwrap());
+        assert!(matches!(sender.send(kick()), Err(ShardSendError::Full(_))));
+        let others = INBOX_ENTRIES_MAX - HTTP_IN_FLIGHT_MAX;
+        (0..others).for_each(|_| sender.send(ToShard::Stop).unwrap());
+        inbox.entries.recv().unwrap();
+        inbox.room.give_back(ShardCredit::Request);
+        sender.send(kick()).unwrap();
     }
 
     #[test]
     fn a_shard_hears_of_who_found_no_room() {
         let (inbox, sender) = inbox().unwrap();
         let let_in = (0..MOVES_IN_FLIGHT_MAX + 3)
-            .filter(|_| sender.take_room())
+            .filter(|_| sender.take_room_for_arrival())
             .count();
         assert_eq!((let_in, inbox.room.turned_away()), (MOVES_IN_FLIGHT_MAX, 3));
         sender.turn_away();

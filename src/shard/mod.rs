@@ -29,9 +29,10 @@ use crate::base::time::Clock;
 use crate::engine::entered::RingFault;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
+use crate::logic::delivery::Router;
 use crate::logic::state::ShardState;
 pub use config::{Core, Restored, ShardConfig, ShardListener};
-use mesh::{Neighbour, Services, ShardInbox, ShardSender};
+use mesh::{Neighbour, ShardInbox, ShardSender};
 use parts::Shard;
 use view::{Publisher, ShardView};
 
@@ -80,7 +81,7 @@ pub struct ShardHandle {
     pub sender: ShardSender,
     /// What it counts.
     pub counters: ShardView,
-    /// Ends after [`crate::logic::letter::ToShard::Stop`].
+    /// Ends after [`crate::logic::delivery::ToShard::Stop`].
     pub thread: JoinHandle<Result<(), RunError>>,
 }
 
@@ -146,7 +147,7 @@ impl PreparedShard {
         self,
         clock: Clock,
         neighbours: Vec<Neighbour>,
-        services: Services,
+        router: Router,
         restored: Receiver<Restored>,
     ) -> io::Result<ShardHandle> {
         let id = self.config.place.shard;
@@ -154,7 +155,7 @@ impl PreparedShard {
         let counters = self.publisher.view();
         let thread = Builder::new()
             .name(format!("shard-{}", id.0))
-            .spawn(move || self.run(clock, neighbours, services, &restored))?;
+            .spawn(move || self.run(clock, neighbours, router, &restored))?;
         Ok(ShardHandle {
             id,
             sender,
@@ -167,7 +168,7 @@ impl PreparedShard {
         self,
         clock: Clock,
         neighbours: Vec<Neighbour>,
-        services: Services,
+        router: Router,
         restored: &Receiver<Restored>,
     ) -> Result<(), RunError> {
         if let Core::Pinned(core) = self.config.core
@@ -176,7 +177,7 @@ impl PreparedShard {
             let shard = self.config.place.shard.0;
             tracing::warn!(shard, %error, "the shard's thread cannot be pinned to a core: shards may share one");
         }
-        let shard = self.enable(clock, neighbours, services)?;
+        let shard = self.enable(clock, neighbours, router)?;
         Ok(shard.run(restored)?)
     }
 
@@ -185,7 +186,7 @@ impl PreparedShard {
         self,
         mut clock: Clock,
         neighbours: Vec<Neighbour>,
-        services: Services,
+        router: Router,
     ) -> Result<Shard, SetupError> {
         let now = clock.now();
         let ShardConfig {
@@ -201,7 +202,7 @@ impl PreparedShard {
             &self.config,
             (clock, now),
             (ring, logic),
-            (self.inbox, senders, services),
+            (self.inbox, senders, router),
             self.publisher,
         ))
     }

@@ -9,12 +9,12 @@ use crate::base::time::{Clock, Instant, Now};
 use crate::engine::completion::Completion;
 use crate::engine::connection_table::ConnectionTable;
 use crate::engine::ring::Ring;
-use crate::logic::letter::{ToFront, ToRegistry};
+use crate::logic::delivery::{Delivery, Router};
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, LinkLoss};
 use crate::shard::accepting::Accepting;
 use crate::shard::config::ShardConfig;
-use crate::shard::mesh::{Services, ShardInbox, ShardSender};
+use crate::shard::mesh::{ShardInbox, ShardSender};
 use crate::shard::moves::Moves;
 use crate::shard::view::{Publisher, ShardCounts};
 use crate::shard::wake_policy::WakePolicy;
@@ -34,9 +34,11 @@ pub(super) struct Shard {
     pub(super) publisher: Publisher,
     pub(super) shards: Vec<ShardSender>,
     pub(super) inbox: ShardInbox,
-    pub(super) services: Services,
-    pub(super) requests: Vec<ToRegistry>,
-    pub(super) replies: Vec<ToFront>,
+    pub(super) router: Router,
+    /// What this turn has for other threads, and what found no room there before.
+    pub(super) outbox: Vec<Delivery>,
+    /// Reused, so that a turn allocates none.
+    pub(super) unsent: Vec<Delivery>,
     /// Reused, so that a turn allocates none.
     pub(super) effects: Vec<Effect>,
     /// Reused, as above.
@@ -77,7 +79,7 @@ impl Shard {
         config: &ShardConfig,
         (clock, now): (Clock, Now),
         (ring, logic): (Ring, ShardState),
-        (inbox, shards, services): (ShardInbox, Vec<ShardSender>, Services),
+        (inbox, shards, router): (ShardInbox, Vec<ShardSender>, Router),
         publisher: Publisher,
     ) -> Self {
         let (here, slots) = (config.place.shard, config.place.connections_max);
@@ -98,9 +100,9 @@ impl Shard {
             publisher,
             shards,
             inbox,
-            services,
-            requests: Vec::new(),
-            replies: Vec::new(),
+            router,
+            outbox: Vec::new(),
+            unsent: Vec::new(),
             effects: Vec::new(),
             completions: Vec::with_capacity(COMPLETIONS_PER_ROUND_MAX),
             follow_ups: VecDeque::new(),

@@ -12,7 +12,7 @@ use crate::base::counters::Counters;
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
 use crate::logic::ShardPosition;
-use crate::logic::letter::{ToRegistry, ToShard};
+use crate::logic::delivery::{Delivery, Router, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::protocol::native::proto::{self, request, response};
 use crate::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER, encode};
@@ -85,7 +85,7 @@ impl Node {
                 .spawn(
                     clock.clone(),
                     neighbours.clone(),
-                    services(&senders),
+                    registry(&senders),
                     crossbeam_channel::bounded(0).1,
                 )
                 .unwrap()
@@ -162,25 +162,22 @@ impl Node {
     }
 }
 
-fn services(senders: &[ShardSender]) -> Services {
+/// A registry that has nobody on record and takes everything.
+fn registry(senders: &[ShardSender]) -> Router {
     let senders = senders.to_vec();
-    let answer = move |question| match question {
-        ToRegistry::Load(shard, user, _) => {
-            senders[usize::from(shard.0)]
-                .send(ToShard::Loaded(user, Ok(None)))
-                .unwrap();
-        }
-        ToRegistry::Commit(shard, user, _) => {
-            senders[usize::from(shard.0)]
-                .send(ToShard::Committed(user, Ok(Timestamp(0))))
-                .unwrap();
-        }
-        ToRegistry::Complete(..) | ToRegistry::Accounts(..) => panic!("nobody asked"),
-    };
-    Services {
-        registry: Box::new(move |questions| questions.drain(..).for_each(&answer)),
-        front: Box::new(Vec::clear),
-    }
+    Box::new(move |delivery| {
+        let (shard, reply) = match delivery {
+            Delivery::Registry(ToRegistry::Load(shard, user, _)) => (shard, ToShard::Loaded(user, Ok(None))),
+            Delivery::Registry(ToRegistry::Commit(shard, user, _)) => {
+                (shard, ToShard::Committed(user, Ok(Timestamp(0))))
+            }
+            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => {
+                panic!("nobody asked: {other:?}")
+            }
+        };
+        senders[usize::from(shard.0)].send(reply).unwrap();
+        Ok(())
+    })
 }
 
 struct Terminal(TcpStream);
@@ -350,7 +347,7 @@ fn a_shard_whose_ring_lost_completions_ends_and_says_why() {
     let prepared = PreparedShard::new(config).unwrap();
     let (neighbours, senders) = (vec![prepared.neighbour()], [prepared.sender()]);
     let mut shard = prepared
-        .enable(Clock::start(), neighbours, services(&senders))
+        .enable(Clock::start(), neighbours, registry(&senders))
         .unwrap();
     shard.ring.take(&Err(io::Error::from_raw_os_error(libc::EBADR)));
     // One that noticed nothing would end in order.

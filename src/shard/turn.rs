@@ -1,7 +1,7 @@
 //! The turn of a shard: take what others sent, reap what the kernel has done, decide, carry out, hand over, publish, wait.
 //! The clock is read once a turn.
 
-use std::mem::take;
+use std::mem::{swap, take};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -11,11 +11,14 @@ use crate::base::time::Instant;
 use crate::engine::completion::Completion;
 use crate::engine::entered::RingFault;
 use crate::logic::Input;
-use crate::logic::letter::ToShard;
+use crate::logic::delivery::ToShard;
 use crate::shard::config::Restored;
-use crate::shard::mesh::{InboxEntry, ShardSender};
+use crate::shard::mesh::{InboxEntry, ShardCredit, ShardSender};
 use crate::shard::parts::{FollowUp, Shard, ShardLife};
 use crate::shard::wake_policy::ShardWait;
+
+/// When a turn tries again to hand over what found no room.
+const SEND_AGAIN_MS: u64 = 1;
 
 impl Shard {
     /// Works until it is stopped.
@@ -25,7 +28,7 @@ impl Shard {
     pub(super) fn run(mut self, restored: &Receiver<Restored>) -> Result<(), RingFault> {
         for users in restored {
             self.now = self.clock.now();
-            self.decide(Input::Letter(ToShard::Restore(users)));
+            self.decide(Input::Delivered(ToShard::Restore(users)));
         }
         self.inbox.room.open();
         self.shards.iter().for_each(ShardSender::wake);
@@ -76,11 +79,14 @@ impl Shard {
             self.wake_policy.event();
             match entry {
                 InboxEntry::Sent(sent) => {
+                    if sent.is_request() {
+                        self.inbox.room.give_back(ShardCredit::Request);
+                    }
                     if sent == ToShard::Stop && self.life == ShardLife::Works {
                         self.life = ShardLife::StopsBy(self.now.instant.after(self.stop_within));
                         self.ring.cancel_accepts();
                     }
-                    self.decide(Input::Letter(sent));
+                    self.decide(Input::Delivered(sent));
                 }
                 InboxEntry::Moved(token, arrival) => self.announced(token, arrival),
             }
@@ -166,19 +172,17 @@ impl Shard {
     fn all_ready(&mut self) -> bool {
         if !self.accepting.all_ready && self.shards.iter().all(ShardSender::is_ready) {
             self.accepting.all_ready = true;
-            self.decide(Input::Letter(ToShard::Open));
+            self.decide(Input::Delivered(ToShard::Open));
         }
         self.accepting.all_ready
     }
 
-    /// Hands over what the turn had to say, with one wake each.
+    /// Hands over what the turn had for other threads. What finds no room is kept for the next turn, which comes soon.
     fn hand_over(&mut self) {
-        if !self.requests.is_empty() {
-            (self.services.registry)(&mut self.requests);
+        for delivery in self.outbox.drain(..) {
+            self.unsent.extend((self.router)(delivery).err());
         }
-        if !self.replies.is_empty() {
-            (self.services.front)(&mut self.replies);
-        }
+        swap(&mut self.outbox, &mut self.unsent);
     }
 
     fn look_for_the_end(&mut self) {
@@ -188,6 +192,7 @@ impl Shard {
         let everyone_gone = self.connections.open_count() == 0
             && self.ring.accepts_pending() == 0
             && self.logic.in_flight() == 0
+            && self.outbox.is_empty()
             && self.inbox.entries.is_empty()
             && self.inbox.room.close();
         if everyone_gone || deadline <= self.now.instant {
@@ -226,7 +231,9 @@ impl Shard {
             ShardLife::StopsBy(deadline) => Some(deadline),
             ShardLife::Works | ShardLife::Ended => None,
         };
+        let unsent = (!self.outbox.is_empty()).then(|| Instant(self.now.instant.0 + SEND_AGAIN_MS));
         let all = [
+            unsent,
             self.connections.next_deadline(),
             self.accepting.next_deadline(self.now.instant),
             stop,

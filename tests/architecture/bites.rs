@@ -11,7 +11,7 @@ fn check(rule: Rule, path: &str, text: &str, broken: usize) {
 
 #[test]
 fn every_floor_bites() {
-    check(floors, "src/base/a.rs", "use crate::logic::letter::ToShard;", 1);
+    check(floors, "src/base/a.rs", "use crate::logic::delivery::ToShard;", 1);
     check(floors, "src/base/a.rs", "use std::{fmt, fs::File};", 1);
     check(floors, "src/base/a.rs", "use prost::Message;", 1);
     check(

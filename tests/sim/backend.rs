@@ -1,7 +1,7 @@
 //! What the app backend asks for.
 
 use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
-use crate::logic::letter::Depth;
+use crate::logic::user_status::QueryDepth;
 use crate::sim::checks::{self, Failure};
 use crate::sim::model::user::Whom;
 use crate::sim::world::{Event, World};
@@ -51,8 +51,8 @@ impl World {
     pub(crate) fn query(&mut self) -> Result<(), Failure> {
         let (request, user, home) = self.request();
         let depth = match request.0 % 2 {
-            0 => Depth::Status,
-            _ => Depth::Devices,
+            0 => QueryDepth::Status,
+            _ => QueryDepth::Devices,
         };
         self.happen(home, Event::Query(request, depth, vec![user]))
     }
@@ -64,9 +64,9 @@ impl World {
             let users: Vec<UserId> = users
                 .filter(|user| user.home(self.shard_count()) == shard)
                 .collect();
-            self.happen(shard, Event::Query(request, Depth::Status, users.clone()))?;
+            self.happen(shard, Event::Query(request, QueryDepth::Status, users.clone()))?;
             let (request, ..) = self.request();
-            self.happen(shard, Event::Query(request, Depth::Devices, users))?;
+            self.happen(shard, Event::Query(request, QueryDepth::Devices, users))?;
             let counters = self.shards[usize::from(shard.0)].counters();
             checks::compare_counters(counters, shard, &self.model)?;
         }

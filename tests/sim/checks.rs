@@ -3,8 +3,9 @@
 use crate::base::counters::Counters;
 use crate::base::ids::{RequestId, ShardId, UserId};
 use crate::base::time::Now;
-use crate::logic::letter::{BriefStatus, Inspection, StatusList, UserStatus, UserStatuses};
+use crate::logic::inspection::Inspection;
 use crate::logic::record::{Status, UserRecord};
+use crate::logic::user_status::{BriefStatus, StatusList, UserStatus, UserStatuses};
 use crate::sim::model::Model;
 use crate::sim::shown::Shown;
 
@@ -143,7 +144,7 @@ pub(crate) fn compare_inspection(
         check: "inspection",
         text: text(),
     })?;
-    let fits = |device: &crate::logic::letter::DeviceInspection| {
+    let fits = |device: &crate::logic::inspection::DeviceInspection| {
         let Some(must) = known.devices.get(&device.device) else {
             return false;
         };

@@ -1,7 +1,7 @@
 //! What shards ask for: compared with the model, looked at by whom it concerns, and carried out.
 
 use crate::base::ids::{ConnKey, ShardId};
-use crate::logic::letter::{ToFront, ToRegistry};
+use crate::logic::delivery::{Delivery, ToHttp, ToRegistry};
 use crate::logic::{Arrival, Effect};
 use crate::protocol::native::proto::{Code, response};
 use crate::sim::checks::{self, Failure, ensure};
@@ -86,8 +86,11 @@ impl World {
                 self.free(link);
                 self.terminals.remove(&link);
             }
-            Effect::Ask(ask) => self.take_ask(shard, ask, seen)?,
-            Effect::Reply(reply) => self.take_reply(reply, seen)?,
+            Effect::Deliver(Delivery::Registry(ask)) => self.take_ask(shard, ask, seen)?,
+            Effect::Deliver(Delivery::Http(reply)) => self.take_reply(reply, seen)?,
+            Effect::Deliver(Delivery::Shard(to, notice)) => {
+                unreachable!("shards say nothing to one another: {notice:?} to {to:?}")
+            }
             // They are for people; that they can be made at any time is what is seen here.
             Effect::Trace(_) => {}
         }
@@ -125,14 +128,14 @@ impl World {
         self.registry.ask(ask, &self.settings, self.shard_count())
     }
 
-    fn take_reply(&mut self, reply: ToFront, seen: &mut Vec<Shown>) -> Result<(), Failure> {
+    fn take_reply(&mut self, reply: ToHttp, seen: &mut Vec<Shown>) -> Result<(), Failure> {
         match reply {
-            ToFront::Statuses(_, statuses) => checks::compare_statuses(&statuses, &self.model),
-            ToFront::Kicked(request, answer) => {
+            ToHttp::Statuses(_, statuses) => checks::compare_statuses(&statuses, &self.model),
+            ToHttp::Kicked(request, answer) => {
                 seen.push(Shown::Kicked(request, answer));
                 Ok(())
             }
-            ToFront::Inspected(request, inspection) => {
+            ToHttp::Inspected(request, inspection) => {
                 let inspection = inspection.ok().flatten();
                 seen.push(Shown::Inspected(request, inspection.is_some()));
                 let inspection = inspection.as_deref();
@@ -140,7 +143,7 @@ impl World {
                     checks::compare_inspection((request, seen), &self.model, self.now)
                 })
             }
-            ToFront::Accounts(..) => unreachable!("the registry answers for accounts"),
+            ToHttp::Accounts(..) => unreachable!("the registry answers for accounts"),
         }
     }
 

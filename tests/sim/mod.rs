@@ -62,7 +62,7 @@ fn add(one: Counts, other: Counts) -> Counts {
 /// are too many.
 const NOT_REACHED: &[&str] = &[
     "slow_readers",
-    "letters_refused",
+    "kicks_refused",
     "logins{code=\"USERSIG_NO_KEY\"}",
     "addresses_full",
     "login_rates_full",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::Timestamp;
-use crate::logic::letter::{RegistryError, ToShard, UserKey};
+use crate::logic::delivery::{RegistryError, ToShard, UserKey};
 use crate::logic::record::{Callbacks, ChangeKind, Commit, EndedRecord, Ending, RecordedChange, UserRecord};
 use crate::logic::settings::Settings;
 use crate::sim::checks::{Failure, ensure};

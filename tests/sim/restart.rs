@@ -3,7 +3,7 @@
 
 use crate::base::ids::{ShardId, UserId};
 use crate::logic::Input;
-use crate::logic::letter::ToShard;
+use crate::logic::delivery::ToShard;
 use crate::logic::record::UserRecord;
 use crate::sim::add;
 use crate::sim::checks::{self, Failure, ensure};
@@ -70,7 +70,7 @@ impl World {
     /// A letter that leads to nothing that shows.
     fn tell(&mut self, shard: ShardId, letter: ToShard) -> Result<(), Failure> {
         let mut out = Vec::new();
-        self.shards[usize::from(shard.0)].handle(self.now, Input::Letter(letter), &mut out);
+        self.shards[usize::from(shard.0)].handle(self.now, Input::Delivered(letter), &mut out);
         ensure("restart", out.is_empty(), || format!("at the start: {out:?}"))
     }
 }

@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::base::ids::{DeviceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::{Now, millis};
-use crate::logic::letter::KickError;
+use crate::logic::delivery::KickError;
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Status};
 use crate::logic::settings::Settings;
 use crate::protocol::native::frame;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
-use crate::logic::letter::{Depth, ToRegistry, ToShard};
+use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
+use crate::logic::user_status::QueryDepth;
 use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, ShardPosition};
 use crate::protocol::stack::ProtocolStack;
 use crate::sim::Counts;
@@ -69,7 +70,7 @@ pub(crate) enum Event {
     Arrived(Link, Box<Arrival>),
     Registry(UserId, RegistrySays, ToShard),
     Kick(RequestId, UserId, Whom),
-    Query(RequestId, Depth, Vec<UserId>),
+    Query(RequestId, QueryDepth, Vec<UserId>),
     Inspect(RequestId, UserId),
 }
 
@@ -89,28 +90,28 @@ impl World {
             }
             Event::Closed(link) => state.handle(now, Input::Closed(key_of(*link), LinkLoss::Peer), &mut out),
             Event::Stayed(link) => state.handle(now, Input::Stayed(key_of(*link)), &mut out),
-            Event::TurnedAway => state.handle(now, Input::Letter(ToShard::TurnedAway), &mut out),
+            Event::TurnedAway => state.handle(now, Input::Delivered(ToShard::TurnedAway), &mut out),
             Event::Arrived(link, arrival) => {
                 state.handle(now, Input::Arrived(key_of(*link), arrival.clone()), &mut out);
             }
-            Event::Registry(_, _, letter) => state.handle(now, Input::Letter(letter.clone()), &mut out),
+            Event::Registry(_, _, letter) => state.handle(now, Input::Delivered(letter.clone()), &mut out),
             Event::Kick(request, user, whom) => {
                 let letter = match whom {
                     Whom::Everyone => ToShard::Kick(*request, *user),
                     Whom::Device(device) => ToShard::KickDevice(*request, *user, *device),
                     Whom::Account => ToShard::Delete(*request, *user),
                 };
-                state.handle(now, Input::Letter(letter), &mut out);
+                state.handle(now, Input::Delivered(letter), &mut out);
             }
             Event::Query(request, depth, users) => {
                 state.handle(
                     now,
-                    Input::Letter(ToShard::Query(*request, *depth, users.clone())),
+                    Input::Delivered(ToShard::Query(*request, *depth, users.clone())),
                     &mut out,
                 );
             }
             Event::Inspect(request, user) => {
-                state.handle(now, Input::Letter(ToShard::Inspect(*request, *user)), &mut out);
+                state.handle(now, Input::Delivered(ToShard::Inspect(*request, *user)), &mut out);
             }
         }
         let orders = Orders {
@@ -258,16 +259,17 @@ pub(crate) fn peer(link: Link) -> Peer {
 
 fn hints(out: &[Effect]) -> Vec<Hint> {
     let hint = |effect: &Effect| match effect {
-        Effect::Ask(ToRegistry::Load(_, _, user)) => Some(Hint {
+        Effect::Deliver(Delivery::Registry(ToRegistry::Load(_, _, user))) => Some(Hint {
             user: *user,
             devices: Vec::new(),
             alarm: None,
             grace_end: None,
         }),
-        Effect::Ask(ToRegistry::Commit(_, _, commit)) => Some(Hint::of_commit(commit)),
-        Effect::Ask(ToRegistry::Complete(..) | ToRegistry::Accounts(..)) => None,
+        Effect::Deliver(Delivery::Registry(ToRegistry::Commit(_, _, commit))) => {
+            Some(Hint::of_commit(commit))
+        }
         Effect::Send(..) | Effect::Stay(_) => None,
-        Effect::Move(..) | Effect::Close(_) | Effect::Reply(_) | Effect::Trace(_) => None,
+        Effect::Move(..) | Effect::Close(_) | Effect::Deliver(_) | Effect::Trace(_) => None,
     };
     out.iter().filter_map(hint).collect()
 }

@@ -165,7 +165,7 @@ impl<'a> Figures<'a> {
             (
                 "registry",
                 format!(
-                    "{} commits/s, {}; {} letters wait, {} users are tried again, {}",
+                    "{} commits/s, {}; {} requests wait, {} users are tried again, {}",
                     per_second("registry_commits"),
                     self.percentiles("holdfast_registry_commit_seconds"),
                     amount("registry_requests_waiting_now"),

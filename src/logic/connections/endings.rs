@@ -162,7 +162,7 @@ mod tests {
     use crate::base::ids::ShardId;
     use crate::base::time::Now;
     use crate::logic::context::ShardPosition;
-    use crate::logic::letter::ToShard;
+    use crate::logic::delivery::ToShard;
     use crate::logic::settings::Settings;
     use crate::logic::state::ShardState;
     use crate::logic::{Input, Peer};
@@ -184,7 +184,7 @@ mod tests {
         let [there, coming] = [0, 1].map(|slot| ConnKey { slot, generation: 1 });
         let mut out = Vec::new();
         state.handle(now, Input::Opened(there, peer), &mut out);
-        state.handle(now, Input::Letter(ToShard::Stop), &mut out);
+        state.handle(now, Input::Delivered(ToShard::Stop), &mut out);
         state.handle(now, Input::Opened(coming, peer), &mut out);
         for key in [there, coming] {
             let to_it: Vec<&Effect> = out

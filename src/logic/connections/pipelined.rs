@@ -60,7 +60,7 @@ mod tests {
     use crate::base::ids::{ShardId, UserId};
     use crate::base::time::{Instant, Now, Timestamp};
     use crate::logic::context::ShardPosition;
-    use crate::logic::letter::{ToRegistry, ToShard};
+    use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
     use crate::logic::record::ChangeKind;
     use crate::logic::settings::Settings;
     use crate::logic::state::ShardState;
@@ -176,16 +176,16 @@ mod tests {
                 ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
             };
             out = Vec::new();
-            shard.handle(now(), Input::Letter(answer), &mut out);
+            shard.handle(now(), Input::Delivered(answer), &mut out);
         }
         kinds
     }
 
     fn ask_of(effect: Effect) -> Option<ToRegistry> {
         match effect {
-            Effect::Ask(ask) => Some(ask),
+            Effect::Deliver(Delivery::Registry(ask)) => Some(ask),
             Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => None,
-            Effect::Close(_) | Effect::Reply(_) | Effect::Trace(_) => None,
+            Effect::Close(_) | Effect::Deliver(_) | Effect::Trace(_) => None,
         }
     }
 
@@ -196,7 +196,7 @@ mod tests {
             Input::Closed(KEY, LinkLoss::Peer),
             Input::Closed(KEY, LinkLoss::SlowReader),
             Input::Received(KEY, &too_much),
-            Input::Letter(ToShard::Stop),
+            Input::Delivered(ToShard::Stop),
         ];
         for end in ends {
             let mut shard = shard();

@@ -3,9 +3,8 @@
 
 use crate::base::ids::UserId;
 use crate::logic::connections::Connections;
-use crate::logic::context::Context;
-use crate::logic::contract::Effect;
-use crate::logic::letter::{ToRegistry, UserKey};
+use crate::logic::context::{Context, deliver};
+use crate::logic::delivery::{ToRegistry, UserKey};
 use crate::logic::record::Commit;
 use crate::logic::signals::{Commitment, LoginRefusal, LoginRetry};
 use crate::logic::users::Users;
@@ -167,7 +166,7 @@ impl Users {
                 ToRegistry::Commit(shard, key, commit)
             }
         };
-        context.out.push(Effect::Ask(ask));
+        deliver(context, ask);
     }
 
     /// How many users have something that is not recorded yet: with the registry, waiting for room there, or waiting to be

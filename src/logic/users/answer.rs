@@ -2,11 +2,11 @@
 
 use crate::base::ids::{RequestId, UserId};
 use crate::logic::connections::Connections;
-use crate::logic::context::Context;
-use crate::logic::contract::Effect;
-use crate::logic::letter::{
-    BriefStatus, Depth, DeviceInspection, DeviceStatuses, Inspection, LinkInspection, StatusList, ToFront,
-    ToRegistry, UserStatus, UserStatuses,
+use crate::logic::context::{Context, deliver};
+use crate::logic::delivery::{ToHttp, ToRegistry};
+use crate::logic::inspection::{DeviceInspection, Inspection, LinkInspection};
+use crate::logic::user_status::{
+    BriefStatus, DeviceStatuses, QueryDepth, StatusList, UserStatus, UserStatuses,
 };
 use crate::logic::users::Users;
 use crate::logic::users::device::{OptionalKey, User};
@@ -19,30 +19,30 @@ impl Users {
         &self,
         context: &mut Context,
         request: RequestId,
-        depth: Depth,
+        depth: QueryDepth,
         users: Vec<UserId>,
     ) {
         context.counters.queries += 1;
         let found = self.table.find_all(&users).into_iter();
         let found = found.map(|user| user.filter(|user| self.is_resident(user)));
         let statuses = match depth {
-            Depth::Status => {
+            QueryDepth::Status => {
                 let brief = |user: &User| BriefStatus::Known(user.devices.status());
                 let brief = found.map(|user| user.map_or(BriefStatus::Unresolved, brief));
                 StatusList::Status(brief.collect())
             }
-            Depth::Devices => {
+            QueryDepth::Devices => {
                 let whole =
                     found.map(|user| user.map_or(UserStatus::Unresolved, |user| self.status_of(user)));
                 StatusList::Devices(whole.collect())
             }
         };
-        let answer = UserStatuses { users, statuses };
-        context.out.push(if answer.is_resolved() {
-            Effect::Reply(ToFront::Statuses(request, answer))
+        let statuses = UserStatuses { users, statuses };
+        if statuses.is_resolved() {
+            deliver(context, ToHttp::Statuses(request, statuses));
         } else {
-            Effect::Ask(ToRegistry::Complete(request, answer))
-        });
+            deliver(context, ToRegistry::Complete(request, statuses));
+        }
     }
 
     /// Nearly every user has at most one device.
@@ -80,8 +80,8 @@ impl Users {
         match self.table.find(user).filter(resident) {
             Some(key) => {
                 let inspection = Some(Box::new(self.inspection(context, connections, key)));
-                let reply = ToFront::Inspected(request, Ok(inspection));
-                context.out.push(Effect::Reply(reply));
+                let reply = ToHttp::Inspected(request, Ok(inspection));
+                deliver(context, reply);
             }
             None => {
                 let user = self.key_of(context, user);
@@ -102,8 +102,8 @@ impl Users {
             Residency::NoAccount => None,
             Residency::Resident => Some(Box::new(self.inspection(context, connections, user))),
         };
-        let reply = ToFront::Inspected(request, Ok(inspection));
-        context.out.push(Effect::Reply(reply));
+        let reply = ToHttp::Inspected(request, Ok(inspection));
+        deliver(context, reply);
         Decision::Done
     }
 

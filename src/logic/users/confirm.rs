@@ -3,11 +3,11 @@
 
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, UserId};
 use crate::base::time::Instant;
-use crate::logic::context::{Context, trace};
-use crate::logic::contract::Effect;
+use crate::logic::context::{Context, deliver, trace};
 use crate::logic::counting::{count_change, count_status};
+use crate::logic::delivery::ToHttp;
 use crate::logic::kick_second::later_kick;
-use crate::logic::letter::{ToFront, platforms_online};
+use crate::logic::record::platforms_online;
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
 use crate::logic::signals::{ConnectionCommand, LoginGrant, LoginLink, PendingLogin, Pipelined};
 use crate::logic::trace::{Subject, TraceKind};
@@ -33,8 +33,8 @@ impl Users {
             context.counters.accounts_deleted += 1;
         }
         if let UserEvent::Kick(request, _) = &committing.event {
-            let reply = ToFront::Kicked(*request, Ok(()));
-            context.out.push(Effect::Reply(reply));
+            let reply = ToHttp::Kicked(*request, Ok(()));
+            deliver(context, reply);
         }
     }
 

@@ -5,9 +5,8 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::{DeviceId, RequestId};
 use crate::logic::connections::Connections;
-use crate::logic::context::Context;
-use crate::logic::contract::Effect;
-use crate::logic::letter::{KickError, ToFront};
+use crate::logic::context::{Context, deliver};
+use crate::logic::delivery::{KickError, ToHttp};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit};
 use crate::logic::signals::{ConnectionCommand, LinkOrigin};
 use crate::logic::users::Users;
@@ -144,8 +143,8 @@ impl Users {
                 return self.propose_end(context, connections, user, deletion);
             }
         };
-        let reply = ToFront::Kicked(request, Err(refusal));
-        context.out.push(Effect::Reply(reply));
+        let reply = ToHttp::Kicked(request, Err(refusal));
+        deliver(context, reply);
         Decision::Done
     }
 

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, SessionId, UserId};
 use crate::base::packed::Packed;
 use crate::base::time::{Instant, Timestamp};
-use crate::logic::letter::DeviceStatus;
 use crate::logic::record::Status;
+use crate::logic::user_status::DeviceStatus;
 use crate::logic::users::presence::DeviceState;
 
 /// A key of an [`Arena`](crate::base::arena::Arena), or none, in 4 bytes; never 0, so that what holds it has a spare value.

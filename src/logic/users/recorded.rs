@@ -6,9 +6,8 @@ use std::time::Duration;
 use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
 use crate::base::time::Timestamp;
 use crate::logic::connections::Connections;
-use crate::logic::context::Context;
-use crate::logic::contract::Effect;
-use crate::logic::letter::{KickError, RegistryError, ToFront};
+use crate::logic::context::{Context, deliver};
+use crate::logic::delivery::{KickError, RegistryError, ToHttp};
 use crate::logic::record::{AccountStep, UserRecord};
 use crate::logic::signals::{LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined};
 use crate::logic::users::Users;
@@ -77,12 +76,12 @@ impl Users {
         match &event {
             UserEvent::Login(pending) => refuse(context, pending, NOT_RECORDED),
             UserEvent::Kick(request, _) => {
-                let reply = ToFront::Kicked(*request, Err(KickError::Busy));
-                context.out.push(Effect::Reply(reply));
+                let reply = ToHttp::Kicked(*request, Err(KickError::Busy));
+                deliver(context, reply);
             }
             UserEvent::Inspect(request) => {
-                let reply = ToFront::Inspected(*request, Err(RegistryError));
-                context.out.push(Effect::Reply(reply));
+                let reply = ToHttp::Inspected(*request, Err(RegistryError));
+                deliver(context, reply);
             }
             UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {
                 unreachable!("what happens to a device on record needs no record")

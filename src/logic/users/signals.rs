@@ -3,9 +3,8 @@
 
 use crate::base::ids::{ConnKey, RequestId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
-use crate::logic::context::{Context, ShardMode};
-use crate::logic::contract::Effect;
-use crate::logic::letter::{KickError, ToFront};
+use crate::logic::context::{Context, ShardMode, deliver};
+use crate::logic::delivery::{KickError, ToHttp};
 use crate::logic::signals::{Commitment, ConnectionCommand, LoginLink, PendingLogin, Pipelined, UserSignal};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse_user;
@@ -97,9 +96,9 @@ impl Users {
         let user = self.key_of(context, id);
         let waiting = self.waiting_mut(user);
         if waiting.kicks >= KICKS_WAITING_MAX {
-            context.counters.letters_refused += 1;
-            let reply = ToFront::Kicked(request, Err(KickError::Busy));
-            return context.out.push(Effect::Reply(reply));
+            context.counters.kicks_refused += 1;
+            let reply = ToHttp::Kicked(request, Err(KickError::Busy));
+            return deliver(context, reply);
         }
         waiting.kicks += 1;
         self.enqueue(user, UserEvent::Kick(request, target));

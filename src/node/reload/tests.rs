@@ -53,6 +53,7 @@ impl World {
                     *receipt = Receipt::none();
                 }
                 told.lock().unwrap().push((shard, notice));
+                Ok(())
             }),
             count: 2,
             front,
@@ -375,8 +376,9 @@ fn what_is_answered_is_true_when_it_is_answered() {
     let mut told = asked.subscribe();
     let shards = Arc::clone(&world.reloader.targets.shards);
     world.reloader.targets.shards = Arc::new(move |shard, notice| {
-        shards(shard, notice);
+        let taken = shards(shard, notice);
         asked.send_replace(());
+        taken
     });
     // A shard that takes its notice whenever it has time.
     let shard = std::thread::spawn(move || {

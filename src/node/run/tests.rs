@@ -11,14 +11,14 @@ use crate::node::config::{Sources, StoreKind};
 use crate::node::log::{LogLevel, LogLines};
 use crate::node::tests::{fill, manager, next};
 
-type Messages = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
+type Notices = Arc<Mutex<Vec<(ShardId, ToShard)>>>;
 
 /// Shards that note what they are told, and answer nothing.
 #[derive(Default)]
 struct Recorder {
-    messages: Messages,
+    notices: Notices,
     /// Where the way into the registry is kept when the shards have ended.
-    keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
+    keeps: Option<Arc<Mutex<Option<Inboxes>>>>,
     /// Whether one has ended on its own.
     ended: bool,
     /// Users whose changes the registry cannot take.
@@ -26,11 +26,11 @@ struct Recorder {
 }
 
 struct Recording {
-    messages: Messages,
+    notices: Notices,
     ended: bool,
     retrying: Arc<AtomicU64>,
-    keeps: Option<Arc<Mutex<Option<Sender<ToRegistry>>>>>,
-    registry: Sender<ToRegistry>,
+    keeps: Option<Arc<Mutex<Option<Inboxes>>>>,
+    inboxes: Inboxes,
 }
 
 impl ShardLauncher for Recorder {
@@ -41,23 +41,20 @@ impl ShardLauncher for Recorder {
     }
 
     fn sender(&self) -> SendToShard {
-        let messages = Arc::clone(&self.messages);
-        Arc::new(move |shard, message| messages.lock().unwrap().push((shard, message)))
+        let notices = Arc::clone(&self.notices);
+        Arc::new(move |shard, notice| {
+            notices.lock().unwrap().push((shard, notice));
+            Ok(())
+        })
     }
 
-    fn start(
-        self,
-        _: Clock,
-        registry: Sender<ToRegistry>,
-        _: http::HttpReplySender,
-        _: Vec<Receiver<Restored>>,
-    ) -> anyhow::Result<Recording> {
+    fn start(self, _: Clock, inboxes: &Inboxes, _: Vec<Receiver<Restored>>) -> anyhow::Result<Recording> {
         Ok(Recording {
-            messages: self.messages,
+            notices: self.notices,
             ended: self.ended,
             retrying: self.retrying,
             keeps: self.keeps,
-            registry,
+            inboxes: inboxes.clone(),
         })
     }
 }
@@ -83,10 +80,10 @@ impl LiveShards for Recording {
     }
 
     fn join(self) -> u64 {
-        let told = self.messages.lock().unwrap().clone();
+        let told = self.notices.lock().unwrap().clone();
         assert_eq!(told, [(ShardId(0), ToShard::Stop), (ShardId(1), ToShard::Stop)]);
         if let Some(keeps) = self.keeps {
-            *keeps.lock().unwrap() = Some(self.registry);
+            *keeps.lock().unwrap() = Some(self.inboxes);
         }
         0
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::base::ids::Platform;
 use crate::base::json;
 use crate::base::time::Timestamp;
-use crate::logic::letter::platforms_online;
+use crate::logic::record::platforms_online;
 use crate::logic::record::{Change, ChangeKind};
 use crate::services::callback::attempt::AttemptOutcome;
 use crate::services::registry::archive::Placed;

@@ -27,9 +27,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::base::ids::ShardId;
 use crate::base::time::Clock;
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::delivery::{Router, ToHttp};
 use crate::services::callback::CallbackMetrics;
 use crate::services::registry::RegistryWorkload;
 use crate::services::registry::health::RegistryHealth;
@@ -43,7 +42,7 @@ use backend::BackendState;
 pub use counters::ShardCounters;
 pub use limits::Limits;
 use metrics::MetricSources;
-use pending::{PendingRequests, RequestSenders};
+use pending::PendingRequests;
 pub use readiness::{Serving, ready};
 use serve::AnsweringRooms;
 use server::body::Bodies;
@@ -55,10 +54,8 @@ use state::HttpState;
 
 /// What the HTTP server needs of everyone else.
 pub struct GatewayHandles {
-    /// Sends to a shard's inbox, which keeps room for [`Limits::in_flight_max`] requests from here: it never blocks.
-    pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
-    /// Sends to the registry, which keeps room for one request of every open one: it never blocks.
-    pub registry: Box<dyn Fn(ToRegistry) + Send>,
+    /// Carries requests to shards and to the registry.
+    pub router: Router,
     /// What the shards count.
     pub counters: ShardCounters,
     /// How many lines of the log were dropped.
@@ -85,17 +82,17 @@ impl fmt::Debug for GatewayHandles {
 
 /// How shards and the registry reply to the HTTP server.
 #[derive(Debug, Clone)]
-pub struct HttpReplySender(mpsc::Sender<ToFront>);
+pub struct HttpReplySender(mpsc::Sender<ToHttp>);
 
 impl HttpReplySender {
     /// Hands over a reply. Nothing happens if the server has stopped.
     ///
-    /// # Panics
-    /// If the server did not ask for it: each open request keeps room for one reply of every shard.
-    pub fn send(&self, reply: ToFront) {
+    /// # Errors
+    /// Gives it back if there is no room. Each open request keeps room for one reply of every shard.
+    pub fn send(&self, reply: ToHttp) -> Result<(), ToHttp> {
         match self.0.try_send(reply) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => panic!("the HTTP server keeps room for every reply"),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(reply)) => Err(reply),
         }
     }
 }
@@ -103,7 +100,7 @@ impl HttpReplySender {
 /// The other end of an [`HttpReplySender`].
 #[derive(Debug)]
 pub struct HttpReplyReceiver {
-    replies: mpsc::Receiver<ToFront>,
+    replies: mpsc::Receiver<ToHttp>,
     shards: u16,
 }
 
@@ -174,14 +171,10 @@ fn rooms(
     stopped: watch::Receiver<Option<Duration>>,
 ) -> AnsweringRooms {
     let limits = settings.borrow().limits;
-    let senders = RequestSenders {
-        shard: handles.shard,
-        registry: handles.registry,
-    };
     let http = Rc::new(HttpState {
         settings,
         limits,
-        pending: PendingRequests::new(shards, limits, senders),
+        pending: PendingRequests::new(shards, limits, handles.router),
         bodies: Bodies::new(&limits),
         backend_slots: ConnectionSlots::new(limits, limits.connections_max),
         admin_slots: ConnectionSlots::new(limits, limits.admin_connections_max),

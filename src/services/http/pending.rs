@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use crate::base::ids::{RequestId, ShardId, UserId};
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::base::ids::{RequestId, UserId};
+use crate::logic::delivery::{Delivery, Router, ToHttp, ToRegistry, ToShard};
 use crate::services::http::limits::Limits;
 
 /// Why there is no reply.
@@ -31,20 +31,14 @@ pub(super) enum RequestPurpose {
 /// One part in this many of the open requests is for changes, so that reading goes on while nothing can be recorded.
 const CHANGES_PART: usize = 2;
 
-/// How requests leave.
-pub(super) struct RequestSenders {
-    pub(super) shard: Box<dyn Fn(ShardId, ToShard)>,
-    pub(super) registry: Box<dyn Fn(ToRegistry)>,
-}
-
 /// What a request waits for.
-type Replies = oneshot::Receiver<Vec<ToFront>>;
+type Replies = oneshot::Receiver<Vec<ToHttp>>;
 
 struct OpenRequest {
     purpose: RequestPurpose,
     missing: usize,
-    replies: Vec<ToFront>,
-    waiter: oneshot::Sender<Vec<ToFront>>,
+    replies: Vec<ToHttp>,
+    waiter: oneshot::Sender<Vec<ToHttp>>,
 }
 
 /// What is counted of them.
@@ -63,7 +57,7 @@ pub(super) struct PendingRequests {
     pub(super) shards: u16,
     pub(super) counts: RequestCounts,
     limits: Limits,
-    senders: RequestSenders,
+    router: Router,
     latest: Cell<u64>,
     open: RefCell<HashMap<RequestId, OpenRequest>>,
     /// Those of them that wait for changes.
@@ -71,11 +65,11 @@ pub(super) struct PendingRequests {
 }
 
 impl PendingRequests {
-    pub(super) fn new(shards: u16, limits: Limits, senders: RequestSenders) -> Self {
+    pub(super) fn new(shards: u16, limits: Limits, router: Router) -> Self {
         Self {
             shards,
             limits,
-            senders,
+            router,
             counts: RequestCounts::default(),
             latest: Cell::new(0),
             open: RefCell::default(),
@@ -89,20 +83,16 @@ impl PendingRequests {
     }
 
     /// Sends the parts of one request, at least one and at most one to a shard, and waits for the reply to each.
-    pub(super) async fn ask(
+    pub(super) async fn ask<P>(
         &self,
         purpose: RequestPurpose,
-        parts: impl FnOnce(RequestId) -> Vec<(ShardId, ToShard)>,
-    ) -> Result<Vec<ToFront>, NoReply> {
+        parts: impl FnOnce(RequestId) -> P,
+    ) -> Result<Vec<ToHttp>, NoReply>
+    where
+        P: IntoIterator<Item = Delivery, IntoIter: ExactSizeIterator>,
+    {
         self.check_room(purpose, 1)?;
-        let replies = self.open(purpose, |request| {
-            let parts = parts(request);
-            let count = parts.len();
-            for (shard, part) in parts {
-                (self.senders.shard)(shard, part);
-            }
-            count
-        });
+        let replies = self.open(purpose, parts);
         self.wait(vec![replies]).await
     }
 
@@ -112,12 +102,11 @@ impl PendingRequests {
         &self,
         users: &[UserId],
         ask: fn(RequestId, UserId) -> ToShard,
-    ) -> Result<Vec<ToFront>, NoReply> {
+    ) -> Result<Vec<ToHttp>, NoReply> {
         self.check_room(RequestPurpose::Change, users.len())?;
         let open = |user: &UserId| {
             self.open(RequestPurpose::Change, |request| {
-                (self.senders.shard)(user.home(self.shards), ask(request, *user));
-                1
+                [Delivery::Shard(user.home(self.shards), ask(request, *user))]
             })
         };
         self.wait(users.iter().map(open).collect()).await
@@ -127,12 +116,9 @@ impl PendingRequests {
     pub(super) async fn ask_registry(
         &self,
         ask: impl FnOnce(RequestId) -> ToRegistry,
-    ) -> Result<ToFront, NoReply> {
+    ) -> Result<ToHttp, NoReply> {
         self.check_room(RequestPurpose::Read, 1)?;
-        let replies = self.open(RequestPurpose::Read, |request| {
-            (self.senders.registry)(ask(request));
-            1
-        });
+        let replies = self.open(RequestPurpose::Read, |request| [ask(request).into()]);
         let mut replies = self.wait(vec![replies]).await?;
         Ok(replies.pop().expect("one request has one reply"))
     }
@@ -150,16 +136,19 @@ impl PendingRequests {
         Ok(())
     }
 
-    /// Begins a request. `send` sends its parts and gives their number; no reply is taken in before this returns.
-    fn open(&self, purpose: RequestPurpose, send: impl FnOnce(RequestId) -> usize) -> Replies {
+    /// Begins a request: sends its parts. One that finds no room is refused here.
+    fn open<P>(&self, purpose: RequestPurpose, parts: impl FnOnce(RequestId) -> P) -> Replies
+    where
+        P: IntoIterator<Item = Delivery, IntoIter: ExactSizeIterator>,
+    {
         self.latest.set(self.latest.get() + 1);
         let request = RequestId(self.latest.get());
-        let missing = send(request);
+        let parts = parts(request).into_iter();
         let (waiter, replies) = oneshot::channel();
         let open = OpenRequest {
             purpose,
-            missing,
-            replies: Vec::with_capacity(missing),
+            missing: parts.len(),
+            replies: Vec::with_capacity(parts.len()),
             waiter,
         };
         self.open.borrow_mut().insert(request, open);
@@ -167,11 +156,23 @@ impl PendingRequests {
             self.changes_open.set(self.changes_open.get() + 1);
         }
         add_one(&self.counts.asked);
+        for part in parts {
+            if let Err(unsent) = (self.router)(part) {
+                self.take_refusal(unsent);
+            }
+        }
         replies
     }
 
+    fn take_refusal(&self, unsent: Delivery) {
+        match unsent.refuse() {
+            Ok(Delivery::Http(refusal)) => self.take(refusal),
+            other @ (Ok(_) | Err(_)) => unreachable!("requests of this server are answered here: {other:?}"),
+        }
+    }
+
     /// All replies, in the order of the requests.
-    async fn wait(&self, requests: Vec<Replies>) -> Result<Vec<ToFront>, NoReply> {
+    async fn wait(&self, requests: Vec<Replies>) -> Result<Vec<ToHttp>, NoReply> {
         let gather = async {
             let mut gathered = Vec::with_capacity(requests.len());
             for replies in requests {
@@ -188,7 +189,7 @@ impl PendingRequests {
     }
 
     /// Takes a reply in, and wakes the request when it was the last one.
-    pub(super) fn take(&self, reply: ToFront) {
+    pub(super) fn take(&self, reply: ToHttp) {
         let request = request_of(&reply);
         let mut all = self.open.borrow_mut();
         let open = all.get_mut(&request).expect("every reply was asked for");
@@ -210,9 +211,34 @@ fn add_one(count: &Cell<u64>) {
     count.set(count.get() + 1);
 }
 
-fn request_of(reply: &ToFront) -> RequestId {
+fn request_of(reply: &ToHttp) -> RequestId {
     match reply {
-        ToFront::Statuses(request, _) | ToFront::Kicked(request, _) => *request,
-        ToFront::Inspected(request, _) | ToFront::Accounts(request, _) => *request,
+        ToHttp::Statuses(request, _) | ToHttp::Kicked(request, _) => *request,
+        ToHttp::Inspected(request, _) | ToHttp::Accounts(request, _) => *request,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ShardId;
+    use crate::logic::delivery::{KickError, RegistryError};
+
+    #[tokio::test]
+    async fn a_request_that_finds_no_room_is_refused_at_once() {
+        let pending = PendingRequests::new(1, Limits::default(), Box::new(Err));
+        let alice = UserId::new(b"alice").unwrap();
+        let kicked = pending.ask_each(&[alice], ToShard::Kick).await.unwrap();
+        assert_eq!(kicked, [ToHttp::Kicked(RequestId(1), Err(KickError::Busy))]);
+        let inspected = pending
+            .ask(RequestPurpose::Read, |request| {
+                [Delivery::Shard(ShardId(0), ToShard::Inspect(request, alice))]
+            })
+            .await;
+        assert_eq!(
+            inspected.unwrap(),
+            [ToHttp::Inspected(RequestId(2), Err(RegistryError))]
+        );
+        assert_eq!(pending.open_now(), 0);
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::logic::letter::ToFront;
+use crate::logic::delivery::ToHttp;
 use crate::services::http::admin::{self, AdminState};
 use crate::services::http::backend::{self, BackendState};
 use crate::services::http::server::encoding::Gzip;
@@ -44,7 +44,7 @@ impl Answers for AnsweringRooms {
 pub(super) async fn run(
     rooms: Rc<AnsweringRooms>,
     listeners: HttpListeners,
-    mut replies: mpsc::Receiver<ToFront>,
+    mut replies: mpsc::Receiver<ToHttp>,
     stopped: watch::Receiver<Option<Duration>>,
 ) -> io::Result<()> {
     let graceful = Rc::new(GracefulShutdown::new());
@@ -91,7 +91,7 @@ async fn finish(accepting: Vec<JoinHandle<()>>, graceful: Rc<GracefulShutdown>) 
 }
 
 /// Takes in the replies of shards and registry, until there can be no more.
-async fn take_replies(http: &HttpState, replies: &mut mpsc::Receiver<ToFront>) {
+async fn take_replies(http: &HttpState, replies: &mut mpsc::Receiver<ToHttp>) {
     while let Some(reply) = replies.recv().await {
         http.pending.take(reply);
     }

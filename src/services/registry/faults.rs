@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logic::letter::ToRegistry;
-use crate::services::registry::store::{RegistryReply, refusal};
+use crate::logic::delivery::{Delivery, ToRegistry};
 
 /// What is to go wrong. Nothing by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,12 +25,12 @@ impl FaultInjector {
     }
 
     /// Takes those requests out of the batch that shall fail, and lets the delay pass.
-    pub(super) fn inject(&mut self, batch: &mut Vec<ToRegistry>, replies: &mut Vec<RegistryReply>) {
+    pub(super) fn inject(&mut self, batch: &mut Vec<ToRegistry>, replies: &mut Vec<Delivery>) {
         if self.faults.fail_every > 0 {
             for request in std::mem::take(batch) {
                 self.requests += 1;
                 if self.requests.is_multiple_of(self.faults.fail_every) {
-                    replies.push(refusal(request));
+                    replies.push(request.refuse());
                 } else {
                     batch.push(request);
                 }

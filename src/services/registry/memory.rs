@@ -5,10 +5,11 @@ use hashbrown::HashMap;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::delivery::{AccountsRequest, Delivery, ToHttp, ToRegistry, ToShard};
 use crate::logic::record::{Commit, DeviceRecord, EndedRecord, UserRecord};
+use crate::logic::user_status::UserStatus;
 use crate::services::registry::health::RegistryHealth;
-use crate::services::registry::store::{ENDED_KEPT, RegistryReply, Store};
+use crate::services::registry::store::{ENDED_KEPT, Store};
 
 /// The records of all accounts since the start.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub struct MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<RegistryReply>) {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Delivery>) {
         answers.extend(batch.drain(..).map(|request| self.answer(now, request)));
         self.health
             .set_memory((self.records.allocation_size() + self.lists_bytes) as u64);
@@ -34,32 +35,32 @@ impl MemoryStore {
         self.health.clone()
     }
 
-    fn answer(&mut self, now: Timestamp, request: ToRegistry) -> RegistryReply {
+    fn answer(&mut self, now: Timestamp, request: ToRegistry) -> Delivery {
         match request {
             ToRegistry::Load(shard, key, user) => {
-                RegistryReply::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
+                Delivery::Shard(shard, ToShard::Loaded(key, Ok(self.load(now, &user))))
             }
             ToRegistry::Commit(shard, key, commit) => {
                 let at = self.commit(now, &commit);
-                RegistryReply::Shard(shard, ToShard::Committed(key, Ok(at)))
+                Delivery::Shard(shard, ToShard::Committed(key, Ok(at)))
             }
             ToRegistry::Accounts(request, ask, users) => {
                 let existed = users.iter().map(|user| self.account(*user, ask)).collect();
-                RegistryReply::Http(ToFront::Accounts(request, Ok(existed)))
+                Delivery::Http(ToHttp::Accounts(request, Ok(existed)))
             }
             ToRegistry::Complete(request, mut users) => {
                 users.resolve(|user| self.status_of(user));
-                RegistryReply::Http(ToFront::Statuses(request, users))
+                Delivery::Http(ToHttp::Statuses(request, users))
             }
         }
     }
 
     /// Whether the account exists.
-    fn account(&mut self, user: UserId, ask: AccountsAsk) -> bool {
+    fn account(&mut self, user: UserId, ask: AccountsRequest) -> bool {
         let existed = self.records.get(&user).is_some_and(|record| record.registered);
         match ask {
-            AccountsAsk::Check => {}
-            AccountsAsk::Import => self.records.entry(user).or_default().registered = true,
+            AccountsRequest::Check => {}
+            AccountsRequest::Import => self.records.entry(user).or_default().registered = true,
         }
         existed
     }
@@ -116,8 +117,9 @@ fn lists_bytes(record: &UserRecord) -> usize {
 mod tests {
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId};
-    use crate::logic::letter::{DeviceStatus, DeviceStatuses, StatusList, UserKey, UserStatuses};
+    use crate::logic::delivery::UserKey;
     use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
+    use crate::logic::user_status::{DeviceStatus, DeviceStatuses, StatusList, UserStatuses};
 
     const DAY_MS: u64 = 86_400_000;
 
@@ -157,7 +159,7 @@ mod tests {
         change(number, at, kind)
     }
 
-    fn one(memory: &mut MemoryStore, now: u64, request: ToRegistry) -> RegistryReply {
+    fn one(memory: &mut MemoryStore, now: u64, request: ToRegistry) -> Delivery {
         let mut answers = Vec::new();
         memory.work_off(Timestamp(now), &mut vec![request], &mut answers);
         assert_eq!(answers.len(), 1);
@@ -166,8 +168,8 @@ mod tests {
 
     fn load(memory: &mut MemoryStore, now: u64) -> Option<Box<UserRecord>> {
         match one(memory, now, ToRegistry::Load(ShardId(0), UserKey(7), user())) {
-            RegistryReply::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
-            other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
+            Delivery::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
+            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
         }
     }
 
@@ -177,11 +179,11 @@ mod tests {
             statuses: StatusList::Devices(vec![UserStatus::Unresolved]),
         };
         match one(memory, 0, ToRegistry::Complete(RequestId(1), users)) {
-            RegistryReply::Http(ToFront::Statuses(RequestId(1), users)) => match users.statuses {
+            Delivery::Http(ToHttp::Statuses(RequestId(1), users)) => match users.statuses {
                 StatusList::Devices(mut all) => all.remove(0),
                 StatusList::Status(all) => panic!("{all:?}"),
             },
-            other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
+            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
         }
     }
 
@@ -190,7 +192,7 @@ mod tests {
         let mut memory = MemoryStore::default();
         assert_eq!(load(&mut memory, 0), None);
         assert_eq!(complete(&mut memory), UserStatus::UnknownAccount);
-        let committed = RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
+        let committed = Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(7), Ok(Timestamp(5))));
         assert_eq!(one(&mut memory, 0, login(1, 5)), committed);
         assert_eq!(load(&mut memory, 0).unwrap().status(), Status::Online);
         one(&mut memory, 0, change(2, 6, ChangeKind::Logout));

@@ -17,13 +17,13 @@ use crossbeam_channel::{Sender, bounded};
 use crate::base::histogram::{Counted, Histogram, HistogramView};
 use crate::base::limits::{HTTP_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX};
 use crate::base::time::Clock;
-use crate::logic::letter::ToRegistry;
+use crate::logic::delivery::{Router, ToRegistry};
 pub use faults::FaultInjection;
 use faults::FaultInjector;
 use health::BatchPace;
-pub use store::{ENDED_KEPT, REST_MS, RegistryReply, Store, refusal};
+pub use store::{ENDED_KEPT, REST_MS, Store};
+pub use worker::BATCH_REQUESTS_MAX;
 use worker::RegistryWorker;
-pub use worker::{BATCH_REQUESTS_MAX, ReplySenders};
 
 /// How the registry's thread keeps up, for everyone.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts the registry's thread for `shards` shards.
+    /// Starts the registry's thread for `shards` shards. Replies go out by `router`.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -70,7 +70,7 @@ impl Registry {
         store: impl Store + 'static,
         faults: FaultInjection,
         shards: u16,
-        replies: ReplySenders,
+        router: Router,
         clock: Clock,
     ) -> io::Result<Self> {
         let (sender, inbox) = bounded(room(shards));
@@ -82,7 +82,7 @@ impl Registry {
                 let desk = RegistryWorker {
                     store,
                     faults: FaultInjector::new(faults),
-                    senders: replies,
+                    router,
                     clock,
                     commit_times,
                     pace: BatchPace::default(),
@@ -135,27 +135,51 @@ fn room(shards: u16) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::Duration;
 
-    use crossbeam_channel::{Receiver, unbounded};
+    use crossbeam_channel::{Receiver, TrySendError, unbounded};
 
     use super::memory::MemoryStore;
     use super::*;
     use crate::base::ids::{ShardId, UserId};
-    use crate::logic::letter::{RegistryError, ToShard, UserKey};
+    use crate::logic::delivery::{Delivery, RegistryError, ToShard, UserKey};
 
     fn start(faults: FaultInjection) -> (Registry, Receiver<(ShardId, ToShard)>) {
         let (sender, answers) = unbounded();
-        let replies = ReplySenders {
-            shard: Box::new(move |shard, request| sender.send((shard, request)).unwrap()),
-            http: Box::new(|request| panic!("nothing was asked for the HTTP server: {request:?}")),
-        };
-        let registry = Registry::start(MemoryStore::default(), faults, 2, replies, Clock::start()).unwrap();
+        let router: Router = Box::new(move |delivery| match delivery {
+            Delivery::Shard(shard, reply) => {
+                sender.send((shard, reply)).unwrap();
+                Ok(())
+            }
+            other @ (Delivery::Registry(_) | Delivery::Http(_)) => panic!("nobody asked: {other:?}"),
+        });
+        let registry = Registry::start(MemoryStore::default(), faults, 2, router, Clock::start()).unwrap();
         (registry, answers)
     }
 
     fn load(key: u32) -> ToRegistry {
         ToRegistry::Load(ShardId(1), UserKey(key), UserId::new(b"alice").unwrap())
+    }
+
+    #[test]
+    fn replies_that_find_no_room_are_sent_when_there_is_some() {
+        let (sender, replies) = bounded(1);
+        let router: Router =
+            Box::new(move |delivery| sender.try_send(delivery).map_err(TrySendError::into_inner));
+        let memory = MemoryStore::default();
+        let registry = Registry::start(memory, FaultInjection::default(), 2, router, Clock::start()).unwrap();
+        (0..100).for_each(|key| registry.sender().send(load(key)).unwrap());
+        let replied: HashSet<UserKey> = (0..100)
+            .map(|_| match replies.recv().unwrap() {
+                Delivery::Shard(_, ToShard::Loaded(user, _)) => user,
+                other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => {
+                    panic!("{other:?}")
+                }
+            })
+            .collect();
+        assert_eq!(replied.len(), 100);
+        registry.finish();
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::base::ids::ShardId;
 use crate::base::time::Timestamp;
-use crate::logic::letter::{RegistryError, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::delivery::{Delivery, ToRegistry};
 
 /// How often a store may do what nobody asks for.
 pub const REST_MS: u64 = 100;
@@ -13,20 +12,11 @@ pub const REST_MS: u64 = 100;
 /// `presence.push_online_days`.
 pub const ENDED_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// One reply on its way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegistryReply {
-    /// For a shard.
-    Shard(ShardId, ToShard),
-    /// For the HTTP server.
-    Http(ToFront),
-}
-
 /// Something that keeps records.
 pub trait Store: Send {
     /// Works off a batch at `now`, a time that nobody sets back or forth, and appends one reply for each request, in their order. What was recorded is
     /// durable, as far as the store promises, when this returns.
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, replies: &mut Vec<RegistryReply>);
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, replies: &mut Vec<Delivery>);
 
     /// Whether [`Store::rest`] has anything to do.
     fn rests(&self) -> bool {
@@ -41,7 +31,7 @@ pub trait Store: Send {
 }
 
 impl Store for Box<dyn Store> {
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, replies: &mut Vec<RegistryReply>) {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, replies: &mut Vec<Delivery>) {
         (**self).work_off(now, batch, replies);
     }
 
@@ -55,23 +45,5 @@ impl Store for Box<dyn Store> {
 
     fn close(&mut self, now: Timestamp) {
         (**self).close(now);
-    }
-}
-
-/// What is replied to a request that the registry cannot take now.
-#[must_use]
-pub fn refusal(request: ToRegistry) -> RegistryReply {
-    match request {
-        ToRegistry::Load(shard, user, _) => {
-            RegistryReply::Shard(shard, ToShard::Loaded(user, Err(RegistryError)))
-        }
-        ToRegistry::Commit(shard, user, _) => {
-            RegistryReply::Shard(shard, ToShard::Committed(user, Err(RegistryError)))
-        }
-        ToRegistry::Accounts(id, ..) => RegistryReply::Http(ToFront::Accounts(id, Err(RegistryError))),
-        ToRegistry::Complete(id, mut users) => {
-            users.resolve(|_| UserStatus::Unavailable);
-            RegistryReply::Http(ToFront::Statuses(id, users))
-        }
     }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::base::histogram::Histogram;
-use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Steady};
-use crate::logic::letter::{ToFront, ToRegistry, ToShard};
+use crate::logic::delivery::{Delivery, Router, ToRegistry};
 use crate::services::registry::faults::FaultInjector;
 use crate::services::registry::health::BatchPace;
-use crate::services::registry::store::{REST_MS, RegistryReply, Store};
+use crate::services::registry::store::{REST_MS, Store};
 
 /// Requests worked off before their replies go out. Large enough that one durable write serves many changes, small
 /// enough that the first of them does not wait long.
@@ -19,25 +18,14 @@ pub const BATCH_REQUESTS_MAX: usize = 1_024;
 
 const REST: Duration = Duration::from_millis(REST_MS);
 
-/// Where replies go. Neither may block or fail: whoever asked has kept room for the reply.
-pub struct ReplySenders {
-    /// To a shard's inbox.
-    pub shard: Box<dyn Fn(ShardId, ToShard) + Send>,
-    /// To the HTTP server.
-    pub http: Box<dyn Fn(ToFront) + Send>,
-}
-
-impl std::fmt::Debug for ReplySenders {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReplySenders")
-    }
-}
+/// When replies that found no room are sent again. Shards empty their inboxes in each turn, so that is soon enough.
+const SEND_AGAIN: Duration = Duration::from_millis(1);
 
 /// What the thread works with.
 pub(super) struct RegistryWorker<S> {
     pub(super) store: S,
     pub(super) faults: FaultInjector,
-    pub(super) senders: ReplySenders,
+    pub(super) router: Router,
     pub(super) clock: Clock,
     pub(super) commit_times: Histogram,
     pub(super) pace: BatchPace,
@@ -51,7 +39,7 @@ impl<S: Store> RegistryWorker<S> {
         let mut rested_at = self.clock.now().instant;
         loop {
             let rests_in = REST.saturating_sub(self.clock.now().instant.since(rested_at));
-            match self.next(inbox, rests_in) {
+            match self.next(inbox, rests_in, replies.is_empty()) {
                 Ok(first) => batch.push(first),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.store.close(steady.at(self.clock.now())),
@@ -62,6 +50,7 @@ impl<S: Store> RegistryWorker<S> {
                 self.store.rest(steady.at(now));
             }
             if batch.is_empty() {
+                self.send_out(&mut replies);
                 self.pace.tell_if_fast(now.instant);
                 continue;
             }
@@ -72,9 +61,7 @@ impl<S: Store> RegistryWorker<S> {
             self.faults.inject(&mut batch, &mut replies);
             self.store
                 .work_off(steady.at(self.clock.now()), &mut batch, &mut replies);
-            for reply in replies.drain(..) {
-                self.deliver(reply);
-            }
+            self.send_out(&mut replies);
             let took = watch.since_now();
             self.pace.note(self.clock.now().instant, took, commits);
             if commits > 0 {
@@ -83,19 +70,26 @@ impl<S: Store> RegistryWorker<S> {
         }
     }
 
-    fn next(&self, inbox: &Receiver<ToRegistry>, rests_in: Duration) -> Result<ToRegistry, RecvTimeoutError> {
-        if self.store.rests() {
-            inbox.recv_timeout(rests_in)
-        } else {
-            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    fn next(
+        &self,
+        inbox: &Receiver<ToRegistry>,
+        rests_in: Duration,
+        all_sent: bool,
+    ) -> Result<ToRegistry, RecvTimeoutError> {
+        match (self.store.rests(), all_sent) {
+            (_, false) => inbox.recv_timeout(SEND_AGAIN),
+            (true, true) => inbox.recv_timeout(rests_in),
+            (false, true) => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
-    fn deliver(&self, reply: RegistryReply) {
-        match reply {
-            RegistryReply::Shard(shard, reply) => (self.senders.shard)(shard, reply),
-            RegistryReply::Http(reply) => (self.senders.http)(reply),
-        }
+    /// Sends replies out. Those that find no room stay.
+    fn send_out(&self, replies: &mut Vec<Delivery>) {
+        let mut unsent: Vec<_> = replies
+            .drain(..)
+            .filter_map(|reply| (self.router)(reply).err())
+            .collect();
+        replies.append(&mut unsent);
     }
 }
 

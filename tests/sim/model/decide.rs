@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{Class, DeviceId, UserId};
-use crate::logic::letter::KickError;
+use crate::logic::delivery::KickError;
 use crate::logic::record::Status;
 use crate::logic::settings::WebClose;
 use crate::sim::shown::{Link, Shown};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
 use crate::base::limits;
 use crate::base::time::Now;
-use crate::logic::letter::KickError;
+use crate::logic::delivery::KickError;
 use crate::logic::settings::Settings;
 use crate::sim::shown::{Group, Link, Shown};
 use address::Failed;

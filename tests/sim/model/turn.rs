@@ -3,7 +3,7 @@
 use crate::base::ids::Class;
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::{Instant, Timestamp};
-use crate::logic::letter::KickError;
+use crate::logic::delivery::KickError;
 use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::protocol::native::proto::Code;
 use crate::sim::shown::{Link, Said, Shown, Step};

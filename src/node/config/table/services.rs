@@ -160,6 +160,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         TakesEffect::AtRestart,
         SettingKind::Number(0, i64::MAX),
         "0",
-        "FOR TESTS ALONE: every so-many-th letter to the registry fails. 0: none.",
+        "FOR TESTS ALONE: every so-many-th request to the registry fails. 0: none.",
     ),
 ];

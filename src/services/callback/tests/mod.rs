@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Timestamp, millis};
-use crate::logic::letter::{ToRegistry, ToShard, UserKey};
+use crate::logic::delivery::{Delivery, ToRegistry, ToShard, UserKey};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit, UserRecord};
 use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome};
 use crate::services::callback::event::PumpEvent;
@@ -29,12 +29,12 @@ use crate::services::callback::pump::Pump;
 use crate::services::callback::{
     CallbackService, CallbackSettings, CallbackStore, ReceiverUrl, Trust, receiver_state,
 };
+use crate::services::registry::Store;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 use crate::services::registry::embedded::{
     Durability, EmbeddedSettings, EmbeddedStore, StoreLocation, StoreReader,
 };
 use crate::services::registry::outbox::{self, Late, LateUser, Outbox, OutboxStep};
-use crate::services::registry::{RegistryReply, Store};
 
 #[path = "../../../../tests/support/receiver.rs"]
 #[allow(unreachable_pub, reason = "shared with the tests outside")]
@@ -124,8 +124,7 @@ fn record(store: &mut EmbeddedStore, users: usize, numbers: std::ops::RangeInclu
         let mut answers = Vec::new();
         let mut batch: Vec<ToRegistry> = users.iter().map(|user| commit(user, number)).collect();
         store.work_off(Timestamp(1), &mut batch, &mut answers);
-        let done =
-            |answer: &RegistryReply| matches!(answer, RegistryReply::Shard(_, ToShard::Committed(_, Ok(_))));
+        let done = |answer: &Delivery| matches!(answer, Delivery::Shard(_, ToShard::Committed(_, Ok(_))));
         assert!(answers.iter().all(done));
         store.rest(Timestamp(1));
     }

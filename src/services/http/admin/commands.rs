@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
 use crate::base::json::flag;
-use crate::logic::letter::{KickError, ToFront, ToShard};
+use crate::logic::delivery::{Delivery, KickError, ToHttp, ToShard};
 use crate::services::http::admin::readers;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::reload::{
@@ -25,13 +25,13 @@ pub(super) async fn kick(state: &AdminState, body: &Value) -> AdminAnswer {
         .http
         .pending
         .ask(RequestPurpose::Change, |request| {
-            vec![(home, ToShard::KickDevice(request, user, device))]
+            [Delivery::Shard(home, ToShard::KickDevice(request, user, device))]
         })
         .await;
     match answers.map_err(AdminRefusal::of_no_reply)?.pop() {
-        Some(ToFront::Kicked(_, Ok(()))) => Ok(json_response(&json!({ "ended": true }))),
-        Some(ToFront::Kicked(_, Err(error))) => Err(kick_refusal(error)),
-        Some(ToFront::Statuses(..) | ToFront::Inspected(..) | ToFront::Accounts(..)) | None => {
+        Some(ToHttp::Kicked(_, Ok(()))) => Ok(json_response(&json!({ "ended": true }))),
+        Some(ToHttp::Kicked(_, Err(error))) => Err(kick_refusal(error)),
+        Some(ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..)) | None => {
             unreachable!("a kick is answered by its outcome")
         }
     }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
-use crate::logic::letter::{DeviceInspection, Inspection, ToFront, ToShard};
+use crate::logic::delivery::{Delivery, ToHttp, ToShard};
+use crate::logic::inspection::{DeviceInspection, Inspection};
 use crate::logic::record::Status;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
@@ -20,20 +21,20 @@ pub(super) async fn inspect(state: &AdminState, name: &str) -> AdminAnswer {
         .http
         .pending
         .ask(RequestPurpose::Read, |request| {
-            vec![(home, ToShard::Inspect(request, user))]
+            [Delivery::Shard(home, ToShard::Inspect(request, user))]
         })
         .await;
     match answers.map_err(AdminRefusal::of_no_reply)?.pop() {
-        Some(ToFront::Inspected(_, Ok(Some(known)))) => Ok(json_response(&user_json(&known))),
-        Some(ToFront::Inspected(_, Ok(None))) => Err(AdminRefusal::new(
+        Some(ToHttp::Inspected(_, Ok(Some(known)))) => Ok(json_response(&user_json(&known))),
+        Some(ToHttp::Inspected(_, Ok(None))) => Err(AdminRefusal::new(
             StatusCode::NOT_FOUND,
             "there is no such account",
         )),
-        Some(ToFront::Inspected(_, Err(unread))) => Err(AdminRefusal::new(
+        Some(ToHttp::Inspected(_, Err(unread))) => Err(AdminRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             unread.to_string(),
         )),
-        Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None => {
+        Some(ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..)) | None => {
             unreachable!("an inspection is answered by what is known")
         }
     }

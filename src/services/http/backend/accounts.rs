@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::base::ids::UserId;
 use crate::base::json;
-use crate::logic::letter::{AccountsAsk, KickError, ToFront, ToRegistry, ToShard};
+use crate::logic::delivery::{AccountsRequest, KickError, ToHttp, ToRegistry, ToShard};
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::reply;
@@ -20,7 +20,7 @@ pub(super) async fn import(state: &BackendState, body: &[u8]) -> Result<Vec<u8>,
     let body = read_body(body)?;
     let user = read_user(&body)?;
     check_profile(&body)?;
-    ask(state, AccountsAsk::Import, vec![user]).await?;
+    ask(state, AccountsRequest::Import, vec![user]).await?;
     Ok(reply::DONE.to_vec())
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn import_many(state: &BackendState, body: &[u8]) -> Result<Vec
         }
     }
     if !users.is_empty() {
-        ask(state, AccountsAsk::Import, users).await?;
+        ask(state, AccountsRequest::Import, users).await?;
     }
     Ok(done(json!({ "FailAccounts": failed })))
 }
@@ -47,7 +47,7 @@ pub(super) async fn check(state: &BackendState, body: &[u8]) -> Result<Vec<u8>, 
     let users = possible(&names);
     let existing = match users.as_slice() {
         [] => Vec::new(),
-        _ => ask(state, AccountsAsk::Check, users).await?,
+        _ => ask(state, AccountsRequest::Check, users).await?,
     };
     let mut existing = existing.into_iter();
     let item = |name: &&str| {
@@ -94,17 +94,17 @@ pub(super) async fn delete(state: &BackendState, body: &[u8]) -> Result<Vec<u8>,
     ))
 }
 
-fn outcome(answer: ToFront) -> Result<(), KickError> {
+fn outcome(answer: ToHttp) -> Result<(), KickError> {
     match answer {
-        ToFront::Kicked(_, outcome) => outcome,
-        ToFront::Statuses(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {
+        ToHttp::Kicked(_, outcome) => outcome,
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
             unreachable!("a deletion is answered by its outcome")
         }
     }
 }
 
 /// Which of the accounts existed before.
-async fn ask(state: &BackendState, what: AccountsAsk, users: Vec<UserId>) -> Result<Vec<bool>, Failure> {
+async fn ask(state: &BackendState, what: AccountsRequest, users: Vec<UserId>) -> Result<Vec<bool>, Failure> {
     let ask = |request| ToRegistry::Accounts(request, what, users);
     match state
         .http
@@ -113,11 +113,11 @@ async fn ask(state: &BackendState, what: AccountsAsk, users: Vec<UserId>) -> Res
         .await
         .map_err(Failure::of_no_reply)?
     {
-        ToFront::Accounts(_, Ok(existed)) => Ok(existed),
-        ToFront::Accounts(_, Err(error)) => {
+        ToHttp::Accounts(_, Ok(existed)) => Ok(existed),
+        ToHttp::Accounts(_, Err(error)) => {
             Err(Failure::new(codes::ACCOUNT_LATE, format!("{error}: try again")))
         }
-        ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Inspected(..) => {
+        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Inspected(..) => {
             unreachable!("accounts are answered by accounts")
         }
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::ids::UserId;
-use crate::logic::letter::{ToFront, ToShard};
+use crate::logic::delivery::{Delivery, ToHttp, ToShard};
 use crate::protocol::usersig::App;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::state::BackendState;
@@ -126,7 +126,7 @@ async fn kicked_at_s(state: &BackendState, caller: &UserId) -> Result<u64, Failu
         return Ok(known);
     }
     let home = caller.home(state.http.pending.shards);
-    let ask = |request| vec![(home, ToShard::Inspect(request, *caller))];
+    let ask = |request| [Delivery::Shard(home, ToShard::Inspect(request, *caller))];
     let answer = state
         .http
         .pending
@@ -135,10 +135,10 @@ async fn kicked_at_s(state: &BackendState, caller: &UserId) -> Result<u64, Failu
         .map_err(Failure::of_no_reply)?
         .pop();
     let known = match answer {
-        Some(ToFront::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
+        Some(ToHttp::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
         // Status queries go on while the registry cannot be read.
-        Some(ToFront::Inspected(_, Err(_))) => return Ok(before.map_or(0, |(known, _)| known)),
-        Some(ToFront::Statuses(..) | ToFront::Kicked(..) | ToFront::Accounts(..)) | None => {
+        Some(ToHttp::Inspected(_, Err(_))) => return Ok(before.map_or(0, |(known, _)| known)),
+        Some(ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..)) | None => {
             unreachable!("an inspection is answered by what is known")
         }
     };

@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
 use crate::base::ids::UserId;
-use crate::logic::letter::{KickError, ToFront, ToShard};
+use crate::logic::delivery::{Delivery, KickError, ToHttp, ToShard};
 use crate::services::http::backend::accounts;
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
@@ -218,22 +218,22 @@ async fn kick(state: &BackendState, user: UserId) -> Result<Vec<u8>, Failure> {
         .http
         .pending
         .ask(RequestPurpose::Change, |request| {
-            vec![(home, ToShard::Kick(request, user))]
+            [Delivery::Shard(home, ToShard::Kick(request, user))]
         })
         .await;
     match answers.map_err(Failure::of_no_reply)?.pop() {
-        Some(ToFront::Kicked(_, Ok(()))) => {
+        Some(ToHttp::Kicked(_, Ok(()))) => {
             caller::kicked(state, &user);
             Ok(reply::DONE.to_vec())
         }
-        Some(ToFront::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice))) => {
+        Some(ToHttp::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice))) => {
             Err(Failure::new(codes::ACCOUNT_UNKNOWN, "the account does not exist"))
         }
-        Some(ToFront::Kicked(_, Err(KickError::Busy))) => Err(Failure::new(
+        Some(ToHttp::Kicked(_, Err(KickError::Busy))) => Err(Failure::new(
             codes::TOO_FREQUENT,
             "too much waits for this user: try again later",
         )),
-        Some(ToFront::Statuses(..) | ToFront::Inspected(..) | ToFront::Accounts(..)) | None => {
+        Some(ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..)) | None => {
             unreachable!("a kick is answered by its outcome")
         }
     }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::base::ids::UserId;
 use crate::base::json::{self, JsonFault, Names, Skipped, Whole, flag};
 use crate::base::limits::QUERY_USERS_MAX;
-use crate::logic::letter::Depth;
+use crate::logic::user_status::QueryDepth;
 use crate::services::http::backend::codes::{
     ACCOUNTS_INVALID, ACCOUNTS_TOO_MANY, Failure, QUERY_BODY_INVALID,
 };
@@ -37,10 +37,10 @@ pub(super) enum QueryDetail {
 
 impl QueryDetail {
     /// What the shards have to tell for it.
-    pub(super) fn depth(self) -> Depth {
+    pub(super) fn depth(self) -> QueryDepth {
         match self {
-            Self::None => Depth::Status,
-            Self::Platforms | Self::Devices => Depth::Devices,
+            Self::None => QueryDepth::Status,
+            Self::Platforms | Self::Devices => QueryDepth::Devices,
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::io::Write;
 
 use crate::base::ids::UserId;
-use crate::logic::letter::{BriefStatus, DeviceStatus, UserStatus};
 use crate::logic::record::Status;
+use crate::logic::user_status::{BriefStatus, DeviceStatus, UserStatus};
 use crate::services::http::backend::codes::{ACCOUNT_UNAVAILABLE, ACCOUNT_UNKNOWN, Failure};
 use crate::services::http::backend::query::QueryDetail;
 
@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform};
-    use crate::logic::letter::DeviceStatuses;
+    use crate::logic::user_status::DeviceStatuses;
 
     fn device(platform: Platform, instance: u64, status: Status) -> DeviceStatus {
         let instance = InstanceId::new(instance).unwrap();

@@ -1,7 +1,8 @@
 //! A status query: each user's home shard is asked for its share of the users, and the answer is put together in their order.
 
 use crate::base::ids::{RequestId, ShardId, UserId};
-use crate::logic::letter::{BriefStatus, Depth, StatusList, ToFront, ToShard, UserStatus};
+use crate::logic::delivery::{Delivery, ToHttp, ToShard};
+use crate::logic::user_status::{BriefStatus, QueryDepth, StatusList, UserStatus};
 use crate::services::http::backend::codes::Failure;
 use crate::services::http::backend::query::Query;
 use crate::services::http::backend::reply::Statuses;
@@ -40,11 +41,11 @@ async fn put_users(state: &BackendState, query: &Query, statuses: &mut Statuses)
 
 /// One request for each shard that is home to any of the users, with its share of them in their order.
 fn share_out(
-    (request, depth): (RequestId, Depth),
+    (request, depth): (RequestId, QueryDepth),
     users: &[UserId],
     homes: &[ShardId],
     shards: u16,
-) -> Vec<(ShardId, ToShard)> {
+) -> Vec<Delivery> {
     let mut shares = vec![Vec::new(); usize::from(shards)];
     for (user, home) in users.iter().zip(homes) {
         let share = &mut shares[usize::from(home.0)];
@@ -58,7 +59,7 @@ fn share_out(
         .zip(shares)
         .filter(|(_, share)| !share.is_empty());
     shares
-        .map(|(shard, share)| (shard, ToShard::Query(request, depth, share)))
+        .map(|(shard, share)| Delivery::Shard(shard, ToShard::Query(request, depth, share)))
         .collect()
 }
 
@@ -71,19 +72,19 @@ enum StatusShare {
 const IN_ORDER: &str = "a shard answers each user that it was asked for, in the order in which it was asked";
 
 /// Each shard's share of the answers.
-fn gather(answers: Vec<ToFront>, shards: u16) -> Vec<StatusShare> {
+fn gather(answers: Vec<ToHttp>, shards: u16) -> Vec<StatusShare> {
     let none = || StatusShare::Status(Vec::new().into_iter());
     let mut shares: Vec<StatusShare> = (0..shards).map(|_| none()).collect();
     for answer in answers {
         match answer {
-            ToFront::Statuses(_, share) => {
+            ToHttp::Statuses(_, share) => {
                 let first = share.users.first().expect("no shard is asked for nobody");
                 shares[usize::from(first.home(shards).0)] = match share.statuses {
                     StatusList::Status(all) => StatusShare::Status(all.into_iter()),
                     StatusList::Devices(all) => StatusShare::Devices(all.into_iter()),
                 };
             }
-            ToFront::Kicked(..) | ToFront::Inspected(..) | ToFront::Accounts(..) => {
+            ToHttp::Kicked(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
                 unreachable!("a query is answered by statuses")
             }
         }

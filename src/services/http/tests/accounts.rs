@@ -1,7 +1,7 @@
 //! The account commands as backends call them.
 
 use super::*;
-use crate::logic::letter::AccountsAsk;
+use crate::logic::delivery::AccountsRequest;
 use crate::services::http::sizes::FIELD_BYTES_MAX;
 
 const IMPORT: &str = "/v4/im_open_login_svc/account_import";
@@ -19,7 +19,7 @@ fn check(world: &World, command: &str, body: &Value, code: u32) -> Value {
 fn imported(world: &World) -> Vec<String> {
     let requests = std::mem::take(&mut *world.asked.lock().unwrap());
     let users = requests.into_iter().flat_map(|request| {
-        let ToRegistry::Accounts(_, AccountsAsk::Import, users) = request else {
+        let ToRegistry::Accounts(_, AccountsRequest::Import, users) = request else {
             panic!("not an import: {request:?}");
         };
         users
@@ -110,7 +110,7 @@ fn accounts_are_checked() {
     let asked = world.asked.lock().unwrap().clone();
     let users = ["off1", "ghost", "online1"].map(user).to_vec();
     assert!(
-        matches!(&asked[..], [ToRegistry::Accounts(_, AccountsAsk::Check, seen)] if *seen == users),
+        matches!(&asked[..], [ToRegistry::Accounts(_, AccountsRequest::Check, seen)] if *seen == users),
         "{asked:?}"
     );
     check(&world, CHECK, &json!({"CheckItem": [{"UserID": ""}]}), 0);

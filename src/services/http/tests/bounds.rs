@@ -39,7 +39,8 @@ fn bodies_under_way_have_a_size_together() {
         assert_eq!(ask()["ErrorCode"], 60_018);
         world
             .replies
-            .send(shards(user("off1").home(SHARDS), request).unwrap());
+            .send(shards(user("off1").home(SHARDS), request).unwrap())
+            .unwrap();
         assert_eq!(first.join().unwrap()["ErrorCode"], 0);
     });
 }
@@ -156,13 +157,14 @@ fn a_client_that_closes_its_half_is_answered() {
         .expect("the request is worked on");
     world
         .replies
-        .send(shards(user("off1").home(SHARDS), request).unwrap());
+        .send(shards(user("off1").home(SHARDS), request).unwrap())
+        .unwrap();
     let (status, body) = read_response(&mut stream);
     assert_eq!((status, body.contains("Offline")), (200, true), "{body}");
 }
 
 /// Shards that answer nothing but keep the requests.
-fn silence(_: ShardId, _: ToShard) -> Option<ToFront> {
+fn silence(_: ShardId, _: ToShard) -> Option<ToHttp> {
     None
 }
 
@@ -177,7 +179,7 @@ fn an_open_request_keeps_its_place_until_it_is_answered() {
     assert_eq!(world.ask(QUERY, body)["ErrorCode"], 60_018);
     let request = world.requests.lock().unwrap().pop().unwrap();
     let answer = shards(user("off1").home(SHARDS), request).unwrap();
-    world.replies.send(answer);
+    world.replies.send(answer).unwrap();
     // The place is free as soon as the answer was taken in.
     while world.ask(QUERY, body)["ErrorCode"] != 60_008 {
         std::thread::yield_now();
@@ -213,7 +215,7 @@ fn an_open_request_is_answered_at_the_stop() {
         while TcpStream::connect(world.backend).is_ok() {
             std::thread::yield_now();
         }
-        replies.send(shards(ShardId(0), request).unwrap());
+        replies.send(shards(ShardId(0), request).unwrap()).unwrap();
         assert_eq!(reply.join().unwrap()["ErrorCode"], 0);
         stopped.join().unwrap().unwrap();
     });

@@ -15,7 +15,7 @@ fn url_of(caller: &str, sig: &str) -> String {
 }
 
 /// An app with another administrator, whose home answers by `script`.
-fn with_chief(script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static) -> World {
+fn with_chief(script: impl Fn(ShardId, ToShard) -> Option<ToHttp> + Send + 'static) -> World {
     let settings = HttpSettings {
         administrators: vec![user("chief")],
         ..settings()
@@ -56,7 +56,7 @@ fn a_kick_that_is_on_record_counts_and_is_asked_for_once() {
             kicked_at_s,
             ..inspection(who)
         };
-        Some(ToFront::Inspected(request, Ok(Some(Box::new(known)))))
+        Some(ToHttp::Inspected(request, Ok(Some(Box::new(known)))))
     });
     for _ in 0..2 {
         let post = |sig: &str| code(&world.post(&url_of("chief", sig), BODY));
@@ -92,7 +92,7 @@ fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
             kicked_at_s,
             ..inspection(who)
         };
-        Some(ToFront::Inspected(request, Ok(Some(Box::new(known)))))
+        Some(ToHttp::Inspected(request, Ok(Some(Box::new(known)))))
     });
     let sig = user_sig("chief");
     let url = url_of("chief", &sig);
@@ -101,7 +101,10 @@ fn a_late_word_of_the_home_does_not_undo_a_kick_that_is_newer() {
         let request = was_asked.recv().unwrap();
         assert_eq!(code(&world.ask(KICK, r#"{"UserID":"chief"}"#)), 0);
         let before = Some(Box::new(inspection(user("chief"))));
-        world.replies.send(ToFront::Inspected(request, Ok(before)));
+        world
+            .replies
+            .send(ToHttp::Inspected(request, Ok(before)))
+            .unwrap();
         assert_eq!(reply.join().unwrap(), 70_052);
     });
     assert_eq!(code(&world.post(&url, BODY)), 70_052);
@@ -153,7 +156,7 @@ fn while_the_registry_cannot_be_read_administrators_may_ask() {
         let ToShard::Inspect(request, _) = request else {
             return shards(shard, request);
         };
-        Some(ToFront::Inspected(request, Err(RegistryError)))
+        Some(ToHttp::Inspected(request, Err(RegistryError)))
     });
     assert_eq!(code(&world.post(&url_of("chief", &user_sig("chief")), BODY)), 0);
 }

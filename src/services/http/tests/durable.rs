@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::ids::InstanceId;
-use crate::logic::letter::{AccountsAsk, UserKey};
+use crate::logic::delivery::{AccountsRequest, UserKey};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
 use crate::services::registry::Store;
 use crate::services::registry::archive::Archive;
@@ -74,7 +74,7 @@ fn list_and_stream_are_the_truth_also_after_a_restart() {
     let imported = vec![user("carol")];
     work_off(
         &mut store,
-        ToRegistry::Accounts(crate::base::ids::RequestId(1), AccountsAsk::Import, imported),
+        ToRegistry::Accounts(crate::base::ids::RequestId(1), AccountsRequest::Import, imported),
     );
     let first = world(&store);
     let list = first.page("/v1/users");

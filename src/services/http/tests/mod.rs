@@ -32,11 +32,12 @@ use crate::base::counters::Counters;
 use crate::base::histogram::Counted;
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::{Clock, Timestamp};
-use crate::logic::letter::{
-    Depth, DeviceInspection, DeviceStatus, DeviceStatuses, Inspection, KickError, LinkInspection,
-    RegistryError, StatusList, ToFront, ToRegistry, ToShard, UserStatus, UserStatuses,
-};
+use crate::logic::delivery::{Delivery, KickError, RegistryError, Router, ToHttp, ToRegistry, ToShard};
+use crate::logic::inspection::{DeviceInspection, Inspection, LinkInspection};
 use crate::logic::record::Status;
+use crate::logic::user_status::{
+    DeviceStatus, DeviceStatuses, QueryDepth, StatusList, UserStatus, UserStatuses,
+};
 use crate::protocol::transport::Transport;
 use crate::protocol::usersig::{self, Key};
 use crate::services::http::backend::codes;
@@ -48,7 +49,7 @@ use crate::services::http::{
 };
 use crate::services::registry::health::RegistryHealth;
 
-use played::{device, inspection, registry, shards};
+use played::{device, inspection, shards};
 
 const SHARDS: u16 = 4;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -56,7 +57,7 @@ const APP: u64 = 1_400_000_001;
 const SECRET: &str = "a-secret-that-nobody-may-see";
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
-type Script = Box<dyn Fn(ShardId, ToShard) -> Option<ToFront> + Send>;
+type Script = Box<dyn Fn(ShardId, ToShard) -> Option<ToHttp> + Send>;
 
 struct World {
     server: Option<HttpServer>,
@@ -92,14 +93,14 @@ fn settings() -> HttpSettings {
 impl World {
     fn new(
         settings: HttpSettings,
-        script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
+        script: impl Fn(ShardId, ToShard) -> Option<ToHttp> + Send + 'static,
     ) -> Self {
         Self::with(settings, script, Others::default())
     }
 
     fn with(
         settings: HttpSettings,
-        script: impl Fn(ShardId, ToShard) -> Option<ToFront> + Send + 'static,
+        script: impl Fn(ShardId, ToShard) -> Option<ToHttp> + Send + 'static,
         others: Others,
     ) -> Self {
         let script: Script = Box::new(script);
@@ -109,23 +110,13 @@ impl World {
         let (replies, receiver) = reply_channel(SHARDS, &settings.limits);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
-        let (seen, answers, counted) = (Arc::clone(&requests), replies.clone(), Arc::clone(&counters));
-        let (asked, existing) = (Arc::new(Mutex::new(Vec::new())), replies.clone());
-        let asked_here = Arc::clone(&asked);
+        let asked = Arc::new(Mutex::new(Vec::new()));
         let handles = GatewayHandles {
-            shard: Box::new(move |shard, request: ToShard| {
-                if let Some(request) = asks_for_the_kick(&request) {
-                    return answers.send(ToFront::Inspected(request, Ok(None)));
-                }
-                seen.lock().unwrap().push(request.clone());
-                if let Some(answer) = script(shard, request) {
-                    answers.send(answer);
-                }
-            }),
-            registry: Box::new(move |request| {
-                asked_here.lock().unwrap().push(request.clone());
-                existing.send(registry(request));
-            }),
+            router: played::router(
+                script,
+                (Arc::clone(&requests), Arc::clone(&asked)),
+                replies.clone(),
+            ),
             log_lines_dropped: Box::new(|| 7),
             registry_health: RegistryHealth::default(),
             registry_workload: None,
@@ -133,7 +124,7 @@ impl World {
             callback_metrics: None,
             callbacks: others.callbacks,
             reload: others.reload,
-            counters: counters_view(counted),
+            counters: counters_view(Arc::clone(&counters)),
         };
         let listeners = HttpListeners {
             backend: vec![backend],

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Shards in which `online…` is Online on an iPhone, `off…` is Offline, and nobody else exists.
-pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
+pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
     match request {
         ToShard::Query(request, depth, users) => {
             assert!(
@@ -12,10 +12,10 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
             );
             let statuses = users.iter().map(status_of);
             let statuses = match depth {
-                Depth::Status => StatusList::Status(statuses.map(|status| status.brief()).collect()),
-                Depth::Devices => StatusList::Devices(statuses.collect()),
+                QueryDepth::Status => StatusList::Status(statuses.map(|status| status.brief()).collect()),
+                QueryDepth::Devices => StatusList::Devices(statuses.collect()),
             };
-            Some(ToFront::Statuses(request, UserStatuses { users, statuses }))
+            Some(ToHttp::Statuses(request, UserStatuses { users, statuses }))
         }
         ToShard::Kick(request, user) => {
             let outcome = match user.as_str() {
@@ -23,14 +23,14 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
                 "busy" => Err(KickError::Busy),
                 _ => Ok(()),
             };
-            Some(ToFront::Kicked(request, outcome))
+            Some(ToHttp::Kicked(request, outcome))
         }
         ToShard::Inspect(request, user) => {
             let known = user
                 .as_str()
                 .starts_with("online")
                 .then(|| Box::new(inspection(user)));
-            Some(ToFront::Inspected(request, Ok(known)))
+            Some(ToHttp::Inspected(request, Ok(known)))
         }
         ToShard::KickDevice(request, user, device) => {
             let outcome = match user.as_str() {
@@ -39,7 +39,7 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
                 _ if device.platform != Platform::IPhone => Err(KickError::UnknownDevice),
                 _ => Ok(()),
             };
-            Some(ToFront::Kicked(request, outcome))
+            Some(ToHttp::Kicked(request, outcome))
         }
         ToShard::Delete(request, user) => {
             assert_eq!(user.home(SHARDS), shard, "a request went to a wrong shard");
@@ -56,14 +56,14 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToFront> {
 }
 
 /// A registry with the accounts `online…` and `off…`, which fails when it is asked for `busy`.
-pub(super) fn registry(request: ToRegistry) -> ToFront {
+pub(super) fn registry(request: ToRegistry) -> ToHttp {
     match request {
         ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
-            ToFront::Accounts(request, Err(RegistryError))
+            ToHttp::Accounts(request, Err(RegistryError))
         }
         ToRegistry::Accounts(request, _, users) => {
             let exists = |user: &UserId| status_of(user) != UserStatus::UnknownAccount;
-            ToFront::Accounts(request, Ok(users.iter().map(exists).collect()))
+            ToHttp::Accounts(request, Ok(users.iter().map(exists).collect()))
         }
         ToRegistry::Load(..) | ToRegistry::Commit(..) | ToRegistry::Complete(..) => {
             panic!("the HTTP server does not send this")
@@ -116,4 +116,34 @@ pub(super) fn inspection(user: UserId) -> Inspection {
         kicked_at_s: 0,
         devices: vec![device],
     }
+}
+
+/// What was asked so far.
+type Noted<T> = Arc<Mutex<Vec<T>>>;
+
+/// Has the shards and the registry answer, and notes what they were asked.
+pub(super) fn router(
+    script: Script,
+    (of_shards, of_registry): (Noted<ToShard>, Noted<ToRegistry>),
+    replies: HttpReplySender,
+) -> Router {
+    Box::new(move |delivery| {
+        let reply = match delivery {
+            Delivery::Registry(request) => {
+                of_registry.lock().unwrap().push(request.clone());
+                Some(registry(request))
+            }
+            Delivery::Shard(shard, request) => {
+                if let Some(request) = asks_for_the_kick(&request) {
+                    Some(ToHttp::Inspected(request, Ok(None)))
+                } else {
+                    of_shards.lock().unwrap().push(request.clone());
+                    script(shard, request)
+                }
+            }
+            Delivery::Http(reply) => panic!("it answers itself: {reply:?}"),
+        };
+        let sent = reply.map_or(Ok(()), |reply| replies.send(reply));
+        sent.map_err(Delivery::Http)
+    })
 }

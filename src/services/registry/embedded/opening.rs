@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
-use crate::logic::letter::RegistryError;
+use crate::logic::delivery::RegistryError;
 use crate::services::registry::archive::ReadError;
 use crate::services::registry::embedded::check::TableCheck;
 use crate::services::registry::embedded::errors::OpenError;

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
-use crate::logic::letter::{AccountsAsk, RegistryError, ToFront, ToRegistry, ToShard, UserStatus};
+use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, ToHttp, ToRegistry, ToShard};
 use crate::logic::record::{Commit, UserRecord};
+use crate::logic::user_status::UserStatus;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::embedded::codec::{self, ChainedChange, StoredRecord};
 use crate::services::registry::embedded::errors::WriteError;
@@ -19,7 +20,7 @@ use crate::services::registry::embedded::files::key;
 use crate::services::registry::embedded::reader::StoreReader;
 use crate::services::registry::embedded::settings::{Durability, EmbeddedSettings};
 use crate::services::registry::health::{RegistryHealth, WELL_AFTER_MS};
-use crate::services::registry::store::{ENDED_KEPT, RegistryReply, Store, refusal};
+use crate::services::registry::store::{ENDED_KEPT, Store};
 
 /// The registry's own side of an embedded store: the only writer of records and changes.
 #[derive(Debug)]
@@ -141,29 +142,29 @@ impl EmbeddedStore {
     }
 
     /// Answers one request, as if the batch will be written. What only reads, reads what is durable.
-    fn answer(&self, now: Timestamp, request: ToRegistry, draft: &mut BatchDraft) -> RegistryReply {
+    fn answer(&self, now: Timestamp, request: ToRegistry, draft: &mut BatchDraft) -> Delivery {
         match request {
-            ToRegistry::Load(shard, key, user) => RegistryReply::Shard(
+            ToRegistry::Load(shard, key, user) => Delivery::Shard(
                 shard,
                 ToShard::Loaded(key, self.noted(now, &[user], self.load(now, &user))),
             ),
             ToRegistry::Commit(shard, key, commit) => {
                 let user = commit.user;
                 let drafted = self.draft_commit(draft, now, *commit);
-                RegistryReply::Shard(shard, ToShard::Committed(key, self.noted(now, &[user], drafted)))
+                Delivery::Shard(shard, ToShard::Committed(key, self.noted(now, &[user], drafted)))
             }
-            ToRegistry::Accounts(request, AccountsAsk::Import, users) => {
+            ToRegistry::Accounts(request, AccountsRequest::Import, users) => {
                 let existed = self.noted(now, &users, self.draft_import(draft, &users));
-                RegistryReply::Http(ToFront::Accounts(request, existed))
+                Delivery::Http(ToHttp::Accounts(request, existed))
             }
-            ToRegistry::Accounts(request, AccountsAsk::Check, users) => {
+            ToRegistry::Accounts(request, AccountsRequest::Check, users) => {
                 let exist = users.iter().map(|user| Ok(self.account(user)?.is_some()));
                 let exist = self.noted(now, &users, exist.collect());
-                RegistryReply::Http(ToFront::Accounts(request, exist))
+                Delivery::Http(ToHttp::Accounts(request, exist))
             }
             ToRegistry::Complete(request, mut users) => {
                 users.resolve(|user| self.status_of(now, user));
-                RegistryReply::Http(ToFront::Statuses(request, users))
+                Delivery::Http(ToHttp::Statuses(request, users))
             }
         }
     }
@@ -253,14 +254,14 @@ impl EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<RegistryReply>) {
+    fn work_off(&mut self, now: Timestamp, batch: &mut Vec<ToRegistry>, answers: &mut Vec<Delivery>) {
         let writable = self.recover(now);
         let mut draft = BatchDraft::default();
         let mut writers = Vec::new();
         for request in batch.drain(..) {
             let writes = is_write(&request);
             answers.push(if writes && !writable {
-                refusal(request)
+                request.refuse()
             } else {
                 self.answer(now, request, &mut draft)
             });
@@ -328,18 +329,20 @@ fn last_owing(after: Position, changes: &[ChainedChange]) -> Option<Position> {
 
 fn is_write(request: &ToRegistry) -> bool {
     match request {
-        ToRegistry::Commit(..) | ToRegistry::Accounts(_, AccountsAsk::Import, _) => true,
-        ToRegistry::Load(..) | ToRegistry::Complete(..) | ToRegistry::Accounts(_, AccountsAsk::Check, _) => {
-            false
-        }
+        ToRegistry::Commit(..) | ToRegistry::Accounts(_, AccountsRequest::Import, _) => true,
+        ToRegistry::Load(..)
+        | ToRegistry::Complete(..)
+        | ToRegistry::Accounts(_, AccountsRequest::Check, _) => false,
     }
 }
 
 /// The batch was not written: what it promised is taken back.
-fn refuse(answer: &mut RegistryReply) {
+fn refuse(answer: &mut Delivery) {
     match answer {
-        RegistryReply::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError),
-        RegistryReply::Http(ToFront::Accounts(_, outcome)) => *outcome = Err(RegistryError),
-        RegistryReply::Shard(..) | RegistryReply::Http(_) => unreachable!("only what writes is refused"),
+        Delivery::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError),
+        Delivery::Http(ToHttp::Accounts(_, outcome)) => *outcome = Err(RegistryError),
+        Delivery::Shard(..) | Delivery::Http(_) | Delivery::Registry(_) => {
+            unreachable!("only what writes is refused")
+        }
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::ids::{ChangeNumber, ShardId};
-use crate::logic::letter::UserKey;
+use crate::logic::delivery::UserKey;
 use crate::services::registry::archive::{Archive, Placed, ResumeAfter};
 use crate::services::registry::embedded::check::{KEYSPACES, TABLES};
 use crate::services::registry::embedded::raw::bytes::numbered;
@@ -143,10 +143,8 @@ pub(super) const IN_THE_FIRST_RECORD: usize = 8 * 60;
 pub(super) fn load(store: &mut EmbeddedStore, name: &str) -> Result<Option<UserRecord>, RegistryError> {
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
     match work(store, 4 * DAY_MS, vec![request]).remove(0) {
-        RegistryReply::Shard(_, ToShard::Loaded(_, outcome)) => {
-            outcome.map(|record| record.map(|record| *record))
-        }
-        other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
+        Delivery::Shard(_, ToShard::Loaded(_, outcome)) => outcome.map(|record| record.map(|record| *record)),
+        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
     }
 }
 

@@ -38,7 +38,7 @@ fn deletion(name: &str, number: u64, at: u64) -> ToRegistry {
 }
 
 fn import(name: &str) -> ToRegistry {
-    ToRegistry::Accounts(RequestId(1), AccountsAsk::Import, vec![user(name)])
+    ToRegistry::Accounts(RequestId(1), AccountsRequest::Import, vec![user(name)])
 }
 
 /// Everyone was told of everything.

@@ -17,7 +17,9 @@ use tokio::sync::watch;
 
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::Timestamp;
-use crate::logic::letter::{AccountsAsk, RegistryError, ToFront, ToRegistry, ToShard, UserKey};
+use crate::logic::delivery::{
+    AccountsRequest, Delivery, RegistryError, ToHttp, ToRegistry, ToShard, UserKey,
+};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit, RecordedChange, UserRecord};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
 use crate::services::registry::embedded::codec::{self, StoredRecord};
@@ -26,7 +28,7 @@ use crate::services::registry::embedded::settings::{Durability, EmbeddedSettings
 use crate::services::registry::embedded::writer::EmbeddedStore;
 use crate::services::registry::embedded::{OpenError, check, errors, files, raw, salvage, verify};
 use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
-use crate::services::registry::store::{RegistryReply, Store};
+use crate::services::registry::store::Store;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -86,28 +88,28 @@ pub(super) fn commit(name: &str, number: u64, at: u64) -> ToRegistry {
     ToRegistry::Commit(ShardId(0), UserKey(0), Box::new(commit))
 }
 
-pub(super) fn work(store: &mut EmbeddedStore, now: u64, requests: Vec<ToRegistry>) -> Vec<RegistryReply> {
+pub(super) fn work(store: &mut EmbeddedStore, now: u64, requests: Vec<ToRegistry>) -> Vec<Delivery> {
     let (mut requests, mut answers) = (requests, Vec::new());
     store.work_off(Timestamp(now), &mut requests, &mut answers);
     for answer in &mut answers {
         // The times have a test of their own.
-        if let RegistryReply::Shard(_, ToShard::Committed(_, Ok(at))) = answer {
+        if let Delivery::Shard(_, ToShard::Committed(_, Ok(at))) = answer {
             *at = Timestamp(0);
         }
     }
     answers
 }
 
-pub(super) const DONE: RegistryReply =
-    RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(Timestamp(0))));
-pub(super) const REFUSED: RegistryReply =
-    RegistryReply::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
+pub(super) const DONE: Delivery =
+    Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(Timestamp(0))));
+pub(super) const REFUSED: Delivery =
+    Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
 
 fn load(store: &mut EmbeddedStore, name: &str) -> Option<UserRecord> {
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
     match work(store, 0, vec![request]).remove(0) {
-        RegistryReply::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
-        other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
+        Delivery::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
+        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
     }
 }
 

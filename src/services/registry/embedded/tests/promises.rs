@@ -70,19 +70,18 @@ fn accounts_are_imported_once_and_known_when_registered() {
     let folder = TempDir::new().unwrap();
     let mut store = open(folder.path());
     let ask = |ask| ToRegistry::Accounts(RequestId(1), ask, vec![user("alice"), user("bob")]);
-    let told =
-        |existed: [bool; 2]| RegistryReply::Http(ToFront::Accounts(RequestId(1), Ok(existed.to_vec())));
+    let told = |existed: [bool; 2]| Delivery::Http(ToHttp::Accounts(RequestId(1), Ok(existed.to_vec())));
     work(&mut store, 1, vec![commit("bob", 1, 1)]);
     assert_eq!(
-        work(&mut store, 1, vec![ask(AccountsAsk::Check)]),
+        work(&mut store, 1, vec![ask(AccountsRequest::Check)]),
         [told([false, true])]
     );
     assert_eq!(
-        work(&mut store, 1, vec![ask(AccountsAsk::Import)]),
+        work(&mut store, 1, vec![ask(AccountsRequest::Import)]),
         [told([false, true])]
     );
     assert_eq!(
-        work(&mut store, 1, vec![ask(AccountsAsk::Check)]),
+        work(&mut store, 1, vec![ask(AccountsRequest::Check)]),
         [told([true, true])]
     );
     assert_eq!(load(&mut store, "alice").unwrap().change, ChangeNumber(0));

@@ -18,8 +18,8 @@ fn a_wrong_clock_holds_back_the_time_of_its_users_alone() {
         let (mut requests, mut answers) = (vec![request], Vec::new());
         store.work_off(Timestamp(9), &mut requests, &mut answers);
         match answers.remove(0) {
-            RegistryReply::Shard(_, ToShard::Committed(_, Ok(at))) => at.0,
-            other @ (RegistryReply::Shard(..) | RegistryReply::Http(_)) => panic!("{other:?}"),
+            Delivery::Shard(_, ToShard::Committed(_, Ok(at))) => at.0,
+            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
         }
     };
     assert_eq!(at(&mut store, commit("alice", 1, WRONG)), WRONG);

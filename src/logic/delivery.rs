@@ -1,0 +1,188 @@
+//! What shards, the registry, the HTTP server and the node say to one another: requests, replies, and notices, which have no
+//! reply. Each goes to the inbox that its address names. Plain values; who carries them is decided elsewhere.
+
+use std::sync::Arc;
+
+use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
+use crate::base::receipt::Receipt;
+use crate::base::time::Timestamp;
+use crate::logic::inspection::Inspection;
+use crate::logic::record::{Commit, UserRecord};
+use crate::logic::settings::Settings;
+use crate::logic::user_status::{QueryDepth, UserStatus, UserStatuses};
+
+/// Something for an inbox of this process, with the address that it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// To this shard.
+    Shard(ShardId, ToShard),
+    /// To the registry.
+    Registry(ToRegistry),
+    /// To the HTTP server.
+    Http(ToHttp),
+}
+
+impl Delivery {
+    /// What is replied to a request that found no room in its inbox.
+    ///
+    /// # Errors
+    /// Gives back a reply or a notice: there is work behind it that was accepted, so whoever sends it keeps it until there is room.
+    pub fn refuse(self) -> Result<Self, Self> {
+        match self {
+            Self::Shard(shard, to_shard) => to_shard.refuse().map_err(|kept| Self::Shard(shard, kept)),
+            Self::Registry(request) => Ok(request.refuse()),
+            Self::Http(reply) => Err(Self::Http(reply)),
+        }
+    }
+}
+
+impl From<ToRegistry> for Delivery {
+    fn from(request: ToRegistry) -> Self {
+        Self::Registry(request)
+    }
+}
+
+impl From<ToHttp> for Delivery {
+    fn from(reply: ToHttp) -> Self {
+        Self::Http(reply)
+    }
+}
+
+/// Puts deliveries into their inboxes. It never waits, and panics at nothing: what finds no room comes back. What is for
+/// somebody who has ended is dropped.
+pub type Router = Box<dyn Fn(Delivery) -> Result<(), Delivery> + Send>;
+
+/// A shard's name for one of its users while something of that user is with the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserKey(pub u32);
+
+/// To a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToShard {
+    /// From the registry: the answer to [`ToRegistry::Load`]; no record if there is no such account.
+    Loaded(UserKey, Result<Option<Box<UserRecord>>, RegistryError>),
+    /// From the registry: the answer to [`ToRegistry::Commit`], with the time that its changes have on record.
+    Committed(UserKey, Result<Timestamp, RegistryError>),
+    /// From the HTTP server: the statuses of some users of this shard, at most 500. Answered by [`ToHttp::Statuses`].
+    Query(RequestId, QueryDepth, Vec<UserId>),
+    /// From the HTTP server: end all sessions of a user of this shard. Answered by [`ToHttp::Kicked`].
+    Kick(RequestId, UserId),
+    /// From the HTTP server: all that is known of a user of this shard. Answered by [`ToHttp::Inspected`].
+    Inspect(RequestId, UserId),
+    /// From the HTTP server: end one device's session. Answered by [`ToHttp::Kicked`].
+    KickDevice(RequestId, UserId, DeviceId),
+    /// From the HTTP server: end all sessions of a user and forget the account. Answered by [`ToHttp::Kicked`].
+    Delete(RequestId, UserId),
+    /// From the node, before everything else: users of this shard that the registry has on record with devices.
+    Restore(Vec<(UserId, UserRecord)>),
+    /// From the shard itself, once: terminals can connect from now on, so the restart grace begins.
+    Open,
+    /// From another shard: logins of this shard's users were refused as busy there, since there was no way here.
+    TurnedAway,
+    /// From the node: other settings, for whatever is decided from now on. The receipt is dropped when they count.
+    Settings(Arc<Settings>, Receipt),
+    /// From the node: say goodbye to everyone and take no more logins.
+    Stop,
+}
+
+/// To the registry. Each has one reply, to the shard that it came from or (`Complete`, `Accounts`) to the HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToRegistry {
+    /// What is on record of a user?
+    Load(ShardId, UserKey, UserId),
+    /// Record these changes, durably.
+    Commit(ShardId, UserKey, Box<Commit>),
+    /// Fill in those users that are still unresolved, and pass them on to the HTTP server.
+    Complete(RequestId, UserStatuses),
+    /// From the HTTP server: look at accounts, or register them. Answered by [`ToHttp::Accounts`].
+    Accounts(RequestId, AccountsRequest, Vec<UserId>),
+}
+
+impl ToShard {
+    /// See [`Delivery::refuse`].
+    fn refuse(self) -> Result<Delivery, Self> {
+        let reply = match self {
+            Self::Query(request, depth, users) => {
+                let mut statuses = UserStatuses::unresolved(depth, users);
+                statuses.resolve(|_| UserStatus::Unavailable);
+                ToHttp::Statuses(request, statuses)
+            }
+            Self::Kick(request, _) | Self::KickDevice(request, ..) | Self::Delete(request, _) => {
+                ToHttp::Kicked(request, Err(KickError::Busy))
+            }
+            Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError)),
+            reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
+            notice @ (Self::Restore(_) | Self::Open | Self::TurnedAway | Self::Settings(..) | Self::Stop) => {
+                return Err(notice);
+            }
+        };
+        Ok(reply.into())
+    }
+
+    /// Whether it is a request: new work, which may be refused.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        match self {
+            Self::Query(..) | Self::Inspect(..) => true,
+            Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
+            Self::Loaded(..) | Self::Committed(..) => false,
+            Self::Restore(_) | Self::Open | Self::TurnedAway | Self::Settings(..) | Self::Stop => false,
+        }
+    }
+}
+
+impl ToRegistry {
+    /// What is replied to a request that the registry cannot take now.
+    #[must_use]
+    pub fn refuse(self) -> Delivery {
+        match self {
+            Self::Load(shard, user, _) => Delivery::Shard(shard, ToShard::Loaded(user, Err(RegistryError))),
+            Self::Commit(shard, user, _) => {
+                Delivery::Shard(shard, ToShard::Committed(user, Err(RegistryError)))
+            }
+            Self::Accounts(request, ..) => ToHttp::Accounts(request, Err(RegistryError)).into(),
+            Self::Complete(request, mut users) => {
+                users.resolve(|_| UserStatus::Unavailable);
+                ToHttp::Statuses(request, users).into()
+            }
+        }
+    }
+}
+
+/// What is asked of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountsRequest {
+    /// Whether they exist.
+    Check,
+    /// That they exist from now on. It is no change.
+    Import,
+}
+
+/// To the HTTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToHttp {
+    /// One shard's answer to a query: its share of the users.
+    Statuses(RequestId, UserStatuses),
+    /// The answer to a kick.
+    Kicked(RequestId, Result<(), KickError>),
+    /// The answer to an inspection; `None` if there is no such account.
+    Inspected(RequestId, Result<Option<Box<Inspection>>, RegistryError>),
+    /// Which of the accounts existed before, in their order.
+    Accounts(RequestId, Result<Vec<bool>, RegistryError>),
+}
+
+/// The registry could not do it now. Nothing of it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the registry cannot be asked now")]
+pub struct RegistryError;
+
+/// Why a kick was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KickError {
+    /// There is no such account.
+    UnknownAccount,
+    /// The device has no session.
+    UnknownDevice,
+    /// Too much waits for this user, or the registry cannot be asked.
+    Busy,
+}
