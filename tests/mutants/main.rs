@@ -81,11 +81,18 @@ fn every_rule_is_broken_by_a_mutant() {
 fn every_mutant_is_caught() {
     let planted = chosen(planted(list::all()));
     let fates = run::run(&batches(&planted));
-    if std::env::var("HOLDFAST_MUTANTS").is_err() && std::env::var("HOLDFAST_MUTANTS_SINCE").is_err() {
+    let tries_some = std::env::var("HOLDFAST_MUTANTS_SINCE").is_ok();
+    if std::env::var("HOLDFAST_MUTANTS").is_err() && !tries_some {
         report::write(&planted, &fates);
     }
     let survived = planted.iter().filter(|planted| {
-        !matches!(fates[&planted.number], Fate::Caught { .. }) && planted.mutant.survives.is_none()
+        let caught = match fates[&planted.number] {
+            Fate::Caught { .. } => true,
+            Fate::Survived => false,
+            // A slow host shows nothing by it. The whole list is run where there is time.
+            Fate::TimedOut => tries_some,
+        };
+        !caught && planted.mutant.survives.is_none()
     });
     let survived: Vec<&str> = survived.map(|planted| planted.mutant.name.as_str()).collect();
     assert!(survived.is_empty(), "nothing caught {survived:?}");
