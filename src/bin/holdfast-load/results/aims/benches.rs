@@ -6,6 +6,8 @@ use super::reasons::{IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
 
 const IDLE_USER_SMALL: &str =
     "the budget of a connection, and what a shard keeps once, spread over few connections";
+const MUTANTS: &str = "each rule has one, and so have the callbacks, the store and the life of a connection";
+const SURVIVORS: &str = "what a check does not notice, it does not keep";
 const EPOLL: &str = "a ring is worth its trouble only if it costs no more than a plain epoll loop";
 const EPOLL_PACED: &str = "heartbeats that share a wake-up are to cost half of a loop that wakes up for each";
 
@@ -148,6 +150,15 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
                 [None, None],
                 "given_up_s",
             ),
+        ],
+    },
+    ResultsFolder {
+        name: "mutants",
+        title: "Mutants of the source, and what caught them",
+        command: "cargo test --test mutants -- --ignored",
+        figures: &[
+            raw("mutants", "", [None, None], "mutants").aims(AtLeast(80.0), MUTANTS),
+            raw("mutants that no check notices", "", [None, None], "survivors").aims(AtMost(0.0), SURVIVORS),
         ],
     },
 ];
