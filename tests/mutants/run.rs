@@ -13,7 +13,7 @@ use crate::list::root;
 use crate::plant::{Planted, SWITCH, copy};
 
 /// How many seeds of a simulation a mutant has to survive. Nearly all are caught by one of the first twenty.
-const SEEDS: u32 = 200;
+const SEEDS: u32 = 1_000;
 
 /// When a check is ended. It has shown nothing then.
 const TIME_OUT_S: u32 = 120;
