@@ -19,16 +19,10 @@ pub(crate) fn write(planted: &[Planted], fates: &Fates) {
     let mut text = vec![
         format!("{} mutants, {caught} caught.", planted.len()),
         String::new(),
-        "| mutant | breaks | caught by |".to_owned(),
-        "| --- | --- | --- |".to_owned(),
     ];
     text.extend(planted.iter().map(|Planted { number, mutant, .. }| {
-        format!(
-            "| {} | {} | {} |",
-            mutant.name,
-            mutant.breaks,
-            told(&fates[number])
-        )
+        let fate = told(&fates[number]);
+        format!("- `{}`: {} {}", mutant.name, mutant.breaks, fate.trim_end())
     }));
     let each = planted.iter().map(|Planted { number, mutant, place }| {
         let rule = mutant.rule.as_deref().unwrap_or_default();
