@@ -250,7 +250,7 @@ fn ten_thousand_silent_connections_come_and_go() {
     await_metric(&gateway, &http, "slots_taken_now", 0);
     let before = descriptors(&gateway);
     let mut memory = Vec::new();
-    for wave in 1..=3 {
+    for wave in 1..=6 {
         let silent: Vec<TcpStream> = (0..10_000)
             .map(|_| TcpStream::connect(gateway.terminals).unwrap())
             .collect();
@@ -262,11 +262,10 @@ fn ten_thousand_silent_connections_come_and_go() {
         memory.push(memory_kib(&gateway));
         drop(silent);
     }
-    // The first wave finds out how much is needed; the later ones need no more. The allocator keeps some for later.
-    assert!(
-        memory[2] < memory[0] + 6 * 1_024,
-        "memory returns: {memory:?} KiB"
-    );
+    // The first waves find out how much is needed, by how many end in one turn; the later ones need no more. The allocator keeps
+    // some for later. What 200 B of each connection would be is more than that.
+    let needed = memory[..3].iter().max().expect("three waves");
+    assert!(memory[5] < needed + 6 * 1_024, "memory returns: {memory:?} KiB");
     still_serves(&gateway, "bob");
 }
 
