@@ -130,7 +130,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let (lines, life) = (origin.lines.clone(), (serving.clone(), clock.clone()));
         let reloader = Arc::new(Reloader::new((config.clone(), origin), told, archive, life));
-        let doors = http::GatewayHandles {
+        let handles = http::GatewayHandles {
             router: inboxes.without_http().router(),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
@@ -145,7 +145,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             settings,
             listeners,
             inbox,
-            doors,
+            handles,
             (clock.clone(), serving.clone()),
         )?;
         let reloads = ReloadThread::start(move || reloader.reload_by_signal(reload::SIGNAL_ROUNDS))?;
@@ -286,11 +286,11 @@ fn http_listeners(config: &Config) -> anyhow::Result<http::HttpListeners> {
 /// Has the shards take in the users that are on record, and looks whether the clock agrees with the records.
 fn bring_back(
     kept: Option<&DiskStore>,
-    doors: Vec<Sender<Restored>>,
+    shards: Vec<Sender<Restored>>,
     registry_health: &registry::health::RegistryHealth,
     mut clock: Clock,
 ) -> anyhow::Result<()> {
-    let users = store::restore(kept, &doors, registry_health)?;
+    let users = store::restore(kept, &shards, registry_health)?;
     timekeeper::compare(registry_health.clock_behind(clock.now().wall));
     tracing::info!(users, "users with devices are back");
     Ok(())

@@ -78,11 +78,15 @@ impl Config {
     /// # Errors
     /// Every problem there is.
     pub fn read(sources: &Sources) -> Result<Self, Vec<Problem>> {
-        let (values, mut problems) = layers::gather(sources);
-        let config = Self::of(values);
-        config.check(&mut problems);
+        let (values, problems) = layers::gather(sources);
+        Self::of(values).checked(problems)
+    }
+
+    /// The configuration, if there is no problem beside those that were found before.
+    fn checked(self, mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
+        self.check(&mut problems);
         if problems.is_empty() {
-            Ok(config)
+            Ok(self)
         } else {
             Err(problems)
         }
@@ -103,14 +107,7 @@ impl Config {
         for setting in table::settings().filter(|setting| setting.takes_effect == TakesEffect::AtRestart) {
             values.copy(&self.values, setting.key);
         }
-        let config = Self::of(values);
-        let mut problems = Vec::new();
-        config.check(&mut problems);
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(problems)
-        }
+        Self::of(values).checked(Vec::new())
     }
 
     /// Whether UserSigs are made with the secret that everyone knows.

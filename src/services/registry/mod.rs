@@ -79,7 +79,7 @@ impl Registry {
         let thread = std::thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || {
-                let desk = RegistryWorker {
+                let worker = RegistryWorker {
                     store,
                     faults: FaultInjector::new(faults),
                     router,
@@ -87,7 +87,7 @@ impl Registry {
                     commit_times,
                     pace: BatchPace::default(),
                 };
-                desk.run(&inbox);
+                worker.run(&inbox);
             })?;
         Ok(Self {
             sender,
