@@ -34,8 +34,6 @@ pub(crate) struct Mutant {
     /// How it gets into the source.
     #[serde(default)]
     pub(crate) build: Build,
-    /// Why nothing notices it yet.
-    pub(crate) survives: Option<String>,
 }
 
 /// How a mutant gets into the source.

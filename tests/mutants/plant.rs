@@ -154,7 +154,6 @@ mod tests {
             replace: format!("r{number}"),
             check: text(""),
             build,
-            survives: None,
         };
         Planted {
             number,

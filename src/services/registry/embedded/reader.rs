@@ -240,6 +240,12 @@ impl Archive for StoreReader {
                     break;
                 }
                 let before = link.before;
+                if before >= place {
+                    return Err(undecodable(format!(
+                        "the change at {} follows no earlier one",
+                        place.0
+                    )));
+                }
                 if place <= self.last() {
                     page.push_front(link.placed(place));
                     page.truncate(count_max);

@@ -165,6 +165,36 @@ fn after_a_cut_table_of_changes_new_ones_are_read_told_and_streamed() {
 }
 
 #[test]
+fn a_late_user_whose_turn_is_lost_is_tried_at_once() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    assert_eq!(work(&mut store, 1, vec![commit("alice", 1, DAY_MS)]), [DONE]);
+    let late = OutboxStep::Late(user("alice"), Position(1));
+    let turn = LateUser {
+        user: user("alice"),
+        attempts: 7,
+        next_at: Timestamp(9 * DAY_MS),
+        after: Position(0),
+    };
+    for step in [late, OutboxStep::Schedule(turn.clone())] {
+        store.reader().take(&[step]).unwrap();
+        flush(&store);
+    }
+    drop(store);
+    cut(tables(folder.path(), CHANGES + 1).last().unwrap(), 0);
+    for journal in check::journals(folder.path()) {
+        cut(&folder.path().join(journal), 0);
+    }
+    let late_users = open(folder.path()).reader().late_users(Timestamp(0), 9);
+    let at_once = LateUser {
+        attempts: 0,
+        next_at: Timestamp(0),
+        ..turn
+    };
+    assert_eq!(late_users.unwrap(), [at_once]);
+}
+
+#[test]
 fn a_table_that_cannot_say_its_keys_lies_between_its_neighbours() {
     let folder = TempDir::new().unwrap();
     let mut store = open(folder.path());

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::damaged_files::{DAY_MS, RECORDS, flip, flush, tables};
 use super::*;
 use crate::base::ids::{ChangeNumber, RequestId};
-use crate::logic::record::{AccountStep, ChangeKind};
+use crate::logic::record::AccountStep;
 use crate::services::registry::archive::Archive;
 use crate::services::registry::embedded::forget::LOOKED_AT_ONCE;
 use crate::services::registry::outbox::{Outbox, OutboxStep};
@@ -16,9 +16,6 @@ const KEPT_DAYS: u64 = 30;
 /// Ten years after any time that these tests count in.
 const WRONG: u64 = 3_650 * DAY_MS;
 
-/// 2026-02-16: a day on which a kick can have been made.
-const KICKS_COUNT: u64 = 20_500 * DAY_MS;
-
 fn open(folder: &TempDir) -> EmbeddedStore {
     let rules = EmbeddedSettings {
         deleted_kept_ms: KEPT_DAYS * DAY_MS,
@@ -27,14 +24,8 @@ fn open(folder: &TempDir) -> EmbeddedStore {
     EmbeddedStore::open(place(folder.path()), rules).unwrap()
 }
 
-/// The account's deletion, as this change of the device that is logged in.
 fn deletion(name: &str, number: u64, at: u64) -> ToRegistry {
-    let ToRegistry::Commit(shard, key, mut deletion) = commit(name, number, at) else {
-        unreachable!("a commit")
-    };
-    deletion.changes[0].kind = ChangeKind::Deletion;
-    (deletion.kicked_at_s, deletion.account) = (Some(at / 1_000), AccountStep::Delete);
-    ToRegistry::Commit(shard, key, deletion)
+    kick(name, number, at, AccountStep::Delete)
 }
 
 fn import(name: &str) -> ToRegistry {
@@ -61,6 +52,16 @@ fn with_deleted(folder: &TempDir, names: &[&str], at: u64) -> EmbeddedStore {
     work(&mut store, at, vec![commit("zoe", 1, at)]);
     tell_all(&store);
     store
+}
+
+#[test]
+fn a_deleted_account_is_unknown_to_whoever_asks() {
+    let folder = TempDir::new().unwrap();
+    let mut store = with_deleted(&folder, &["alice"], DAY_MS);
+    let users = vec![user("alice"), user("zoe")];
+    let ask = ToRegistry::Accounts(RequestId(1), AccountsRequest::Check, users);
+    let told = Delivery::Http(ToHttp::Accounts(RequestId(1), Ok(vec![false, true])));
+    assert_eq!(work(&mut store, DAY_MS, vec![ask]), [told]);
 }
 
 #[test]

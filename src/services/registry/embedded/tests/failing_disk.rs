@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::damaged_files::copy;
 use super::*;
+use crate::services::registry::embedded::errors::WriteError;
 use crate::services::registry::embedded::upkeep::REOPEN_AFTER_MS;
 
 const CHILD: &str = "HOLDFAST_TEST_FAILING_STORE";
@@ -124,6 +125,20 @@ fn a_write_that_fails_undoes_itself_and_the_store_comes_back() {
         assert_eq!(check_fold(&store.reader()) as u64, confirmed, "room {room}");
     }
     assert!(refused_in_all > 40, "the limit was never met");
+}
+
+#[test]
+fn while_the_last_writes_fate_is_unknown_nothing_is_written() {
+    let folder = prepared();
+    let mut store = open(folder.path());
+    store.suspect(Timestamp(1), &WriteError::of("it failed"));
+    let again = 1 + REOPEN_AFTER_MS;
+    assert_eq!(
+        work(&mut store, again - 1, vec![commit("alice", 2, 2)]),
+        [REFUSED]
+    );
+    assert_eq!(load(&mut store, "alice").unwrap().change, ChangeNumber(1));
+    assert_eq!(work(&mut store, again, vec![commit("alice", 2, 2)]), [DONE]);
 }
 
 #[test]

@@ -32,6 +32,9 @@ use crate::services::registry::store::Store;
 
 const DAY_MS: u64 = 86_400_000;
 
+/// 2026-02-16: a day on which a kick can have been made.
+const KICKS_COUNT: u64 = 20_500 * DAY_MS;
+
 pub(super) fn rules() -> EmbeddedSettings {
     EmbeddedSettings {
         durability: Durability::Commit,
@@ -88,6 +91,28 @@ pub(super) fn commit(name: &str, number: u64, at: u64) -> ToRegistry {
     ToRegistry::Commit(ShardId(0), UserKey(0), Box::new(commit))
 }
 
+/// This commit, as a change of another kind.
+pub(super) fn as_kind(commit: ToRegistry, kind: ChangeKind) -> ToRegistry {
+    let ToRegistry::Commit(shard, key, mut commit) = commit else {
+        unreachable!("a commit")
+    };
+    commit.changes[0].kind = kind;
+    ToRegistry::Commit(shard, key, commit)
+}
+
+/// A kick, or the account's deletion, as this change of the device that is logged in.
+pub(super) fn kick(name: &str, number: u64, at: u64, account: AccountStep) -> ToRegistry {
+    let kind = match account {
+        AccountStep::Keep => ChangeKind::Kick,
+        AccountStep::Delete => ChangeKind::Deletion,
+    };
+    let ToRegistry::Commit(shard, key, mut kick) = as_kind(commit(name, number, at), kind) else {
+        unreachable!("a commit")
+    };
+    (kick.kicked_at_s, kick.account) = (Some(at / 1_000), account);
+    ToRegistry::Commit(shard, key, kick)
+}
+
 pub(super) fn work(store: &mut EmbeddedStore, now: u64, requests: Vec<ToRegistry>) -> Vec<Delivery> {
     let (mut requests, mut answers) = (requests, Vec::new());
     store.work_off(Timestamp(now), &mut requests, &mut answers);
@@ -106,8 +131,12 @@ pub(super) const REFUSED: Delivery =
     Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
 
 fn load(store: &mut EmbeddedStore, name: &str) -> Option<UserRecord> {
+    load_at(store, 0, name)
+}
+
+fn load_at(store: &mut EmbeddedStore, now: u64, name: &str) -> Option<UserRecord> {
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
-    match work(store, 0, vec![request]).remove(0) {
+    match work(store, now, vec![request]).remove(0) {
         Delivery::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
         other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
     }

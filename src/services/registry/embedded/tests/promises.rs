@@ -66,6 +66,36 @@ fn changes_are_read_in_pages_of_all_and_of_one() {
 }
 
 #[test]
+fn changes_that_do_not_lead_back_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    work(&mut store, 1, vec![commit("alice", 1, 1), commit("alice", 2, 1)]);
+    let follow_itself = |files: &files::Files| {
+        let mut link = files.change(Position(2))?.unwrap();
+        link.before = Position(2);
+        let bytes = codec::encode_change(&link);
+        files
+            .changes
+            .insert(files::key(Position(2)), bytes)
+            .map_err(errors::unread)
+    };
+    store.reader.with(follow_itself).unwrap();
+    let read = store.reader().changes_of(&user("alice"), ChangeNumber(0), 9);
+    assert!(matches!(read, Err(ReadError::Lost(_))), "{read:?}");
+}
+
+#[test]
+fn how_a_session_ended_is_kept_for_seven_days() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let logout = as_kind(commit("alice", 2, DAY_MS), ChangeKind::Logout);
+    work(&mut store, DAY_MS, vec![commit("alice", 1, DAY_MS), logout]);
+    let ended = |store: &mut EmbeddedStore, now| load_at(store, now, "alice").unwrap().ended.len();
+    assert_eq!(ended(&mut store, 8 * DAY_MS - 1), 1);
+    assert_eq!(ended(&mut store, 8 * DAY_MS), 0);
+}
+
+#[test]
 fn accounts_are_imported_once_and_known_when_registered() {
     let folder = TempDir::new().unwrap();
     let mut store = open(folder.path());
@@ -228,6 +258,7 @@ fn the_outbox_keeps_what_is_late_and_what_is_dead() {
     reader.take(&done).unwrap();
     reader.take(&done).unwrap();
     assert_eq!(reader.late_user(&user("alice")).unwrap(), None);
+    assert_eq!(late_of(2), [5]);
     assert_eq!(reader.late_users(Timestamp(900), 9).unwrap(), []);
     reader.take(&[OutboxStep::Schedule(late(1, 60))]).unwrap();
     reader.take(&[OutboxStep::Schedule(late(2, 80))]).unwrap();

@@ -66,6 +66,35 @@ fn a_store_without_its_users_is_salvaged_from_its_changes() {
 }
 
 #[test]
+fn a_record_that_is_made_of_changes_refuses_usersigs_as_before() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(folder.path());
+    let logins = vec![commit("alice", 1, KICKS_COUNT), commit("bob", 1, KICKS_COUNT)];
+    let kicks = vec![
+        kick("alice", 2, KICKS_COUNT + 5_000, AccountStep::Keep),
+        kick("bob", 2, KICKS_COUNT + 9_000, AccountStep::Delete),
+    ];
+    assert_eq!(work(&mut store, 1, logins), [DONE, DONE]);
+    assert_eq!(work(&mut store, 1, kicks), [DONE, DONE]);
+    let kicked = ["alice", "bob"].map(|name| load(&mut store, name).unwrap());
+    damaged_files::flush(&store);
+    drop(store);
+    for file in tables(folder.path(), RECORDS) {
+        fs::write(file, []).unwrap();
+    }
+    for journal in check::journals(folder.path()) {
+        fs::write(folder.path().join(journal), []).unwrap();
+    }
+    let (to, result) = salvaged(folder.path());
+    assert_eq!(result.rebuilt, 2, "{result:?}");
+    let mut store = open(to.path());
+    assert_eq!(
+        ["alice", "bob"].map(|name| load(&mut store, name).unwrap()),
+        kicked
+    );
+}
+
+#[test]
 fn salvage_brings_back_whatever_is_not_damaged() {
     let (folder, truth) = prepared_in_tables();
     let mut random = fastrand::Rng::with_seed(11);
