@@ -1,6 +1,11 @@
 //! What a dialect's bytes travel in: turns a socket's bytes into the dialect's and back, and says what of a connection is
 //! kept between two reads. Knows no packets.
 
+pub mod ending;
+pub mod unwrapped;
+
+pub mod websocket;
+
 use std::borrow::Cow;
 
 use crate::protocol::outgoing::Outgoing;

@@ -12,6 +12,10 @@ use holdfast::logic::{Effect, Input, Peer, ShardPosition};
 use holdfast::protocol::packet::{NextPacket, TerminalPacket};
 use holdfast::protocol::stack::ProtocolStack;
 use holdfast::protocol::transport::Kept;
+use holdfast::protocol::transport::unwrapped::Unwrapped;
+use holdfast::protocol::transport::websocket::client;
+use holdfast::protocol::transport::websocket::layer::WebSocket;
+use holdfast::protocol::transport::websocket::upgrade::{UpgradeContext, UpgradeRules};
 use holdfast::protocol::usersig::{App, Key, Verifier};
 
 /// The app that UserSigs are checked for.
@@ -121,4 +125,31 @@ pub(crate) fn terminal(bytes: &[u8]) {
     if let Some(close) = close {
         assert!(!out[close + 1..].iter().any(to_it), "nothing follows a close");
     }
+}
+
+/// A WebSocket gives the same wherever its bytes are cut, as a request and as frames.
+pub(crate) fn websocket(bytes: &[u8]) {
+    let whole: Vec<u8> = pieces(bytes).flatten().copied().collect();
+    for begin in [WebSocket::default, WebSocket::open] {
+        let at_once = received(begin(), [&whole[..]].into_iter());
+        assert_eq!(at_once, received(begin(), pieces(bytes)));
+    }
+    let _ = client::answer(&whole, "");
+}
+
+/// All that comes of the bytes, up to the end.
+fn received<'a>(mut websocket: WebSocket, pieces: impl Iterator<Item = &'a [u8]>) -> Unwrapped {
+    let context = UpgradeContext {
+        rules: &UpgradeRules::default(),
+        peer: Ipv6Addr::LOCALHOST.into(),
+        is_trusted: &|_| true,
+    };
+    let mut into = Unwrapped::default();
+    for piece in pieces {
+        websocket.receive(&mut piece.to_vec(), context, &mut into);
+        if into.end.is_some() {
+            break;
+        }
+    }
+    into
 }

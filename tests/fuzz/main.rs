@@ -18,6 +18,8 @@ use fastrand::Rng;
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Stopwatch;
 use holdfast::protocol::native::{HEARTBEAT, encode, proto};
+use holdfast::protocol::transport::websocket::client::{self, put_masked};
+use holdfast::protocol::transport::websocket::frame::Opcode;
 use holdfast::protocol::usersig;
 
 /// How long an input may become.
@@ -141,7 +143,11 @@ fn conversations() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = whole.to_vec();
     all.push(whole.concat());
     all.push([heartbeat, login("another secret", 7), logout].concat());
-    // In pieces of up to 255 bytes, of 9, and of 1.
+    in_pieces(&all)
+}
+
+/// Each in pieces of up to 255 bytes, of 9, and of 1.
+fn in_pieces(all: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let cut = |bytes: &[u8], length: usize| {
         let pieces = bytes.chunks(length);
         pieces
@@ -152,6 +158,23 @@ fn conversations() -> Vec<Vec<u8>> {
         .iter()
         .flat_map(|length| all.iter().map(|bytes| cut(bytes, *length)))
         .collect()
+}
+
+/// What comes by WebSocket: a request with frames behind it, and the frames alone.
+fn websockets() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for (opcode, payload) in [
+        (Opcode::Binary, &[7; 300][..]),
+        (Opcode::Ping, b"there?"),
+        (Opcode::Binary, HEARTBEAT),
+        (Opcode::Close, b"\x03\xe8bye"),
+    ] {
+        put_masked(opcode, payload, [1, 2, 3, 4], &mut frames);
+    }
+    let request = client::request("localhost", "/", &client::key([7; 16]));
+    let more = "\r\nOrigin: http://localhost\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n\r\n";
+    let request = request.replace("\r\n\r\n", more).into_bytes();
+    in_pieces(&[[&request[..], &frames].concat(), frames])
 }
 
 fn usersigs() -> Vec<Vec<u8>> {
@@ -173,4 +196,9 @@ fn no_text_is_a_good_usersig() {
 #[test]
 fn a_shard_takes_any_bytes_of_a_terminal() {
     fuzz(entries::terminal, conversations());
+}
+
+#[test]
+fn a_websocket_gives_the_same_wherever_bytes_are_cut() {
+    fuzz(entries::websocket, websockets());
 }

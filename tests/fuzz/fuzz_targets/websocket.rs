@@ -1,0 +1,8 @@
+//! The entry `websocket`, driven by libFuzzer.
+#![no_main]
+
+#[path = "../entries.rs"]
+#[allow(dead_code, reason = "the other entries are other targets'")]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::websocket(bytes));
