@@ -275,8 +275,8 @@ fn a_running_gateway_refuses_as_the_openapi_document_says() {
                     token,
                 },
             );
-            let probe = ["/healthz", "/readyz"].contains(&&*path);
-            let refused = token.is_none() && door == gateway.admin && !probe;
+            let open = ["/", "/healthz", "/readyz"].contains(&&*path);
+            let refused = token.is_none() && door == gateway.admin && !open;
             assert_eq!(status == 401, refused, "{method} {path} {text}");
             let verdict = serde_json::from_str::<Value>(&text).unwrap_or_default();
             assert!(

@@ -1,4 +1,4 @@
-//! The operator's REST interface: health, metrics, users, changes, callbacks, kicks and reloads.
+//! The operator's REST interface: a page for browsers, health, metrics, users, changes, callbacks, kicks and reloads.
 
 mod callbacks;
 mod commands;
@@ -7,6 +7,7 @@ mod dead_letters;
 mod history;
 mod inspect;
 mod lines;
+mod page;
 pub(crate) mod pages;
 mod readers;
 mod refusal;

@@ -12,6 +12,7 @@ use crate::services::http::admin::callbacks::{self, Deed};
 use crate::services::http::admin::commands;
 use crate::services::http::admin::history;
 use crate::services::http::admin::inspect;
+use crate::services::http::admin::page::PAGE;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::metrics;
@@ -29,6 +30,7 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AdminPage<'a> {
+    Overview,
     Health,
     Readiness,
     Metrics,
@@ -45,7 +47,8 @@ pub(crate) enum AdminPage<'a> {
 }
 
 /// Pages whose path names nobody.
-pub(crate) const FIXED: [(&str, AdminPage<'static>); 11] = [
+pub(crate) const FIXED: [(&str, AdminPage<'static>); 12] = [
+    ("/", AdminPage::Overview),
     ("/healthz", AdminPage::Health),
     ("/readyz", AdminPage::Readiness),
     ("/metrics", AdminPage::Metrics),
@@ -82,6 +85,7 @@ impl<'a> AdminPage<'a> {
     fn access(self) -> PageAccess {
         match self {
             Self::Health | Self::Readiness => PageAccess::Anyone,
+            Self::Overview => PageAccess::Unproven,
             Self::Metrics
             | Self::Changes
             | Self::Users
@@ -99,6 +103,8 @@ impl<'a> AdminPage<'a> {
 enum PageAccess {
     /// By GET or HEAD, and by anyone: probes of load balancers hold no token, and some name no host.
     Anyone,
+    /// By GET or HEAD, and without a token: it tells nothing. The page for browsers asks its reader for the token.
+    Unproven,
     /// By GET or HEAD.
     Get,
     /// By POST.
@@ -110,7 +116,7 @@ enum PageAccess {
 impl PageAccess {
     fn check(self, method: &Method) -> Result<(), AdminRefusal> {
         let (methods, allowed): (&[Method], _) = match self {
-            Self::Anyone | Self::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Self::Anyone | Self::Unproven | Self::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
             Self::Post => (&[Method::POST], "POST"),
             Self::Nothing => (&[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST"),
         };
@@ -143,6 +149,12 @@ async fn route(state: &AdminState, peer: &HttpPeer, head: &Parts, body: Incoming
     match page {
         Some(AdminPage::Health) => return Ok(response(StatusCode::OK, TEXT, "ok\n")),
         Some(AdminPage::Readiness) => return Ok(health_of(state.http.ready())),
+        Some(AdminPage::Overview) => {
+            if let Err(denied) = access::admit_unproven(&state.http.settings(), peer, head) {
+                return Err(refusal_of(state, peer, denied).await);
+            }
+            return Ok(PAGE.answer(&head.headers));
+        }
         Some(_) | None => {}
     }
     if let Err(denied) = access::admit(&state.http.settings(), peer, head) {
@@ -167,8 +179,8 @@ async fn serve(
     body: Incoming,
 ) -> AdminAnswer {
     match page {
-        AdminPage::Health | AdminPage::Readiness => {
-            unreachable!("anyone may see them, so they were answered before")
+        AdminPage::Health | AdminPage::Readiness | AdminPage::Overview => {
+            unreachable!("they ask for no token, so they were answered before")
         }
         AdminPage::Metrics => Ok(response(
             StatusCode::OK,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json as object};
 
@@ -66,7 +66,8 @@ pub(super) fn json_response(value: &Value) -> Response<Full<Bytes>> {
     response(StatusCode::OK, JSON, value.to_string())
 }
 
-/// An answer of any kind.
+/// An answer of any kind. It tells of users, or of the gateway at this moment: nobody keeps it, and a browser takes it for
+/// nothing else.
 pub(super) fn response(
     status: StatusCode,
     content_type: &'static str,
@@ -74,8 +75,10 @@ pub(super) fn response(
 ) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().extend([
+        (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ]);
     response
 }

@@ -49,14 +49,20 @@ impl Denied {
     }
 }
 
-/// Lets a request to the admin listener in, whatever it asks for.
-pub(crate) fn admit(settings: &HttpSettings, peer: &HttpPeer, head: &Parts) -> Result<(), Denied> {
+/// Lets a request to the admin listener in that asks for nothing secret: it was sent to a name of this gateway, and by no page
+/// of another.
+pub(crate) fn admit_unproven(settings: &HttpSettings, peer: &HttpPeer, head: &Parts) -> Result<(), Denied> {
     let names = HostNames { settings, peer };
     let host = text(&head.headers, &HOST).unwrap_or("");
     if !names.has(host) || !names.has_target(head) {
         return Err(Denied::stranger("the Host is not one of admin.hosts"));
     }
-    check_page(&names, head)?;
+    check_page(&names, head)
+}
+
+/// Lets a request to the admin listener in, whatever it asks for.
+pub(crate) fn admit(settings: &HttpSettings, peer: &HttpPeer, head: &Parts) -> Result<(), Denied> {
+    admit_unproven(settings, peer, head)?;
     if let Some(token) = &settings.admin_token
         && !holds(&head.headers, token)
     {

@@ -2,6 +2,7 @@
 //! and no user.
 
 pub(crate) mod access;
+pub(crate) mod asset;
 pub(crate) mod body;
 pub(crate) mod encoding;
 pub(crate) mod listener;

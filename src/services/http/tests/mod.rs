@@ -12,6 +12,7 @@ mod commands;
 mod durable;
 mod encodings;
 mod history;
+mod page;
 mod paths;
 mod played;
 mod probes;

@@ -49,6 +49,7 @@ fn head_has_the_headers_of_get() {
     let world = World::new(settings(), shards);
     let target = world.target(QUERY);
     for (address, target) in [
+        (world.admin, "/"),
         (world.admin, "/healthz"),
         (world.admin, "/v1/users/online1"),
         (world.admin, "/v1/users/ghost"),
@@ -77,7 +78,7 @@ fn other_methods_are_refused_with_those_that_do() {
         let line = format!("\r\nallow: {allow}\r\n");
         assert!(response.contains(&line), "{first_line}: {response}");
     };
-    for page in ["/healthz", "/readyz", "/metrics", "/v1/users/a"] {
+    for page in ["/", "/healthz", "/readyz", "/metrics", "/v1/users/a"] {
         for method in ["OPTIONS", "POST", "PUT", "DELETE", "TRACE"] {
             check(world.admin, &format!("{method} {page} HTTP/1.0"), "GET, HEAD");
         }
@@ -85,7 +86,7 @@ fn other_methods_are_refused_with_those_that_do() {
     check(world.admin, "OPTIONS /v1/kick HTTP/1.1\r\nHost: x", "POST");
     check(world.admin, "HEAD /v1/kick HTTP/1.0", "POST");
     for anything in [
-        "OPTIONS / HTTP/1.0",
+        "OPTIONS /nothing HTTP/1.0",
         "OPTIONS * HTTP/1.1\r\nHost: x",
         "CONNECT x:443 HTTP/1.1\r\nHost: x:443",
     ] {
