@@ -67,6 +67,9 @@ pub trait Kernel {
     /// Begins an operation of a connection.
     fn begin(&mut self, key: ConnKey, operation: Operation);
 
+    /// The bytes that came.
+    fn bytes<'a>(&'a self, buffer: &'a Self::Buffer) -> &'a [u8];
+
     /// Takes a buffer back.
     fn recycle(&mut self, buffer: Self::Buffer);
 }

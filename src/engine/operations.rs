@@ -38,6 +38,10 @@ impl Kernel for Ring {
         }
     }
 
+    fn bytes<'a>(&'a self, buffer: &'a Buffer) -> &'a [u8] {
+        self.memory.buffers.bytes(buffer)
+    }
+
     fn recycle(&mut self, buffer: Buffer) {
         self.memory.buffers.recycle(buffer);
     }

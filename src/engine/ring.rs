@@ -18,7 +18,6 @@ use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, types};
 
-use super::buffers::Buffer;
 use super::completion::{Completion, ConnectionEvent, KernelRefusal, ReceiveEnd, SendEnd, Unread};
 use super::entered::{Entered, RingFault, entered};
 use super::memory::RingMemory;
@@ -84,12 +83,6 @@ impl Ring {
         };
         ring.arm_wake();
         ring
-    }
-
-    /// The bytes that came.
-    #[must_use]
-    pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        self.memory.buffers.bytes(buffer)
     }
 
     /// Hands all operations to the kernel, and lets it finish what it put off, without waiting. Each time that it is entered

@@ -30,7 +30,7 @@ pub enum Input<'a> {
 }
 
 /// What a shard is asked to do, in this order.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Put a packet's bytes on the connection's way out.
     Send(ConnKey, Outgoing),

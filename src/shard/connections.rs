@@ -4,17 +4,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::base::ids::ConnKey;
-use crate::engine::buffers::Buffer;
 use crate::engine::completion::{ConnectionEvent, LossCause, Unread};
 use crate::engine::connection::{ConnectionNews, ConnectionStage};
 use crate::engine::kernel::Kernel;
 use crate::logic::{Effect, Input, LinkLoss, Peer};
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::stack::ProtocolStack;
-use crate::shard::parts::{FollowUp, Shard};
+use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 use crate::shard::trace;
 
-impl Shard {
+impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     pub(super) fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Send(key, bytes) => self.send(key, bytes),
@@ -49,7 +48,7 @@ impl Shard {
         self.connections.read_on(key, Unread::Nothing, &mut self.ring);
     }
 
-    pub(super) fn happened(&mut self, key: ConnKey, event: ConnectionEvent) {
+    pub(super) fn happened(&mut self, key: ConnKey, event: ConnectionEvent<K::Buffer>) {
         match self.connections.complete(key, event, &mut self.ring) {
             Some(ConnectionNews::Bytes { buffer, unread }) => self.read(key, buffer, unread),
             Some(ConnectionNews::Lost(cause)) => self.decide(Input::Closed(key, link_loss(cause))),
@@ -61,7 +60,7 @@ impl Shard {
         }
     }
 
-    fn read(&mut self, key: ConnKey, buffer: Buffer, unread: Unread) {
+    fn read(&mut self, key: ConnKey, buffer: K::Buffer, unread: Unread) {
         let before = self.connections.stage(key);
         let input = Input::Received(key, self.ring.bytes(&buffer));
         self.logic.handle(self.now, input, &mut self.effects);

@@ -1,14 +1,15 @@
 //! Hands connections to other shards, and takes theirs. Who goes where, logic has decided.
 
 use crate::base::ids::{ConnKey, ShardId};
+use crate::engine::kernel::Kernel;
 use crate::engine::token::MoveToken;
 use crate::logic::delivery::ToShard;
 use crate::logic::{Arrival, Input};
 use crate::shard::mesh::ShardCredit;
 use crate::shard::moves::Half;
-use crate::shard::parts::{FollowUp, Shard};
+use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 
-impl Shard {
+impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     /// Hands a connection to another shard, or gives it back.
     pub(super) fn leave(&mut self, key: ConnKey, target: ShardId, arrival: Box<Arrival>) {
         if !self.connections.may_move(key) || !self.shards[usize::from(target.0)].take_room_for_arrival() {

@@ -33,7 +33,7 @@ use crate::logic::delivery::Router;
 use crate::logic::state::ShardState;
 pub use config::{Core, Restored, ShardConfig, ShardListener};
 use mesh::{Neighbour, ShardInbox, ShardSender};
-use parts::Shard;
+pub(crate) use parts::Shard;
 use view::{Publisher, ShardView};
 
 /// A shard could not be made.

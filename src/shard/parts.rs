@@ -8,10 +8,11 @@ use crate::base::limits::COMPLETIONS_PER_ROUND_MAX;
 use crate::base::time::{Clock, Instant, Now};
 use crate::engine::completion::Completion;
 use crate::engine::connection_table::ConnectionTable;
+use crate::engine::kernel::Kernel;
 use crate::engine::ring::Ring;
 use crate::logic::delivery::{Delivery, Router};
 use crate::logic::state::ShardState;
-use crate::logic::{Effect, LinkLoss};
+use crate::logic::{Effect, Input, LinkLoss};
 use crate::shard::accepting::Accepting;
 use crate::shard::config::ShardConfig;
 use crate::shard::mesh::{ShardInbox, ShardSender};
@@ -19,11 +20,30 @@ use crate::shard::moves::Moves;
 use crate::shard::view::{Publisher, ShardCounts};
 use crate::shard::wake_policy::WakePolicy;
 
-/// One core's thread.
-pub(super) struct Shard {
+/// What decides for a shard. The simulation's keeps what it was told and what it asked for.
+pub(crate) trait ShardLogic {
+    /// See [`ShardState::handle`].
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Vec<Effect>);
+
+    /// See [`ShardState::expire`].
+    fn expire(&mut self, now: Now, out: &mut Vec<Effect>);
+}
+
+impl ShardLogic for ShardState {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Vec<Effect>) {
+        self.handle(now, input, out);
+    }
+
+    fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.expire(now, out);
+    }
+}
+
+/// One core's thread. The simulation's has the model of a ring.
+pub(crate) struct Shard<K: Kernel = Ring, L: ShardLogic = ShardState> {
     pub(super) id: ShardId,
-    pub(super) ring: Ring,
-    pub(super) logic: ShardState,
+    pub(super) ring: K,
+    pub(super) logic: L,
     pub(super) connections: ConnectionTable,
     pub(super) moves: Moves,
     pub(super) accepting: Accepting,
@@ -74,11 +94,11 @@ pub(super) enum ShardLife {
     Ended,
 }
 
-impl Shard {
+impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     pub(super) fn new(
         config: &ShardConfig,
         (clock, now): (Clock, Now),
-        (ring, logic): (Ring, ShardState),
+        (ring, logic): (K, L),
         (inbox, shards, router): (ShardInbox, Vec<ShardSender>, Router),
         publisher: Publisher,
     ) -> Self {

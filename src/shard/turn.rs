@@ -10,11 +10,12 @@ use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, INBOX_TAKEN_PER_TURN_MAX, R
 use crate::base::time::Instant;
 use crate::engine::completion::Completion;
 use crate::engine::entered::RingFault;
+use crate::engine::kernel::Kernel;
 use crate::logic::Input;
 use crate::logic::delivery::ToShard;
 use crate::shard::config::Restored;
 use crate::shard::mesh::{InboxEntry, ShardCredit, ShardSender};
-use crate::shard::parts::{FollowUp, Shard, ShardLife};
+use crate::shard::parts::{FollowUp, Shard, ShardLife, ShardLogic};
 use crate::shard::wake_policy::ShardWait;
 
 /// When a turn tries again to hand over what found no room.
@@ -128,38 +129,6 @@ impl Shard {
         }
     }
 
-    /// One input, then all its effects, then the next.
-    pub(super) fn decide(&mut self, input: Input<'_>) {
-        self.logic.handle(self.now, input, &mut self.effects);
-        self.carry_out();
-    }
-
-    /// Carries out all effects of one input, then gives logic what followed of them.
-    pub(super) fn carry_out(&mut self) {
-        loop {
-            let mut effects = take(&mut self.effects);
-            for effect in effects.drain(..) {
-                self.act(effect);
-            }
-            self.effects = effects;
-            let Some(follow_up) = self.follow_ups.pop_front() else {
-                return;
-            };
-            let input = match follow_up {
-                FollowUp::Stayed(key) => Input::Stayed(key),
-                FollowUp::Lost(key, loss) => Input::Closed(key, loss),
-            };
-            self.logic.handle(self.now, input, &mut self.effects);
-        }
-    }
-
-    fn pass_time(&mut self) {
-        self.connections.expire(self.now.instant, &mut self.ring);
-        self.end_unpaired();
-        self.logic.expire(self.now, &mut self.effects);
-        self.carry_out();
-    }
-
     fn accept(&mut self) {
         let now = self.now.instant;
         if self.life == ShardLife::Works && self.accepting.next_deadline(now).is_none() && self.all_ready() {
@@ -241,5 +210,39 @@ impl Shard {
             self.logic.next_deadline(),
         ];
         all.into_iter().flatten().min()
+    }
+}
+
+impl<K: Kernel, L: ShardLogic> Shard<K, L> {
+    /// One input, then all its effects, then the next.
+    pub(super) fn decide(&mut self, input: Input<'_>) {
+        self.logic.handle(self.now, input, &mut self.effects);
+        self.carry_out();
+    }
+
+    /// Carries out all effects of one input, then gives logic what followed of them.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let mut effects = take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.act(effect);
+            }
+            self.effects = effects;
+            let Some(follow_up) = self.follow_ups.pop_front() else {
+                return;
+            };
+            let input = match follow_up {
+                FollowUp::Stayed(key) => Input::Stayed(key),
+                FollowUp::Lost(key, loss) => Input::Closed(key, loss),
+            };
+            self.logic.handle(self.now, input, &mut self.effects);
+        }
+    }
+
+    pub(super) fn pass_time(&mut self) {
+        self.connections.expire(self.now.instant, &mut self.ring);
+        self.end_unpaired();
+        self.logic.expire(self.now, &mut self.effects);
+        self.carry_out();
     }
 }

@@ -88,6 +88,10 @@ impl Kernel for ModelRing {
         self.queued.push_back((key, operation));
     }
 
+    fn bytes<'a>(&'a self, buffer: &'a FilledBuffer) -> &'a [u8] {
+        &buffer.bytes
+    }
+
     fn recycle(&mut self, buffer: FilledBuffer) {
         assert!(
             !self.free_buffers.contains(&buffer.number),

@@ -25,6 +25,10 @@ impl Kernel for Recorder {
         self.0.push(operation);
     }
 
+    fn bytes<'a>(&'a self, (): &'a ()) -> &'a [u8] {
+        &[]
+    }
+
     fn recycle(&mut self, (): ()) {}
 }
 
