@@ -195,6 +195,13 @@ impl Connection {
         self.in_flight.remove(InFlight::RECEIVE);
     }
 
+    /// A buffer of bytes that nobody reads is thrown away.
+    pub(super) fn discarded(&mut self) {
+        if let Ending { discards_left } = &mut self.stage {
+            *discards_left = discards_left.saturating_sub(1);
+        }
+    }
+
     /// There is nothing more to read, or to throw away.
     pub(super) fn read_empty(&mut self, to: &mut KernelOf<'_, impl Kernel>) {
         if let Ending { discards_left } = &mut self.stage {
@@ -289,18 +296,15 @@ impl Connection {
     }
 
     fn join(&mut self, to: &mut KernelOf<'_, impl Kernel>) {
-        let Ending { discards_left } = &mut self.stage else {
+        let Ending { discards_left } = self.stage else {
             unreachable!("only what ends is joined");
         };
         if self.in_flight != InFlight::NOTHING {
             return;
         }
-        match discards_left.checked_sub(1) {
-            Some(left) => {
-                *discards_left = left;
-                self.receive(ReceiveMode::DontWait, to);
-            }
-            None => self.free_slot(to),
+        match discards_left {
+            0 => self.free_slot(to),
+            _ => self.receive(ReceiveMode::DontWait, to),
         }
     }
 

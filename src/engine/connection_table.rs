@@ -229,6 +229,7 @@ impl ConnectionTable {
             }
             ReceiveEnd::Bytes { buffer, unread } => {
                 to.kernel.recycle(buffer);
+                connection.discarded();
                 connection.read_on(unread, &mut to);
             }
             ReceiveEnd::EndWith(buffer) => {
