@@ -1,5 +1,7 @@
 //! Shards on real loopback sockets, with the real logic, and a registry that says yes to everything at once.
 
+mod simulated;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -7,9 +7,10 @@
 //! HOLDFAST_KERNEL_SEEDS=100000 cargo test --lib kernel many more
 //! ```
 
-mod model;
-mod ring;
-mod socket;
+pub(crate) mod model;
+pub(crate) mod ring;
+pub(crate) mod shared;
+pub(crate) mod socket;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,23 +4,30 @@
 use crate::base::ids::ConnKey;
 use crate::engine::completion::{ConnectionEvent, KernelRefusal, ReceiveEnd, SendEnd, Unread};
 use crate::engine::kernel::{Cancel, Operation, ReceiveMode};
-use crate::kernel::ring::{Armed, BUFFER_BYTES, Done, FilledBuffer, Held, Kind, ModelRing, is_empty};
+use crate::engine::token::MoveToken;
+use crate::kernel::ring::{Armed, Done, FilledBuffer, Held, Kind, ModelRing, is_empty};
 use crate::kernel::socket::{Peer, Socket};
 
 pub(crate) struct Model {
     pub(crate) random: fastrand::Rng,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) rings: Vec<ModelRing>,
+    /// Of so many moves one finds no room, and one arrives untold.
+    move_fails_one_in: u32,
+}
+
+/// The byte at this place of what a peer writes.
+fn byte_at(place: usize) -> u8 {
+    (place * 31 % 251) as u8
 }
 
 impl Model {
-    pub(crate) fn new(mut random: fastrand::Rng, rings: usize) -> Self {
-        let ring = |_| ModelRing::new(random.usize(2..8), random.u16(1..5));
-        let rings = (0..rings).map(ring).collect();
+    pub(crate) fn new(random: fastrand::Rng, rings: Vec<ModelRing>, move_fails_one_in: u32) -> Self {
         Self {
             random,
             sockets: Vec::new(),
             rings,
+            move_fails_one_in,
         }
     }
 
@@ -28,23 +35,37 @@ impl Model {
         self.random.u32(0..one_in) == 0
     }
 
+    /// A socket that keeps some bytes for a peer that does not read.
     fn new_socket(&mut self) -> usize {
-        let room = if self.chance(4) {
-            self.random.usize(4..16)
-        } else {
-            self.random.usize(16..600)
-        };
+        let room = self.some_room();
         self.sockets.push(Socket::new(room));
         self.sockets.len() - 1
     }
 
-    /// Somebody connects to a ring, and is accepted if its table has room.
-    pub(crate) fn accept(&mut self, ring: usize) {
-        let socket = self.new_socket();
-        match self.rings[ring].hold(socket) {
-            Some(slot) => self.rings[ring].done.push(Done::Accepted(slot)),
-            None => drop(self.sockets.pop()),
+    pub(crate) fn some_room(&mut self) -> usize {
+        if self.chance(4) {
+            self.random.usize(4..16)
+        } else {
+            self.random.usize(16..600)
         }
+    }
+
+    /// Somebody connects to a ring, and is accepted if its table has room. Gives its socket, which keeps `room` bytes for a peer
+    /// that does not read.
+    pub(crate) fn accept(&mut self, ring: usize, room: usize) -> Option<usize> {
+        let socket = self.sockets.len();
+        let slot = self.rings[ring].hold(socket)?;
+        self.sockets.push(Socket::new(room));
+        self.rings[ring].done.push(Done::Accepted(slot));
+        Some(socket)
+    }
+
+    /// All rings are gone, and with them all that was under way. The peers of all sockets learn it.
+    pub(crate) fn crash(&mut self, rings: Vec<ModelRing>) {
+        self.rings = rings;
+        self.sockets
+            .iter_mut()
+            .for_each(|socket| socket.is_aborted = true);
     }
 
     /// The socket of a connection, for its owner.
@@ -84,7 +105,7 @@ impl Model {
             }
             Operation::Abort => self.sockets[socket].is_aborted = true,
             Operation::Close => self.close(ring, key, socket),
-            Operation::Move(target, _) => self.move_to(ring, key, usize::from(target.0)),
+            Operation::Move(target, token) => self.move_to(ring, key, (usize::from(target.0), token)),
             Operation::Connect { .. } | Operation::Cancel(_) => unreachable!("see above"),
         }
     }
@@ -129,10 +150,10 @@ impl Model {
         }
     }
 
-    fn move_to(&mut self, ring: usize, key: ConnKey, target: usize) {
+    fn move_to(&mut self, ring: usize, key: ConnKey, (target, token): (usize, MoveToken)) {
         let socket = self.rings[ring].socket(key);
         self.rings[ring].count(key, Kind::Move);
-        let slot = if self.chance(8) {
+        let slot = if self.chance(self.move_fails_one_in) {
             None
         } else {
             self.rings[target].hold(socket)
@@ -141,12 +162,12 @@ impl Model {
             None => Err(KernelRefusal(libc::ENFILE)),
             Some(slot) => {
                 self.sockets[socket].holders += 1;
-                if self.chance(8) {
+                if self.chance(self.move_fails_one_in) {
                     let held = self.rings[target].slots[slot as usize].as_mut();
                     held.expect("just put there").is_untold = true;
                     Err(KernelRefusal::UNTOLD)
                 } else {
-                    self.rings[target].done.push(Done::Arrived(slot));
+                    self.rings[target].done.push(Done::Arrived(token, slot));
                     Ok(())
                 }
             }
@@ -182,6 +203,18 @@ impl Model {
             Armed::Connect => unreachable!("nobody cancels a connect"),
         };
         self.rings[ring].end(key, event);
+    }
+
+    /// Whether an armed operation can go on.
+    pub(crate) fn is_ready(&self, ring: usize, place: usize) -> bool {
+        let (key, armed) = &self.rings[ring].armed[place];
+        let held = self.rings[ring].slots[key.slot as usize].expect("what is armed has a socket");
+        let socket = &self.sockets[held.socket];
+        match armed {
+            Armed::Receive(ReceiveMode::Wait) | Armed::Poll => socket.unread() > 0 || socket.has_ended(),
+            Armed::Send { .. } => socket.takes_more(),
+            Armed::Receive(ReceiveMode::DontWait) | Armed::Connect => true,
+        }
     }
 
     /// Tries to end an armed operation. Whether it did.
@@ -230,8 +263,8 @@ impl Model {
                 false => ReceiveEnd::EndWith(self.rings[ring].fill(Vec::new()).expect("there is one")),
             }
         } else {
-            let bytes = self.sockets[socket].receive(BUFFER_BYTES);
-            let is_sure = bytes.len() == BUFFER_BYTES;
+            let bytes = self.sockets[socket].receive(self.rings[ring].buffer_bytes);
+            let is_sure = bytes.len() == self.rings[ring].buffer_bytes;
             let unread = if is_sure || self.random.bool() {
                 Unread::Perhaps
             } else {
@@ -287,21 +320,24 @@ impl Model {
         let count = self.random.usize(1..40);
         let socket = &mut self.sockets[chosen];
         match self.random.u8(0..24) {
-            0..10 => socket.peer_writes(count),
-            10..22 => socket.peer_reads(count * 8),
+            0..10 => {
+                let end = socket.written();
+                socket.peer_writes((end..end + count).map(byte_at));
+            }
+            10..22 => _ = socket.peer_reads(count * 8),
             _ => self.peer_leaves(),
         }
     }
 
-    /// A peer says that it sends nothing more, or resets.
+    /// Some peer says that it sends nothing more, or resets.
     pub(crate) fn peer_leaves(&mut self) {
-        let by_reset = self.random.bool();
+        let how = if self.random.bool() {
+            Peer::Reset
+        } else {
+            Peer::HalfClosed
+        };
         if let Some(socket) = self.random.choice(&mut self.sockets) {
-            match socket.peer {
-                Peer::Lives | Peer::HalfClosed if by_reset => socket.peer = Peer::Reset,
-                Peer::Lives => socket.peer = Peer::HalfClosed,
-                Peer::HalfClosed | Peer::Reset => {}
-            }
+            socket.peer_leaves(how);
         }
     }
 

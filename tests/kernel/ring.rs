@@ -6,9 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::base::ids::ConnKey;
 use crate::engine::completion::{ConnectionEvent, ReceiveEnd};
 use crate::engine::kernel::{Kernel, Operation, ReceiveMode};
-
-/// Bytes of one buffer.
-pub(crate) const BUFFER_BYTES: usize = 16;
+use crate::engine::token::MoveToken;
 
 /// A filled buffer.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Armed {
 #[derive(Debug)]
 pub(crate) enum Done {
     Accepted(u32),
-    Arrived(u32),
+    Arrived(MoveToken, u32),
     Of(ConnKey, ConnectionEvent<FilledBuffer>),
 }
 
@@ -79,6 +77,8 @@ pub(crate) struct ModelRing {
     pub(crate) slots: Vec<Option<Held>>,
     free_buffers: Vec<u16>,
     buffers: u16,
+    /// Bytes of one buffer.
+    pub(crate) buffer_bytes: usize,
 }
 
 impl Kernel for ModelRing {
@@ -102,7 +102,7 @@ impl Kernel for ModelRing {
 }
 
 impl ModelRing {
-    pub(crate) fn new(slots: usize, buffers: u16) -> Self {
+    pub(crate) fn new(slots: usize, buffers: u16, buffer_bytes: usize) -> Self {
         Self {
             queued: VecDeque::new(),
             armed: Vec::new(),
@@ -111,6 +111,7 @@ impl ModelRing {
             slots: vec![None; slots],
             free_buffers: (0..buffers).collect(),
             buffers,
+            buffer_bytes,
         }
     }
 

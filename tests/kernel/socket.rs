@@ -1,6 +1,7 @@
-//! A socket with its peer: what each wrote and read, and how the peer left. Bytes are numbered, so that a byte that is missing,
-//! doubled or out of place shows.
+//! A socket with its peer: what each wrote and read, and how the peer left. A byte that is missing, doubled or out of
+//! place shows.
 
+use crate::base::limits::{DISCARDED_BUFFERS_MAX, OUTBOUND_BYTES_MAX};
 use crate::engine::completion::KernelRefusal;
 
 /// What the peer does with the link.
@@ -15,11 +16,11 @@ pub(crate) enum Peer {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) peer: Peer,
-    /// Bytes that the peer wrote.
-    written: usize,
-    /// Of these, what receives took.
+    /// What the peer wrote.
+    written: Vec<u8>,
+    /// Of that, what receives took.
     taken: usize,
-    /// Of these, what the owner was given.
+    /// Of that, what the owner was given.
     told: usize,
     /// What the owner wants sent.
     pub(crate) wanted: Vec<u8>,
@@ -42,16 +43,11 @@ pub(crate) struct Socket {
     pub(crate) holders: usize,
 }
 
-/// The byte at this place of what a peer writes.
-fn byte_at(place: usize) -> u8 {
-    (place * 31 % 251) as u8
-}
-
 impl Socket {
     pub(crate) fn new(room: usize) -> Self {
         Self {
             peer: Peer::Lives,
-            written: 0,
+            written: Vec::new(),
             taken: 0,
             told: 0,
             wanted: Vec::new(),
@@ -67,14 +63,45 @@ impl Socket {
         }
     }
 
-    pub(crate) fn peer_writes(&mut self, count: usize) {
+    pub(crate) fn peer_writes(&mut self, bytes: impl IntoIterator<Item = u8>) {
         if self.peer == Peer::Lives && !self.is_aborted {
-            self.written += count;
+            self.written.extend(bytes);
         }
     }
 
-    pub(crate) fn peer_reads(&mut self, count: usize) {
-        self.peer_read = self.accepted.min(self.peer_read + count);
+    /// Bytes that the peer wrote.
+    pub(crate) fn written(&self) -> usize {
+        self.written.len()
+    }
+
+    /// The peer reads so many bytes, or as many as are there.
+    pub(crate) fn peer_reads(&mut self, count_max: usize) -> &[u8] {
+        let before = self.peer_read;
+        self.peer_read = self.accepted.min(before + count_max);
+        &self.wanted[before..self.peer_read]
+    }
+
+    /// Bytes that the peer can read.
+    pub(crate) fn unread_by_peer(&self) -> usize {
+        self.accepted - self.peer_read
+    }
+
+    /// Whether something can be sent, or is refused.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.is_aborted || self.peer == Peer::Reset || self.unread_by_peer() < self.room
+    }
+
+    /// Whether the peer reads less than it is sent: a constant did not go out whole, or more waits than an owner keeps.
+    pub(crate) fn reads_slowly(&self) -> bool {
+        self.is_cut || self.wanted.len() - self.accepted > OUTBOUND_BYTES_MAX
+    }
+
+    /// The peer says that it sends nothing more, or resets.
+    pub(crate) fn peer_leaves(&mut self, how: Peer) {
+        match (self.peer, how) {
+            (Peer::Lives, _) | (Peer::HalfClosed, Peer::Reset) => self.peer = how,
+            (Peer::HalfClosed | Peer::Reset, _) => {}
+        }
     }
 
     /// Bytes that can be received.
@@ -82,7 +109,7 @@ impl Socket {
         if self.is_aborted {
             0
         } else {
-            self.written - self.taken
+            self.written.len() - self.taken
         }
     }
 
@@ -93,27 +120,26 @@ impl Socket {
 
     pub(crate) fn receive(&mut self, count_max: usize) -> Vec<u8> {
         let count = self.unread().min(count_max);
-        let bytes = (self.taken..self.taken + count).map(byte_at).collect();
         self.taken += count;
-        bytes
+        self.written[self.taken - count..self.taken].to_vec()
     }
 
     /// The owner is given bytes.
     pub(crate) fn tell(&mut self, bytes: &[u8]) {
         assert_eq!(self.discarded, 0, "bytes after some that were thrown away");
-        let expected: Vec<u8> = (self.told..self.told + bytes.len()).map(byte_at).collect();
-        assert_eq!(bytes, expected, "received bytes are missing or out of order");
         self.told += bytes.len();
+        let expected = &self.written[self.told - bytes.len()..self.told];
+        assert_eq!(bytes, expected, "received bytes are missing or out of order");
     }
 
     /// All that was received was given to the owner.
     pub(crate) fn is_told(&self) -> bool {
-        self.told == self.written
+        self.told == self.written.len()
     }
 
     /// How many of `bytes` go out now.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.room - (self.accepted - self.peer_read));
+        let count = bytes.len().min(self.room - self.unread_by_peer());
         let wanted = self.wanted.get(self.accepted..self.accepted + count);
         let is_right = self.is_cut || wanted == Some(&bytes[..count]);
         assert!(is_right, "sent bytes are missing or out of order");
@@ -139,8 +165,7 @@ impl Socket {
         }
         let is_sent = self.is_cut || self.accepted == self.wanted.len();
         assert!(is_sent, "closed before all was sent");
-        let is_read =
-            self.is_found_empty || self.discarded >= usize::from(crate::base::limits::DISCARDED_BUFFERS_MAX);
+        let is_read = self.is_found_empty || self.discarded >= usize::from(DISCARDED_BUFFERS_MAX);
         assert!(
             is_read,
             "closed with unread bytes: that resets, and destroys what was sent"

@@ -13,11 +13,13 @@ use crate::engine::connection_table::ConnectionTable;
 use crate::engine::kernel::Kernel;
 use crate::engine::token::MoveToken;
 use crate::kernel::model::Model;
-use crate::kernel::ring::{Done, FilledBuffer, Kind};
+use crate::kernel::ring::{Done, FilledBuffer, Kind, ModelRing};
 
 /// The ring of the owner that connects; the others accept.
 const GENERATOR: usize = 2;
 const RINGS: usize = 3;
+const BUFFER_BYTES: usize = 16;
+const MOVE_FAILS_ONE_IN: u32 = 8;
 /// More than the slowest peer takes to read all that can wait for it.
 const ROUNDS_MAX: u32 = 100_000;
 const CONSTANT: &[u8] = b"always";
@@ -44,7 +46,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let model = Model::new(fastrand::Rng::with_seed(seed), RINGS);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ring = |_| ModelRing::new(random.usize(2..8), random.u16(1..5), BUFFER_BYTES);
+        let rings = (0..RINGS).map(ring).collect();
+        let model = Model::new(random, rings, MOVE_FAILS_ONE_IN);
         let owner = |ring: usize| Owner {
             table: ConnectionTable::new(u32::try_from(model.rings[ring].slots.len()).expect("few")),
             live: BTreeMap::new(),
@@ -124,7 +129,7 @@ impl World {
                 let sockets = &mut self.model.sockets;
                 sockets
                     .iter_mut()
-                    .for_each(|socket| socket.peer_reads(usize::MAX / 2));
+                    .for_each(|socket| _ = socket.peer_reads(usize::MAX / 2));
             }
             for ring in 0..RINGS {
                 self.model.submit(ring);
@@ -188,7 +193,9 @@ impl World {
     /// A connection begins.
     fn begin(&mut self, ring: usize) {
         if ring != GENERATOR {
-            return self.model.accept(ring);
+            let room = self.model.some_room();
+            self.model.accept(ring, room);
+            return;
         }
         let slots = u32::try_from(self.model.rings[ring].slots.len()).expect("few");
         let table = &mut self.owners[ring].table;
@@ -210,7 +217,7 @@ impl World {
                 self.decide(ring, key);
                 self.read_on(ring, key, Unread::Nothing);
             }
-            Done::Arrived(slot) => {
+            Done::Arrived(_, slot) => {
                 let key = self.open(ring, slot);
                 if !self.model.chance(4) {
                     self.owners[ring].table.stay(key, &mut self.model.rings[ring]);

@@ -24,7 +24,7 @@ impl World {
             _ => self.some_device(user).map_or(Whom::Everyone, Whom::Device),
         };
         self.note(|| format!("kick {request:?} of {user}: {whom:?}"));
-        self.happen(home, Event::Kick(request, user, whom))
+        self.happen(home, &Event::Kick(request, user, whom))
     }
 
     fn some_device(&mut self, user: UserId) -> Option<DeviceId> {
@@ -45,7 +45,7 @@ impl World {
 
     pub(crate) fn inspect(&mut self) -> Result<(), Failure> {
         let (request, user, home) = self.request();
-        self.happen(home, Event::Inspect(request, user))
+        self.happen(home, &Event::Inspect(request, user))
     }
 
     pub(crate) fn query(&mut self) -> Result<(), Failure> {
@@ -54,20 +54,20 @@ impl World {
             0 => QueryDepth::Status,
             _ => QueryDepth::Devices,
         };
-        self.happen(home, Event::Query(request, depth, vec![user]))
+        self.happen(home, &Event::Query(request, depth, vec![user]))
     }
 
     pub(crate) fn query_all(&mut self) -> Result<(), Failure> {
-        for shard in (0..self.shard_count()).map(ShardId) {
+        for shard in self.shard_ids() {
             let (request, ..) = self.request();
             let users = self.pools.iter().map(|(user, _)| *user);
             let users: Vec<UserId> = users
                 .filter(|user| user.home(self.shard_count()) == shard)
                 .collect();
-            self.happen(shard, Event::Query(request, QueryDepth::Status, users.clone()))?;
+            self.happen(shard, &Event::Query(request, QueryDepth::Status, users.clone()))?;
             let (request, ..) = self.request();
-            self.happen(shard, Event::Query(request, QueryDepth::Devices, users))?;
-            let counters = self.shards[usize::from(shard.0)].counters();
+            self.happen(shard, &Event::Query(request, QueryDepth::Devices, users))?;
+            let counters = self.shards[usize::from(shard.0)].logic().counters();
             checks::compare_counters(counters, shard, &self.model)?;
         }
         Ok(())

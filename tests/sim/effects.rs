@@ -1,99 +1,85 @@
-//! What shards ask for: compared with the model, looked at by whom it concerns, and carried out.
+//! What shards ask for: looked at by whom it concerns, and carried out where the world has to.
 
-use crate::base::ids::{ConnKey, ShardId};
+use crate::base::ids::ShardId;
+use crate::engine::connection::ConnectionStage;
 use crate::logic::delivery::{Delivery, ToHttp, ToRegistry};
 use crate::logic::{Arrival, Effect};
 use crate::protocol::native::proto::{Code, response};
+use crate::protocol::outgoing::Outgoing;
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd;
 use crate::sim::registry::Ask;
-use crate::sim::shown::{self, Link, Said, Shown};
+use crate::sim::shown::{self, Link, Shown};
 use crate::sim::terminal::Place;
-use crate::sim::world::{Event, World, peer};
+use crate::sim::world::{World, peer};
 
 impl World {
-    /// Compares what shows with the model, then lets the world do what was asked for.
-    pub(crate) fn carry_out(&mut self, shard: ShardId, out: Vec<Effect>) -> Result<(), Failure> {
-        let mut seen = Vec::new();
-        let mut stayed = Vec::new();
-        for effect in out {
-            if self.trace {
-                println!("      {shard:?} {effect:?}");
-            }
-            self.one_effect(shard, effect, &mut seen, &mut stayed)?;
-        }
-        let must = self.model.shown();
-        checks::compare(seen, must)?;
-        let agreed = self.model.agrees_who_starves(shard);
-        let (shown, must) = (&self.model.orders.starving, &self.model.starved);
-        ensure("room", agreed, || {
-            format!("waiting for room: {shown:?}, by the rules {must:?}")
-        })?;
-        for link in stayed {
-            let home = self.terminals[&link].user.home(self.shard_count());
-            self.happen(shard, Event::Stayed(link))?;
-            self.happen(home, Event::TurnedAway)?;
-        }
-        Ok(())
-    }
-
-    fn one_effect(
+    pub(crate) fn one_effect(
         &mut self,
         shard: ShardId,
         effect: Effect,
         seen: &mut Vec<Shown>,
-        stayed: &mut Vec<Link>,
     ) -> Result<(), Failure> {
-        match effect {
+        match &effect {
             Effect::Send(key, sent) => {
-                let link = self.link_at(shard, key)?;
-                let fault = |text| Failure {
-                    check: "packet",
-                    text,
-                };
-                let packet = shown::packet_of(&sent).map_err(fault)?;
-                let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
-                if let Some(wait) = crowd::told_to_wait(&packet, &crowd::CROWDED) {
-                    let crowd = &mut self.crowds[usize::from(shard.0)];
-                    crowd.sent_away(shard, self.now.instant, wait, &self.settings)?;
-                }
-                self.hear(link, &said)?;
-                self.check_wait(link, &packet)?;
-                seen.push(Shown::Said(link, said));
+                let link = self.link_at(shard, *key)?;
+                self.one_packet(shard, link, sent, seen)?;
             }
             Effect::Stay(key) => {
-                let link = self.link_at(shard, key)?;
+                let link = self.link_at(shard, *key)?;
                 let user = self.terminals[&link].user;
                 let home = user.home(self.shard_count()) == shard;
                 ensure("home", home, || format!("{user} stays at {shard:?}"))?;
+                self.expect_stage(shard, (*key, &effect), |stage| stage != ConnectionStage::Open)?;
             }
             Effect::Move(key, to, arrival) => {
-                let link = self.link_at(shard, key)?;
-                self.check_arrival(link, &arrival)?;
-                seen.push(Shown::Moved(link, to));
-                let lane = self.lanes.entry((shard, to)).or_default();
-                if lane.len() < self.lane_room {
-                    lane.push_back((link, arrival));
-                    self.free(link);
-                    self.terminals.get_mut(&link).expect("it moves").place = Place::Moving;
-                } else {
-                    stayed.push(link);
-                }
+                let link = self.link_at(shard, *key)?;
+                self.check_arrival(link, arrival)?;
+                seen.push(Shown::Moved(link, *to));
+                self.goes(shard, *key, Place::Moving(self.now.instant));
             }
             Effect::Close(key) => {
-                let link = self.link_at(shard, key)?;
+                let link = self.link_at(shard, *key)?;
                 seen.push(Shown::Closed(link));
-                self.free(link);
-                self.terminals.remove(&link);
+                self.goes(shard, *key, Place::Over);
+                self.expect_stage(shard, (*key, &effect), |stage| {
+                    !matches!(stage, ConnectionStage::Open | ConnectionStage::Settled)
+                })?;
             }
-            Effect::Deliver(Delivery::Registry(ask)) => self.take_ask(shard, ask, seen)?,
-            Effect::Deliver(Delivery::Http(reply)) => self.take_reply(reply, seen)?,
+            Effect::Deliver(Delivery::Registry(ask)) => self.take_ask(shard, ask.clone(), seen)?,
+            Effect::Deliver(Delivery::Http(reply)) => self.take_reply(reply.clone(), seen)?,
             Effect::Deliver(Delivery::Shard(to, notice)) => {
                 unreachable!("shards say nothing to one another: {notice:?} to {to:?}")
             }
             // They are for people; that they can be made at any time is what is seen here.
             Effect::Trace(_) => {}
         }
+        Ok(())
+    }
+
+    /// A packet is on its way to a terminal, which reads it when it likes.
+    fn one_packet(
+        &mut self,
+        shard: ShardId,
+        link: Link,
+        sent: &Outgoing,
+        seen: &mut Vec<Shown>,
+    ) -> Result<(), Failure> {
+        let fault = |text| Failure {
+            check: "packet",
+            text,
+        };
+        let packet = shown::packet_of(sent).map_err(fault)?;
+        let said = shown::said(&packet, self.now, &self.settings).map_err(fault)?;
+        if let Some(wait) = crowd::told_to_wait(&packet, &crowd::CROWDED) {
+            let crowd = &mut self.crowds[usize::from(shard.0)];
+            crowd.sent_away(shard, self.now.instant, wait, &self.settings)?;
+        }
+        self.check_wait(link, &packet)?;
+        self.socket(link, |socket| socket.wanted.extend_from_slice(sent.as_slice()));
+        let terminal = self.terminals.get_mut(&link).expect("logic knows it");
+        terminal.told.push_back((sent.as_slice().to_vec(), said.clone()));
+        seen.push(Shown::Said(link, said));
         Ok(())
     }
 
@@ -147,20 +133,6 @@ impl World {
         }
     }
 
-    /// A terminal reads a packet.
-    fn hear(&mut self, link: Link, said: &Said) -> Result<(), Failure> {
-        let terminal = self.terminals.get_mut(&link).expect("it has a slot");
-        terminal.hears(said).map_err(|text| Failure {
-            check: "terminal",
-            text,
-        })?;
-        if let Said::LoggedIn { session, .. } = said {
-            let known = self.sessions.entry((terminal.user, terminal.device)).or_default();
-            known.push(*session);
-        }
-        Ok(())
-    }
-
     /// Whoever met a limit of its user is told when it may come back.
     fn check_wait(&self, link: Link, packet: &response::Packet) -> Result<(), Failure> {
         let Some(wait) = crowd::told_to_wait(packet, &[Code::UserLimit]) else {
@@ -172,7 +144,7 @@ impl World {
         })
     }
 
-    fn check_arrival(&self, link: Link, arrival: &Arrival) -> Result<(), Failure> {
+    pub(crate) fn check_arrival(&self, link: Link, arrival: &Arrival) -> Result<(), Failure> {
         let login = self.terminals[&link]
             .login
             .as_ref()
@@ -183,19 +155,5 @@ impl World {
             && seen.session.map_or(0, |session| session.0) == login.session
             && arrival.peer == peer(link);
         ensure("arrival", fits, || format!("{arrival:?} of {login:?}"))
-    }
-
-    fn link_at(&self, shard: ShardId, key: ConnKey) -> Result<Link, Failure> {
-        let slot = self.slots[usize::from(shard.0)].get(key.slot as usize);
-        match slot {
-            Some(Some((known, link))) if *known == key => Ok(*link),
-            Some(_) | None => {
-                let text = format!("something for {key:?} of {shard:?}, which is nobody");
-                Err(Failure {
-                    check: "nobody",
-                    text,
-                })
-            }
-        }
     }
 }

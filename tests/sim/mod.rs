@@ -1,5 +1,5 @@
-//! The simulation: a world of shards, lanes, terminals and a registry under one seed, compared at every step with a
-//! model written from the presence rules. A failure prints its seed, and the same seed repeats it:
+//! The simulation: a world of shards on the model of a kernel, terminals and a registry under one seed, compared at every step with
+//! a model written from the presence rules. A failure prints its seed, and the same seed repeats it:
 //!
 //! ```text
 //! HOLDFAST_SIM_SEED=17 cargo test --lib sim -- --nocapture     one seed, with a trace
@@ -12,13 +12,16 @@ mod checks;
 mod crowd;
 mod effects;
 mod model;
+mod network;
 mod registry;
+mod replay;
 mod restart;
 mod rush;
 mod shelf;
 mod shown;
 mod steps;
 mod terminal;
+pub(crate) mod watched;
 mod world;
 
 use std::collections::BTreeMap;
@@ -40,11 +43,12 @@ use callbacks::Post;
 use checks::Failure;
 use crowd::Crowd;
 use model::Model;
+use network::{NetworkSize, Pace};
 use registry::Registry;
 use shelf::Shelf;
 use steps::Mood;
 use terminal::{APP, SECRET, Wallet};
-use world::{SLOTS, World};
+use world::World;
 
 const SEEDS: u64 = 1_000;
 const STEPS: u32 = 2_000;
@@ -58,10 +62,9 @@ fn add(one: Counts, other: Counts) -> Counts {
     std::array::from_fn(|place| one[place] + other[place])
 }
 
-/// Counters that the world leaves alone: it has no slow readers, always a key, few addresses, and rarely as many kicks as
+/// Counters that the world leaves alone: it has always a key, few addresses, and rarely as many kicks as
 /// are too many.
 const NOT_REACHED: &[&str] = &[
-    "slow_readers",
     "kicks_refused",
     "logins{code=\"USERSIG_NO_KEY\"}",
     "addresses_full",
@@ -183,9 +186,12 @@ impl World {
         let now = Now { instant, wall };
         let shelf = Arc::<Shelf>::default();
         let users: Vec<UserId> = pools.iter().map(|(user, _)| *user).collect();
+        let size = NetworkSize::some(&mut random);
+        let kernel = size.kernel(random.fork(), shards);
         Self {
             now,
-            shards: Self::shards(now, seed, shards, &settings),
+            shards: size.shards((now, seed), &kernel, &settings, &users),
+            kernel,
             model: Model::new(settings.clone(), shards, &users),
             registry: Registry::new(Arc::clone(&shelf)),
             post: Post::new(shelf, &users, &mut random),
@@ -193,18 +199,26 @@ impl World {
             wallet: Wallet::default(),
             pools,
             sessions: BTreeMap::new(),
-            lanes: BTreeMap::new(),
-            lane_room: random.choice([1, 2, 64]).expect("there are some"),
-            slots: vec![vec![None; SLOTS]; usize::from(shards)],
+            known: vec![BTreeMap::new(); usize::from(shards)],
+            turned_away: vec![false; usize::from(shards)],
+            size,
             crowds: (0..shards).map(|_| Crowd::default()).collect(),
-            links: 0,
             requests: 0,
             mood: Mood::Slow,
+            pace: Pace::Prompt,
             past: [0; NAMES.len()],
             trace: false,
             settings,
             random,
         }
+    }
+}
+
+impl World {
+    /// What the shards have counted, those that are gone among them.
+    fn counts(&self) -> Counts {
+        let counts = self.shards.iter().map(|shard| shard.logic().counters().values());
+        counts.fold(self.past, add)
     }
 }
 
@@ -220,14 +234,17 @@ fn run(seed: u64, steps: u32, trace: bool) -> Result<Counts, Fall> {
         let done = done.unwrap_or_else(|panic| Err(fall_of_panic(&*panic)));
         done.map_err(|failure| Fall { seed, step, failure })?;
     }
-    let settled = world.post.settle(world.now.wall);
-    settled.map_err(|failure| Fall {
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        world.check_end()?;
+        world.post.settle(world.now.wall)
+    }));
+    let ended = ended.unwrap_or_else(|panic| Err(fall_of_panic(&*panic)));
+    ended.map_err(|failure| Fall {
         seed,
         step: steps,
         failure,
     })?;
-    let counts = world.shards.iter().map(|shard| shard.counters().values());
-    Ok(counts.fold(world.past, add))
+    Ok(world.counts())
 }
 
 fn fall_of_panic(panic: &(dyn std::any::Any + Send)) -> Failure {

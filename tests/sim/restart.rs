@@ -1,28 +1,38 @@
 //! The gateway crashes and starts again, often with another number of shards: what was with the registry was recorded or
 //! not, everything else is gone.
 
+use std::collections::BTreeMap;
+
 use crate::base::ids::{ShardId, UserId};
-use crate::logic::Input;
 use crate::logic::delivery::ToShard;
 use crate::logic::record::UserRecord;
-use crate::sim::add;
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd::Crowd;
-use crate::sim::world::{SLOTS, World};
+use crate::sim::watched::ShardEvent;
+use crate::sim::world::World;
 
 impl World {
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
-        let counts = self.shards.iter().map(|shard| shard.counters().values());
-        self.past = counts.fold(self.past, add);
+        if self.random.u8(..4) == 0 {
+            self.check_end()?;
+        } else if self.random.bool() {
+            self.check_rest()?;
+        }
+        self.past = self.counts();
         let recorded = self.end_asks()?;
         let shards = self.random.u16(1..=4);
         self.note(|| format!("a crash; {shards} shards from now on; recorded: {recorded:?}"));
         self.post.crash(&mut self.random)?;
         self.terminals.clear();
-        self.lanes.clear();
+        self.known = vec![BTreeMap::new(); usize::from(shards)];
+        self.turned_away = vec![false; usize::from(shards)];
         self.crowds = (0..shards).map(|_| Crowd::default()).collect();
-        self.slots = vec![vec![None; SLOTS]; usize::from(shards)];
-        self.shards = Self::shards(self.now, self.random.u64(..), shards, &self.settings);
+        self.kernel.borrow_mut().crash(self.size.rings(shards));
+        let seed = self.random.u64(..);
+        let users: Vec<UserId> = self.pools.iter().map(|(user, _)| *user).collect();
+        self.shards = self
+            .size
+            .shards((self.now, seed), &self.kernel, &self.settings, &users);
         self.model.crashed(self.now, shards, &recorded);
         self.restore()?;
         for shard in 0..shards {
@@ -69,8 +79,8 @@ impl World {
 
     /// A letter that leads to nothing that shows.
     fn tell(&mut self, shard: ShardId, letter: ToShard) -> Result<(), Failure> {
-        let mut out = Vec::new();
-        self.shards[usize::from(shard.0)].handle(self.now, Input::Delivered(letter), &mut out);
-        ensure("restart", out.is_empty(), || format!("at the start: {out:?}"))
+        let steps = self.shard(shard, ShardEvent::Delivered(letter));
+        let is_quiet = steps.iter().all(|step| step.effects.is_empty());
+        ensure("restart", is_quiet, || format!("at the start: {steps:?}"))
     }
 }

@@ -44,10 +44,7 @@ impl World {
             self.say(link, Item::Logout);
         }
         self.deliver(link, usize::MAX)?;
-        let Some(terminal) = self.terminals.get_mut(&link) else {
-            return Ok(());
-        };
-        terminal.hung_up = true;
-        self.end_link(link)
+        self.leave(link);
+        self.pump()
     }
 }

@@ -18,6 +18,17 @@ use crate::protocol::outgoing::Outgoing;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Link(pub(crate) u32);
 
+impl Link {
+    /// The connection of a socket of the kernel's model.
+    pub(crate) fn of_socket(socket: usize) -> Self {
+        Self(u32::try_from(socket).expect("few sockets"))
+    }
+
+    pub(crate) fn socket(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The terminals of one customer: no two have the same address, but all have the same /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Group(u32);

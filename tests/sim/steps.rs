@@ -4,8 +4,9 @@ use crate::base::ids::{DeviceId, ShardId, UserId};
 use crate::protocol::native::proto::Code;
 use crate::sim::checks::{self, Failure};
 use crate::sim::model::RegistrySays;
+use crate::sim::network::Pace;
 use crate::sim::shown::Link;
-use crate::sim::terminal::{Item, Login, Place, SIG_LIFETIME_S, Terminal};
+use crate::sim::terminal::{Item, Login, Place, Reading, SIG_LIFETIME_S, Terminal};
 use crate::sim::world::{Event, World};
 
 /// How the registry behaves for a while.
@@ -34,6 +35,8 @@ const MOODS: [Mood; 8] = [
     Mood::Down,
 ];
 
+const PACES: [Pace; 3] = [Pace::Prompt, Pace::Prompt, Pace::Late];
+
 const FAULTS: [Code; 8] = [
     Code::ProtocolUnsupported,
     Code::FieldInvalid,
@@ -50,13 +53,15 @@ impl World {
     pub(crate) fn step(&mut self, number: u32) -> Result<(), Failure> {
         if self.random.u8(..) < 6 {
             self.mood = self.random.choice(MOODS).expect("there are some");
+            self.pace = self.random.choice(PACES).expect("there are some");
         }
         match self.random.u8(..100) {
             0..20 => self.connect()?,
             20..40 => self.answer_one()?,
             40..54 => self.talk()?,
             54..60 => self.deliver_some()?,
-            60..72 => self.take_from_lane()?,
+            60..65 => self.read_some()?,
+            65..72 => self.settle()?,
             72..78 => self.hang_up()?,
             78..92 => self.let_time_pass()?,
             92..94 => self.kick()?,
@@ -75,6 +80,8 @@ impl World {
         while self.mood == Mood::Prompt && !self.registry.asks.is_empty() {
             self.answer_one()?;
         }
+        self.pump()?;
+        self.sweep()?;
         if number.is_multiple_of(16) {
             self.query_all()?;
         }
@@ -121,15 +128,20 @@ impl World {
         user: UserId,
         device: DeviceId,
     ) -> Result<Option<Link>, Failure> {
-        let link = Link(self.links);
-        self.links += 1;
-        let Some(key) = self.take_slot(shard, link) else {
+        let (reading, room) = match self.random.u8(..100) {
+            0..8 => (Reading::Never, self.random.usize(1..60)),
+            8..15 => (Reading::Slowly, self.random.usize(1..600)),
+            15..20 => (Reading::AtOnce, self.random.usize(1..600)),
+            _ => (Reading::AtOnce, 1 << 16),
+        };
+        let socket = self.kernel.borrow_mut().accept(usize::from(shard.0), room);
+        let Some(link) = socket.map(Link::of_socket) else {
             return Ok(None);
         };
-        self.terminals
-            .insert(link, Terminal::new(Place::At(shard, key), user, device));
-        self.happen(shard, Event::Opened(link))?;
-        Ok(self.terminals.contains_key(&link).then_some(link))
+        self.terminals.insert(link, Terminal::new(reading, user, device));
+        self.note(|| format!("{link:?} connects to {shard:?}, reads {reading:?} with room for {room}"));
+        self.pump()?;
+        Ok((self.terminals[&link].place != Place::Over).then_some(link))
     }
 
     /// Often a device comes back over a second connection.
@@ -198,19 +210,16 @@ impl World {
         }
     }
 
-    /// Connections that are at a shard.
-    fn settled(&mut self, fits: impl Fn(&Terminal) -> bool) -> Option<Link> {
-        let at_shard = |terminal: &Terminal| matches!(terminal.place, Place::At(..));
-        let settled = self
-            .terminals
-            .iter()
-            .filter(|(_, terminal)| at_shard(terminal) && fits(terminal));
-        let settled: Vec<Link> = settled.map(|(link, _)| *link).collect();
-        self.random.choice(settled)
+    /// Connections that are not over.
+    fn connected(&mut self, fits: impl Fn(&Terminal) -> bool) -> Option<Link> {
+        let terminals = self.terminals.iter();
+        let connected = terminals.filter(|(_, terminal)| terminal.place != Place::Over && fits(terminal));
+        let connected: Vec<Link> = connected.map(|(link, _)| *link).collect();
+        self.random.choice(connected)
     }
 
     fn talk(&mut self) -> Result<(), Failure> {
-        let Some(link) = self.settled(|terminal| terminal.login.is_some() && !terminal.broken) else {
+        let Some(link) = self.connected(|terminal| terminal.login.is_some() && !terminal.broken) else {
             return Ok(());
         };
         let (user, device) = (self.terminals[&link].user, self.terminals[&link].device);
@@ -229,7 +238,7 @@ impl World {
 
     /// Bytes arrive as the network cut them.
     fn deliver_some(&mut self) -> Result<(), Failure> {
-        let Some(link) = self.settled(|terminal| !terminal.under_way.is_empty()) else {
+        let Some(link) = self.connected(|terminal| !terminal.under_way.is_empty()) else {
             return Ok(());
         };
         let cut = self.random.usize(1..=self.terminals[&link].under_way.len());
@@ -240,55 +249,34 @@ impl World {
         let Some(terminal) = self.terminals.get_mut(&link) else {
             return Ok(());
         };
-        let Place::At(shard, _) = terminal.place else {
-            return Ok(());
-        };
         let length = terminal.under_way.len().min(bytes_max);
         if length == 0 {
             return Ok(());
         }
         let bytes: Vec<u8> = terminal.under_way.drain(..length).collect();
-        self.note(|| format!("{length} bytes of {link:?} at {shard:?}"));
-        self.happen(shard, Event::Received(link, bytes))
+        self.note(|| format!("{length} bytes of {link:?}"));
+        self.socket(link, |socket| socket.peer_writes(bytes));
+        self.pump()
     }
 
-    fn take_from_lane(&mut self) -> Result<(), Failure> {
-        let full = self.lanes.iter().filter(|(_, lane)| !lane.is_empty());
-        let full: Vec<(ShardId, ShardId)> = full.map(|(ends, _)| *ends).collect();
-        let Some(ends) = self.random.choice(full) else {
-            return Ok(());
-        };
-        let link = self.lanes[&ends].front().expect("it is not empty").0;
-        let Some(key) = self.take_slot(ends.1, link) else {
-            return Ok(());
-        };
-        let lane = self.lanes.get_mut(&ends).expect("a lane");
-        let (_, arrival) = lane.pop_front().expect("it is not empty");
-        self.terminals.get_mut(&link).expect("it moved").place = Place::At(ends.1, key);
-        self.note(|| format!("{link:?} arrives at {:?}", ends.1));
-        self.happen(ends.1, Event::Arrived(link, arrival))?;
-        if self.terminals.get(&link).is_some_and(|terminal| terminal.hung_up) {
-            return self.end_link(link);
-        }
-        Ok(())
-    }
-
-    /// The link of a terminal ends, at a shard or on its way.
+    /// The link of a terminal ends, wherever it is.
     fn hang_up(&mut self) -> Result<(), Failure> {
         let links: Vec<Link> = self.terminals.keys().copied().collect();
         let Some(link) = self.random.choice(links) else {
             return Ok(());
         };
-        self.terminals.get_mut(&link).expect("it is there").hung_up = true;
-        self.end_link(link)
+        self.note(|| format!("{link:?} leaves"));
+        self.leave(link);
+        self.pump()
     }
 
-    pub(super) fn end_link(&mut self, link: Link) -> Result<(), Failure> {
-        let Place::At(shard, _) = self.terminals[&link].place else {
+    /// A terminal that takes its time reads some of what came.
+    fn read_some(&mut self) -> Result<(), Failure> {
+        let Some(link) = self.connected(|terminal| terminal.reading == Reading::Slowly) else {
             return Ok(());
         };
-        self.note(|| format!("the link of {link:?} ends at {shard:?}"));
-        self.happen(shard, Event::Closed(link))
+        let count_max = self.random.usize(1..100);
+        self.terminal_reads(link, count_max)
     }
 
     fn answer_one(&mut self) -> Result<(), Failure> {
@@ -309,7 +297,7 @@ impl World {
         };
         let (ask, letter) = self.registry.answer(place, says, self.now.wall, &self.settings)?;
         self.note(|| format!("the registry: {says:?} {ask:?}"));
-        self.happen(ask.shard, Event::Registry(ask.user, says, letter))?;
+        self.happen(ask.shard, &Event::Registry(ask.user, says, letter))?;
         let record = self.registry.records.get(&ask.user);
         checks::compare_record(ask.user, record, &self.model)
     }

@@ -1,9 +1,9 @@
 //! The far ends: what they send, in real frames, and what each believes of its own connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::ids::{ConnKey, DeviceId, ShardId, UserId};
-use crate::base::time::{Now, Timestamp};
+use crate::base::time::{Instant, Now, Timestamp};
 use crate::protocol::native::encode;
 use crate::protocol::native::proto::{self, Code, request};
 use crate::protocol::usersig;
@@ -55,9 +55,22 @@ pub(crate) struct Login {
 /// Where a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// No logic was told of it yet.
+    Coming,
     At(ShardId, ConnKey),
-    Moving,
+    /// Since when.
+    Moving(Instant),
+    /// No logic knows it any more. There may be words for it on their way.
     Over,
+}
+
+/// How a terminal reads what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    AtOnce,
+    /// In pieces, when its turn comes.
+    Slowly,
+    Never,
 }
 
 /// One connection, seen from its terminal.
@@ -70,24 +83,32 @@ pub(crate) struct Terminal {
     pub(crate) under_way: Vec<u8>,
     /// Bytes sent in all.
     pub(crate) sent: usize,
+    /// Said before any logic was told of the connection.
+    pub(crate) unheard: Vec<Sent>,
     pub(crate) login: Option<Login>,
-    /// The terminal, or the network, ended the link; the gateway learns it when it looks.
-    pub(crate) hung_up: bool,
+    pub(crate) reading: Reading,
+    /// What it is sent, and has not read.
+    pub(crate) told: VecDeque<(Vec<u8>, Said)>,
+    /// What it has read of a packet that is not whole.
+    unfinished: Vec<u8>,
     pub(crate) logged_in: bool,
     /// It said what cannot be followed by anything.
     pub(crate) broken: bool,
 }
 
 impl Terminal {
-    pub(crate) fn new(place: Place, user: UserId, device: DeviceId) -> Self {
+    pub(crate) fn new(reading: Reading, user: UserId, device: DeviceId) -> Self {
         Self {
-            place,
+            place: Place::Coming,
             user,
             device,
             under_way: Vec::new(),
             sent: 0,
+            unheard: Vec::new(),
             login: None,
-            hung_up: false,
+            reading,
+            told: VecDeque::new(),
+            unfinished: Vec::new(),
             logged_in: false,
             broken: false,
         }
@@ -110,23 +131,39 @@ impl Terminal {
         }
     }
 
+    /// The terminal reads bytes. Gives what it understands.
+    ///
+    /// # Errors
+    /// If that is not what it was sent, or it cannot be.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Vec<Said>, String> {
+        self.unfinished.extend(bytes);
+        let mut heard = Vec::new();
+        while let Some((packet, said)) = self
+            .told
+            .pop_front_if(|(packet, _)| packet.len() <= self.unfinished.len())
+        {
+            if !self.unfinished.drain(..packet.len()).eq(packet) {
+                return Err(format!("{said:?} came as other bytes to {self:?}"));
+            }
+            self.hears(&said)?;
+            heard.push(said);
+        }
+        Ok(heard)
+    }
+
     /// What the terminal knows by itself: nothing comes twice, nothing uncalled for.
-    pub(crate) fn hears(&mut self, said: &Said) -> Result<(), String> {
+    fn hears(&mut self, said: &Said) -> Result<(), String> {
         let fits = match said {
             Said::LoggedIn { .. } => !std::mem::replace(&mut self.logged_in, true) && self.login.is_some(),
             Said::Refused { .. } => !self.logged_in && self.login.is_some(),
             Said::HeartbeatAnswer | Said::LogoutAnswer | Said::ForcedOff { .. } => self.logged_in,
             Said::Error(_) | Said::GoAway => true,
         };
-        if fits && !self.hung_up_seen() {
+        if fits {
             Ok(())
         } else {
             Err(format!("{said:?} to {self:?}"))
         }
-    }
-
-    fn hung_up_seen(&self) -> bool {
-        self.place == Place::Over
     }
 }
 

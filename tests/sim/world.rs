@@ -1,36 +1,41 @@
-//! The world: shards, the lanes between them, terminals, the registry and the front, one clock and one seed. It lets
-//! things happen, carries out what shards ask for, and compares everything that shows with the model.
+//! The world: shards on the model of a kernel, terminals, the registry and the front, one clock and one seed. It lets things
+//! happen, and compares everything that shows with the model.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
+use crate::kernel::model::Model as Kernel;
+use crate::kernel::shared::SharedRing;
 use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
 use crate::logic::user_status::QueryDepth;
-use crate::logic::{Arrival, Effect, Input, LinkLoss, Peer, ShardPosition};
+use crate::logic::{Effect, Peer, ShardPosition};
 use crate::protocol::stack::ProtocolStack;
+use crate::shard::Shard;
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::crowd::Crowd;
 use crate::sim::model::user::Whom;
-use crate::sim::model::{Hint, Model, Orders, RegistrySays};
+use crate::sim::model::{Hint, Model, RegistrySays};
+use crate::sim::network::{NetworkSize, Pace};
 use crate::sim::registry::Registry;
 use crate::sim::shown::{Group, Link};
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
-
-/// Connections with their logins, in the order they left.
-pub(crate) type Lane = VecDeque<(Link, Box<Arrival>)>;
+use crate::sim::watched::{ShardEvent, WatchedLogic};
 
 pub(crate) struct World {
     pub(crate) random: fastrand::Rng,
     pub(crate) now: Now,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) shards: Vec<ShardState>,
+    pub(crate) kernel: Rc<RefCell<Kernel>>,
+    pub(crate) shards: Vec<Shard<SharedRing, WatchedLogic>>,
     pub(crate) model: Model,
     pub(crate) registry: Registry,
     pub(crate) post: Post,
@@ -40,15 +45,16 @@ pub(crate) struct World {
     pub(crate) pools: Vec<(UserId, Vec<DeviceId>)>,
     /// Sessions that terminals were given.
     pub(crate) sessions: BTreeMap<(UserId, DeviceId), Vec<u64>>,
-    /// Connections on their way, by where from and where to.
-    pub(crate) lanes: BTreeMap<(ShardId, ShardId), Lane>,
-    pub(crate) lane_room: usize,
-    pub(crate) slots: Vec<Vec<Option<(ConnKey, Link)>>>,
+    /// Connections that each shard's logic knows.
+    pub(crate) known: Vec<BTreeMap<ConnKey, Link>>,
+    /// Whether each shard still has to hear that a connection could not arrive.
+    pub(crate) turned_away: Vec<bool>,
+    pub(crate) size: NetworkSize,
     /// Who was sent away, by shard.
     pub(crate) crowds: Vec<Crowd>,
-    pub(crate) links: u32,
     pub(crate) requests: u64,
     pub(crate) mood: Mood,
+    pub(crate) pace: Pace,
     /// What shards counted that are gone.
     pub(crate) past: Counts,
     pub(crate) trace: bool,
@@ -57,118 +63,40 @@ pub(crate) struct World {
 /// After so long what the outbox took is durable, commit or not.
 const OUTBOX_DURABLE_MS: u64 = 1_000;
 
-/// Connections that a shard can hold.
-pub(crate) const SLOTS: usize = 64;
-
-/// Something that happens to a shard, in the world's words.
+/// Something that the registry or the front sends to a shard, in the world's words.
 pub(crate) enum Event {
-    Opened(Link),
-    Received(Link, Vec<u8>),
-    Closed(Link),
-    Stayed(Link),
-    TurnedAway,
-    Arrived(Link, Box<Arrival>),
     Registry(UserId, RegistrySays, ToShard),
     Kick(RequestId, UserId, Whom),
     Query(RequestId, QueryDepth, Vec<UserId>),
     Inspect(RequestId, UserId),
 }
 
+impl Event {
+    fn delivered(&self) -> ToShard {
+        match self {
+            Self::Registry(_, _, answer) => answer.clone(),
+            Self::Kick(request, user, Whom::Everyone) => ToShard::Kick(*request, *user),
+            Self::Kick(request, user, Whom::Device(device)) => ToShard::KickDevice(*request, *user, *device),
+            Self::Kick(request, user, Whom::Account) => ToShard::Delete(*request, *user),
+            Self::Query(request, depth, users) => ToShard::Query(*request, *depth, users.clone()),
+            Self::Inspect(request, user) => ToShard::Inspect(*request, *user),
+        }
+    }
+}
+
 impl World {
     /// Lets an event happen to a shard, and all that follows from it.
-    pub(crate) fn happen(&mut self, shard: ShardId, event: Event) -> Result<(), Failure> {
-        let mut out = Vec::new();
-        let (state, now) = (&mut self.shards[usize::from(shard.0)], self.now);
-        let key_of = |link: Link| match self.terminals[&link].place {
-            Place::At(_, key) => key,
-            Place::Moving | Place::Over => unreachable!("it is at a shard"),
-        };
-        match &event {
-            Event::Opened(link) => state.handle(now, Input::Opened(key_of(*link), peer(*link)), &mut out),
-            Event::Received(link, bytes) => {
-                state.handle(now, Input::Received(key_of(*link), bytes), &mut out)
-            }
-            Event::Closed(link) => state.handle(now, Input::Closed(key_of(*link), LinkLoss::Peer), &mut out),
-            Event::Stayed(link) => state.handle(now, Input::Stayed(key_of(*link)), &mut out),
-            Event::TurnedAway => state.handle(now, Input::Delivered(ToShard::TurnedAway), &mut out),
-            Event::Arrived(link, arrival) => {
-                state.handle(now, Input::Arrived(key_of(*link), arrival.clone()), &mut out);
-            }
-            Event::Registry(_, _, letter) => state.handle(now, Input::Delivered(letter.clone()), &mut out),
-            Event::Kick(request, user, whom) => {
-                let letter = match whom {
-                    Whom::Everyone => ToShard::Kick(*request, *user),
-                    Whom::Device(device) => ToShard::KickDevice(*request, *user, *device),
-                    Whom::Account => ToShard::Delete(*request, *user),
-                };
-                state.handle(now, Input::Delivered(letter), &mut out);
-            }
-            Event::Query(request, depth, users) => {
-                state.handle(
-                    now,
-                    Input::Delivered(ToShard::Query(*request, *depth, users.clone())),
-                    &mut out,
-                );
-            }
-            Event::Inspect(request, user) => {
-                state.handle(now, Input::Delivered(ToShard::Inspect(*request, *user)), &mut out);
-            }
-        }
-        let orders = Orders {
-            asks: hints(&out),
-            starving: state.without_room(),
-            alarms: BTreeMap::new(),
-        };
-        self.model.begin(now, orders);
-        self.tell_model(shard, &event);
-        if let Event::Closed(link) = event {
-            self.free(link);
-            self.terminals.remove(&link);
-        }
-        self.carry_out(shard, out)
-    }
-
-    fn tell_model(&mut self, shard: ShardId, event: &Event) {
-        match event {
-            Event::Opened(link) => self.model.opened(*link, shard),
-            Event::Received(link, bytes) => self.model.received(*link, bytes.len()),
-            Event::Closed(link) => self.model.closed(*link),
-            Event::Stayed(link) => self.model.stayed(*link),
-            Event::TurnedAway => self.model.pause_grace(shard),
-            Event::Arrived(link, _) => {
-                let login = self.terminals[link].login.clone().expect("a login made it move");
-                self.model.arrived(*link, login);
-            }
-            Event::Registry(user, says, _) => self.model.registry_answered(*user, *says),
-            Event::Kick(request, user, whom) => self.model.kicked(*request, *user, *whom),
-            Event::Inspect(request, user) => self.model.inspect(*request, *user),
-            Event::Query(..) => {}
-        }
-    }
-
-    /// Gives a connection a place at a shard; `None` if there is none.
-    pub(crate) fn take_slot(&mut self, shard: ShardId, link: Link) -> Option<ConnKey> {
-        let slots = &mut self.slots[usize::from(shard.0)];
-        let slot = slots.iter().position(Option::is_none)?;
-        let generation = link.0;
-        let slot_number = u32::try_from(slot).expect("few slots");
-        let key = ConnKey {
-            slot: slot_number,
-            generation,
-        };
-        slots[slot] = Some((key, link));
-        Some(key)
-    }
-
-    pub(crate) fn free(&mut self, link: Link) {
-        let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
-        if let Place::At(shard, key) = std::mem::replace(&mut terminal.place, Place::Over) {
-            self.slots[usize::from(shard.0)][key.slot as usize] = None;
-        }
+    pub(crate) fn happen(&mut self, shard: ShardId, event: &Event) -> Result<(), Failure> {
+        let steps = self.shard(shard, ShardEvent::Delivered(event.delivered()));
+        self.replay(shard, steps, Some(event))
     }
 
     pub(crate) fn shard_count(&self) -> u16 {
         u16::try_from(self.shards.len()).expect("few shards")
+    }
+
+    pub(crate) fn shard_ids(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.shard_count()).map(ShardId)
     }
 
     /// Time passes up to `to`, and on over the spans that the rules leave open.
@@ -176,6 +104,7 @@ impl World {
         let passed = to.max(self.now.instant.0);
         let passed = self.behind_open_spans(passed);
         let wall = self.now.wall.0 + (passed - self.now.instant.0);
+        self.network_before(passed)?;
         if passed > self.now.instant.0 + OUTBOX_DURABLE_MS {
             self.registry.shelf.sync();
         }
@@ -186,8 +115,9 @@ impl World {
         if self.trace {
             println!("   now {passed} ({} s)", wall / 1_000);
         }
-        for number in 0..self.shard_count() {
-            self.expire(ShardId(number))?;
+        for shard in self.shard_ids() {
+            self.look_at_inbox(shard)?;
+            self.expire(shard)?;
         }
         Ok(())
     }
@@ -206,22 +136,13 @@ impl World {
     }
 
     fn expire(&mut self, shard: ShardId) -> Result<(), Failure> {
-        let (mut all, mut rounds) = (Vec::new(), 0);
+        let (mut seen, mut rounds) = (Vec::new(), 0);
         // Alarms that had to wait for others ring in the next round, behind what the last one brought about.
         let next = loop {
-            let state = &mut self.shards[usize::from(shard.0)];
-            let mut out = Vec::new();
-            state.expire(self.now, &mut out);
-            let next = state.next_deadline();
-            let users = self.model.of_shard(shard).into_iter();
-            let orders = Orders {
-                asks: hints(&out),
-                starving: state.without_room(),
-                alarms: users.map(|user| (user, state.alarms_waiting(&user))).collect(),
-            };
-            self.model.begin(self.now, orders);
-            self.model.time_passed(shard);
-            all.append(&mut out);
+            for step in self.shard(shard, ShardEvent::TimePassed) {
+                self.replay_step(shard, step, None, &mut seen)?;
+            }
+            let next = self.shards[usize::from(shard.0)].logic().next_deadline();
             if next.is_none_or(|due| due > self.now.instant) {
                 break next;
             }
@@ -231,7 +152,7 @@ impl World {
         ensure("alarms", self.model.alarms_agree, || {
             format!("other alarms rang at {shard:?} than had to")
         })?;
-        self.carry_out(shard, all)?;
+        self.compare(shard, seen)?;
         let must = self.model.next_ring(shard).map(|(_, ring)| ring);
         let heard_in_time = must.is_none_or(|ring| next.is_some_and(|next| next.0 <= ring));
         ensure("deadlines", heard_in_time, || {
@@ -246,7 +167,11 @@ impl World {
         }
         let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
         let sent = terminal.say(item, &mut self.wallet, self.now);
-        self.model.sent(link, sent);
+        match terminal.place {
+            Place::Coming => terminal.unheard.push(sent),
+            Place::At(..) | Place::Moving(_) => self.model.sent(link, sent),
+            Place::Over => {}
+        }
     }
 }
 
@@ -257,7 +182,7 @@ pub(crate) fn peer(link: Link) -> Peer {
     }
 }
 
-fn hints(out: &[Effect]) -> Vec<Hint> {
+pub(crate) fn hints(out: &[Effect]) -> Vec<Hint> {
     let hint = |effect: &Effect| match effect {
         Effect::Deliver(Delivery::Registry(ToRegistry::Load(_, _, user))) => Some(Hint {
             user: *user,
@@ -275,15 +200,21 @@ fn hints(out: &[Effect]) -> Vec<Hint> {
 }
 
 impl World {
-    /// A shard for each place.
-    pub(crate) fn shards(now: Now, seed: u64, shards: u16, settings: &Arc<Settings>) -> Vec<ShardState> {
+    /// A shard's logic for each place.
+    pub(crate) fn logics(
+        now: Now,
+        seed: u64,
+        (shards, slots): (u16, u32),
+        settings: &Arc<Settings>,
+        users: &[UserId],
+    ) -> Vec<WatchedLogic> {
         let position = |shard| ShardPosition {
             shard: ShardId(shard),
             shards,
-            connections_max: u32::try_from(SLOTS).expect("few slots"),
+            connections_max: slots,
         };
-        (0..shards)
-            .map(|shard| ShardState::new(now, seed ^ u64::from(shard), position(shard), settings.clone()))
-            .collect()
+        let state = |shard| ShardState::new(now, seed ^ u64::from(shard), position(shard), settings.clone());
+        let watched = |shard| WatchedLogic::new(state(shard), users.to_vec());
+        (0..shards).map(watched).collect()
     }
 }
