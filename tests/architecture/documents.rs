@@ -154,6 +154,10 @@ fn missing_sections(alerts: &str, page: &Document) -> Vec<String> {
 fn collect(folder: &Path, root: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("a folder of the package can be read").path();
+        // Pages of others.
+        if path.ends_with("node_modules") {
+            continue;
+        }
         if path.is_dir() {
             collect(&path, root, found);
         } else if path.extension().is_some_and(|end| end == "md") {

@@ -1,0 +1,37 @@
+// What a tab keeps of a terminal while none of its pages has it: instance and session, in its `sessionStorage`. A page that takes
+// them removes them, and puts them back when it leaves. So a tab that is duplicated gets a terminal of its own, since browsers copy
+// the storage. Knows no connection.
+
+export interface Kept {
+  instance: bigint;
+  session: bigint;
+}
+
+export class Tab {
+  readonly #key: string;
+
+  constructor(userId: string, platform: string) {
+    this.#key = `holdfast ${platform} ${userId}`;
+  }
+
+  /** `null` if nothing is kept, or another page has it. */
+  take(): Kept | null {
+    try {
+      const text = sessionStorage.getItem(this.#key);
+      sessionStorage.removeItem(this.#key);
+      const [instance, session] = (text ?? "").split(" ").map(BigInt);
+      return instance && session !== undefined ? { instance, session } : null;
+    } catch {
+      // The browser forbids the storage, or somebody has written something else there.
+      return null;
+    }
+  }
+
+  put({ instance, session }: Kept): void {
+    try {
+      sessionStorage.setItem(this.#key, `${instance} ${session}`);
+    } catch {
+      // Forbidden, or full: the next page logs in afresh.
+    }
+  }
+}
