@@ -131,6 +131,7 @@ fn probe_addresses(config: &Config) -> Vec<(&'static str, CheckOutcome)> {
         ("terminals", ListenerRole::Terminals),
         ("backend", ListenerRole::Backend),
         ("admin", ListenerRole::Admin),
+        ("web", ListenerRole::Web),
     ] {
         for (address, opened) in addresses::open_each(side, config, NO_WAIT) {
             let outcome = match opened {

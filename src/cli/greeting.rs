@@ -28,6 +28,10 @@ pub(super) fn greeting(
         .map(|argument| format!(" {}", quote(argument)))
         .collect::<String>();
     let (terminals, http, admin) = (list(&config.terminals), list(&config.http), list(&config.admin));
+    let web = match list(&config.web) {
+        none if none.is_empty() => none,
+        web => format!("  web        {web}\n"),
+    };
     let records = records(config);
     let mut out = format!(
         "\
@@ -36,7 +40,7 @@ holdfast is ready, with {shards} shards. Ctrl-C stops it.
   terminals  {terminals}
   backend    {http}
   admin      {admin}
-  records    {records}
+{web}  records    {records}
 
 Log in:  {program}{own} connect --user alice --platform iPhone
 Query:   {program}{own} status alice bob --detail
@@ -134,6 +138,25 @@ mod tests {
         let config = Config::read(&sources).unwrap();
         let text = greeting((&config, &sources), "holdfast", 2, Timestamp(0));
         assert!(text.contains("ready") && !text.contains("usersig"), "{text}");
+    }
+
+    #[test]
+    fn browsers_are_told_of_only_where_they_are_served() {
+        let told = |overrides: &[&str]| {
+            let sources = Sources {
+                overrides: overrides.iter().map(ToString::to_string).collect(),
+                ..Sources::default()
+            };
+            let config = Config::read(&sources).unwrap();
+            greeting((&config, &sources), "holdfast", 2, Timestamp(0))
+        };
+        let text = told(&["web.listen=[\"127.0.0.1:9004\"]"]);
+        assert!(
+            text.contains("\n  web        127.0.0.1:9004\n  records"),
+            "{text}"
+        );
+        let text = told(&[]);
+        assert!(text.contains("127.0.0.1:9003\n  records"), "{text}");
     }
 
     #[test]

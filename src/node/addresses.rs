@@ -19,6 +19,8 @@ pub enum ListenerRole {
     Backend,
     /// The operator.
     Admin,
+    /// Browsers.
+    Web,
 }
 
 impl ListenerRole {
@@ -29,6 +31,7 @@ impl ListenerRole {
             Self::Terminals => &config.terminals,
             Self::Backend => &config.http,
             Self::Admin => &config.admin,
+            Self::Web => &config.web,
         }
     }
 
@@ -39,6 +42,7 @@ impl ListenerRole {
             Self::Terminals => "terminals.listen",
             Self::Backend => "http.listen",
             Self::Admin => "admin.listen",
+            Self::Web => "web.listen",
         }
     }
 }
@@ -68,7 +72,7 @@ pub fn open_each(
 ) -> Vec<(SocketAddr, anyhow::Result<TcpListener>)> {
     let free = |address: SocketAddr| match role {
         ListenerRole::Terminals => await_free(&[address], wait),
-        ListenerRole::Backend | ListenerRole::Admin => Ok(()),
+        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => Ok(()),
     };
     let addresses = usable(role.of(config)).into_iter();
     let found: Vec<_> = addresses.map(|address| (address, free(address))).collect();
@@ -87,7 +91,7 @@ pub fn open_each(
 pub fn open(role: ListenerRole, address: SocketAddr, wait: StartupWait) -> anyhow::Result<TcpListener> {
     let attempt = || match role {
         ListenerRole::Terminals => listener(address),
-        ListenerRole::Backend | ListenerRole::Admin => sole_listener(address),
+        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => sole_listener(address),
     };
     let opened = wait_for(role, address, wait, attempt)?;
     Ok(TcpListener::from(opened))
@@ -148,6 +152,7 @@ mod tests {
             (ListenerRole::Terminals, "terminals.listen"),
             (ListenerRole::Backend, "http.listen"),
             (ListenerRole::Admin, "admin.listen"),
+            (ListenerRole::Web, "web.listen"),
         ] {
             let text = format!("{:#}", open(role, address, NONE).unwrap_err());
             let expected =
@@ -162,6 +167,7 @@ mod tests {
             ListenerRole::Terminals,
             ListenerRole::Backend,
             ListenerRole::Admin,
+            ListenerRole::Web,
         ] {
             let six = open(role, "[::]:0".parse().unwrap(), NONE).unwrap();
             let four = SocketAddr::from(([0, 0, 0, 0], six.local_addr().unwrap().port()));

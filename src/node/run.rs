@@ -280,6 +280,7 @@ fn http_listeners(config: &Config) -> anyhow::Result<http::HttpListeners> {
     Ok(http::HttpListeners {
         backend: listen(ListenerRole::Backend, config, wait)?,
         admin: listen(ListenerRole::Admin, config, wait)?,
+        web: listen(ListenerRole::Web, config, wait)?,
     })
 }
 

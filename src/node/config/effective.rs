@@ -31,6 +31,8 @@ pub struct Config {
     pub http: Vec<SocketAddr>,
     /// Where the operator looks.
     pub admin: Vec<SocketAddr>,
+    /// Where browsers get the client.
+    pub web: Vec<SocketAddr>,
     /// What the admin listener asks for.
     pub admin_token: Option<Secret>,
     /// Names that it answers to, besides those of loopback.
@@ -136,6 +138,7 @@ impl Config {
             terminals: reader.addresses("terminals.listen"),
             http: reader.addresses("http.listen"),
             admin,
+            web: reader.addresses("web.listen"),
             admin_token: reader.token("admin.token"),
             admin_hosts,
             administrators: reader.users("app.administrators"),
@@ -217,6 +220,7 @@ impl Config {
             ("terminals.listen", &self.terminals),
             ("http.listen", &self.http),
             ("admin.listen", &self.admin),
+            ("web.listen", &self.web),
         ];
         let mut seen: Vec<(&str, SocketAddr)> = Vec::new();
         for (key, address) in lists

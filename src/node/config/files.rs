@@ -25,6 +25,7 @@ pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
             SettingKind::Secret(bytes_min) => read_token(setting, bytes_min, values, problems),
             SettingKind::Keys => read_keys(setting, values, problems),
             SettingKind::Addresses
+            | SettingKind::AddressesOrNone
             | SettingKind::Number(..)
             | SettingKind::Switch
             | SettingKind::OneOf(_)

@@ -13,6 +13,8 @@ use crate::services::callback::ReceiverUrl;
 pub(super) enum SettingKind {
     /// A list of `address:port`, at least one.
     Addresses,
+    /// A list of `address:port`; empty: none.
+    AddressesOrNone,
     /// A whole number from the first to the second.
     Number(i64, i64),
     /// `true` or `false`.
@@ -52,6 +54,9 @@ impl SettingKind {
             Self::Addresses => {
                 r#"a list of one or more addresses, with ports that are not 0, as ["127.0.0.1:9001", "[::1]:9001"]"#.to_owned()
             }
+            Self::AddressesOrNone => {
+                r#"a list of addresses, with ports that are not 0, as ["127.0.0.1:9004"], or [] for none"#.to_owned()
+            }
             Self::Number(min, i64::MAX) => format!("a whole number, at least {min}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
             Self::Switch => "true or false".to_owned(),
@@ -80,6 +85,7 @@ impl SettingKind {
     #[must_use]
     pub(super) fn example(self) -> Option<&'static str> {
         match self {
+            Self::AddressesOrNone => Some(r#"["127.0.0.1:9004"]"#),
             Self::Hosts => Some(r#"["gateway.example"]"#),
             Self::Url => Some(r#""https://backend.example:8443/im/callback""#),
             Self::FileOrNone => Some(r#""/etc/holdfast/name-of-the-file""#),
@@ -98,10 +104,8 @@ impl SettingKind {
     #[must_use]
     pub(super) fn takes(self, value: &Value) -> bool {
         match self {
-            Self::Addresses => is_list(value, 1, |text| {
-                text.parse::<SocketAddr>()
-                    .is_ok_and(|address| address.port() != 0)
-            }),
+            Self::Addresses => is_list(value, 1, is_address),
+            Self::AddressesOrNone => is_list(value, 0, is_address),
             Self::Number(min, max) => value
                 .as_integer()
                 .is_some_and(|number| (min..=max).contains(&number)),
@@ -144,9 +148,13 @@ impl SettingKind {
     pub(super) fn is_text(self) -> bool {
         match self {
             Self::OneOf(_) | Self::Secret(_) | Self::Url | Self::Path | Self::FileOrNone => true,
-            Self::Addresses | Self::Number(..) | Self::Switch | Self::Users | Self::Hosts | Self::Keys => {
-                false
-            }
+            Self::Addresses
+            | Self::AddressesOrNone
+            | Self::Number(..)
+            | Self::Switch
+            | Self::Users
+            | Self::Hosts
+            | Self::Keys => false,
         }
     }
 
@@ -162,6 +170,7 @@ impl SettingKind {
         match self {
             Self::Secret(_) | Self::Keys => true,
             Self::Addresses
+            | Self::AddressesOrNone
             | Self::Number(..)
             | Self::Switch
             | Self::OneOf(_)
@@ -172,6 +181,11 @@ impl SettingKind {
             | Self::FileOrNone => false,
         }
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<SocketAddr>()
+        .is_ok_and(|address| address.port() != 0)
 }
 
 fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bool {
@@ -241,6 +255,9 @@ mod tests {
         check(SettingKind::Addresses, "[]", false);
         check(SettingKind::Addresses, r#"["127.0.0.1:0"]"#, false);
         check(SettingKind::Addresses, r#"["localhost:1"]"#, false);
+        check(SettingKind::AddressesOrNone, "[]", true);
+        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:9004"]"#, true);
+        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:0"]"#, false);
         check(SettingKind::Number(1, 3), "3", true);
         check(SettingKind::Number(1, 3), "4", false);
         check(SettingKind::Number(1, 3), "\"2\"", false);

@@ -85,6 +85,7 @@ fn shown(kind: SettingKind, value: &Value) -> String {
         | SettingKind::Path
         | SettingKind::FileOrNone
         | SettingKind::Addresses
+        | SettingKind::AddressesOrNone
         | SettingKind::Number(..)
         | SettingKind::Switch
         | SettingKind::OneOf(_)

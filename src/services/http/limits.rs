@@ -33,6 +33,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open connections of the admin listener: scrapers, probes, and tools that keep theirs open.
     pub admin_connections_max: usize,
+    /// Open connections of the listener for browsers. Each takes a few files in a moment.
+    pub web_connections_max: usize,
     /// See [`HTTP_IN_FLIGHT_MAX`].
     pub in_flight_max: usize,
 }
@@ -51,17 +53,21 @@ impl Default for Limits {
             refusal_delay: Duration::from_secs(1),
             connections_max: 4_096,
             admin_connections_max: 1_024,
+            web_connections_max: 256,
             in_flight_max: HTTP_IN_FLIGHT_MAX,
         }
     }
 }
 
-/// Of the descriptors that the process may have, connections of HTTP take at most one part in this many. The others are
+/// Of the descriptors that the process may have, connections of backends and operators take at most one part in this many. The others are
 /// for the store's files, the rings, the listeners and the callbacks' connections.
 const DESCRIPTORS_PART: u64 = 2;
 
 /// Of these, one part in this many is for the admin listener.
 const ADMIN_PART: usize = 5;
+
+/// Browsers' connections take at most one part in this many of the descriptors beside them.
+const WEB_PART: u64 = 16;
 
 /// One part in this many of the admin listener's slots is kept for those who look at its health: all else that is under
 /// way there takes no more than the others.
@@ -74,8 +80,10 @@ impl Limits {
         let usual = Self::default();
         let ours = usize::try_from(descriptors_max / DESCRIPTORS_PART).unwrap_or(usize::MAX);
         let admin = (ours / ADMIN_PART).clamp(1, usual.admin_connections_max);
+        let web = usize::try_from(descriptors_max / WEB_PART).unwrap_or(usize::MAX);
         Self {
             admin_connections_max: admin,
+            web_connections_max: web.clamp(1, usual.web_connections_max),
             connections_max: ours.saturating_sub(admin).clamp(1, usual.connections_max),
             ..usual
         }
@@ -91,19 +99,23 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn check(descriptors_max: u64, backend: usize, admin: usize) {
+    fn check(descriptors_max: u64, backend: usize, admin: usize, web: usize) {
         let limits = Limits::within(descriptors_max);
-        let places = (limits.connections_max, limits.admin_connections_max);
-        assert_eq!(places, (backend, admin), "{descriptors_max}");
+        let places = (
+            limits.connections_max,
+            limits.admin_connections_max,
+            limits.web_connections_max,
+        );
+        assert_eq!(places, (backend, admin, web), "{descriptors_max}");
         assert!(limits.admin_requests_max() < admin);
     }
 
     #[test]
-    fn connections_leave_half_of_the_descriptors_to_others() {
-        check(u64::MAX, 4_096, 1_024);
-        check(20_000, 4_096, 1_024);
-        check(4_096, 1_639, 409);
-        check(1_024, 410, 102);
-        check(2, 1, 1);
+    fn connections_leave_descriptors_to_others() {
+        check(u64::MAX, 4_096, 1_024, 256);
+        check(20_000, 4_096, 1_024, 256);
+        check(4_096, 1_639, 409, 256);
+        check(1_024, 410, 102, 64);
+        check(2, 1, 1, 1);
     }
 }

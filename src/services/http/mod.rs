@@ -1,5 +1,6 @@
 //! The HTTP server: one async thread that speaks HTTP/1.1 with the app's backend ([`backend`]) and with the operator
-//! ([`admin`]), and asks the shards and the registry. It decides nothing about users and keeps nothing of them.
+//! ([`admin`]), and asks the shards and the registry. To browsers it serves the files of web terminals ([`web`]). It decides
+//! nothing about users and keeps nothing of them.
 
 mod admin;
 mod backend;
@@ -13,6 +14,7 @@ pub(crate) mod server;
 mod settings;
 mod sizes;
 mod state;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ use server::slots::ConnectionSlots;
 use server::throttle::FailureThrottle;
 pub use settings::{HttpListeners, HttpSettings};
 use state::HttpState;
+use web::WebFiles;
 
 /// What the HTTP server needs of everyone else.
 pub struct GatewayHandles {
@@ -178,6 +181,7 @@ fn rooms(
         bodies: Bodies::new(&limits),
         backend_slots: ConnectionSlots::new(limits, limits.connections_max),
         admin_slots: ConnectionSlots::new(limits, limits.admin_connections_max),
+        web_slots: ConnectionSlots::new(limits, limits.web_connections_max),
         throttle: FailureThrottle::default(),
         counters: handles.counters,
         registry: handles.registry_health,
@@ -203,6 +207,7 @@ fn rooms(
     AnsweringRooms {
         backend: BackendState::new(Rc::clone(&http)),
         admin,
+        web: WebFiles::new(),
         gzip: Gzip::new(),
         http,
     }

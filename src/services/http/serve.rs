@@ -1,4 +1,4 @@
-//! Serves both listeners until the server is to stop, and ends gracefully. Decides only which room answers a request.
+//! Serves all listeners until the server is to stop, and ends gracefully. Decides only which room answers a request.
 
 use std::io;
 use std::rc::Rc;
@@ -20,12 +20,14 @@ use crate::services::http::server::listener::{AcceptLoop, Answers, stop_asked};
 use crate::services::http::server::peer::{HttpPeer, ListenerKind};
 use crate::services::http::settings::HttpListeners;
 use crate::services::http::state::HttpState;
+use crate::services::http::web::WebFiles;
 
 /// All that answers requests.
 pub(super) struct AnsweringRooms {
     pub(super) http: Rc<HttpState>,
     pub(super) backend: BackendState,
     pub(super) admin: AdminState,
+    pub(super) web: WebFiles,
     pub(super) gzip: Gzip,
 }
 
@@ -35,6 +37,7 @@ impl Answers for AnsweringRooms {
         let answer = match peer.listener {
             ListenerKind::Backend => backend::answer(&self.backend, peer, &head, body).await,
             ListenerKind::Admin => admin::answer(&self.admin, peer, &head, body).await,
+            ListenerKind::Web => self.web.answer(&head),
         };
         self.gzip.encode(&head.headers, answer).await
     }
@@ -52,6 +55,7 @@ pub(super) async fn run(
     let kinds = [
         (ListenerKind::Backend, listeners.backend),
         (ListenerKind::Admin, listeners.admin),
+        (ListenerKind::Web, listeners.web),
     ];
     for (kind, listeners) in kinds {
         for listener in listeners {

@@ -34,4 +34,6 @@ pub struct HttpListeners {
     pub backend: Vec<TcpListener>,
     /// For the operator.
     pub admin: Vec<TcpListener>,
+    /// For browsers.
+    pub web: Vec<TcpListener>,
 }

@@ -28,6 +28,7 @@ pub(super) struct HttpState {
     pub(super) bodies: Bodies,
     pub(super) backend_slots: Rc<ConnectionSlots>,
     pub(super) admin_slots: Rc<ConnectionSlots>,
+    pub(super) web_slots: Rc<ConnectionSlots>,
     pub(super) throttle: FailureThrottle,
     pub(super) counters: ShardCounters,
     pub(super) registry: RegistryHealth,
@@ -58,6 +59,7 @@ impl HttpState {
         match listener {
             ListenerKind::Backend => &self.backend_slots,
             ListenerKind::Admin => &self.admin_slots,
+            ListenerKind::Web => &self.web_slots,
         }
     }
 

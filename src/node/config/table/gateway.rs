@@ -106,6 +106,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Host names, besides those of loopback and the addresses of admin.listen, that the admin listener answers to.",
     ),
     setting(
+        "web.listen",
+        TakesEffect::AtRestart,
+        SettingKind::AddressesOrNone,
+        "[]",
+        "Where browsers get /client.js, the terminal for web pages, and a page to try it at /. Anyone may: it says nothing of users. Empty: nowhere.",
+    ),
+    setting(
         "app.sdk_app_id",
         TakesEffect::AtRestart,
         SettingKind::Number(1, u32::MAX as i64),

@@ -187,7 +187,7 @@ fn put_requests(http: &HttpState, out: &mut Exposition) {
 }
 
 fn put_connections(http: &HttpState, out: &mut Exposition) {
-    let listeners = [ListenerKind::Backend, ListenerKind::Admin];
+    let listeners = ListenerKind::ALL;
     let labels = |listener: ListenerKind| format!("listener=\"{}\"", listener.name());
     let name = "holdfast_http_connections_now";
     out.family(name, MetricKind::Gauge, "Open HTTP connections.");

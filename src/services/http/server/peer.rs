@@ -14,14 +14,22 @@ pub(crate) enum ListenerKind {
     Backend,
     /// The operator's.
     Admin,
+    /// That of browsers, which nobody has to prove anything at.
+    Web,
 }
 
 impl ListenerKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Backend, Self::Admin, Self::Web];
+
+    /// Those that refuse requests for who sent them.
+    pub(crate) const GUARDED: [Self; 2] = [Self::Backend, Self::Admin];
+
     /// As metrics name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Backend => "http",
             Self::Admin => "admin",
+            Self::Web => "web",
         }
     }
 }

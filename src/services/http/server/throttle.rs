@@ -77,9 +77,9 @@ impl FailureCount {
 /// All refusals.
 #[derive(Debug, Default)]
 pub(crate) struct FailureThrottle {
-    counts: [[Cell<u64>; RefusalReason::ALL.len()]; 2],
+    counts: [[Cell<u64>; RefusalReason::ALL.len()]; ListenerKind::GUARDED.len()],
     /// Those that were one too many of their network.
-    limited: [Cell<u64>; 2],
+    limited: [Cell<u64>; ListenerKind::GUARDED.len()],
     networks: RefCell<HashMap<ClientNetwork, FailureCount>>,
     swept_at: Cell<Instant>,
 }
@@ -144,7 +144,7 @@ impl FailureThrottle {
     /// Each count with its labels.
     pub(crate) fn all(&self) -> Vec<(String, u64)> {
         let mut all = Vec::new();
-        for listener in [ListenerKind::Backend, ListenerKind::Admin] {
+        for listener in ListenerKind::GUARDED {
             for reason in RefusalReason::ALL {
                 let count = self.counts[listener as usize][reason as usize].get();
                 let (listener, reason) = (listener.name(), reason.name());
@@ -155,9 +155,8 @@ impl FailureThrottle {
     }
 
     /// How many were one too many of their network, by listener.
-    pub(crate) fn limited(&self) -> [(ListenerKind, u64); 2] {
-        [ListenerKind::Backend, ListenerKind::Admin]
-            .map(|listener| (listener, self.limited[listener as usize].get()))
+    pub(crate) fn limited(&self) -> [(ListenerKind, u64); ListenerKind::GUARDED.len()] {
+        ListenerKind::GUARDED.map(|listener| (listener, self.limited[listener as usize].get()))
     }
 }
 

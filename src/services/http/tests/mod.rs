@@ -17,6 +17,7 @@ mod paths;
 mod played;
 mod probes;
 mod secrets;
+mod web;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -64,6 +65,7 @@ struct World {
     server: Option<HttpServer>,
     backend: SocketAddr,
     admin: SocketAddr,
+    web: SocketAddr,
     requests: Arc<Mutex<Vec<ToShard>>>,
     asked: Arc<Mutex<Vec<ToRegistry>>>,
     settings: watch::Sender<Arc<HttpSettings>>,
@@ -106,8 +108,9 @@ impl World {
     ) -> Self {
         let script: Script = Box::new(script);
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (backend, admin) = (listener(), listener());
+        let (backend, admin, web) = (listener(), listener(), listener());
         let addresses = (backend.local_addr().unwrap(), admin.local_addr().unwrap());
+        let web_address = web.local_addr().unwrap();
         let (replies, receiver) = reply_channel(SHARDS, &settings.limits);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
@@ -130,6 +133,7 @@ impl World {
         let listeners = HttpListeners {
             backend: vec![backend],
             admin: vec![admin],
+            web: vec![web],
         };
         let serving = Serving::default();
         serving.begin();
@@ -146,6 +150,7 @@ impl World {
             server: Some(server),
             backend: addresses.0,
             admin: addresses.1,
+            web: web_address,
             requests,
             asked,
             settings,
