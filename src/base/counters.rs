@@ -31,6 +31,24 @@ counters! {
         "Connections that are logged in, by the class of their device and by how they reach the gateway.",
     live_web_tcp as "connections_live_now{class=\"web\",transport=\"tcp\"}":
         "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_mobile_tls as "connections_live_now{class=\"mobile\",transport=\"tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_desktop_tls as "connections_live_now{class=\"desktop\",transport=\"tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_web_tls as "connections_live_now{class=\"web\",transport=\"tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_mobile_websocket as "connections_live_now{class=\"mobile\",transport=\"websocket\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_desktop_websocket as "connections_live_now{class=\"desktop\",transport=\"websocket\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_web_websocket as "connections_live_now{class=\"web\",transport=\"websocket\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_mobile_websocket_tls as "connections_live_now{class=\"mobile\",transport=\"websocket-tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_desktop_websocket_tls as "connections_live_now{class=\"desktop\",transport=\"websocket-tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
+    live_web_websocket_tls as "connections_live_now{class=\"web\",transport=\"websocket-tls\"}":
+        "Connections that are logged in, by the class of their device and by how they reach the gateway.",
     connections_opened: "Connections accepted.",
     connections_moved: "Connections handed to their user's home shard.",
     connections_arrived: "Connections taken over from another shard.",

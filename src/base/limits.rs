@@ -135,6 +135,13 @@ const _: () = assert!(RECEIVE_BUFFER_BYTES < 1 << 16);
 /// What a shard takes out of its inbox in one turn, so that a flood of it does not starve its terminals.
 pub const INBOX_TAKEN_PER_TURN_MAX: usize = 1_024;
 
+/// Steps of handshakes that a shard does in one turn. Each takes some 300 µs: so heartbeats wait for them a millisecond or so.
+pub const STEPS_PER_TURN_MAX: usize = 4;
+
+/// Connections of a shard that wait for a step of their handshakes. A core does some 3,000 of them in a second: who waits behind
+/// more would hardly be through before its login deadline.
+pub const STEPS_WAITING_MAX: usize = 8_192;
+
 /// Completions that a shard reaps at once. A tenth of what the ring holds: it never runs over in one turn.
 pub const COMPLETIONS_PER_ROUND_MAX: usize = 512;
 

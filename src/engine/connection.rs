@@ -55,7 +55,7 @@ pub enum ConnectionStage {
     Connecting,
     /// It may have to move: at most one receive waits, and there is no poll.
     Open,
-    /// On its way to another shard: nothing but the move is in flight.
+    /// On its way to another shard: what is on its way out is being sent, then nothing but the move is in flight.
     Moving,
     /// It stays: it is polled whenever nothing is being received.
     Settled,
@@ -231,12 +231,20 @@ impl Connection {
     }
 
     /// Something could not be sent. A peer that is gone may have said goodbye before: what it sent is read first, and the read
-    /// behind it tells of the end.
+    /// behind it tells of the end. One that was to move moves all the same: who awaits it finds the end.
     pub(super) fn not_sent(
         &mut self,
         refusal: KernelRefusal,
+        then_move: Option<(ShardId, MoveToken)>,
         to: &mut KernelOf<'_, impl Kernel>,
     ) -> Option<LossCause> {
+        if let Some((target, token)) = then_move {
+            if !refusal.is_of_gone_peer() {
+                to.begin(Operation::Abort);
+            }
+            to.begin(Operation::Move(target, token));
+            return None;
+        }
         if refusal.is_of_gone_peer() && self.is_live() {
             return None;
         }
@@ -246,14 +254,22 @@ impl Connection {
         })
     }
 
-    /// Resets the connection, if it has not begun to end. Whether its owner has to hear of it.
+    /// Resets the connection, if it has not begun to end. Whether its owner has to hear of it. One that waits to move still
+    /// moves: who awaits it finds its end.
     pub(super) fn reset(&mut self, to: &mut KernelOf<'_, impl Kernel>) -> bool {
         let lost = self.is_live();
-        if lost || self.stage == Draining {
+        if lost || self.drains() {
             to.begin(Operation::Abort);
+        }
+        if lost || self.stage == Draining {
             self.end_when_joined(0, to);
         }
         lost
+    }
+
+    /// Whether it closes or moves once all is sent.
+    pub(super) fn drains(self) -> bool {
+        self.stage == Draining || (self.stage == Moving && self.is_sending())
     }
 
     /// What is on its way out goes first. Whether something is.
@@ -263,15 +279,21 @@ impl Connection {
         }
         self.stage = Draining;
         if !self.is_sending() {
-            self.drained(to);
+            self.drained(None, to);
         }
         self.stage == Draining
     }
 
-    /// Nothing is on its way out any more.
-    pub(super) fn drained(&mut self, to: &mut KernelOf<'_, impl Kernel>) {
+    /// Nothing is on its way out any more: one that waits for that ends, or moves.
+    pub(super) fn drained(
+        &mut self,
+        then_move: Option<(ShardId, MoveToken)>,
+        to: &mut KernelOf<'_, impl Kernel>,
+    ) {
         if self.stage == Draining {
             self.end(DISCARDED_BUFFERS_MAX, to);
+        } else if let Some((target, token)) = then_move {
+            to.begin(Operation::Move(target, token));
         }
     }
 
@@ -313,15 +335,21 @@ impl Connection {
         to.begin(Operation::Close);
     }
 
-    /// Whether a move can begin.
+    /// Whether a move can begin, at once or when all is sent.
     pub(super) fn may_move(self) -> bool {
-        self.stage == Open && self.in_flight == InFlight::NOTHING
+        self.stage == Open && !self.in_flight.has(InFlight::RECEIVE)
     }
 
-    pub(super) fn move_to(&mut self, target: ShardId, token: MoveToken, to: &mut KernelOf<'_, impl Kernel>) {
+    pub(super) fn move_to(
+        &mut self,
+        (target, token): (ShardId, MoveToken),
+        to: &mut KernelOf<'_, impl Kernel>,
+    ) {
         assert!(self.may_move(), "something that is armed would stay behind");
         self.stage = Moving;
-        to.begin(Operation::Move(target, token));
+        if !self.is_sending() {
+            to.begin(Operation::Move(target, token));
+        }
     }
 
     /// The socket is in the other ring's table, or could not be put there.

@@ -22,6 +22,8 @@ struct Sending {
     start: usize,
     /// What comes after it.
     queue: Vec<u8>,
+    /// Where the connection moves behind it.
+    then_move: Option<(ShardId, MoveToken)>,
 }
 
 /// One slot of the table.
@@ -46,7 +48,7 @@ pub struct ConnectionTable {
     slots_max: u32,
     open: u32,
     generation: u32,
-    /// When each draining connection is reset, in this order.
+    /// When each connection that drains before it closes or moves is reset, in this order.
     drains: VecDeque<(Instant, ConnKey)>,
     /// Connections that found no receive buffer.
     waiting: Vec<ConnKey>,
@@ -195,9 +197,9 @@ impl ConnectionTable {
                 None
             }
             ConnectionEvent::Received(end) => self.received(key, end, kernel),
-            ConnectionEvent::ConstantNotSent(refusal) => {
-                connection.not_sent(refusal, &mut to).map(ConnectionNews::Lost)
-            }
+            ConnectionEvent::ConstantNotSent(refusal) => connection
+                .not_sent(refusal, None, &mut to)
+                .map(ConnectionNews::Lost),
             ConnectionEvent::Sent(end) => self.sent(key, end, kernel).map(ConnectionNews::Lost),
             ConnectionEvent::Left(result) => {
                 connection.left(result, &mut to);
@@ -259,9 +261,9 @@ impl ConnectionTable {
         let count = match end.sent {
             Ok(count @ 1..) => count,
             Ok(0) | Err(_) => {
-                self.sends.remove(&key.slot);
                 let refusal = end.sent.err().unwrap_or(KernelRefusal::NOTHING);
-                return connection.not_sent(refusal, &mut to);
+                let sending = self.sends.remove(&key.slot);
+                return connection.not_sent(refusal, sending.and_then(|sending| sending.then_move), &mut to);
             }
         };
         let sending = self.sends.get_mut(&key.slot).expect("a send in flight has one");
@@ -271,8 +273,8 @@ impl ConnectionTable {
             (sending.start, rest) = (0, take(&mut sending.queue));
         }
         if rest.is_empty() {
+            connection.drained(sending.then_move, &mut to);
             self.sends.remove(&key.slot);
-            connection.drained(&mut to);
         } else {
             connection.send(rest, sending.start, &mut to);
         }
@@ -334,14 +336,25 @@ impl ConnectionTable {
         slot.is_some_and(|slot| slot.generation == key.generation && slot.connection.may_move())
     }
 
-    /// Puts the socket into another ring's table. Ends in `Left` or `NotLeft`.
+    /// Puts the socket into another ring's table, once what is on its way out is sent: up to a deadline, at which it is reset,
+    /// and moves. Ends in `Left` or `NotLeft`.
     ///
     /// # Panics
     /// If the connection may not move.
-    pub fn move_to(&mut self, key: ConnKey, (target, token): (ShardId, MoveToken), kernel: &mut impl Kernel) {
+    pub fn move_to(
+        &mut self,
+        now: Instant,
+        key: ConnKey,
+        to_where: (ShardId, MoveToken),
+        kernel: &mut impl Kernel,
+    ) {
         let (connection, mut to) =
             Self::at(&mut self.slots, key, kernel).expect("its caller asked whether it may move");
-        connection.move_to(target, token, &mut to);
+        connection.move_to(to_where, &mut to);
+        if let Some(sending) = self.sends.get_mut(&key.slot) {
+            sending.then_move = Some(to_where);
+            self.drains.push_back((Instant(now.0 + DRAIN_MS_MAX), key));
+        }
     }
 
     /// Its owner has forgotten the connection: what is on its way out goes first, up to a deadline. One that is being made is not
@@ -361,17 +374,17 @@ impl ConnectionTable {
         }
     }
 
-    /// Resets the peers that did not read their last bytes in time.
+    /// Resets the peers that did not read in time what goes before their close or their move.
     pub fn expire(&mut self, now: Instant, kernel: &mut impl Kernel) {
         while let Some((due, key)) = self.drains.front().copied() {
-            let drains = self.stage(key) == ConnectionStage::Draining;
-            if drains && due > now {
-                return;
+            let at = Self::at(&mut self.slots, key, kernel);
+            if let Some((connection, mut to)) = at.filter(|(connection, _)| connection.drains()) {
+                if due > now {
+                    return;
+                }
+                connection.reset(&mut to);
             }
             self.drains.pop_front();
-            if drains {
-                self.reset(key, kernel);
-            }
         }
     }
 

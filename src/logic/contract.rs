@@ -7,20 +7,27 @@ use crate::logic::delivery::{Delivery, ToShard};
 use crate::logic::trace::TraceEvent;
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::stack::ProtocolStack;
-use crate::protocol::transport::Kept;
+use crate::protocol::transport::ending::CloseReason;
 
 /// What can happen to a shard. Time passing is `ShardState::expire`.
 ///
-/// The shard keeps this order for a connection: `Opened` or `Arrived` first, then any number of `Received`, then at
-/// most one `Closed`. After an [`Effect::Close`] or a successful [`Effect::Move`] nothing of that connection comes.
+/// The shard keeps this order for a connection: `Opened`, `ProxyOpened` or `Arrived` first, then any number of `Received` and
+/// `Alive`, then at most one `Closed`. Before the first bytes of a proxy comes `ClientKnown`. After an [`Effect::Close`] or a
+/// successful [`Effect::Move`] nothing of that connection comes.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A terminal connected to this shard.
     Opened(ConnKey, Peer),
+    /// A proxy connected, or what may be one: whom it speaks for is not known yet.
+    ProxyOpened(ConnKey, Peer),
+    /// The connection of a proxy is this client's, or its own.
+    ClientKnown(ConnKey, Ipv6Addr),
     /// A connection was handed over by the shard that accepted it, with its login.
     Arrived(ConnKey, Box<Arrival>),
-    /// Bytes came, at least one.
+    /// Bytes of the dialect came, at least one.
     Received(ConnKey, &'a [u8]),
+    /// The terminal has shown that it lives, by something that has no bytes of the dialect.
+    Alive(ConnKey),
     /// The link ended, by the peer or by the shard.
     Closed(ConnKey, LinkLoss),
     /// An [`Effect::Move`] could not be made; the connection is still here.
@@ -32,14 +39,14 @@ pub enum Input<'a> {
 /// What a shard is asked to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Put a packet's bytes on the connection's way out.
+    /// Put a packet's bytes, as the dialect has them, on the connection's way out.
     Send(ConnKey, Outgoing),
     /// The connection is at its user's home: it stays here, and may idle.
     Stay(ConnKey),
     /// Hand the connection to another shard; this one has forgotten it unless [`Input::Stayed`] comes.
     Move(ConnKey, ShardId, Box<Arrival>),
-    /// Send what is on its way out, then close. Logic has forgotten the connection.
-    Close(ConnKey),
+    /// Send what is on its way out, then close, for this reason. Logic has forgotten the connection.
+    Close(ConnKey, CloseReason),
     /// Carry a request, a reply or a notice to another thread. Room for it is given: a shard never has more than its share of
     /// requests in flight, and whoever asked has kept room for the reply.
     Deliver(Delivery),
@@ -54,12 +61,14 @@ pub enum LinkLoss {
     Peer,
     /// The peer did not read what it was sent.
     SlowReader,
+    /// The peer's bytes are against the rules of its transport.
+    Mistake,
 }
 
 /// The far end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// An IPv4 address is kept in its IPv4-mapped form.
+    /// Of the client, once it is known that a proxy speaks for one. An IPv4 address is kept in its IPv4-mapped form.
     pub address: Ipv6Addr,
     /// How it speaks, as the listener says that it came in by.
     pub stack: ProtocolStack,
@@ -72,8 +81,8 @@ pub struct Arrival {
     pub peer: Peer,
     /// What it asks for.
     pub login: LoginRequest,
-    /// What was kept of it: bytes that came behind the login.
-    pub kept: Kept,
+    /// What was kept of it: bytes of the dialect that came behind the login.
+    pub kept: Vec<u8>,
 }
 
 /// A login in the gateway's own words: every field is within its bounds and the UserSig is good.

@@ -54,6 +54,15 @@ pub(super) fn live_counter(counters: &mut Counters, class: Class, transport: Tra
         (Class::Mobile, Transport::Tcp) => &mut counters.live_mobile_tcp,
         (Class::Desktop, Transport::Tcp) => &mut counters.live_desktop_tcp,
         (Class::Web, Transport::Tcp) => &mut counters.live_web_tcp,
+        (Class::Mobile, Transport::Tls) => &mut counters.live_mobile_tls,
+        (Class::Desktop, Transport::Tls) => &mut counters.live_desktop_tls,
+        (Class::Web, Transport::Tls) => &mut counters.live_web_tls,
+        (Class::Mobile, Transport::WebSocket) => &mut counters.live_mobile_websocket,
+        (Class::Desktop, Transport::WebSocket) => &mut counters.live_desktop_websocket,
+        (Class::Web, Transport::WebSocket) => &mut counters.live_web_websocket,
+        (Class::Mobile, Transport::SecureWebSocket) => &mut counters.live_mobile_websocket_tls,
+        (Class::Desktop, Transport::SecureWebSocket) => &mut counters.live_desktop_websocket_tls,
+        (Class::Web, Transport::SecureWebSocket) => &mut counters.live_web_websocket_tls,
     }
 }
 

@@ -38,12 +38,15 @@ impl ShardState {
         let context = &mut self.context;
         match input {
             Input::Opened(key, peer) => self.connections.opened(context, key, peer),
+            Input::ProxyOpened(key, peer) => self.connections.proxy_opened(context, key, peer),
+            Input::ClientKnown(key, address) => self.connections.client_known(context, key, address),
             Input::Arrived(key, arrival) => {
                 let kept = self.connections.arrived(context, key, *arrival);
                 self.exchange();
-                self.read(key, kept.unread());
+                self.read(key, &kept);
             }
             Input::Received(key, bytes) => self.received(key, bytes),
+            Input::Alive(key) => self.connections.alive(context, key),
             Input::Closed(key, loss) => self.connections.closed(context, key, loss),
             Input::Stayed(key) => self.connections.stayed(context, key),
             Input::Delivered(delivered) => self.take(delivered),
@@ -106,7 +109,7 @@ impl ShardState {
         if let Some(device) = self.connections.heartbeat(&mut self.context, key, bytes) {
             return self.users.hear(&self.context, device);
         }
-        let bytes = self.connections.unwrap(key, bytes);
+        let bytes = self.connections.behind_kept(key, bytes);
         self.read(key, &bytes);
     }
 
@@ -128,7 +131,7 @@ impl ShardState {
             } else if let Some(command) = self.context.commands.pop_front() {
                 if let Some(key) = self.connections.carry_out(&mut self.context, command) {
                     let kept = self.connections.take_kept(key);
-                    self.read(key, kept.unread());
+                    self.read(key, &kept);
                 }
             } else {
                 return;

@@ -170,9 +170,11 @@ mod tests {
         state.handle(now, input, &mut out);
         let events = out.into_iter().filter_map(|effect| match effect {
             Effect::Trace(event) => Some(*event),
-            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) | Effect::Close(_) | Effect::Deliver(_) => {
-                None
-            }
+            Effect::Send(..)
+            | Effect::Stay(_)
+            | Effect::Move(..)
+            | Effect::Close(..)
+            | Effect::Deliver(_) => None,
         });
         events.collect()
     }
@@ -324,7 +326,7 @@ mod tests {
                 Effect::Deliver(Delivery::Registry(ask)) => asked.push(ask),
                 Effect::Trace(event) => traced.push(*event),
                 Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => {}
-                Effect::Close(_) | Effect::Deliver(_) => {}
+                Effect::Close(..) | Effect::Deliver(_) => {}
             }
         }
         (asked, traced)

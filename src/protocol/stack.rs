@@ -1,12 +1,8 @@
 //! The whole way from a socket's bytes to packets and back: a transport and a dialect, as one value. A listener chooses it,
 //! and each of its connections has it, wherever it moves.
 
-use std::borrow::Cow;
-
 use crate::protocol::dialect::Dialect;
-use crate::protocol::outgoing::Outgoing;
-use crate::protocol::packet::{GatewayPacket, NextPacket};
-use crate::protocol::transport::{Kept, Transport};
+use crate::protocol::transport::Transport;
 
 /// How the connections of a listener speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,30 +19,4 @@ impl ProtocolStack {
         transport: Transport::Tcp,
         dialect: Dialect::Native,
     };
-
-    /// Whether a socket's bytes are one heartbeat and nothing else: the shortest way, for connections that keep nothing.
-    #[must_use]
-    pub fn is_heartbeat(self, bytes: &[u8]) -> bool {
-        match self.transport {
-            Transport::Tcp => bytes == self.dialect.heartbeat(),
-        }
-    }
-
-    /// See [`Transport::unwrap`].
-    #[must_use]
-    pub fn unwrap<'a>(self, kept: Option<Kept>, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        self.transport.unwrap(kept, bytes)
-    }
-
-    /// See [`Dialect::next`].
-    #[must_use]
-    pub fn next<'a>(self, bytes: &'a [u8], limit: usize) -> NextPacket<'a> {
-        self.dialect.next(bytes, limit)
-    }
-
-    /// The bytes of a packet, as the socket gets them.
-    #[must_use]
-    pub fn write(self, packet: &GatewayPacket) -> Outgoing {
-        self.transport.wrap(self.dialect.write(packet))
-    }
 }

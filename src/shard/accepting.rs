@@ -6,7 +6,7 @@ use crate::base::time::Instant;
 use crate::engine::completion::AcceptEnd;
 use crate::engine::ring::Ring;
 use crate::protocol::stack::ProtocolStack;
-use crate::shard::config::ShardConfig;
+use crate::shard::config::{ShardConfig, ShardListener};
 use crate::shard::rate::Rate;
 use crate::shard::view::ShardCounts;
 
@@ -40,7 +40,7 @@ impl Accepting {
             // keeps none of them for that: it would never accept.
             kept_slots: (for_arrivals + listeners - 1).min(slots.saturating_sub(1)),
             listeners,
-            stacks: config.listen.iter().map(|listener| listener.stack).collect(),
+            stacks: config.listen.iter().map(ShardListener::stack).collect(),
             rate: Rate::new(config.accepts_per_second_max, now),
             all_ready: false,
             paused: false,

@@ -8,7 +8,9 @@ use crate::base::ids::UserId;
 use crate::logic::ShardPosition;
 use crate::logic::record::UserRecord;
 use crate::logic::settings::Settings;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::stack::ProtocolStack;
+use crate::protocol::transport::settings::TransportSettings;
 
 /// Everything that one shard has to know.
 #[derive(Debug, Clone)]
@@ -35,20 +37,34 @@ pub struct ShardConfig {
 }
 
 /// Where a shard takes connections, and how these speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ShardListener {
     /// Its address and port.
     pub address: SocketAddr,
-    /// What its connections speak.
-    pub stack: ProtocolStack,
+    /// What its connections' bytes travel in.
+    pub transport: Arc<TransportSettings>,
+    /// What they mean.
+    pub dialect: Dialect,
 }
 
 impl ShardListener {
     /// For terminals that speak the gateway's own dialect over plain TCP.
     #[must_use]
     pub fn native(address: SocketAddr) -> Self {
-        let stack = ProtocolStack::NATIVE_TCP;
-        Self { address, stack }
+        Self {
+            address,
+            transport: Arc::default(),
+            dialect: Dialect::Native,
+        }
+    }
+
+    /// How its connections speak.
+    #[must_use]
+    pub fn stack(&self) -> ProtocolStack {
+        ProtocolStack {
+            transport: self.transport.kind(),
+            dialect: self.dialect,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::engine::token::MoveToken;
 use crate::logic::delivery::ToShard;
 use crate::logic::{Arrival, Input};
 use crate::shard::mesh::ShardCredit;
-use crate::shard::moves::Half;
+use crate::shard::moves::{Half, Newcomer};
 use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 
 impl<K: Kernel, L: ShardLogic> Shard<K, L> {
@@ -16,19 +16,24 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             return self.follow_ups.push_back(FollowUp::Stayed(key));
         }
         let token = self.moves.token(key);
-        self.moves.leave(key, target, arrival);
-        self.connections.move_to(key, (target, token), &mut self.ring);
+        let transport = self.transports.take(key.slot).map(Box::new);
+        self.moves.leave(key, target, Newcomer { arrival, transport });
+        let now = self.now.instant;
+        self.connections
+            .move_to(now, key, (target, token), &mut self.ring);
     }
 
     /// The socket is in the other shard's table.
     pub(super) fn left(&mut self, key: ConnKey) {
-        let (target, arrival) = self.moves.left(key);
-        self.shards[usize::from(target.0)].announce(self.moves.token(key), arrival);
+        let (target, newcomer) = self.moves.left(key);
+        self.shards[usize::from(target.0)].announce(self.moves.token(key), newcomer);
     }
 
     /// The socket could not be put into the other shard's table.
     pub(super) fn not_left(&mut self, key: ConnKey) {
-        let (target, _) = self.moves.left(key);
+        let (target, newcomer) = self.moves.left(key);
+        let transport = newcomer.transport.map(|transport| *transport);
+        self.transports.put(key.slot, transport);
         let target = &self.shards[usize::from(target.0)];
         target.give_back(ShardCredit::Arrival);
         target.turn_away();
@@ -39,21 +44,24 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     pub(super) fn arrived(&mut self, token: MoveToken, slot: u32) {
         self.wake_policy.hurry();
         let key = self.connections.open(slot);
-        if let Some(arrival) = self.moves.socket(self.now.instant, token, key) {
-            self.pair(key, arrival);
+        if let Some(newcomer) = self.moves.socket(self.now.instant, token, key) {
+            self.pair(key, newcomer);
         }
     }
 
     /// Another shard says who it is.
-    pub(super) fn announced(&mut self, token: MoveToken, arrival: Box<Arrival>) {
-        if let Some((key, arrival)) = self.moves.announced(self.now.instant, token, arrival) {
-            self.pair(key, arrival);
+    pub(super) fn announced(&mut self, token: MoveToken, newcomer: Newcomer) {
+        if let Some((key, newcomer)) = self.moves.announced(self.now.instant, token, newcomer) {
+            self.pair(key, newcomer);
         }
     }
 
-    fn pair(&mut self, key: ConnKey, arrival: Box<Arrival>) {
+    fn pair(&mut self, key: ConnKey, newcomer: Newcomer) {
         self.give_own_room_back();
-        self.decide(Input::Arrived(key, arrival));
+        let transport = newcomer.transport.map(|transport| *transport);
+        self.transports.put(key.slot, transport);
+        self.decide(Input::Arrived(key, newcomer.arrival));
+        self.end_if_ended(key);
     }
 
     /// Gives up what has waited too long for its other half.

@@ -12,8 +12,8 @@ use crate::base::limits::{
 use crate::engine::ring::RingAddress;
 use crate::engine::token::MoveToken;
 use crate::engine::wake::{Sleeper, Waker, pair};
-use crate::logic::Arrival;
 use crate::logic::delivery::ToShard;
+use crate::shard::moves::Newcomer;
 
 /// What a shard finds in its inbox.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) enum InboxEntry {
     /// From the registry, the HTTP server or the node.
     Sent(ToShard),
     /// From another shard: who it is that arrives, or has arrived, as a socket.
-    Moved(MoveToken, Box<Arrival>),
+    Moved(MoveToken, Newcomer),
 }
 
 /// Sends to one shard, and wakes it. Clone it for everyone who writes to the shard.
@@ -98,9 +98,9 @@ impl ShardSender {
     }
 
     /// Tells who it is whose socket was moved. The room that was taken for it becomes the shard's.
-    pub(super) fn announce(&self, token: MoveToken, arrival: Box<Arrival>) {
+    pub(super) fn announce(&self, token: MoveToken, newcomer: Newcomer) {
         // A shard ends only when no room of it is taken, or when it has run out of time and drops everyone.
-        if self.entries.try_send(InboxEntry::Moved(token, arrival)).is_ok() {
+        if self.entries.try_send(InboxEntry::Moved(token, newcomer)).is_ok() {
             self.waker.wake();
         }
     }

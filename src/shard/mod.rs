@@ -4,11 +4,13 @@
 mod turn;
 
 mod connections;
+mod unwrapping;
 mod handoff;
 mod parts;
 
 mod accepting;
 mod moves;
+mod transports;
 mod rate;
 mod trace;
 mod wake_policy;

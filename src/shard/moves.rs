@@ -10,6 +10,14 @@ use crate::base::ids::{ConnKey, ShardId};
 use crate::base::time::Instant;
 use crate::engine::token::MoveToken;
 use crate::logic::Arrival;
+use crate::protocol::transport::state::TransportState;
+
+/// Who it is that moves, with all that its socket does not tell.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) arrival: Box<Arrival>,
+    pub(super) transport: Option<Box<TransportState>>,
+}
 
 /// All moves that a shard takes part in.
 #[derive(Debug)]
@@ -17,9 +25,9 @@ pub(super) struct Moves {
     here: ShardId,
     /// How long the half that comes first is kept.
     pairing_deadline: Duration,
-    leaving: HashMap<ConnKey, (ShardId, Box<Arrival>)>,
+    leaving: HashMap<ConnKey, (ShardId, Newcomer)>,
     sockets: HashMap<MoveToken, ConnKey>,
-    arrivals: HashMap<MoveToken, Box<Arrival>>,
+    arrivals: HashMap<MoveToken, Newcomer>,
     /// When each half that came first is given up, in this order.
     deadlines: VecDeque<(Instant, MoveToken)>,
     /// Arrivals that found no room here, as far as this shard has heard.
@@ -61,25 +69,25 @@ impl Moves {
     }
 
     /// A connection begins to leave.
-    pub(super) fn leave(&mut self, key: ConnKey, target: ShardId, arrival: Box<Arrival>) {
-        self.leaving.insert(key, (target, arrival));
+    pub(super) fn leave(&mut self, key: ConnKey, target: ShardId, newcomer: Newcomer) {
+        self.leaving.insert(key, (target, newcomer));
     }
 
     /// Its move has ended: where it went, and who it is.
-    pub(super) fn left(&mut self, key: ConnKey) -> (ShardId, Box<Arrival>) {
+    pub(super) fn left(&mut self, key: ConnKey) -> (ShardId, Newcomer) {
         let left = self.leaving.remove(&key);
         left.expect("kept until the move has ended")
     }
 
     /// A socket is here. Gives who it is, if that is known.
-    pub(super) fn socket(&mut self, now: Instant, token: MoveToken, key: ConnKey) -> Option<Box<Arrival>> {
-        let arrival = self.arrivals.remove(&token);
-        if arrival.is_none() {
+    pub(super) fn socket(&mut self, now: Instant, token: MoveToken, key: ConnKey) -> Option<Newcomer> {
+        let newcomer = self.arrivals.remove(&token);
+        if newcomer.is_none() {
             self.sockets.insert(token, key);
             self.wait(now, token);
         }
         self.forget_paired();
-        arrival
+        newcomer
     }
 
     /// Says who arrives. Gives it back with its socket, if that is here.
@@ -87,13 +95,13 @@ impl Moves {
         &mut self,
         now: Instant,
         token: MoveToken,
-        arrival: Box<Arrival>,
-    ) -> Option<(ConnKey, Box<Arrival>)> {
+        newcomer: Newcomer,
+    ) -> Option<(ConnKey, Newcomer)> {
         let key = self.sockets.remove(&token);
         let paired = match key {
-            Some(key) => Some((key, arrival)),
+            Some(key) => Some((key, newcomer)),
             None => {
-                self.arrivals.insert(token, arrival);
+                self.arrivals.insert(token, newcomer);
                 self.wait(now, token);
                 None
             }

@@ -1,6 +1,7 @@
 //! What one shard consists of. What it does with it is in `turn`, `connections` and `handoff`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::ids::{ConnKey, ShardId};
@@ -13,10 +14,12 @@ use crate::engine::ring::Ring;
 use crate::logic::delivery::{Delivery, Router};
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, Input, LinkLoss};
+use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::shard::accepting::Accepting;
 use crate::shard::config::ShardConfig;
 use crate::shard::mesh::{ShardInbox, ShardSender};
 use crate::shard::moves::Moves;
+use crate::shard::transports::Transports;
 use crate::shard::view::{Publisher, ShardCounts};
 use crate::shard::wake_policy::WakePolicy;
 
@@ -45,6 +48,11 @@ pub(crate) struct Shard<K: Kernel = Ring, L: ShardLogic = ShardState> {
     pub(super) ring: K,
     pub(super) logic: L,
     pub(super) connections: ConnectionTable,
+    pub(super) transports: Transports,
+    /// Reused, so that bytes of most connections allocate nothing.
+    pub(super) unwrapped: Unwrapped,
+    /// Connections that wait for a step of their transports, in this order.
+    pub(super) steps: VecDeque<ConnKey>,
     pub(super) moves: Moves,
     pub(super) accepting: Accepting,
     pub(super) wake_policy: WakePolicy,
@@ -108,6 +116,14 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             ring,
             logic,
             connections: ConnectionTable::new(slots),
+            transports: Transports::new(
+                config
+                    .listen
+                    .iter()
+                    .map(|listener| Arc::clone(&listener.transport)),
+            ),
+            unwrapped: Unwrapped::default(),
+            steps: VecDeque::new(),
             moves: Moves::new(here, config.settings.login_deadline),
             accepting: Accepting::new(config, now.instant),
             wake_policy: WakePolicy::new(config.heartbeat_delay_max, now.instant),

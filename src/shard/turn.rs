@@ -53,6 +53,7 @@ impl Shard {
         self.connections.feed(&mut self.ring);
         self.ring.submit();
         self.complete_all();
+        self.do_steps();
         self.hear_of_turned_away();
         self.pass_time();
         self.accept();
@@ -89,7 +90,7 @@ impl Shard {
                     }
                     self.decide(Input::Delivered(sent));
                 }
-                InboxEntry::Moved(token, arrival) => self.announced(token, arrival),
+                InboxEntry::Moved(token, newcomer) => self.announced(token, newcomer),
             }
         }
         self.is_overworked |= !self.inbox.entries.is_empty();
@@ -117,8 +118,7 @@ impl Shard {
         match completion {
             Completion::Accepted { slot, peer, listener } => {
                 self.wake_policy.event();
-                let stack = self.accepting.accepted(listener);
-                self.accepted(slot, peer, stack);
+                self.accepted(slot, peer, listener);
             }
             Completion::NotAccepted(end) => {
                 self.accepting

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use crate::base::counters::Counters;
 use crate::base::histogram::{Counted, Histogram, HistogramView};
+use crate::protocol::transport::ending::TransportMistake;
 
 const LOGIC: usize = Counters::NAMES.len();
-const OWN: usize = ShardView::OWN_NAMES.len();
+const MISTAKES: usize = TransportMistake::ALL.len();
+const OTHERS: usize = OTHER_NAMES.len();
+const OWN: usize = MISTAKES + OTHERS;
 
 #[derive(Debug)]
 struct SharedCounters {
@@ -26,8 +29,61 @@ pub(super) struct ShardCounts {
     pub(super) turns: u64,
     pub(super) completions_overflowed: u64,
     pub(super) operations_unsubmitted_now: u64,
+    /// By the mistake's number.
+    pub(super) transport_errors: [u64; TransportMistake::ALL.len()],
     pub(super) slots_now: u64,
     pub(super) slots_taken_now: u64,
+}
+
+/// Of what a shard counts itself, all but its transports' errors.
+const OTHER_NAMES: [(&str, &str); 9] = [
+    (
+        "accept_pauses",
+        "Times that accepting stopped because the table was nearly full.",
+    ),
+    (
+        "accepts_failed",
+        "Connections lost because the system had no room for them.",
+    ),
+    (
+        "accepts_paced",
+        "Times that accepting stopped because terminals.accepts_per_second_max was reached.",
+    ),
+    (
+        "buffer_shortages",
+        "Receives put off because all receive buffers were taken.",
+    ),
+    ("turns", "Turns of the shard."),
+    (
+        "completions_overflowed",
+        "Times that the ring was found with more completions than it holds; the kernel kept the others.",
+    ),
+    (
+        "operations_unsubmitted_now",
+        "Operations that the kernel did not take with the last turn.",
+    ),
+    ("slots_now", "Sockets that the shard's table can hold."),
+    (
+        "slots_taken_now",
+        "Sockets in the shard's table, those that are being closed among them.",
+    ),
+];
+
+const fn own_names() -> [(&'static str, &'static str); OWN] {
+    let mut names = [(
+        "",
+        "Connections closed for what their peer did before its bytes were packets, by the mistake.",
+    ); OWN];
+    let mut place = 0;
+    while place < OWN {
+        if place < MISTAKES {
+            names[place].0 = TransportMistake::ALL[place].series();
+        } else {
+            names[place] = OTHER_NAMES[place - MISTAKES];
+        }
+        place += 1;
+    }
+    names
 }
 
 /// One shard's counters, for everyone. The numbers of one reading may be of two neighbouring turns.
@@ -39,38 +95,7 @@ pub struct ShardView {
 
 impl ShardView {
     /// Name and meaning of what a shard counts beside its logic, in the order of [`ShardView::own_values`].
-    pub const OWN_NAMES: [(&'static str, &'static str); 9] = [
-        (
-            "accept_pauses",
-            "Times that accepting stopped because the table was nearly full.",
-        ),
-        (
-            "accepts_failed",
-            "Connections lost because the system had no room for them.",
-        ),
-        (
-            "accepts_paced",
-            "Times that accepting stopped because terminals.accepts_per_second_max was reached.",
-        ),
-        (
-            "buffer_shortages",
-            "Receives put off because all receive buffers were taken.",
-        ),
-        ("turns", "Turns of the shard."),
-        (
-            "completions_overflowed",
-            "Times that the ring was found with more completions than it holds; the kernel kept the others.",
-        ),
-        (
-            "operations_unsubmitted_now",
-            "Operations that the kernel did not take with the last turn.",
-        ),
-        ("slots_now", "Sockets that the shard's table can hold."),
-        (
-            "slots_taken_now",
-            "Sockets in the shard's table, those that are being closed among them.",
-        ),
-    ];
+    pub const OWN_NAMES: [(&'static str, &'static str); OWN] = own_names();
 
     /// The numbers of the logic, in the order of [`Counters::NAMES`].
     #[must_use]
@@ -139,7 +164,7 @@ impl Publisher {
                 shared.store(value, Ordering::Relaxed);
             }
         }
-        let own = [
+        let others: [u64; OTHERS] = [
             own.accept_pauses,
             own.accepts_failed,
             own.accepts_paced,
@@ -150,6 +175,7 @@ impl Publisher {
             own.slots_now,
             own.slots_taken_now,
         ];
+        let own = own.transport_errors.into_iter().chain(others);
         for (shared, value) in self.view.shared.own.iter().zip(own) {
             shared.store(value, Ordering::Relaxed);
         }
@@ -168,14 +194,24 @@ mod tests {
             heartbeats: 7,
             ..Counters::default()
         };
-        let own = ShardCounts {
+        let mut own = ShardCounts {
             turns: 9,
             ..ShardCounts::default()
         };
+        own.transport_errors[TransportMistake::ProxyHeader as usize] = 3;
         publisher.publish(&logic, &own);
         publisher.turn_took(Duration::from_micros(7));
         assert_eq!(view.values(), logic.values());
-        assert_eq!(view.own_values(), [0, 0, 0, 0, 9, 0, 0, 0, 0]);
+        let value = |name: &str| {
+            let place = ShardView::OWN_NAMES.iter().position(|(known, _)| *known == name);
+            view.own_values()[place.unwrap()]
+        };
+        let names = [
+            "turns",
+            "transport_errors{kind=\"proxy-header\"}",
+            "slots_taken_now",
+        ];
+        assert_eq!(names.map(value), [9, 3, 0]);
         assert_eq!(
             (view.turn_times().counts[1], view.turn_times().sum_ns),
             (1, 7_000)

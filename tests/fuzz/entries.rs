@@ -9,9 +9,9 @@ use holdfast::base::time::{Now, Timestamp};
 use holdfast::logic::settings::Settings;
 use holdfast::logic::state::ShardState;
 use holdfast::logic::{Effect, Input, Peer, ShardPosition};
+use holdfast::protocol::dialect::Dialect;
 use holdfast::protocol::packet::{NextPacket, TerminalPacket};
 use holdfast::protocol::stack::ProtocolStack;
-use holdfast::protocol::transport::Kept;
 use holdfast::protocol::transport::unwrapped::Unwrapped;
 use holdfast::protocol::transport::websocket::client;
 use holdfast::protocol::transport::websocket::layer::WebSocket;
@@ -40,7 +40,7 @@ fn pieces(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Packets until one cannot be read, and how many bytes are left.
 fn read(mut bytes: &[u8], packets: &mut Vec<TerminalPacket>) -> Option<usize> {
     loop {
-        match ProtocolStack::NATIVE_TCP.next(bytes, PACKET_BYTES_MAX) {
+        match Dialect::Native.next(bytes, PACKET_BYTES_MAX) {
             NextPacket::Packet { packet, rest, .. } => {
                 assert!(rest.len() < bytes.len(), "a packet has bytes");
                 packets.push(packet);
@@ -57,11 +57,11 @@ pub(crate) fn packets(bytes: &[u8]) {
     let whole: Vec<u8> = pieces(bytes).flatten().copied().collect();
     let (mut at_once, mut cut) = (Vec::new(), Vec::new());
     let end = read(&whole, &mut at_once);
-    let mut kept = None;
+    let mut kept = Vec::new();
     for piece in pieces(bytes) {
-        let unread = ProtocolStack::NATIVE_TCP.unwrap(kept.take(), piece);
-        match read(&unread, &mut cut) {
-            Some(left) => kept = (left > 0).then(|| Kept::of(&unread[unread.len() - left..])),
+        kept.extend_from_slice(piece);
+        match read(&kept, &mut cut) {
+            Some(left) => drop(kept.drain(..kept.len() - left)),
             None => {
                 assert_eq!(end, None, "what is whole can be read");
                 break;
@@ -70,7 +70,7 @@ pub(crate) fn packets(bytes: &[u8]) {
     }
     assert_eq!(at_once, cut);
     if let Some(left) = end {
-        assert_eq!(kept.map_or(0, |kept| kept.unread().len()), left);
+        assert_eq!(kept.len(), left);
     }
 }
 
@@ -112,16 +112,17 @@ pub(crate) fn terminal(bytes: &[u8]) {
         address: Ipv6Addr::LOCALHOST,
         stack: ProtocolStack::NATIVE_TCP,
     };
+    let closes = |effect: &Effect| matches!(effect, Effect::Close(..));
     let mut out = Vec::new();
     state.handle(now, Input::Opened(key, peer), &mut out);
     for piece in pieces(bytes) {
-        if out.contains(&Effect::Close(key)) {
+        if out.iter().any(closes) {
             break;
         }
         state.handle(now, Input::Received(key, piece), &mut out);
     }
-    let close = out.iter().position(|effect| *effect == Effect::Close(key));
-    let to_it = |effect: &Effect| matches!(effect, Effect::Close(to) | Effect::Send(to, _) if *to == key);
+    let close = out.iter().position(closes);
+    let to_it = |effect: &Effect| matches!(effect, Effect::Close(to, _) | Effect::Send(to, _) if *to == key);
     if let Some(close) = close {
         assert!(!out[close + 1..].iter().any(to_it), "nothing follows a close");
     }

@@ -31,6 +31,8 @@ pub(crate) struct Socket {
     /// Unread bytes that the kernel keeps for the peer.
     room: usize,
     pub(crate) is_aborted: bool,
+    /// It was reset before it moved.
+    pub(crate) is_reset_by_move: bool,
     /// A receive or a send has found the end.
     pub(crate) is_end_seen: bool,
     /// A constant did not go out whole. What is sent before that is known comes behind a gap; then the link is reset.
@@ -55,6 +57,7 @@ impl Socket {
             peer_read: 0,
             room,
             is_aborted: false,
+            is_reset_by_move: false,
             is_end_seen: false,
             is_cut: false,
             is_found_empty: false,

@@ -262,7 +262,9 @@ impl World {
             Some(ConnectionNews::Lost(cause)) => self.lost(ring, key, cause),
             Some(ConnectionNews::Left) => {
                 let owner = &mut self.owners[ring];
-                assert!(owner.leaving.remove(&key).is_some(), "{key:?} left unasked");
+                let socket = owner.leaving.remove(&key).expect("it left as it was asked");
+                let socket = &mut self.model.sockets[socket];
+                socket.is_reset_by_move = socket.is_aborted;
                 owner.forgotten.insert(key);
             }
             Some(ConnectionNews::NotLeft) => {
@@ -284,9 +286,13 @@ impl World {
     }
 
     fn lost(&mut self, ring: usize, key: ConnKey, cause: LossCause) {
-        let socket = self.forget(ring, key);
-        let socket = &self.model.sockets[socket];
-        let is_read = cause == LossCause::SlowReader || socket.is_told();
+        let number = self.forget(ring, key);
+        // A peer that does not read what goes before a move is reset, and moves: its new owner hears of that alone.
+        let is_leaving = |owner: &Owner| owner.leaving.values().any(|leaving| *leaving == number);
+        let has_moved_late = self.owners.iter().any(is_leaving);
+        let socket = &self.model.sockets[number];
+        let was_reset = socket.is_aborted && (has_moved_late || socket.is_reset_by_move);
+        let is_read = cause == LossCause::SlowReader || was_reset || socket.is_told();
         assert!(is_read, "{key:?}: what the peer sent before its end was not read");
     }
 
@@ -348,7 +354,7 @@ impl World {
         let owner = &mut self.owners[ring];
         owner
             .table
-            .move_to(key, (id(1 - ring), token), &mut self.model.rings[ring]);
+            .move_to(self.now, key, (id(1 - ring), token), &mut self.model.rings[ring]);
         let socket = owner.live.remove(&key).expect("it is live");
         owner.leaving.insert(key, socket);
     }

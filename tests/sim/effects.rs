@@ -38,7 +38,7 @@ impl World {
                 seen.push(Shown::Moved(link, *to));
                 self.goes(shard, *key, Place::Moving(self.now.instant));
             }
-            Effect::Close(key) => {
+            Effect::Close(key, _) => {
                 let link = self.link_at(shard, *key)?;
                 seen.push(Shown::Closed(link));
                 self.goes(shard, *key, Place::Over);

@@ -140,6 +140,7 @@ impl World {
         let holds = match loss {
             LinkLoss::SlowReader => is_slow,
             LinkLoss::Peer => has_ended && is_told,
+            LinkLoss::Mistake => false,
         };
         ensure("loss", holds, || {
             format!("{link:?} is lost by {loss:?}: slow {is_slow}, ended {has_ended}, heard {is_told}")

@@ -42,6 +42,9 @@ impl LogicWord {
             Input::Opened(key, _) => Self::Opened(*key),
             Input::Arrived(key, arrival) => Self::Arrived(*key, arrival.clone()),
             Input::Received(key, bytes) => Self::Received(*key, bytes.to_vec()),
+            Input::ProxyOpened(..) | Input::ClientKnown(..) | Input::Alive(_) => {
+                unreachable!("the world's connections are plain")
+            }
             Input::Closed(key, loss) => Self::Closed(*key, *loss),
             Input::Stayed(key) => Self::Stayed(*key),
             Input::Delivered(ToShard::TurnedAway) => Self::TurnedAway,
@@ -62,7 +65,7 @@ impl LogicStep {
     pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Deliver(delivery) => Some(delivery),
-            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) | Effect::Close(_) | Effect::Trace(_) => {
+            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) | Effect::Close(..) | Effect::Trace(_) => {
                 None
             }
         })

@@ -194,7 +194,7 @@ pub(crate) fn hints(out: &[Effect]) -> Vec<Hint> {
             Some(Hint::of_commit(commit))
         }
         Effect::Send(..) | Effect::Stay(_) => None,
-        Effect::Move(..) | Effect::Close(_) | Effect::Deliver(_) | Effect::Trace(_) => None,
+        Effect::Move(..) | Effect::Close(..) | Effect::Deliver(_) | Effect::Trace(_) => None,
     };
     out.iter().filter_map(hint).collect()
 }

@@ -112,7 +112,8 @@ const SEND_CONSTANT: Act = |of| {
 const MOVE: Act = |of| {
     if of.table.may_move(of.key) {
         let token = MoveToken::new(ShardId(0), of.key);
-        of.table.move_to(of.key, (TARGET, token), &mut of.kernel);
+        of.table
+            .move_to(Instant(0), of.key, (TARGET, token), &mut of.kernel);
     }
     None
 };
@@ -208,6 +209,7 @@ fn states() -> Vec<State> {
         }),
         ("open, sends", &["send"], || Bench::open().after(&[SEND])),
         ("moving", &["move"], || Bench::open().after(&[MOVE])),
+        ("moving, sends", &["send"], || Bench::open().after(&[SEND, MOVE])),
         ("settled, polls", &["poll", "constant"], || {
             Bench::open().after(&[STAY])
         }),

@@ -10,6 +10,7 @@ use crate::logic::counting::{live_counter, login_counter};
 use crate::logic::signals::{ConnectionCommand, DeviceLink, LinkView, LoginGrant, LoginRefusal, LoginRetry};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
+use crate::protocol::transport::ending::CloseReason;
 use crate::protocol::verdict::{Code, Verdict};
 
 impl Connections {
@@ -32,13 +33,13 @@ impl Connections {
             ConnectionCommand::EndSilent(link, subject) => self.end_silent(context, link, subject),
             ConnectionCommand::Close(link) => {
                 if let Some(key) = self.key_of(link) {
-                    self.close(context, key);
+                    self.close(context, key, CloseReason::Policy);
                 }
             }
             ConnectionCommand::AnswerLogout(key) => {
                 if let SessionPhase::Leaving { .. } = self.sessions.phase(key) {
                     self.send(context, key, &GatewayPacket::LogoutAnswer);
-                    self.close(context, key);
+                    self.close(context, key, CloseReason::Normal);
                 }
             }
         }
@@ -71,7 +72,7 @@ impl Connections {
         trace(context, TraceKind::LoginRefused, origin, subject, Some(code));
         if self.sessions.get(key).is_some() {
             self.send(context, key, &GatewayPacket::LoginAnswer(Box::new(answer)));
-            self.close(context, key);
+            self.close(context, key, CloseReason::Policy);
         }
     }
 
@@ -106,7 +107,7 @@ impl Connections {
         if let Some(key) = key {
             let packet = GatewayPacket::ForceOffline(Verdict::of(code), winner);
             self.send(context, key, &packet);
-            self.close(context, key);
+            self.close(context, key, CloseReason::Policy);
         }
     }
 

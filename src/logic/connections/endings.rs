@@ -12,6 +12,7 @@ use crate::logic::counting::live_counter;
 use crate::logic::signals::{DeviceLink, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::packet::GatewayPacket;
+use crate::protocol::transport::ending::CloseReason;
 use crate::protocol::verdict::{Code, Verdict};
 
 impl Connections {
@@ -32,7 +33,7 @@ impl Connections {
         }
         let verdict = Verdict::of(Code::Stopping).after_ms(self.return_after_ms(context));
         self.send(context, key, &GatewayPacket::GoAway(verdict));
-        self.close(context, key);
+        self.close(context, key, CloseReason::GoingAway);
     }
 
     /// The connection is gone, or about to be: its device or its login, if it has one, has to know.
@@ -100,21 +101,21 @@ impl Connections {
         trace(context, kind, self.origin_of(key), subject, Some(code));
         let verdict = Verdict::ending(code, retry_after_ms(context));
         self.send(context, key, &GatewayPacket::Error(verdict));
-        self.close(context, key);
+        self.close(context, key, reason_of(code));
     }
 
     /// Puts a packet on the way out of a connection that is there.
     pub(super) fn send(&self, context: &mut Context, key: ConnKey, packet: &GatewayPacket) {
         if let Some(session) = self.sessions.get(key) {
-            let bytes = session.peer.stack.write(packet);
+            let bytes = session.peer.stack.dialect.write(packet);
             context.out.push(Effect::Send(key, bytes));
         }
     }
 
     /// Closes a connection that logic has no more to do with.
-    pub(super) fn close(&mut self, context: &mut Context, key: ConnKey) {
+    pub(super) fn close(&mut self, context: &mut Context, key: ConnKey, reason: CloseReason) {
         if self.forget(context, key) {
-            context.out.push(Effect::Close(key));
+            context.out.push(Effect::Close(key, reason));
         }
     }
 
@@ -144,6 +145,17 @@ impl Connections {
             ..
         } = context;
         u32::try_from(self.returns.send_away(now.instant, settings, random)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the end of a link by this code is for a transport.
+fn reason_of(code: Code) -> CloseReason {
+    if code == Code::FrameTooLarge {
+        CloseReason::TooLarge
+    } else if matches!(code, Code::Malformed | Code::LoginFirst | Code::AlreadyLoggedIn) {
+        CloseReason::ProtocolError
+    } else {
+        CloseReason::Policy
     }
 }
 
@@ -189,10 +201,13 @@ mod tests {
         for key in [there, coming] {
             let to_it: Vec<&Effect> = out
                 .iter()
-                .filter(|effect| matches!(effect, Effect::Send(to, _) | Effect::Close(to) if *to == key))
+                .filter(|effect| matches!(effect, Effect::Send(to, _) | Effect::Close(to, _) if *to == key))
                 .collect();
             assert!(
-                matches!(to_it[..], [Effect::Send(..), Effect::Close(_)]),
+                matches!(
+                    to_it[..],
+                    [Effect::Send(..), Effect::Close(_, CloseReason::GoingAway)]
+                ),
                 "{to_it:?}"
             );
         }

@@ -13,7 +13,6 @@ use crate::logic::settings::ConnectionTrace;
 use crate::logic::signals::{LoginRefusal, LoginRetry, PendingLogin, UserSignal};
 use crate::protocol::native::PROTOCOL;
 use crate::protocol::packet::{Login, LoginAnswer};
-use crate::protocol::transport::Kept;
 use crate::protocol::usersig::{App, Fault};
 use crate::protocol::verdict::{Code, Verdict};
 
@@ -57,7 +56,7 @@ impl Connections {
         context.counters.connections_moved += 1;
         context.counters.connections_now -= 1;
         self.set_phase(key, SessionPhase::Moving);
-        let kept = Kept::of(behind);
+        let kept = behind.to_vec();
         let arrival = Arrival { peer, login, kept };
         context.out.push(Effect::Move(key, home, Box::new(arrival)));
     }

@@ -16,7 +16,6 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::base::ids::ConnKey;
 use crate::base::time::Instant;
-use crate::protocol::transport::Kept;
 use crate::protocol::usersig::Verifier;
 use addresses::Addresses;
 use returns::Returns;
@@ -27,8 +26,8 @@ use versions::Versions;
 #[derive(Debug)]
 pub(super) struct Connections {
     sessions: Sessions,
-    /// What is kept of a connection, by its slot: the first part of a packet, or what came behind its login.
-    buffered: HashMap<u32, Kept>,
+    /// Bytes that are kept of a connection, by its slot: the first part of a packet, or what came behind its login.
+    buffered: HashMap<u32, Vec<u8>>,
     /// When each new connection must have logged in, in this order.
     login_deadlines: VecDeque<(Instant, ConnKey)>,
     versions: Versions,
@@ -51,3 +50,6 @@ impl Connections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

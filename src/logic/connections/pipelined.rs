@@ -8,19 +8,19 @@ use crate::logic::connections::meaning::{Mistake, PacketMeaning, meaning};
 use crate::logic::connections::session::{Buffered, SessionPhase};
 use crate::logic::context::Context;
 use crate::logic::signals::Pipelined;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::packet::NextPacket;
-use crate::protocol::stack::ProtocolStack;
 
 impl Connections {
     /// Keeps what came behind a login until it is answered, as far as there is room.
     pub(super) fn buffer_pipelined(&mut self, context: &mut Context, key: ConnKey, bytes: &[u8]) {
-        let kept = self.buffered.get(&key.slot).map_or(0, |kept| kept.unread().len());
+        let kept = self.buffered.get(&key.slot).map_or(0, Vec::len);
         let room = EAGER_BYTES_MAX - kept;
         let fitting = &bytes[..bytes.len().min(room)];
         if let Some(session) = self.sessions.get_mut(key).filter(|_| !fitting.is_empty()) {
             session.buffered = Buffered::Some;
             let buffered = self.buffered.entry(key.slot).or_default();
-            buffered.push(fitting);
+            buffered.extend_from_slice(fitting);
         }
         if bytes.len() > room {
             self.mistake(context, key, Mistake::TooEager);
@@ -31,7 +31,7 @@ impl Connections {
     pub(in crate::logic) fn pipelined(&self, key: ConnKey) -> Pipelined {
         match self.sessions.get(key) {
             Some(session) if session.buffered == Buffered::Some => {
-                read(session.peer.stack, self.buffered[&key.slot].unread())
+                read(session.peer.stack.dialect, &self.buffered[&key.slot])
             }
             Some(_) | None => Pipelined::Nothing,
         }
@@ -39,9 +39,9 @@ impl Connections {
 }
 
 /// Reads packets as they are read after a login. A mistake among them ends the link, and what follows it is not read.
-fn read(stack: ProtocolStack, mut bytes: &[u8]) -> Pipelined {
+fn read(dialect: Dialect, mut bytes: &[u8]) -> Pipelined {
     let live = SessionPhase::Live { device: 0 };
-    while let NextPacket::Packet { packet, rest, .. } = stack.next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
+    while let NextPacket::Packet { packet, rest, .. } = dialect.next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
         match meaning(live, &packet) {
             PacketMeaning::LogOut => return Pipelined::Logout,
             PacketMeaning::Beat | PacketMeaning::SetBackground | PacketMeaning::Ignore => bytes = rest,
@@ -53,23 +53,12 @@ fn read(stack: ProtocolStack, mut bytes: &[u8]) -> Pipelined {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
-    use std::sync::Arc;
-
     use super::*;
-    use crate::base::ids::{ShardId, UserId};
-    use crate::base::time::{Instant, Now, Timestamp};
-    use crate::logic::context::ShardPosition;
-    use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
+    use crate::logic::connections::tests::{KEY, connect, login, now, recorded, shard};
+    use crate::logic::delivery::ToShard;
     use crate::logic::record::ChangeKind;
-    use crate::logic::settings::Settings;
-    use crate::logic::state::ShardState;
-    use crate::logic::{Effect, Input, LinkLoss, Peer};
-    use crate::protocol::native::encode;
-    use crate::protocol::native::proto::{self, Platform, request};
-    use crate::protocol::usersig::{self, Key};
+    use crate::logic::{Input, LinkLoss};
 
-    const STACK: ProtocolStack = ProtocolStack::NATIVE_TCP;
     const HEARTBEAT: &[u8] = &[2, 0x12, 0];
     const LOGOUT: &[u8] = &[2, 0x1a, 0];
     const BACKGROUND: &[u8] = &[4, 0x22, 2, 8, 1];
@@ -79,7 +68,7 @@ mod tests {
     const TOO_LARGE: &[u8] = &[0xf0, 0xa2, 0x04];
 
     fn check(frames: &[&[u8]], expected: Pipelined) {
-        assert_eq!(read(STACK, &frames.concat()), expected, "{frames:?}");
+        assert_eq!(read(Dialect::Native, &frames.concat()), expected, "{frames:?}");
     }
 
     #[test]
@@ -103,89 +92,7 @@ mod tests {
     fn the_first_part_of_a_frame_says_nothing() {
         let bytes = [HEARTBEAT, LOGOUT].concat();
         for end in 0..bytes.len() {
-            assert_eq!(read(STACK, &bytes[..end]), Pipelined::Nothing, "{end}");
-        }
-    }
-
-    const KEY: ConnKey = ConnKey {
-        slot: 0,
-        generation: 1,
-    };
-
-    fn now() -> Now {
-        let wall = Timestamp(1_700_000_000_000);
-        Now {
-            instant: Instant(1_000_000),
-            wall,
-        }
-    }
-
-    fn shard() -> ShardState {
-        let keys = vec![Key {
-            secret: "a secret of the tests".into(),
-            not_after_s: None,
-        }];
-        let settings = Settings {
-            sdk_app_id: 1,
-            keys,
-            ..Settings::default()
-        };
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards: 1,
-            connections_max: 4,
-        };
-        ShardState::new(now(), 1, position, Arc::new(settings))
-    }
-
-    fn login() -> Vec<u8> {
-        let user = UserId::new(b"alice").unwrap();
-        let login = proto::Login {
-            protocol: 1,
-            user_id: "alice".to_owned(),
-            user_sig: usersig::sign(now().wall, 1, "a secret of the tests", &user, 60),
-            platform: Platform::Iphone.into(),
-            instance: 1,
-            ..Default::default()
-        };
-        let packet = Some(request::Packet::Login(login));
-        encode(&proto::Request { packet })
-    }
-
-    fn connect(shard: &mut ShardState, bytes: &[u8]) -> Vec<Effect> {
-        let mut out = Vec::new();
-        let peer = Peer {
-            address: Ipv6Addr::LOCALHOST,
-            stack: STACK,
-        };
-        shard.handle(now(), Input::Opened(KEY, peer), &mut out);
-        shard.handle(now(), Input::Received(KEY, bytes), &mut out);
-        out
-    }
-
-    /// What the registry is asked, as long as it takes everything.
-    fn recorded(shard: &mut ShardState, mut out: Vec<Effect>) -> Vec<ChangeKind> {
-        let mut kinds = Vec::new();
-        while let Some(ask) = out.into_iter().find_map(ask_of) {
-            let answer = match ask {
-                ToRegistry::Load(_, user, _) => ToShard::Loaded(user, Ok(None)),
-                ToRegistry::Commit(_, user, commit) => {
-                    kinds.extend(commit.changes.into_iter().map(|change| change.kind));
-                    ToShard::Committed(user, Ok(Timestamp(0)))
-                }
-                ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
-            };
-            out = Vec::new();
-            shard.handle(now(), Input::Delivered(answer), &mut out);
-        }
-        kinds
-    }
-
-    fn ask_of(effect: Effect) -> Option<ToRegistry> {
-        match effect {
-            Effect::Deliver(Delivery::Registry(ask)) => Some(ask),
-            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => None,
-            Effect::Close(_) | Effect::Deliver(_) | Effect::Trace(_) => None,
+            assert_eq!(read(Dialect::Native, &bytes[..end]), Pipelined::Nothing, "{end}");
         }
     }
 

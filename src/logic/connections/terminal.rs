@@ -2,6 +2,7 @@
 //! goodbyes; what these mean for a user is decided elsewhere.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
@@ -14,9 +15,8 @@ use crate::logic::context::{Context, ShardMode, trace};
 use crate::logic::contract::{Arrival, Effect, LinkLoss, Peer};
 use crate::logic::signals::{DeviceLink, LinkOrigin, LoginRefusal, LoginRetry, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
+use crate::protocol::dialect::Dialect;
 use crate::protocol::packet::{GatewayPacket, NextPacket, TerminalPacket};
-use crate::protocol::stack::ProtocolStack;
-use crate::protocol::transport::Kept;
 use crate::protocol::verdict::Code;
 
 impl Connections {
@@ -30,6 +30,32 @@ impl Connections {
         if !self.enter_address(context, key) {
             return self.refuse(context, key, Code::AddressLimit);
         }
+        self.await_login(context, key);
+    }
+
+    /// A proxy connected. It has its client's deadline, and none of its limits.
+    pub(in crate::logic) fn proxy_opened(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
+        context.counters.connections_opened += 1;
+        self.take_in(context, key, peer);
+        if context.mode == ShardMode::Stopping {
+            self.say_goodbye(context, key);
+        } else {
+            self.await_login(context, key);
+        }
+    }
+
+    /// A proxy has said for whom it connected.
+    pub(in crate::logic) fn client_known(&mut self, context: &mut Context, key: ConnKey, address: Ipv6Addr) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.peer.address = address;
+        if !self.enter_address(context, key) {
+            self.refuse(context, key, Code::AddressLimit);
+        }
+    }
+
+    fn await_login(&mut self, context: &Context, key: ConnKey) {
         let due = context.now.instant.after(context.settings.login_deadline);
         self.login_deadlines.push_back((due, key));
     }
@@ -40,7 +66,7 @@ impl Connections {
         context: &mut Context,
         key: ConnKey,
         arrival: Arrival,
-    ) -> Kept {
+    ) -> Vec<u8> {
         context.counters.connections_arrived += 1;
         self.take_in(context, key, arrival.peer);
         if context.mode == ShardMode::Stopping {
@@ -95,6 +121,7 @@ impl Connections {
                 context.counters.slow_readers += 1;
                 TraceKind::ReaderTooSlow
             }
+            LinkLoss::Mistake => TraceKind::ConnectionEnded,
         };
         trace(context, kind, self.origin_of(key), self.subject_of(key), None);
         self.lose_link(context, key);
@@ -110,26 +137,29 @@ impl Connections {
     ) -> Option<u32> {
         let session = self.sessions.get(key)?;
         match (session.phase.get(), session.buffered) {
-            (SessionPhase::Live { device }, Buffered::Nothing) if session.peer.stack.is_heartbeat(bytes) => {
-                beat(context, key, session.peer.stack);
+            (SessionPhase::Live { device }, Buffered::Nothing)
+                if session.peer.stack.dialect.heartbeat() == bytes =>
+            {
+                beat(context, key, session.peer.stack.dialect);
                 Some(device)
             }
             _ => None,
         }
     }
 
-    /// What a socket gave, as bytes to be read: behind what is kept of the connection, if that can be read on with it.
-    pub(in crate::logic) fn unwrap<'a>(&mut self, key: ConnKey, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(session) = self.sessions.get(key) else {
-            return Cow::Borrowed(bytes);
-        };
-        let stack = session.peer.stack;
-        match (session.phase.get(), session.buffered) {
-            (SessionPhase::Greeting | SessionPhase::Live { .. }, Buffered::Nothing) => {
-                stack.unwrap(None, bytes)
-            }
-            (SessionPhase::Greeting | SessionPhase::Live { .. }, Buffered::Some) => {
-                stack.unwrap(Some(self.take_kept(key)), bytes)
+    /// A sign of life that has no bytes.
+    pub(in crate::logic) fn alive(&self, context: &mut Context, key: ConnKey) {
+        hear(context, self.sessions.phase(key));
+    }
+
+    /// New bytes, as they are to be read: behind what is kept of the connection, if that can be read on with them.
+    pub(in crate::logic) fn behind_kept<'a>(&mut self, key: ConnKey, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let session = self.sessions.get(key);
+        match session.map(|session| (session.phase.get(), session.buffered)) {
+            Some((SessionPhase::Greeting | SessionPhase::Live { .. }, Buffered::Some)) => {
+                let mut unread = self.take_kept(key);
+                unread.extend_from_slice(bytes);
+                Cow::Owned(unread)
             }
             _ => Cow::Borrowed(bytes),
         }
@@ -143,7 +173,7 @@ impl Connections {
         bytes: &'a [u8],
     ) -> Option<&'a [u8]> {
         let session = self.sessions.get(key)?;
-        let (phase, stack) = (session.phase.get(), session.peer.stack);
+        let (phase, dialect) = (session.phase.get(), session.peer.stack.dialect);
         let limit = match phase {
             SessionPhase::Greeting => FRAME_BYTES_MAX_BEFORE_LOGIN,
             SessionPhase::Live { .. } => FRAME_BYTES_MAX_AFTER_LOGIN,
@@ -153,7 +183,7 @@ impl Connections {
             }
             SessionPhase::Free | SessionPhase::Moving | SessionPhase::Leaving { .. } => return None,
         };
-        match stack.next(bytes, limit) {
+        match dialect.next(bytes, limit) {
             NextPacket::Packet {
                 packet,
                 unknown_fields,
@@ -177,12 +207,12 @@ impl Connections {
 
     fn packet(&mut self, context: &mut Context, key: ConnKey, packet: TerminalPacket, behind: &[u8]) {
         let session = self.sessions.get(key).expect("the connection that sent it");
-        let (phase, stack) = (session.phase.get(), session.peer.stack);
+        let (phase, dialect) = (session.phase.get(), session.peer.stack.dialect);
         match (meaning(phase, &packet), packet, phase) {
             (PacketMeaning::LogIn, TerminalPacket::Login(login), _) => {
                 self.log_in(context, key, *login, behind);
             }
-            (PacketMeaning::Beat, ..) => beat(context, key, stack),
+            (PacketMeaning::Beat, ..) => beat(context, key, dialect),
             (PacketMeaning::LogOut, _, SessionPhase::Live { device }) => self.log_out(context, key, device),
             (PacketMeaning::SetBackground, TerminalPacket::Background(to), SessionPhase::Live { device }) => {
                 context.signals.push_back(UserSignal::Background(device, to));
@@ -213,17 +243,17 @@ impl Connections {
     fn keep(&mut self, key: ConnKey, unread: &[u8]) {
         if let Some(session) = self.sessions.get_mut(key).filter(|_| !unread.is_empty()) {
             session.buffered = Buffered::Some;
-            self.buffered.insert(key.slot, Kept::of(unread));
+            self.buffered.insert(key.slot, unread.to_vec());
         }
     }
 
     /// What is kept of a connection; from now on it is nothing.
-    pub(in crate::logic) fn take_kept(&mut self, key: ConnKey) -> Kept {
+    pub(in crate::logic) fn take_kept(&mut self, key: ConnKey) -> Vec<u8> {
         if let Some(session) = self.sessions.get_mut(key) {
             session.buffered = Buffered::Nothing;
             return self.buffered.remove(&key.slot).unwrap_or_default();
         }
-        Kept::default()
+        Vec::new()
     }
 
     /// Where a connection comes from, if it is here.
@@ -257,8 +287,8 @@ fn hear(context: &mut Context, phase: SessionPhase) {
     }
 }
 
-fn beat(context: &mut Context, key: ConnKey, stack: ProtocolStack) {
+fn beat(context: &mut Context, key: ConnKey, dialect: Dialect) {
     context.counters.heartbeats += 1;
-    let answer = stack.write(&GatewayPacket::HeartbeatAnswer);
+    let answer = dialect.write(&GatewayPacket::HeartbeatAnswer);
     context.out.push(Effect::Send(key, answer));
 }

@@ -63,14 +63,14 @@ impl Shard<SharedRing, WatchedLogic> {
         self.now = now;
         match event {
             ShardEvent::Accepted(slot, peer) => {
-                self.accepted(slot, SocketAddr::from((peer.address, 1)), peer.stack);
+                self.accepted(slot, SocketAddr::from((peer.address, 1)), 0);
             }
             ShardEvent::Arrived(token, slot) => self.arrived(token, slot),
             ShardEvent::Of(key, event) => self.happened(key, event),
             ShardEvent::Delivered(delivered) => self.decide(Input::Delivered(delivered)),
             ShardEvent::LookedAtInbox => {
-                while let Ok(InboxEntry::Moved(token, arrival)) = self.inbox.entries.try_recv() {
-                    self.announced(token, arrival);
+                while let Ok(InboxEntry::Moved(token, newcomer)) = self.inbox.entries.try_recv() {
+                    self.announced(token, newcomer);
                 }
                 self.hear_of_turned_away();
             }

@@ -1,5 +1,6 @@
 //! Shards on real loopback sockets, with the real logic, and a registry that says yes to everything at once.
 
+mod proxies;
 mod simulated;
 
 use std::io::{ErrorKind, Read, Write};
@@ -63,21 +64,17 @@ struct Node {
 
 impl Node {
     fn start(shards: u16, connections_max: u32) -> Self {
-        Self::start_with(shards, connections_max, 16)
+        Self::start_from(config(shards, connections_max, 16))
     }
 
-    fn start_with(shards: u16, connections_max: u32, receive_buffers: u16) -> Self {
-        let clock = Clock::start();
-        let mut config = config(shards, connections_max, receive_buffers);
-        let mut prepared = Vec::new();
-        for id in 0..shards {
+    fn start_from(mut config: ShardConfig) -> Self {
+        let (clock, mut prepared) = (Clock::start(), Vec::new());
+        for id in 0..config.place.shards {
             config.place.shard = ShardId(id);
             let shard = PreparedShard::new(config.clone()).unwrap();
-            config.listen = shard
-                .addresses()
-                .iter()
-                .map(|address| ShardListener::native(*address))
-                .collect();
+            for (listener, address) in config.listen.iter_mut().zip(shard.addresses()) {
+                listener.address = *address;
+            }
             prepared.push(shard);
         }
         let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
@@ -251,7 +248,7 @@ fn terminals_log_in_and_beat_wherever_their_home_is() {
 
 #[test]
 fn heartbeats_sent_all_at_once_are_all_answered_though_buffers_are_few() {
-    let mut node = Node::start_with(1, 64, 1);
+    let mut node = Node::start_from(config(1, 64, 1));
     let mut terminals: Vec<Terminal> = (0..20)
         .map(|number| node.log_in(&format!("user-{number}")))
         .collect();

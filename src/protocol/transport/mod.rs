@@ -1,0 +1,14 @@
+//! What a dialect's bytes travel in: layers between a socket and a dialect, each pure, each optional. From the socket up: the
+//! header of a proxy, TLS, WebSocket. Knows no packets, and keeps nothing of a plain connection.
+
+pub mod kind;
+pub mod ending;
+pub mod unwrapped;
+
+pub mod proxy;
+pub mod websocket;
+
+pub mod settings;
+pub mod state;
+
+pub use kind::Transport;

@@ -1,0 +1,116 @@
+//! What comes of connections that are not plain: their transports' answers go out, the dialect's bytes to logic, and what takes
+//! long is done a few at a time. How bytes are unwrapped is in [`crate::protocol::transport`].
+
+use std::mem::take;
+
+use crate::base::ids::ConnKey;
+use crate::base::limits::{STEPS_PER_TURN_MAX, STEPS_WAITING_MAX};
+use crate::engine::completion::Unread;
+use crate::engine::connection::ConnectionStage;
+use crate::engine::kernel::Kernel;
+use crate::logic::{Input, LinkLoss};
+use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
+use crate::protocol::transport::unwrapped::Unwrapped;
+use crate::shard::parts::{Shard, ShardLogic};
+use crate::shard::transports::{Reading, as_ipv6};
+
+impl<K: Kernel, L: ShardLogic> Shard<K, L> {
+    /// Bytes came of a connection that is not plain.
+    pub(super) fn unwrap(&mut self, key: ConnKey, buffer: K::Buffer) -> Reading {
+        let mut unwrapped = take(&mut self.unwrapped);
+        let bytes = self.ring.bytes(&buffer);
+        self.transports.receive(key.slot, bytes, &mut unwrapped);
+        self.ring.recycle(buffer);
+        self.pass_on(key, unwrapped)
+    }
+
+    /// Does some of the steps that wait: a turn full of them would keep heartbeats waiting.
+    pub(super) fn do_steps(&mut self) {
+        for _ in 0..STEPS_PER_TURN_MAX {
+            let Some(key) = self.steps.pop_front() else {
+                return;
+            };
+            if !self.is_live(key) {
+                continue;
+            }
+            let mut unwrapped = take(&mut self.unwrapped);
+            self.transports.step(key.slot, &mut unwrapped);
+            if self.pass_on(key, unwrapped) == Reading::GoesOn {
+                self.connections.read_on(key, Unread::Perhaps, &mut self.ring);
+            }
+        }
+        self.is_overworked |= !self.steps.is_empty();
+    }
+
+    /// Gives everybody what is for them: first the peer, since what logic sends goes behind it.
+    fn pass_on(&mut self, key: ConnKey, mut unwrapped: Unwrapped) -> Reading {
+        if !unwrapped.answer.is_empty() {
+            let answer = unwrapped.answer.clone();
+            let lost = self.connections.send(key, answer, &mut self.ring);
+            self.lost_by_send(key, lost);
+        }
+        if let Some(client) = unwrapped.client {
+            self.decide(Input::ClientKnown(key, as_ipv6(client)));
+        }
+        if unwrapped.alive {
+            self.decide(Input::Alive(key));
+        }
+        if !unwrapped.bytes.is_empty() {
+            self.decide(Input::Received(key, &unwrapped.bytes));
+        }
+        let mut reading = Reading::GoesOn;
+        if unwrapped.step_waits {
+            reading = self.await_step(key);
+        }
+        self.end_if_ended(key);
+        unwrapped.clear();
+        self.unwrapped = unwrapped;
+        reading
+    }
+
+    fn await_step(&mut self, key: ConnKey) -> Reading {
+        if self.steps.len() >= STEPS_WAITING_MAX {
+            self.end(key, TransportEnd::Mistake(TransportMistake::HandshakesWaiting));
+        } else if self.is_live(key) {
+            self.steps.push_back(key);
+            return Reading::Waits;
+        }
+        Reading::GoesOn
+    }
+
+    /// Ends the link of a connection whose peer has ended its transport. One that is on its way to another shard ends there.
+    pub(super) fn end_if_ended(&mut self, key: ConnKey) {
+        if let Some(end) = self.transports.end_of(key.slot) {
+            self.end(key, end);
+        }
+    }
+
+    fn end(&mut self, key: ConnKey, end: TransportEnd) {
+        if !self.is_live(key) {
+            return;
+        }
+        let loss = match end {
+            TransportEnd::InOrder => LinkLoss::Peer,
+            TransportEnd::Mistake(mistake) => {
+                self.counts.transport_errors[mistake as usize] += 1;
+                LinkLoss::Mistake
+            }
+        };
+        self.transports.take(key.slot);
+        self.connections.close(self.now.instant, key, &mut self.ring);
+        self.decide(Input::Closed(key, loss));
+    }
+
+    /// Whether logic has the connection, and may have something sent to it.
+    fn is_live(&self, key: ConnKey) -> bool {
+        match self.connections.stage(key) {
+            ConnectionStage::Open | ConnectionStage::Settled => true,
+            ConnectionStage::Free
+            | ConnectionStage::Connecting
+            | ConnectionStage::Moving
+            | ConnectionStage::Draining
+            | ConnectionStage::Ending { .. }
+            | ConnectionStage::Closing => false,
+        }
+    }
+}
