@@ -69,7 +69,7 @@ function newTable(label, columns) {
   const titles = columns.map(({ title, kind = "text" }) => element("th", { scope: "col", class: kind }, title));
   const head = columns.some(({ title }) => title) ? [element("thead", {}, element("tr", {}, ...titles))] : [];
   const table = element("table", {}, element("caption", { class: "unseen" }, label), ...head, element("tbody"));
-  const keys = columns.length > NARROW_COLUMNS ? { role: "region", "aria-label": label, tabindex: "0" } : {};
+  const keys = columns.length > NARROW_COLUMNS ? { role: "region", "aria-label": `${label}, as a table`, tabindex: "0" } : {};
   return element("div", { class: "frame", ...keys }, table);
 }
 
@@ -130,7 +130,7 @@ class Tile {
     this.line.setAttribute("d", lines.map(path).join(""));
     this.area.setAttribute("d", lines.map(area).join(""));
     this.mark.setAttribute("d", marked === null ? "" : `M${x(marked)} 0V${Tile.HEIGHT}`);
-    setText(this.ceiling, countText(ceiling));
+    setText(this.ceiling, SHORT.format(ceiling));
     this.svg.setAttribute("aria-label", this.spoken(minutesText(history.spanMs()), values, write));
   }
 

@@ -160,6 +160,9 @@ function niceCeiling(value) {
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const TENTHS = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
+/** For where there is little room, and the number is round. */
+const SHORT = new Intl.NumberFormat("en-US", { notation: "compact" });
+
 function countText(value) {
   return WHOLE.format(value);
 }

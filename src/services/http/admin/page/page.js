@@ -239,18 +239,20 @@ function drawEvents() {
 
 function drawSections(interval) {
   const bars = [{ title: "", kind: "name" }, { title: "", kind: "bar" }, { title: "", kind: "number" }];
-  const statuses = [{ title: "", kind: "name" }, { title: "users", kind: "number" }, { title: "devices", kind: "number" }];
+  const statuses = [{ title: "status", kind: "name" }, { title: "users", kind: "number" }, { title: "devices", kind: "number" }];
   fillTable(byId("statuses"), "Users and devices by status", statuses, statusRows(interval));
   fillTable(byId("classes"), "Logged-in connections by class", bars, liveRows(interval, "class"));
-  const transports = liveRows(interval, "transport");
-  fillTable(byId("transports"), "Logged-in connections by transport", bars, transports.length > 1 ? transports : []);
+  const transports = liveRows(interval, "transport").filter(([, , count]) => count !== "0");
+  const areMixed = transports.some(([name]) => name !== "tcp");
+  fillTable(byId("transports"), "Logged-in connections by transport", bars, areMixed ? transports : []);
+  setHidden(byId("transports-title"), !areMixed);
   fillTable(byId("memory"), "Memory", FACTS, memoryRows(interval));
-  fillTable(byId("logins"), "Logins by outcome", COUNTED, countedRows(interval, "logins", "code"), "Nobody has logged in since the start.");
-  fillTable(byId("changes"), "Changes by kind", COUNTED, countedRows(interval, "changes_by_kind", "kind"), "Nothing has changed since the start.");
+  fillTable(byId("logins"), "Logins by outcome", countedColumns("code"), countedRows(interval, "logins", "code"), "Nobody has logged in since the start.");
+  fillTable(byId("changes"), "Changes by kind", countedColumns("kind"), countedRows(interval, "changes_by_kind", "kind"), "Nothing has changed since the start.");
   fillTable(byId("callbacks"), "Callbacks", FACTS, callbackRows(interval), "None since the start.");
   fillTable(byId("work"), "Registry and queries", FACTS, workRows(interval));
   fillTable(byId("shards"), "Shards", SHARD_COLUMNS, shardRows(interval));
-  fillTable(byId("refused"), "Refused, closed and held up", COUNTED, refusalRows(interval), "Nothing since the start.");
+  fillTable(byId("refused"), "Refused, closed and held up", countedColumns("what"), refusalRows(interval), "Nothing since the start.");
 }
 
 function askForToken(fault) {

@@ -106,7 +106,10 @@ function tablePart(now, shard) {
 }
 
 const FACTS = [{ title: "", kind: "name" }, { title: "", kind: "number" }];
-const COUNTED = [{ title: "", kind: "name" }, { title: "per s", kind: "number" }, { title: "since the start", kind: "number" }];
+
+function countedColumns(title) {
+  return [{ title, kind: "name" }, { title: "per s", kind: "number" }, { title: "in all", kind: "number" }];
+}
 
 function statusRows(interval) {
   return [["Online", "online"], ["PushOnline", "push_online"]].map(([status, name]) => [
@@ -142,7 +145,7 @@ function callbackRows(interval) {
     ["Changes not looked at yet", countText(of("callbacks_behind_now"))],
     ["Late", warned(of("callbacks_late_now"))],
     ["Given up", warned(of("callbacks_dead_now"))],
-    ["Oldest that waits", of("callbacks_oldest_age_seconds") > 0 ? spanText(of("callbacks_oldest_age_seconds")) : "–"],
+    ["Oldest that waits", of("callbacks_oldest_age_seconds") > 0 ? `${spanText(of("callbacks_oldest_age_seconds"))} old` : "–"],
   ];
 }
 
