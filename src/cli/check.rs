@@ -151,19 +151,33 @@ fn probe_addresses(config: &Config) -> Vec<(&'static str, CheckOutcome)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
     use tempfile::TempDir;
 
     use super::*;
+    use crate::node::config::TerminalListener;
 
     /// A configuration whose listeners are at these addresses.
     fn listening(lists: [&str; 3]) -> Config {
         let mut config = Config::read(&crate::node::config::Sources::default()).unwrap();
         let [terminals, http, admin] = lists.map(|list| {
             let addresses = list.split(' ').map(|address| address.parse().unwrap());
-            addresses.collect()
+            addresses.collect::<Vec<SocketAddr>>()
         });
-        (config.terminals, config.http, config.admin) = (terminals, http, admin);
+        let plain = config.terminals[0].clone();
+        let at = |address| TerminalListener {
+            address,
+            ..plain.clone()
+        };
+        config.terminals = terminals.into_iter().map(at).collect();
+        (config.http, config.admin) = (http, admin);
         config
+    }
+
+    /// A listener of somebody else.
+    fn somebody() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
     }
 
     fn found_free(lists: [&str; 3]) -> Vec<bool> {
@@ -173,11 +187,7 @@ mod tests {
 
     #[test]
     fn addresses_are_tried_together_as_the_start_opens_them() {
-        let port = addresses::open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NO_WAIT)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = somebody().local_addr().unwrap().port();
         let (any_4, any_6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
         let both = format!("{any_4} {any_6}");
         let (elsewhere, loopback) = ("127.0.0.1:0", format!("127.0.0.1:{port}"));
@@ -200,7 +210,7 @@ mod tests {
 
     #[test]
     fn each_address_of_terminals_that_somebody_else_has_is_a_problem() {
-        let other = addresses::open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NO_WAIT).unwrap();
+        let other = somebody();
         let taken = other.local_addr().unwrap();
         let overlapping = format!("0.0.0.0:{} {taken}", taken.port());
         let free = found_free([&overlapping, "127.0.0.1:0", "127.0.0.1:0"]);

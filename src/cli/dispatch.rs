@@ -16,7 +16,7 @@ use crate::node::config::{Config, Sources};
 use crate::node::log::Log;
 use crate::node::reload::ConfigSource;
 use crate::node::shards::PreparedShards;
-use crate::node::{addresses, privacy, rlimits, run};
+use crate::node::{privacy, rlimits, run};
 
 /// Does what was typed.
 #[must_use]
@@ -79,7 +79,7 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let plan = config.shards.plan(cores, rlimits::raise_descriptors());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     rlimits::raise_locked_memory();
-    let shards = PreparedShards::new(config, plan, &addresses::usable(&config.terminals))?;
+    let shards = PreparedShards::new(config, plan)?;
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
     let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);

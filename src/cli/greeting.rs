@@ -1,5 +1,7 @@
 //! What the gateway says when it is ready: where it listens, and lines to copy that log in and query.
 
+use std::net::SocketAddr;
+
 use super::client::rest_target;
 use crate::base::time::Timestamp;
 use crate::node::addresses::usable;
@@ -14,20 +16,14 @@ pub(super) fn greeting(
     shards: u16,
     now: Timestamp,
 ) -> String {
-    let list = |addresses: &[std::net::SocketAddr]| {
-        let listened = usable(addresses);
-        listened
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let list = |addresses: &[SocketAddr]| joined(&usable(addresses, |address| *address));
     let own = sources
         .arguments()
         .iter()
         .map(|argument| format!(" {}", quote(argument)))
         .collect::<String>();
-    let (terminals, http, admin) = (list(&config.terminals), list(&config.http), list(&config.admin));
+    let terminals = joined(&usable(&config.terminals, |listener| listener.address));
+    let (http, admin) = (list(&config.http), list(&config.admin));
     let web = match list(&config.web) {
         none if none.is_empty() => none,
         web => format!("  web        {web}\n"),
@@ -71,6 +67,11 @@ WARNING: no usersig.keys are set, so the development secret is used, which every
         );
     }
     out
+}
+
+fn joined(listeners: &[impl ToString]) -> String {
+    let listeners: Vec<_> = listeners.iter().map(ToString::to_string).collect();
+    listeners.join(", ")
 }
 
 /// Where what is recorded is kept.

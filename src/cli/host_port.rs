@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::outcome::CommandFault;
+use crate::node::config::Config;
 
 /// Which of the gateway's listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,18 @@ impl HostPort {
             host: host.to_string(),
             port: address.port(),
         }
+    }
+
+    /// Where a terminal finds the gateway, unless it is told: at a listener for plain TCP, if there is one.
+    pub(super) fn of_terminals(config: &Config) -> Self {
+        let mut listeners = config.terminals.iter();
+        let plain = listeners.clone().find(|listener| listener.is_plain());
+        let place = plain.or_else(|| listeners.next());
+        Self::of(
+            place
+                .expect("a configuration has a listener for terminals")
+                .address,
+        )
     }
 
     /// Connects, to the first of the host's addresses that takes it, within `within_max`.
@@ -169,6 +182,30 @@ pub(super) fn foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::config::Sources;
+
+    #[test]
+    fn a_terminal_looks_for_plain_tcp_first() {
+        let trusted = "terminals.proxy_trusted=[\"10.0.0.0/8\"]";
+        let behind_proxy = "{address=\"127.0.0.1:1\", proxy=\"any\"}";
+        let check = |listeners: &str, expected: &str| {
+            let overrides = ["terminals.listen=[]", trusted, listeners]
+                .map(str::to_owned)
+                .to_vec();
+            let sources = Sources {
+                overrides,
+                ..Sources::default()
+            };
+            let place = HostPort::of_terminals(&Config::read(&sources).unwrap());
+            assert_eq!(place.to_string(), expected);
+        };
+        let plain = "{address=\"127.0.0.1:2\"}";
+        check(
+            &format!("terminals.listener=[{behind_proxy}, {plain}]"),
+            "127.0.0.1:2",
+        );
+        check(&format!("terminals.listener=[{behind_proxy}]"), "127.0.0.1:1");
+    }
 
     #[test]
     fn a_place_is_a_name_or_an_address_with_a_port() {

@@ -23,41 +23,55 @@ pub enum ListenerRole {
     Web,
 }
 
-impl ListenerRole {
-    /// Its addresses.
-    #[must_use]
-    pub fn of(self, config: &Config) -> &[SocketAddr] {
-        match self {
-            Self::Terminals => &config.terminals,
-            Self::Backend => &config.http,
-            Self::Admin => &config.admin,
-            Self::Web => &config.web,
-        }
-    }
+/// An address of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Who is served there.
+    pub role: ListenerRole,
+    /// The setting that names it.
+    pub setting: String,
+    /// Where.
+    pub address: SocketAddr,
+}
 
-    /// The setting that names them.
+impl ListenAddress {
+    /// All that are usable for one role.
     #[must_use]
-    pub fn setting(self) -> &'static str {
-        match self {
-            Self::Terminals => "terminals.listen",
-            Self::Backend => "http.listen",
-            Self::Admin => "admin.listen",
-            Self::Web => "web.listen",
+    pub fn all(role: ListenerRole, config: &Config) -> Vec<Self> {
+        let of = |setting: &str, address: SocketAddr| Self {
+            role,
+            setting: setting.to_owned(),
+            address,
+        };
+        let of_http = |setting, addresses: &[SocketAddr]| {
+            let usable = usable(addresses, |address| *address).into_iter();
+            usable.map(|address| of(setting, address)).collect()
+        };
+        match role {
+            ListenerRole::Terminals => {
+                let usable = usable(&config.terminals, |listener| listener.address).into_iter();
+                usable
+                    .map(|listener| of(&listener.setting, listener.address))
+                    .collect()
+            }
+            ListenerRole::Backend => of_http("http.listen", &config.http),
+            ListenerRole::Admin => of_http("admin.listen", &config.admin),
+            ListenerRole::Web => of_http("web.listen", &config.web),
         }
     }
 }
 
-/// The addresses without `[::1]`, if this machine has no IPv6 and there is another.
+/// The listeners without those at `[::1]`, if this machine has no IPv6 and there is another.
 #[must_use]
-pub fn usable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+pub fn usable<T: Clone>(listeners: &[T], address: impl Fn(&T) -> SocketAddr) -> Vec<T> {
     let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
     let has_ipv6 = TcpListener::bind((loopback, 0)).is_ok();
-    let usable = addresses
+    let usable = listeners
         .iter()
-        .filter(|address| has_ipv6 || address.ip() != loopback);
-    let usable: Vec<_> = usable.copied().collect();
+        .filter(|one| has_ipv6 || address(one).ip() != loopback);
+    let usable: Vec<_> = usable.cloned().collect();
     if usable.is_empty() {
-        addresses.to_vec()
+        listeners.to_vec()
     } else {
         usable
     }
@@ -70,15 +84,15 @@ pub fn open_each(
     config: &Config,
     wait: StartupWait,
 ) -> Vec<(SocketAddr, anyhow::Result<TcpListener>)> {
-    let free = |address: SocketAddr| match role {
-        ListenerRole::Terminals => await_free(&[address], wait),
+    let free = |at: &ListenAddress| match role {
+        ListenerRole::Terminals => await_free(at, wait),
         ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => Ok(()),
     };
-    let addresses = usable(role.of(config)).into_iter();
-    let found: Vec<_> = addresses.map(|address| (address, free(address))).collect();
-    let opened = found.into_iter().map(|(address, free)| {
-        let opened = free.and_then(|()| open(role, address, wait));
-        (address, opened)
+    let all = ListenAddress::all(role, config).into_iter();
+    let found: Vec<_> = all.map(|at| (free(&at), at)).collect();
+    let opened = found.into_iter().map(|(free, at)| {
+        let opened = free.and_then(|()| open(&at, wait));
+        (at.address, opened)
     });
     opened.collect()
 }
@@ -88,20 +102,18 @@ pub fn open_each(
 ///
 /// # Errors
 /// What the system says, and if the address is taken, by whom.
-pub fn open(role: ListenerRole, address: SocketAddr, wait: StartupWait) -> anyhow::Result<TcpListener> {
-    let attempt = || match role {
-        ListenerRole::Terminals => listener(address),
-        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => sole_listener(address),
+pub fn open(at: &ListenAddress, wait: StartupWait) -> anyhow::Result<TcpListener> {
+    let attempt = || match at.role {
+        ListenerRole::Terminals => listener(at.address),
+        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => sole_listener(at.address),
     };
-    let opened = wait_for(role, address, wait, attempt)?;
+    let opened = wait_for(at, wait, attempt)?;
     Ok(TcpListener::from(opened))
 }
 
-/// Waits until nobody else listens for terminals at these addresses.
-pub(super) fn await_free(addresses: &[SocketAddr], wait: StartupWait) -> anyhow::Result<()> {
-    let free =
-        |address: &SocketAddr| wait_for(ListenerRole::Terminals, *address, wait, || expect_free(*address));
-    addresses.iter().try_for_each(free)
+/// Waits until nobody else listens there.
+pub(super) fn await_free(at: &ListenAddress, wait: StartupWait) -> anyhow::Result<()> {
+    wait_for(at, wait, || expect_free(at.address))
 }
 
 /// Listens on all of them that are usable.
@@ -110,32 +122,31 @@ pub(super) fn listen(
     config: &Config,
     wait: StartupWait,
 ) -> anyhow::Result<Vec<TcpListener>> {
-    let addresses = usable(role.of(config)).into_iter();
-    addresses.map(|address| open(role, address, wait)).collect()
+    let all = ListenAddress::all(role, config);
+    all.iter().map(|at| open(at, wait)).collect()
 }
 
 fn wait_for<T>(
-    role: ListenerRole,
-    address: SocketAddr,
+    ListenAddress { setting, address, .. }: &ListenAddress,
     wait: StartupWait,
     attempt: impl FnMut() -> io::Result<T>,
 ) -> anyhow::Result<T> {
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let tell = |_: &io::Error| {
-        let (setting, within_s) = (role.setting(), wait.0.as_secs());
+        let within_s = wait.0.as_secs();
         tracing::warn!(setting, %address, within_s, "the address is taken: waiting for it");
     };
     let outcome = wait.wait_for(attempt, is_taken, tell);
     outcome
         .map_err(|error| {
-            let holder = is_taken(&error).then(|| holder(address));
+            let holder = is_taken(&error).then(|| holder(*address));
             let error = anyhow::Error::from(error);
             match holder {
                 Some(holder) => error.context(holder),
                 None => error,
             }
         })
-        .with_context(|| format!("{}: cannot listen at {address}", role.setting()))
+        .with_context(|| format!("{setting}: cannot listen at {address}"))
 }
 
 #[cfg(test)]
@@ -144,17 +155,28 @@ mod tests {
 
     const NONE: StartupWait = StartupWait(std::time::Duration::ZERO);
 
+    fn at(role: ListenerRole, setting: &str, address: SocketAddr) -> ListenAddress {
+        let setting = setting.to_owned();
+        ListenAddress {
+            role,
+            setting,
+            address,
+        }
+    }
+
     #[test]
     fn a_taken_address_is_named_with_its_setting_and_its_holder() {
-        let first = open(ListenerRole::Admin, "127.0.0.1:0".parse().unwrap(), NONE).unwrap();
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let first = open(&at(ListenerRole::Admin, "admin.listen", anywhere), NONE).unwrap();
         let address = first.local_addr().unwrap();
         for (role, setting) in [
             (ListenerRole::Terminals, "terminals.listen"),
+            (ListenerRole::Terminals, "terminals.listener[1]"),
             (ListenerRole::Backend, "http.listen"),
             (ListenerRole::Admin, "admin.listen"),
             (ListenerRole::Web, "web.listen"),
         ] {
-            let text = format!("{:#}", open(role, address, NONE).unwrap_err());
+            let text = format!("{:#}", open(&at(role, setting, address), NONE).unwrap_err());
             let expected =
                 format!("{setting}: cannot listen at {address}: another listener of this gateway has it: ");
             assert!(text.starts_with(&expected), "{text}");
@@ -169,9 +191,9 @@ mod tests {
             ListenerRole::Admin,
             ListenerRole::Web,
         ] {
-            let six = open(role, "[::]:0".parse().unwrap(), NONE).unwrap();
+            let six = open(&at(role, "", "[::]:0".parse().unwrap()), NONE).unwrap();
             let four = SocketAddr::from(([0, 0, 0, 0], six.local_addr().unwrap().port()));
-            open(role, four, NONE).unwrap();
+            open(&at(role, "", four), NONE).unwrap();
         }
     }
 }

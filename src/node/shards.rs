@@ -1,14 +1,13 @@
 //! The node's shards: made from the configuration, and connected with each other and with the services.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use crossbeam_channel::Receiver;
 
-use super::addresses::await_free;
+use super::addresses::{ListenAddress, ListenerRole, await_free, usable};
 use super::config::shards::ShardPlan;
-use super::config::{Config, Pin};
+use super::config::{Config, Pin, TerminalListener};
 use super::deadline::StopStage;
 use super::router::{Inboxes, SendToShard};
 use super::shard_set::{LiveShards, ShardLauncher};
@@ -21,6 +20,8 @@ use crate::engine::probe;
 use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::ShardPosition;
 use crate::logic::delivery::ToShard;
+use crate::protocol::transport::Transport;
+use crate::protocol::transport::settings::TransportSettings;
 use crate::services::http::ShardCounters;
 use crate::shard::mesh::ShardSendError;
 use crate::shard::view;
@@ -48,13 +49,16 @@ pub struct PreparedShards(Vec<PreparedShard>);
 pub struct RunningShards(Vec<ShardHandle>);
 
 impl PreparedShards {
-    /// Makes all shards of `plan`, each listening at all of `addresses`.
+    /// Makes all shards of `plan`, each listening at all addresses of terminals.
     ///
     /// # Errors
     /// Says what the system lacks, or which address cannot be listened at.
-    pub fn new(config: &Config, plan: ShardPlan, addresses: &[SocketAddr]) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, plan: ShardPlan) -> anyhow::Result<Self> {
         probe::check()?;
-        await_free(addresses, StartupWait(config.startup_wait))?;
+        let wait = StartupWait(config.startup_wait);
+        let addresses = ListenAddress::all(ListenerRole::Terminals, config);
+        addresses.iter().try_for_each(|at| await_free(at, wait))?;
+        let listen = listeners(config)?;
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = ShardConfig {
@@ -65,10 +69,7 @@ impl PreparedShards {
                 },
                 settings: Arc::clone(&settings),
                 seed: fastrand::u64(..),
-                listen: addresses
-                    .iter()
-                    .map(|address| ShardListener::native(*address))
-                    .collect(),
+                listen: listen.clone(),
                 receive_buffers: receive_buffers(plan.count),
                 accepts_per_second_max: config.accepts_per_second_max,
                 heartbeat_delay_max: config.heartbeat_delay_max,
@@ -85,6 +86,25 @@ impl PreparedShards {
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }
+}
+
+/// The listeners of every shard.
+fn listeners(config: &Config) -> anyhow::Result<Vec<ShardListener>> {
+    let unspoken = |one: &&TerminalListener| one.tls || one.transport != Transport::Tcp;
+    if let Some(one) = config.terminals.iter().find(unspoken) {
+        bail!("{}: TLS and WebSocket are not spoken yet", one.setting);
+    }
+    let trusted: Arc<[_]> = config.proxy_trusted.clone().into();
+    let of = |listener: TerminalListener| ShardListener {
+        address: listener.address,
+        transport: Arc::new(TransportSettings {
+            proxy: listener.proxy,
+            trusted: Arc::clone(&trusted),
+        }),
+        dialect: listener.dialect,
+    };
+    let usable = usable(&config.terminals, |listener| listener.address);
+    Ok(usable.into_iter().map(of).collect())
 }
 
 /// Makes as many rings of the kind that `shards` shards have as take `bytes` of locked memory by reckoning, and drops them again.

@@ -61,7 +61,7 @@ pub(super) struct ConnectArguments {
     /// The installation's number; drawn at random if not given.
     #[arg(long)]
     instance: Option<NonZeroU64>,
-    /// Where the gateway listens, by name or address; the first of `terminals.listen` if not given.
+    /// Where the gateway listens, by name or address; the first listener of terminals that takes plain TCP if not given.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<HostPort>,
     /// Says that the app is in the background.
@@ -148,13 +148,12 @@ struct InteractiveTerminal<'a> {
 
 impl<'a> InteractiveTerminal<'a> {
     fn new(config: &'a Config, arguments: &'a ConnectArguments, input: LineInput) -> Self {
-        let first = config.terminals.first();
-        let first = first.expect("a configuration has an address for each listener");
+        let place = arguments.address.clone();
         let drawn = || InstanceId::new(fastrand::u64(1..)).expect("drawn from 1 on");
         Self {
             config,
             arguments,
-            place: arguments.address.clone().unwrap_or_else(|| HostPort::of(*first)),
+            place: place.unwrap_or_else(|| HostPort::of_terminals(config)),
             instance: arguments.instance.unwrap_or_else(drawn),
             session: 0,
             background: arguments.background,

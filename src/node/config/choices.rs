@@ -7,6 +7,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::parts::{LogFormat, StoreKind};
 use crate::logic::settings::{Conflict, Policy, WebClose};
+use crate::protocol::dialect::Dialect;
+use crate::protocol::transport::Transport;
+use crate::protocol::transport::proxy::ProxyMode;
 use crate::services::registry::embedded::Durability;
 
 /// Words, each with its meaning.
@@ -29,6 +32,18 @@ pub(super) const POLICY: Choice<Policy> = Choice(&[
 pub(super) const CONFLICT: Choice<Conflict> = Choice(&[
     ("newest-wins", Conflict::NewestWins),
     ("oldest-wins", Conflict::OldestWins),
+]);
+
+pub(super) const TRANSPORT: Choice<Transport> =
+    Choice(&[("tcp", Transport::Tcp), ("websocket", Transport::WebSocket)]);
+
+pub(super) const DIALECT: Choice<Dialect> = Choice(&[("native", Dialect::Native)]);
+
+pub(super) const PROXY: Choice<ProxyMode> = Choice(&[
+    ("off", ProxyMode::Off),
+    ("v1", ProxyMode::V1),
+    ("v2", ProxyMode::V2),
+    ("any", ProxyMode::Any),
 ]);
 
 pub(super) const WEB_CLOSE: Choice<WebClose> =

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::choices;
 use super::layers::{self, Sources};
+use super::listeners::{self, TerminalListener};
 use super::parts::{CallbackConfig, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind};
 use super::print;
 use super::problem::Problem;
@@ -25,8 +27,10 @@ use crate::services::registry::FaultInjection;
 /// Everything that a node goes by. Shown, as for debugging, without its secrets.
 #[derive(Clone, PartialEq)]
 pub struct Config {
-    /// Where terminals connect.
-    pub terminals: Vec<SocketAddr>,
+    /// Where terminals connect, and how.
+    pub terminals: Vec<TerminalListener>,
+    /// The networks of proxies that say whom they speak for.
+    pub proxy_trusted: Vec<IpNet>,
     /// Where the app's backend asks.
     pub http: Vec<SocketAddr>,
     /// Where the operator looks.
@@ -135,7 +139,8 @@ impl Config {
             .chain(admin.iter().map(|address| address.ip().to_string()))
             .collect();
         Self {
-            terminals: reader.addresses("terminals.listen"),
+            terminals: TerminalListener::all(&reader),
+            proxy_trusted: reader.networks("terminals.proxy_trusted"),
             http: reader.addresses("http.listen"),
             admin,
             web: reader.addresses("web.listen"),
@@ -182,7 +187,8 @@ impl Config {
                 .find(|address| !address.ip().is_loopback())
                 .map(ToString::to_string)
         };
-        let open = foreign(&self.terminals).or_else(|| foreign(&self.http));
+        let terminals: Vec<_> = self.terminals.iter().map(|listener| listener.address).collect();
+        let open = foreign(&terminals).or_else(|| foreign(&self.http));
         if let Some(address) = open.filter(|_| self.is_for_development()) {
             let found =
                 format!("the development secret, which everyone knows, while {address} is not loopback");
@@ -206,6 +212,7 @@ impl Config {
             let remedy = "set registry.store = \"embedded\", or callback.url = \"\"";
             problems.push(Problem::new("callback.url", found, remedy));
         }
+        problems.extend(listeners::problems(&Reader(&self.values), &self.terminals));
         self.check_addresses(problems);
         self.check_times(problems);
     }
@@ -216,27 +223,24 @@ impl Config {
     }
 
     fn check_addresses(&self, problems: &mut Vec<Problem>) {
-        let lists = [
-            ("terminals.listen", &self.terminals),
+        let terminals = self.terminals.iter();
+        let terminals = terminals.map(|listener| (&*listener.setting, listener.address));
+        let others = [
             ("http.listen", &self.http),
             ("admin.listen", &self.admin),
             ("web.listen", &self.web),
         ];
+        let others = others.into_iter();
+        let others = others.flat_map(|(key, list)| list.iter().map(move |address| (key, *address)));
         let mut seen: Vec<(&str, SocketAddr)> = Vec::new();
-        for (key, address) in lists
-            .iter()
-            .flat_map(|(key, list)| list.iter().map(move |address| (*key, *address)))
-        {
+        for (key, address) in terminals.chain(others) {
             if let Some((other, _)) = seen
                 .iter()
                 .find(|(_, known)| *known == address && address.port() != 0)
             {
                 let found = format!("{address}, which {other} has too");
-                problems.push(Problem::new(
-                    key,
-                    found,
-                    "give each listener an address of its own",
-                ));
+                let remedy = "give each listener an address of its own";
+                problems.push(Problem::new(key, found, remedy));
             }
             seen.push((key, address));
         }

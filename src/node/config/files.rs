@@ -8,10 +8,11 @@ use std::path::Path;
 use toml::Value;
 use zeroize::Zeroizing;
 
-use super::kind::{SECRET_BYTES_MAX, SettingKind};
+use super::kind::SettingKind;
 use super::problem::Problem;
 use super::setting::Setting;
 use super::table::settings;
+use super::texts::{KEY_BYTES_MIN, SECRET_BYTES_MAX, fault_of_text};
 use super::values::Values;
 use crate::base::secret::Secret;
 
@@ -26,6 +27,8 @@ pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
             SettingKind::Keys => read_keys(setting, values, problems),
             SettingKind::Addresses
             | SettingKind::AddressesOrNone
+            | SettingKind::Address
+            | SettingKind::Networks
             | SettingKind::Number(..)
             | SettingKind::Switch
             | SettingKind::OneOf(_)
@@ -33,7 +36,10 @@ pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
             | SettingKind::Hosts
             | SettingKind::Url
             | SettingKind::Path
-            | SettingKind::FileOrNone => {}
+            | SettingKind::FileOrNone
+            | SettingKind::RequestPath
+            | SettingKind::Origins
+            | SettingKind::Entries(_) => {}
         }
     }
 }
@@ -63,7 +69,7 @@ fn read_token(setting: &Setting, bytes_min: usize, values: &mut Values, problems
 
 fn read_keys(setting: &'static Setting, values: &mut Values, problems: &mut Vec<Problem>) {
     let keys = values[setting.key].as_array().cloned().unwrap_or_default();
-    let bytes_min = super::kind::KEY_BYTES_MIN;
+    let bytes_min = KEY_BYTES_MIN;
     let mut secrets = Vec::with_capacity(keys.len());
     for key in &keys {
         let path = key.get("secret_file").and_then(Value::as_str).map(Path::new);
@@ -98,7 +104,7 @@ fn read(path: &Path, bytes_min: usize) -> Result<Secret, String> {
     file.take(bytes_max).read_to_string(&mut text).map_err(told)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    match super::kind::fault_of_text(line, bytes_min) {
+    match fault_of_text(line, bytes_min) {
         None => Ok(line.into()),
         Some(fault) => Err(fault),
     }

@@ -1,10 +1,12 @@
 //! What a setting may be: its form and bounds, checked and explained in one place. Knows no setting.
 
-use std::net::SocketAddr;
-
 use toml::Value;
 
 use super::choices::Words;
+use super::texts::{
+    SECRET_BYTES_MAX, fault_of_text, is_address, is_key, is_list, is_origin, is_request_path, is_secret,
+    network,
+};
 use crate::base::ids::UserId;
 use crate::services::callback::ReceiverUrl;
 
@@ -15,6 +17,10 @@ pub(super) enum SettingKind {
     Addresses,
     /// A list of `address:port`; empty: none.
     AddressesOrNone,
+    /// One `address:port`.
+    Address,
+    /// A list of networks, as `10.0.0.0/8`.
+    Networks,
     /// A whole number from the first to the second.
     Number(i64, i64),
     /// `true` or `false`.
@@ -33,18 +39,35 @@ pub(super) enum SettingKind {
     Path,
     /// Where a file is; empty: none.
     FileOrNone,
+    /// The path that a request of HTTP names.
+    RequestPath,
+    /// A list of origins of web pages, as browsers name them.
+    Origins,
     /// A list of `{ secret, not_after }`, or `secret_file` instead of `secret`.
     Keys,
+    /// A list of tables.
+    Entries(&'static EntryKind),
 }
 
-/// What stands in the place of a secret when the configuration is printed.
-pub(super) const HIDDEN: &str = "<set>";
+/// What the tables of a list are.
+#[derive(Debug)]
+pub(super) struct EntryKind {
+    /// What they have.
+    pub(super) fields: &'static [EntryField],
+    /// A list of them, as TOML.
+    pub(super) example: &'static str,
+}
 
-/// The vendor's secret keys have 64 characters.
-pub(super) const KEY_BYTES_MIN: usize = 16;
-
-/// Far beyond what anyone uses.
-pub(super) const SECRET_BYTES_MAX: usize = 1_024;
+/// What a table of a list may have.
+#[derive(Debug)]
+pub(super) struct EntryField {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What may be said.
+    pub(super) kind: SettingKind,
+    /// What it is if nothing is said, as TOML; `None`: it has to be said.
+    pub(super) default: Option<&'static str>,
+}
 
 impl SettingKind {
     /// What may be said, for people.
@@ -56,6 +79,16 @@ impl SettingKind {
             }
             Self::AddressesOrNone => {
                 r#"a list of addresses, with ports that are not 0, as ["127.0.0.1:9004"], or [] for none"#.to_owned()
+            }
+            Self::Address => r#"an address with a port that is not 0, as "127.0.0.1:9001""#.to_owned(),
+            Self::Networks => {
+                r#"a list of networks, as ["10.0.0.0/8", "fd00::/8"], or of single addresses"#.to_owned()
+            }
+            Self::RequestPath => {
+                r#"a path as "/terminals", of printable ASCII characters without any of ?# and spaces"#.to_owned()
+            }
+            Self::Origins => {
+                r#"a list of origins in lower case, as ["https://app.example", "http://localhost:8080"]"#.to_owned()
             }
             Self::Number(min, i64::MAX) => format!("a whole number, at least {min}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
@@ -78,6 +111,10 @@ impl SettingKind {
                 "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }, or with secret_file = \"path\" instead of secret"
                     .to_owned()
             }
+            Self::Entries(of) => {
+                let fields: Vec<_> = of.fields.iter().map(EntryField::bounds).collect();
+                format!("a list of tables, each with {}", fields.join(", "))
+            }
         }
     }
 
@@ -90,7 +127,12 @@ impl SettingKind {
             Self::Url => Some(r#""https://backend.example:8443/im/callback""#),
             Self::FileOrNone => Some(r#""/etc/holdfast/name-of-the-file""#),
             Self::Keys => Some(r#"[{ secret_file = "/etc/holdfast/usersig-key" }]"#),
+            Self::Networks => Some(r#"["10.0.0.0/8"]"#),
+            Self::Entries(of) => Some(of.example),
             Self::Addresses
+            | Self::Address
+            | Self::RequestPath
+            | Self::Origins
             | Self::Number(..)
             | Self::Switch
             | Self::OneOf(_)
@@ -106,6 +148,10 @@ impl SettingKind {
         match self {
             Self::Addresses => is_list(value, 1, is_address),
             Self::AddressesOrNone => is_list(value, 0, is_address),
+            Self::Address => value.as_str().is_some_and(is_address),
+            Self::Networks => is_list(value, 0, |text| network(text).is_some()),
+            Self::RequestPath => value.as_str().is_some_and(is_request_path),
+            Self::Origins => is_list(value, 0, is_origin),
             Self::Number(min, max) => value
                 .as_integer()
                 .is_some_and(|number| (min..=max).contains(&number)),
@@ -126,6 +172,9 @@ impl SettingKind {
                 .is_some_and(|text| !text.is_empty() && !text.contains('\0')),
             Self::FileOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
             Self::Keys => value.as_array().is_some_and(|keys| keys.iter().all(is_key)),
+            Self::Entries(of) => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|entry| of.takes(entry))),
         }
     }
 
@@ -147,14 +196,23 @@ impl SettingKind {
     #[must_use]
     pub(super) fn is_text(self) -> bool {
         match self {
-            Self::OneOf(_) | Self::Secret(_) | Self::Url | Self::Path | Self::FileOrNone => true,
+            Self::OneOf(_)
+            | Self::Address
+            | Self::Secret(_)
+            | Self::Url
+            | Self::Path
+            | Self::FileOrNone
+            | Self::RequestPath => true,
             Self::Addresses
             | Self::AddressesOrNone
+            | Self::Networks
             | Self::Number(..)
             | Self::Switch
             | Self::Users
             | Self::Hosts
-            | Self::Keys => false,
+            | Self::Origins
+            | Self::Keys
+            | Self::Entries(_) => false,
         }
     }
 
@@ -167,78 +225,37 @@ impl SettingKind {
     /// Whether what was said must not be repeated.
     #[must_use]
     pub(super) fn is_secret(self) -> bool {
-        match self {
-            Self::Secret(_) | Self::Keys => true,
-            Self::Addresses
-            | Self::AddressesOrNone
-            | Self::Number(..)
-            | Self::Switch
-            | Self::OneOf(_)
-            | Self::Users
-            | Self::Hosts
-            | Self::Url
-            | Self::Path
-            | Self::FileOrNone => false,
-        }
+        matches!(self, Self::Secret(_) | Self::Keys)
     }
 }
 
-fn is_address(text: &str) -> bool {
-    text.parse::<SocketAddr>()
-        .is_ok_and(|address| address.port() != 0)
-}
-
-fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bool {
-    value.as_array().is_some_and(|list| {
-        list.len() >= length_min && list.iter().all(|entry| entry.as_str().is_some_and(&takes))
-    })
-}
-
-/// Shorter ones can be guessed; printed place-holders are none.
-pub(super) fn is_secret(text: &str, bytes_min: usize) -> bool {
-    fault_of_text(text, bytes_min).is_none()
-}
-
-/// What keeps a text from being a secret; nothing of the text.
-pub(super) fn fault_of_text(text: &str, bytes_min: usize) -> Option<String> {
-    if text.contains('\n') {
-        Some("more than one line".to_owned())
-    } else if text == HIDDEN {
-        Some("what stands for a secret when the configuration is printed".to_owned())
-    } else if text.len() < bytes_min {
-        Some(format!("fewer than {bytes_min} characters"))
-    } else if text.len() > SECRET_BYTES_MAX {
-        Some(format!("more than {SECRET_BYTES_MAX} characters"))
-    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Some("a character that is not printable ASCII, or a space".to_owned())
-    } else {
-        None
+impl EntryKind {
+    fn takes(&self, entry: &Value) -> bool {
+        let Some(entry) = entry.as_table() else {
+            return false;
+        };
+        let known = |name: &String| self.fields.iter().any(|field| field.name == *name);
+        entry.keys().all(known) && self.fields.iter().all(|field| field.takes(entry.get(field.name)))
     }
 }
 
-fn is_key(key: &Value) -> bool {
-    let Some(key) = key.as_table() else { return false };
-    let known = |name: &String| ["secret", "secret_file", "not_after"].contains(&&**name);
-    let known = key.keys().all(known);
-    let secret = match (key.get("secret"), key.get("secret_file")) {
-        (Some(secret), None) => secret.as_str().is_some_and(|text| is_secret(text, KEY_BYTES_MIN)),
-        (None, Some(path)) => path
-            .as_str()
-            .is_some_and(|path| !path.is_empty() && !path.contains('\0')),
-        (Some(_), Some(_)) | (None, None) => false,
-    };
-    known && secret && key.get("not_after").is_none_or(|end| not_after_s(end).is_some())
-}
+impl EntryField {
+    /// Whether what is said of it in an entry, if anything, is of its kind.
+    pub(super) fn takes(&self, said: Option<&Value>) -> bool {
+        said.map_or(self.default.is_some(), |value| self.kind.takes(value))
+    }
 
-/// The Unix second of a `not_after`: a date-time of TOML, or a text of the same form.
-#[must_use]
-pub(super) fn not_after_s(value: &Value) -> Option<u64> {
-    let text = match value.as_datetime() {
-        Some(at) => at.to_string(),
-        None => value.as_str()?.to_owned(),
-    };
-    let at = humantime::parse_rfc3339(&text).ok()?;
-    Some(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+    fn bounds(&self) -> String {
+        let default = self
+            .default
+            .map(|default| format!("; {default} if it is left out"));
+        format!(
+            "{} ({}{})",
+            self.name,
+            self.kind.bounds(),
+            default.unwrap_or_default()
+        )
+    }
 }
 
 #[cfg(test)]
@@ -255,9 +272,6 @@ mod tests {
         check(SettingKind::Addresses, "[]", false);
         check(SettingKind::Addresses, r#"["127.0.0.1:0"]"#, false);
         check(SettingKind::Addresses, r#"["localhost:1"]"#, false);
-        check(SettingKind::AddressesOrNone, "[]", true);
-        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:9004"]"#, true);
-        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:0"]"#, false);
         check(SettingKind::Number(1, 3), "3", true);
         check(SettingKind::Number(1, 3), "4", false);
         check(SettingKind::Number(1, 3), "\"2\"", false);
@@ -320,5 +334,40 @@ mod tests {
             r#"[{secret="0123456789abcdef", secret_file="/run/key"}]"#,
             false,
         );
+    }
+
+    #[test]
+    fn listeners_kinds_have_bounds() {
+        check(SettingKind::AddressesOrNone, "[]", true);
+        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:9004"]"#, true);
+        check(SettingKind::AddressesOrNone, r#"["127.0.0.1:0"]"#, false);
+        for (network, expected) in [
+            ("10.0.0.0/8", true),
+            ("10.1.2.3", true),
+            ("fd00::/8", true),
+            ("10.0.0.0/33", false),
+            ("office", false),
+        ] {
+            check(SettingKind::Networks, &format!("[{network:?}]"), expected);
+        }
+        for (path, expected) in [
+            ("/", true),
+            ("/ws/v1", true),
+            ("ws", false),
+            ("/a?b=1", false),
+            ("/a b", false),
+        ] {
+            check(SettingKind::RequestPath, &format!("{path:?}"), expected);
+        }
+        for (origin, expected) in [
+            ("https://app.example", true),
+            ("http://[::1]:8080", true),
+            ("https://App.example", false),
+            ("https://app.example/", false),
+            ("app.example", false),
+            ("*", false),
+        ] {
+            check(SettingKind::Origins, &format!("[{origin:?}]"), expected);
+        }
     }
 }

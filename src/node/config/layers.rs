@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
+use super::entries;
 use super::files;
 use super::kind::SettingKind;
 use super::problem::Problem;
@@ -206,6 +207,10 @@ impl Layers {
                 Some(_) | None => self.given.insert(setting.key),
             };
             self.values.put(setting.key, value);
+            return;
+        }
+        if let (SettingKind::Entries(of), true) = (setting.kind, value.is_array()) {
+            self.problems.extend(entries::problems(setting.key, of, &value));
             return;
         }
         let found = if setting.kind.is_secret() {

@@ -3,9 +3,11 @@
 mod changed;
 mod choices;
 mod effective;
+mod entries;
 mod files;
 mod kind;
 mod layers;
+mod listeners;
 mod parts;
 mod print;
 mod problem;
@@ -14,6 +16,7 @@ mod sample;
 mod setting;
 pub mod shards;
 mod table;
+mod texts;
 mod values;
 mod variables;
 
@@ -24,6 +27,7 @@ pub use crate::protocol::usersig::DEVELOPMENT_SECRET;
 pub use changed::{Difference, DifferenceKind, Given};
 pub use effective::Config;
 pub use layers::Sources;
+pub use listeners::TerminalListener;
 pub use parts::{CoreDumps, LogFormat, Pin, StoreKind};
 pub use problem::Problem;
 pub use sample::{Described, described, sample};

@@ -2,9 +2,10 @@
 
 use toml::Value;
 
-use super::kind::{HIDDEN, SettingKind};
+use super::kind::SettingKind;
 use super::setting::Setting;
 use super::table::settings;
+use super::texts::HIDDEN;
 use super::values::Values;
 
 const HEAD: &str = "\
@@ -86,11 +87,16 @@ fn shown(kind: SettingKind, value: &Value) -> String {
         | SettingKind::FileOrNone
         | SettingKind::Addresses
         | SettingKind::AddressesOrNone
+        | SettingKind::Address
+        | SettingKind::Networks
         | SettingKind::Number(..)
         | SettingKind::Switch
         | SettingKind::OneOf(_)
         | SettingKind::Users
-        | SettingKind::Hosts => value.to_string(),
+        | SettingKind::Hosts
+        | SettingKind::RequestPath
+        | SettingKind::Origins
+        | SettingKind::Entries(_) => value.to_string(),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Value;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::choices::{self, Choice};
 use super::files::file_key;
-use super::kind;
 use super::parts::{CallbackConfig, RegistryConfig};
+use super::texts::{network, not_after_s};
 use super::values::Values;
 use crate::base::ids::{Platform, UserId};
 use crate::base::secret::Secret;
@@ -57,7 +58,7 @@ impl<'a> Reader<'a> {
         choice.meaning(self.text(key))
     }
 
-    fn list(&self, key: &str) -> &'a [Value] {
+    pub(super) fn list(&self, key: &str) -> &'a [Value] {
         self.value(key).as_array().expect("its kind is a list")
     }
 
@@ -70,6 +71,12 @@ impl<'a> Reader<'a> {
     pub(super) fn addresses(&self, key: &str) -> Vec<SocketAddr> {
         self.texts(key)
             .map(|text| text.parse().expect("its kind is a list of addresses"))
+            .collect()
+    }
+
+    pub(super) fn networks(&self, key: &str) -> Vec<IpNet> {
+        self.texts(key)
+            .map(|text| network(text).expect("its kind is a list of networks"))
             .collect()
     }
 
@@ -87,7 +94,7 @@ impl<'a> Reader<'a> {
             let secret = key.get("secret").and_then(Value::as_str).map(Secret::from);
             Some(Key {
                 secret: secret.or(read)?,
-                not_after_s: key.get("not_after").and_then(kind::not_after_s),
+                not_after_s: key.get("not_after").and_then(not_after_s),
             })
         });
         let keys: Vec<_> = keys.collect();

@@ -3,12 +3,15 @@
 
 mod gateway;
 mod services;
+mod terminals;
 
 use super::setting::Setting;
+pub(super) use terminals::LISTENER;
 
 /// All of them, section by section.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
-    gateway::SETTINGS.iter().chain(services::SETTINGS)
+    let all = [terminals::SETTINGS, gateway::SETTINGS, services::SETTINGS];
+    all.into_iter().flatten()
 }
 
 /// The setting of that key.

@@ -46,12 +46,9 @@ fn nothing_at_all_is_the_specification_on_loopback() {
     };
     assert_eq!(format!("{:?}", config.logic), format!("{expected:?}"));
     assert!(config.is_for_development());
-    let all = [&config.terminals, &config.http, &config.admin];
-    assert!(
-        all.into_iter()
-            .flatten()
-            .all(|address| address.ip().is_loopback())
-    );
+    let terminals = config.terminals.iter().map(|listener| &listener.address);
+    let mut all = terminals.chain(&config.http).chain(&config.admin);
+    assert!(all.all(|address| address.ip().is_loopback()));
     assert_eq!(config.trouble, FaultInjection::default());
 }
 

@@ -1,4 +1,4 @@
-//! The settings of the listeners, the shards, and what is decided. Never of what is kept or told.
+//! The settings of the HTTP listeners, the shards, and what is decided. Never of what is kept or told.
 
 use crate::node::config::choices;
 use crate::node::config::kind::SettingKind;
@@ -7,34 +7,6 @@ use crate::node::config::setting::{Setting, TakesEffect, setting};
 const SECONDS_A_DAY: i64 = 86_400;
 
 pub(super) const SETTINGS: &[Setting] = &[
-    setting(
-        "terminals.listen",
-        TakesEffect::AtRestart,
-        SettingKind::Addresses,
-        r#"["127.0.0.1:9001", "[::1]:9001"]"#,
-        "Where terminals connect.",
-    ),
-    setting(
-        "terminals.login_deadline_s",
-        TakesEffect::AtRestart,
-        SettingKind::Number(1, 300),
-        "10",
-        "How long a new connection may take to log in.",
-    ),
-    setting(
-        "terminals.accepts_per_second_max",
-        TakesEffect::AtRestart,
-        SettingKind::Number(0, 1_000_000),
-        "0",
-        "New connections that one shard takes a second; the others wait in the kernel's queue. 0: as many as come.",
-    ),
-    setting(
-        "terminals.retry_after_ms",
-        TakesEffect::AtOnce,
-        SettingKind::Number(100, 60_000),
-        "2000",
-        "When a terminal that met a full or failing gateway is told to come back: at random around this, over a window that grows with the number of those still to come back, up to half of presence.restart_grace_s and at most a minute.",
-    ),
     setting(
         "limits.connections_per_address_max",
         TakesEffect::AtOnce,
