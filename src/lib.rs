@@ -16,3 +16,7 @@ mod sim;
 #[cfg(test)]
 #[path = "../tests/kernel/mod.rs"]
 mod kernel;
+
+#[cfg(test)]
+#[path = "../tests/tls/mod.rs"]
+mod tls;

@@ -6,6 +6,7 @@ pub mod ending;
 pub mod unwrapped;
 
 pub mod proxy;
+pub mod tls;
 pub mod websocket;
 
 pub mod settings;
