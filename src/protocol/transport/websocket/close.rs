@@ -84,6 +84,7 @@ mod tests {
         check(&[3], Err(CloseCode::PROTOCOL_ERROR));
         check(&[3, 0xe8], Ok(Some(1000)));
         check(b"\x03\xe9bye", Ok(Some(1001)));
+        check(&[3, 0xed], Err(CloseCode::PROTOCOL_ERROR));
         check(&[3, 0xe8, 0xff], Err(CloseCode::INVALID_TEXT));
         for (first, last, may_be_sent) in [
             (0, 999, false),

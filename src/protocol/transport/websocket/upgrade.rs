@@ -149,8 +149,7 @@ pub fn upgrade(bytes: &[u8], context: UpgradeContext<'_>) -> Result<Option<Upgra
         Err(_) => return Err(unreadable(bytes)),
     };
     let headers = &*request.headers;
-    let path = request.path.and_then(|target| target.split('?').next());
-    if path != Some(&context.rules.path) {
+    if request.path.map(path_of) != Some(&context.rules.path) {
         return Err(UpgradeFault::WrongPath);
     }
     if !asks_for_websocket(&request) {
@@ -177,6 +176,15 @@ pub fn upgrade(bytes: &[u8], context: UpgradeContext<'_>) -> Result<Option<Upgra
             context.is_trusted,
         ),
     }))
+}
+
+/// The path of a request's target, which may be a whole address.
+fn path_of(target: &str) -> &str {
+    let target = target.split_once('?').map_or(target, |(path, _)| path);
+    match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |path| &rest[path..]),
+        _ => target,
+    }
 }
 
 /// What bytes are that HTTP has no use for. They are HTTP if they begin with a method.

@@ -52,6 +52,13 @@ fn what_is_no_request_for_this_listener_is_refused() {
     check(last, last, Ok(()));
     check("GET", "POST", Err(UpgradeFault::NoUpgrade));
     check("HTTP/1.1", "HTTP/1.0", Err(UpgradeFault::NoUpgrade));
+    check("/chat?x=1", "/chat?x=http://a/", Ok(()));
+    check("/chat?x=1", "http://gateway.example/chat?x=1", Ok(()));
+    check(
+        "/chat?x=1",
+        "http://gateway.example",
+        Err(UpgradeFault::WrongPath),
+    );
     check("/chat?x=1", "/", Err(UpgradeFault::WrongPath));
     check("Upgrade: WebSocket\r\n", "", Err(UpgradeFault::NoUpgrade));
     check("Upgrade: WebSocket", "Upgrade: h2c, websocket", Ok(()));
