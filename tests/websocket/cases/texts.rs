@@ -54,10 +54,15 @@ pub(super) fn texts() -> Vec<Case> {
     ];
     all.extend(not_utf8_at_once().into_iter().map(|case| case.ends(not_utf8())));
     for (group, number, is_valid, payload) in utf8::sequences() {
-        let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = payload
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let more = if payload.len() > 16 { " and more" } else { "" };
         let case = case(
             format!("6.{group}.{number}"),
-            format!("a text of the bytes {hex}"),
+            format!("a text of the bytes {hex}{more}"),
             vec![frame(TEXT, &payload)],
         );
         all.push(match is_valid {

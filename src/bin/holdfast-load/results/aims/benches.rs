@@ -8,6 +8,8 @@ const IDLE_USER_SMALL: &str =
     "the budget of a connection, and what a shard keeps once, spread over few connections";
 const MUTANTS: &str = "each rule has one, and so have the callbacks, the store and the life of a connection";
 const SURVIVORS: &str = "what a check does not notice, it does not keep";
+const ALL_CASES: &str = "all cases of the groups";
+const CASES: &str = "terminals on any client of WebSocket are to find what RFC 6455 says";
 const EPOLL: &str = "a ring is worth its trouble only if it costs no more than a plain epoll loop";
 const EPOLL_PACED: &str = "heartbeats that share a wake-up are to cost half of a loop that wakes up for each";
 
@@ -159,6 +161,15 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         figures: &[
             raw("mutants", "", [None, None], "mutants").aims(AtLeast(80.0), MUTANTS),
             raw("mutants that no check notices", "", [None, None], "survivors").aims(AtMost(0.0), SURVIVORS),
+        ],
+    },
+    ResultsFolder {
+        name: "websocket",
+        title: "The cases of the Autobahn testsuite for servers of WebSocket, groups 1 to 7 and 10",
+        command: "cargo test --test websocket -- --ignored the_table",
+        figures: &[
+            raw("cases", "", [None, None], "cases").aims(AtLeast(247.0), ALL_CASES),
+            raw("cases that fail", "", [None, None], "failed").aims(AtMost(0.0), CASES),
         ],
     },
 ];

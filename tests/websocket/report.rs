@@ -1,0 +1,108 @@
+//! The folder of results of all cases. The tool writes its page and the index from the data.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, End};
+use crate::run::{Cut, Endpoint, InMemory, OverTcp, run, serve};
+use crate::{CUTS, CUTS_OVER_TCP, cases};
+
+/// What is wrong, or nothing.
+fn judged(case: &Case, cuts: &[Cut], mut endpoint: impl FnMut() -> Box<dyn Endpoint>) -> Option<String> {
+    let mut faults = cuts.iter().filter_map(|cut| {
+        let fault = run(case, *cut, &mut *endpoint()).err()?;
+        Some(format!("failed, cut by {cut:?}: {fault:.200}"))
+    });
+    faults.next()
+}
+
+fn expected(case: &Case) -> String {
+    let seen = match case.seen.len() {
+        0 => String::new(),
+        1 => "one answer, ".to_owned(),
+        count => format!("{count} answers, "),
+    };
+    let end = match &case.end {
+        End::ByClient => "and the client's close is answered".to_owned(),
+        End::Answered(codes) if codes == &[None] => "a close without a code".to_owned(),
+        End::Answered(codes) => format!("a close with {}", either(codes.iter().flatten())),
+        End::Failed(codes) => format!("a close with {}", either(codes.iter())),
+    };
+    let informational = if case.is_informational {
+        " (any outcome may be)"
+    } else {
+        ""
+    };
+    format!("{seen}{end}{informational}")
+}
+
+fn either<'a>(codes: impl Iterator<Item = &'a u16>) -> String {
+    codes.map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Runs all cases, and writes `bench-results/websocket`. Gives how many have failed.
+pub(crate) fn write() -> usize {
+    let echo = serve();
+    let mut rows = Vec::new();
+    let mut failed = 0;
+    for case in cases::all() {
+        let fault = judged(&case, CUTS, || Box::new(InMemory::open()))
+            .or_else(|| judged(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(echo))));
+        failed += usize::from(fault.is_some());
+        rows.push(json!({
+            "case": case.id,
+            "sent": case.sends,
+            "must come": expected(&case),
+            "echo": fault.unwrap_or_else(|| "passed".to_owned()),
+        }));
+    }
+    let all = json!({ "cases": rows.len(), "failed": failed });
+    let text = text(&rows);
+    write_data(&text, std::iter::once(all).chain(rows).collect());
+    failed
+}
+
+/// The page.
+fn text(rows: &[Value]) -> Vec<String> {
+    const COLUMNS: [&str; 4] = ["case", "sent", "must come", "echo"];
+    let line = |cells: [&str; 4]| format!("| {} |", cells.join(" | "));
+    let about = "Each case is driven against an endpoint on the gateway's codec, which takes texts and sends every message back: in \
+                 memory, with its bytes cut in seven ways, and over TCP, cut in two.";
+    let head = [about.to_owned(), String::new(), line(COLUMNS), line(["---"; 4])];
+    let rows = rows
+        .iter()
+        .map(|row| line(COLUMNS.map(|name| row[name].as_str().unwrap())));
+    head.into_iter().chain(rows).collect()
+}
+
+fn write_data(text: &[String], data: Vec<Value>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let told = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(root)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{program}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let data = json!({
+        "title": "The cases of the Autobahn testsuite for servers of WebSocket, groups 1 to 7 and 10",
+        "command": "cargo test --test websocket -- --ignored the_table",
+        "machine": {
+            "commit": told("git", &["rev-parse", "--short", "HEAD"]),
+            "date": told("date", &["+%F"]),
+            "profile": "dev",
+        },
+        "text": text,
+        "data": data,
+    });
+    let folder = root.join("bench-results/websocket");
+    fs::create_dir_all(&folder).unwrap();
+    let text = serde_json::to_string_pretty(&data).unwrap() + "\n";
+    fs::write(folder.join("data.json"), text).unwrap();
+    told(env!("CARGO_BIN_EXE_holdfast-load"), &["index"]);
+}
