@@ -13,10 +13,12 @@ use super::sizing::{self, Wanted};
 use crate::base::time::{Clock, Timestamp};
 use crate::engine::probe;
 use crate::node::addresses::{self, ListenerRole};
+use crate::node::certificates::TlsTerms;
 use crate::node::config::{Config, StoreKind};
 use crate::node::rlimits;
 use crate::node::shards::try_rings;
 use crate::node::startup_wait::StartupWait;
+use crate::services::http::ListenerCertificate;
 use crate::services::runtime;
 
 /// What is taken is told at once.
@@ -38,8 +40,10 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
     probes.push((locked.name, locked.outcome));
     probes.extend(probe_addresses(config));
     probes.push(("registry", probe_registry(config)));
-    let keys = probe_keys(config, Clock::start().now().wall);
-    probes.extend(keys.map(|outcome| ("keys", outcome)));
+    let now = Clock::start().now().wall;
+    probes.extend(probe_keys(config, now).map(|outcome| ("keys", outcome)));
+    let certificates = probe_certificates(config, now).into_iter();
+    probes.extend(certificates.map(|outcome| ("certificates", outcome)));
     if let Some(connections) = connections {
         probes.extend(compare_host(&host, config, connections));
     }
@@ -58,11 +62,7 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
 
 /// What so many connections need, and whether this host has it.
 fn compare_host(host: &Host, config: &Config, connections: u64) -> Vec<(&'static str, CheckOutcome)> {
-    let wanted = Wanted {
-        connections,
-        heartbeat: config.logic.heartbeat_interval,
-        registry_bytes: config.registry.memory_bytes_max,
-    };
+    let wanted = Wanted::new(config, connections, None);
     let findings = host.compare(connections, &sizing::need(&wanted), config.shards);
     findings
         .into_iter()
@@ -79,6 +79,29 @@ fn probe_keys(config: &Config, now: Timestamp) -> Option<CheckOutcome> {
     }
     let text = "every key of usersig.keys has ended, so nobody could log in; give one without not_after, or with a later one";
     config.takes_no_usersig(now).then(|| Err(text.to_owned()))
+}
+
+/// Whether listeners could speak TLS: each certificate with its names and its end.
+fn probe_certificates(config: &Config, now: Timestamp) -> Vec<CheckOutcome> {
+    let told = |known: &ListenerCertificate| {
+        let ListenerCertificate {
+            listener,
+            entry,
+            facts,
+        } = known;
+        let (names, until) = (facts.names.join(", "), facts.not_after.rfc3339());
+        let left_days = facts.not_after.0.saturating_sub(now.0) / 86_400_000;
+        format!("{listener}.tls.certificates[{entry}]: for {names}, until {until}: {left_days} days")
+    };
+    match TlsTerms::new(config, now) {
+        Ok(tls) => tls
+            .http
+            .certificates
+            .iter()
+            .map(|known| Ok(told(known)))
+            .collect(),
+        Err(problems) => problems.iter().map(|problem| Err(problem.to_string())).collect(),
+    }
 }
 
 fn probe_ring() -> CheckOutcome {

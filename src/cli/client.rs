@@ -1,5 +1,6 @@
 //! One HTTP request to the gateway, and whether it is the right listener of one that answers. Keeps no connection.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use hyper::http::request::Builder;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::host_port::{HostPort, Listener, RequestKind};
+use super::https::secured;
 use super::outcome::CommandFault;
 use super::signing::sign;
-use crate::node::config::Config;
+use crate::node::config::{CertificateFiles, Config};
 use crate::services::http::server::url;
 
 /// Long enough for a question: the gateway itself gives up after 3 s.
@@ -57,7 +60,7 @@ pub(super) async fn ask(config: &Config, command: &str, body: &Value) -> anyhow:
     let place = rest_place(config);
     let request = Request::post(rest_target(config, command)).body(Full::new(body.to_string().into()))?;
     let (status, body) = exchange(
-        (Listener::Rest, &place),
+        (Listener::Rest, &place, Scheme::of(&config.http_certificates)),
         request,
         (RequestKind::Query, ANSWER_WITHIN_MAX),
     )
@@ -193,7 +196,7 @@ async fn ask_admin(
         None => request,
     };
     let (status, body) = exchange(
-        (Listener::Admin, &place),
+        (Listener::Admin, &place, Scheme::of(&config.admin_certificates)),
         request.body(Full::new(body))?,
         (purpose, within_max(purpose)),
     )
@@ -212,8 +215,26 @@ fn first(addresses: &[SocketAddr]) -> SocketAddr {
         .expect("a configuration has an address for each listener")
 }
 
+/// How a listener is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// By its certificates.
+    fn of(certificates: &[CertificateFiles]) -> Self {
+        if certificates.is_empty() {
+            Self::Http
+        } else {
+            Self::Https
+        }
+    }
+}
+
 async fn exchange(
-    (listener, place): (Listener, &HostPort),
+    (listener, place, scheme): (Listener, &HostPort, Scheme),
     mut request: Request<Full<Bytes>>,
     (purpose, within_max): (RequestKind, Duration),
 ) -> anyhow::Result<(u16, Bytes)> {
@@ -221,10 +242,17 @@ async fn exchange(
     request.headers_mut().insert(HOST, host);
     let stream = place.connect(within_max.min(ANSWER_WITHIN_MAX)).await;
     let stream = stream.map_err(|error| place.unreached(listener, &error))?;
-    let answer = tokio::time::timeout(within_max, answer(TokioIo::new(stream), request)).await;
+    let answer = async {
+        Ok(match scheme {
+            Scheme::Http => answer(stream, request).await,
+            Scheme::Https => answer(secured(stream, place.host()).await?, request).await,
+        })
+    };
+    let answer = tokio::time::timeout(within_max, answer).await;
     let late = format!("has not answered for {within_max:?}");
     let answer = answer.map_err(|_| place.unanswered(listener, purpose, &late))?;
-    answer.map_err(|error| match error.is_parse() {
+    let no_tls = |error: io::Error| place.mistaken(listener, &format!("no TLS with it: {error}"));
+    answer.map_err(no_tls)?.map_err(|error| match error.is_parse() {
         true => place.mistaken(listener, NO_HTTP).into(),
         false => {
             let ended = format!("ended the connection without an answer ({error})");
@@ -234,10 +262,10 @@ async fn exchange(
 }
 
 async fn answer(
-    stream: TokioIo<tokio::net::TcpStream>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
 ) -> hyper::Result<(u16, Bytes)> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let response: Response<_> = sender.send_request(request).await?;
         let status = response.status().as_u16();
@@ -268,7 +296,7 @@ mod tests {
             let request = Request::post("/v1/callbacks/drop").body(Full::default()).unwrap();
             let waited = (purpose, Duration::from_millis(20));
             let fault = runtime
-                .block_on(exchange((Listener::Admin, &place), request, waited))
+                .block_on(exchange((Listener::Admin, &place, Scheme::Http), request, waited))
                 .unwrap_err();
             let text = fault.to_string();
             let lost = matches!(fault.downcast_ref(), Some(CommandFault::Lost(_)));

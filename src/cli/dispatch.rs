@@ -12,6 +12,7 @@ use super::signing::{best_key, sign};
 use super::{callbacks, check, connect, greeting, plan, printed, reload, status, store, top};
 use crate::base::time::Clock;
 use crate::engine::process::outlive_file_limits;
+use crate::node::certificates::TlsTerms;
 use crate::node::config::{Config, Sources};
 use crate::node::log::Log;
 use crate::node::reload::ConfigSource;
@@ -53,11 +54,15 @@ fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
     if let Err(error) = privacy::begin(config.core_dumps) {
         return tell_error(&error.into());
     }
+    let tls = match TlsTerms::new(config, Clock::start().now().wall) {
+        Ok(tls) => tls,
+        Err(problems) => return tell_problems(&problems),
+    };
     let log = match Log::start(config) {
         Ok(log) => log,
         Err(error) => return tell_error(&error.into()),
     };
-    let outcome = serve(config, sources, &log);
+    let outcome = serve((config, tls), sources, &log);
     if let Err(error) = &outcome {
         log.say_why(error);
     }
@@ -68,7 +73,7 @@ fn run_gateway(config: &Config, sources: &Sources) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
+fn serve((config, tls): (&Config, TlsTerms), sources: &Sources, log: &Log) -> anyhow::Result<()> {
     outlive_file_limits().context("the system lets no signal be ignored")?;
     let source = ConfigSource {
         sources: sources.clone(),
@@ -83,7 +88,7 @@ fn serve(config: &Config, sources: &Sources, log: &Log) -> anyhow::Result<()> {
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
     let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);
-    run::run(config, source, shards, || {
+    run::run(config, source, (shards, tls.http), || {
         // A gateway that nobody listens to serves all the same: also where its output is a pipe that is full.
         let print = move || drop(print(&greeting));
         drop(

@@ -48,9 +48,14 @@ Query:   {program}{own} status alice bob --detail
             .first()
             .expect("a configuration has an address for each listener");
         let target = rest_target(config, "openim/query_online_status");
+        // On loopback no certificate has the host's name.
+        let (insecure, scheme) = match config.http_certificates.is_empty() {
+            true => ("", "http"),
+            false => (" -k", "https"),
+        };
         let body = r#"{"To_Account":["alice","bob"],"IsNeedDetail":1}"#;
         out.push_str(&format!(
-            "or:      curl -s 'http://{address}{target}' -d '{body}'\n"
+            "or:      curl -s{insecure} '{scheme}://{address}{target}' -d '{body}'\n"
         ));
         out.push_str(&format!(
             "

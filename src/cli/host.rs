@@ -330,6 +330,7 @@ mod tests {
     fn need_of(connections: u64) -> Need {
         need(&Wanted {
             connections,
+            by_tls: 0,
             heartbeat: Duration::from_secs(120),
             registry_bytes: 64 << 20,
         })

@@ -84,6 +84,11 @@ impl HostPort {
         )
     }
 
+    /// The host, by name or address.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Connects, to the first of the host's addresses that takes it, within `within_max`.
     pub(super) async fn connect(&self, within_max: Duration) -> io::Result<TcpStream> {
         let found = TcpStream::connect((self.host.as_str(), self.port));

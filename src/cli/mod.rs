@@ -18,6 +18,7 @@ mod top;
 mod client;
 mod host;
 mod host_port;
+mod https;
 mod numbers;
 mod outcome;
 mod signing;

@@ -40,11 +40,7 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
 
 /// Prints the plan.
 pub(super) fn plan(config: &Config, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted {
-        connections: arguments.connections,
-        heartbeat: arguments.heartbeat.unwrap_or(config.logic.heartbeat_interval),
-        registry_bytes: config.registry.memory_bytes_max,
-    };
+    let wanted = Wanted::new(config, arguments.connections, arguments.heartbeat);
     let need = sizing::need(&wanted);
     print(&if arguments.json {
         format!("{:#}\n", in_json(&wanted, &need))
@@ -166,6 +162,7 @@ mod tests {
 
     const WANTED: Wanted = Wanted {
         connections: 10_000_000,
+        by_tls: 0,
         heartbeat: Duration::from_secs(120),
         registry_bytes: 64 << 20,
     };

@@ -8,6 +8,7 @@ use crate::base::limits::{
 };
 use crate::base::measured::{self, cost_run, idle_run, million_run};
 use crate::engine::token::SLOTS_MAX;
+use crate::node::config::Config;
 use crate::node::shards::RECEIVE_BYTES_MAX;
 
 /// A number that the plan is made of.
@@ -55,7 +56,15 @@ whole!(
     "B",
     MILLION
 );
-whole!(TLS_BYTES_PER_CONNECTION, 0, "B", "TLS is not spoken");
+whole!(
+    TLS_BYTES_PER_CONNECTION,
+    match measured::IDLE_TLS_BYTES {
+        Some(bytes) => bytes,
+        None => 0,
+    },
+    "B",
+    "TLS: not measured yet, so not in the sum"
+);
 whole!(
     PROCESS_BYTES,
     measured::PROCESS_BYTES,
@@ -153,9 +162,24 @@ const LISTENERS: u64 = 8;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) connections: u64,
+    /// How many of them are by TLS.
+    pub(super) by_tls: u64,
     pub(super) heartbeat: Duration,
     /// What the store may take: `registry.memory_bytes_max`.
     pub(super) registry_bytes: u64,
+}
+
+impl Wanted {
+    /// Of the gateway of a configuration. All its terminals may use TLS if one of its listeners has it.
+    pub(super) fn new(config: &Config, connections: u64, heartbeat: Option<Duration>) -> Self {
+        let by_tls = config.terminals.iter().any(|listener| listener.tls);
+        Self {
+            connections,
+            by_tls: if by_tls { connections } else { 0 },
+            heartbeat: heartbeat.unwrap_or(config.logic.heartbeat_interval),
+            registry_bytes: config.registry.memory_bytes_max,
+        }
+    }
 }
 
 /// What a host must have.
@@ -250,7 +274,7 @@ pub(super) fn need(wanted: &Wanted) -> Need {
     let memory = MemoryNeed {
         kernel: of_each(KERNEL_BYTES_PER_CONNECTION),
         user: of_each(USER_BYTES_PER_CONNECTION),
-        tls: of_each(TLS_BYTES_PER_CONNECTION),
+        tls: wanted.by_tls * TLS_BYTES_PER_CONNECTION.value as u64,
         tcp_buffers: (busy * TCP_BUFFER_BYTES_PER_BUSY_CONNECTION.value).ceil() as u64,
         rings: shards * (RING_BYTES_PER_SHARD.value as u64 + slots * SLOT_BYTES.value as u64)
             + RECEIVE_BUFFER_BYTES_ALL.value as u64,
@@ -276,123 +300,4 @@ pub(super) fn need(wanted: &Wanted) -> Need {
 pub(super) const DESCRIPTORS_MIN: u64 = 8_192;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted(connections: u64) -> Wanted {
-        Wanted {
-            connections,
-            heartbeat: Duration::from_secs(120),
-            registry_bytes: 64 << 20,
-        }
-    }
-
-    #[test]
-    fn ten_million_connections_are_the_sum_of_their_parts() {
-        let need = need(&wanted(10_000_000));
-        assert_eq!(
-            need.memory.kernel,
-            10_000_000 * measured::IDLE_CONNECTION_KERNEL_BYTES
-        );
-        assert_eq!(
-            need.memory.user,
-            10_000_000 * measured::IDLE_CONNECTION_USER_BYTES
-        );
-        assert_eq!(need.memory.tls, 0);
-        assert_eq!(need.memory.tcp_buffers, 2_560_000_000);
-        assert!((need.heartbeats_per_second - 83_333.3).abs() < 0.1);
-        let busy = need.heartbeats_per_second * measured::HEARTBEAT_CPU_US / 1e6;
-        assert!((need.cores_busy - busy).abs() < 0.001);
-        assert_eq!(need.cores, (busy / CORE_SHARE_FOR_HEARTBEATS.value).ceil() as u64);
-        // More shards than cores: a table has at most 2^20 slots.
-        assert_eq!(need.shards, 10);
-        assert!(need.slots <= 1 << 20 && need.slots * need.shards > 10_000_000);
-        assert_eq!(need.files, 10_065_536);
-        let parts: u64 = need.memory.parts().iter().map(|(_, bytes)| bytes).sum();
-        assert!(need.host_bytes > parts && need.host_bytes < parts * 13 / 10);
-    }
-
-    #[test]
-    fn few_connections_need_little() {
-        let need = need(&wanted(1));
-        assert_eq!(
-            (need.cores, need.shards, need.descriptors),
-            (2, 2, DESCRIPTORS_MIN)
-        );
-    }
-
-    #[test]
-    fn tables_have_room_for_arrivals_and_chance() {
-        assert_eq!(slots_for(1_000, 1), 1_008);
-        assert!(slots_for(40_000, 2) > 20_000 + 4 * 141 + 1_024);
-        for connections in [1, 1_000, 1_000_000, 1_000_000_000] {
-            let shards = shards_for(connections, 1 << 20).unwrap();
-            assert!(slots_for(connections, shards) <= 1 << 20);
-            assert!(shards == 1 || slots_for(connections, shards - 1) > 1 << 20);
-        }
-        assert_eq!(shards_for(1_000_000_000, 20_000), None);
-    }
-
-    /// What a run's file has under this name.
-    fn data(run: &str, name: &str) -> Vec<serde_json::Value> {
-        let path = format!("{}/{run}/data.json", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
-        serde_json::from_value(file[name].take()).unwrap()
-    }
-
-    #[test]
-    fn what_was_measured_is_what_the_runs_say() {
-        let million = data(million_run!(), "figures");
-        let bytes = |name: &str| {
-            let figure = million.iter().find(|figure| figure["name"] == name).unwrap();
-            figure["rounds"][0].as_f64().unwrap().round() as u64
-        };
-        assert_eq!(
-            measured::IDLE_CONNECTION_KERNEL_BYTES,
-            bytes("kernel bytes of a connection, the gateway's end")
-        );
-        assert_eq!(
-            measured::IDLE_CONNECTION_USER_BYTES,
-            bytes("user bytes of a connection")
-        );
-        let idle = data(idle_run!(), "data").remove(0);
-        assert_eq!(Some(measured::PROCESS_BYTES), idle["rss_first"].as_u64());
-        let cost = data(cost_run!(), "data");
-        let median_us = |operation: &str| {
-            let figure = cost
-                .iter()
-                .find(|figure| figure["arrangement"] == "loopback" && figure["operation"] == operation)
-                .unwrap();
-            let mut rounds: Vec<f64> = serde_json::from_value(figure["ours_us"].clone()).unwrap();
-            rounds.sort_by(f64::total_cmp);
-            (rounds[rounds.len() / 2] * 100.0).round() / 100.0
-        };
-        assert_eq!(
-            measured::HEARTBEAT_CPU_US,
-            median_us("heartbeat, paced at 5,000/s")
-        );
-        assert_eq!(
-            measured::LOGIN_CPU_US,
-            median_us("login (connect, UserSig, answer)")
-        );
-    }
-
-    #[test]
-    fn every_constant_says_where_it_comes_from() {
-        for constant in CONSTANTS {
-            let known = [
-                "measured: ",
-                "chosen: ",
-                "by its limits: ",
-                "a limit: ",
-                "the kernel's",
-                "TLS",
-            ];
-            assert!(
-                known.iter().any(|word| constant.source.starts_with(word)),
-                "{constant:?}"
-            );
-        }
-    }
-}
+mod tests;

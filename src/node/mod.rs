@@ -1,8 +1,10 @@
 //! Floor 3: the process. It only connects what the other floors made, and holds rules of no kind.
 
 mod callbacks;
+pub mod certificates;
 mod counter_watch;
 mod deadline;
+mod expiry_watch;
 mod holder;
 mod reload_thread;
 mod service_manager;

@@ -34,9 +34,24 @@ pub(super) fn open_to_others(folder: &Path) -> Option<u32> {
     (mode & 0o077 != 0).then_some(mode)
 }
 
+/// The mode of a file that every user may read or write.
+pub(super) fn open_to_everyone(file: &Path) -> Option<u32> {
+    let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
+    (mode & 0o006 != 0).then_some(mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_everyone_may_read_is_noticed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, expected) in [(0o600, None), (0o640, None), (0o644, Some(0o644))] {
+            std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(open_to_everyone(file.path()), expected);
+        }
+    }
 
     #[test]
     fn a_folder_that_others_may_read_is_noticed() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::callbacks::CallbackUpdates;
+use super::certificates::{TlsTerms, warn_of_open_keys};
 use super::config::{Config, Difference, Problem, Sources, TakesEffect};
 use super::log::{LogLevel, LogLines};
 use super::router::{SendToShard, notify};
@@ -154,19 +155,18 @@ impl Reloader {
             problems.push("this is so as long as other changed settings wait for a restart".to_owned());
             ReloadError::Problems(problems)
         })?;
-        let mut problems = running
-            .config
-            .secrets_taken_away(&next, self.clock.clone().now().wall);
-        let trust = match read_files(&next) {
-            Ok(trust) if problems.is_empty() => trust,
+        let now = self.clock.clone().now().wall;
+        let mut problems = running.config.secrets_taken_away(&next, now);
+        let files = match NamedFiles::read(&running.config, &next, now) {
+            Ok(files) if problems.is_empty() => files,
             outcome => {
-                problems.extend(outcome.err());
+                problems.extend(outcome.err().unwrap_or_default());
                 return Err(ReloadError::Problems(told(problems)));
             }
         };
         let changes = running.config.differences(&wanted);
         let (touched, taken) = match asked.mode {
-            ReloadMode::Take => (Touched::NotAsked, self.take(&mut running, next, trust)?),
+            ReloadMode::Take => (Touched::NotAsked, self.take(&mut running, next, files)?),
             ReloadMode::DryRun => {
                 let now = running.config.logic.clone();
                 // It may take long, and a signal shall not wait for it.
@@ -198,7 +198,12 @@ impl Reloader {
     }
 
     /// Tells everyone, and waits until all have taken it. Nothing can fail once this has begun.
-    fn take(&self, running: &mut RunningConfig, next: Config, trust: Trust) -> Result<Adopted, ReloadError> {
+    fn take(
+        &self,
+        running: &mut RunningConfig,
+        next: Config,
+        files: NamedFiles,
+    ) -> Result<Adopted, ReloadError> {
         // Inboxes have room for one reload at a time.
         if running
             .untaken
@@ -215,16 +220,17 @@ impl Reloader {
                 notify(&self.targets.shards, ShardId(shard), notice);
             }
         }
-        let limits = self.targets.front.borrow().limits;
+        let front = Arc::clone(&self.targets.front.borrow());
+        let tls = files.tls.map_or_else(|| front.tls.clone(), |tls| tls.http);
         // It looks at each request.
-        self.targets
-            .front
-            .send_replace(Arc::new(http_settings(&next, limits)));
+        let settings = http_settings(&next, tls, front.limits);
+        self.targets.front.send_replace(Arc::new(settings));
         // The file of certificates may be another one by the same name.
         if next.callback != running.config.callback || next.callback.ca_file.is_some() {
-            self.targets.callbacks.tell(&next, trust, receipt.clone());
+            self.targets.callbacks.tell(&next, files.trust, receipt.clone());
         }
         self.source.level.set(&next);
+        warn_of_open_keys(&next);
         warn_of_ended_keys(&next, self.clock.clone().now().wall);
         running.config = next;
         drop(receipt);
@@ -319,13 +325,30 @@ fn log(by: &str, mode: ReloadMode, outcome: &ReloadOutcome) {
     }
 }
 
-/// What a configuration names must be usable before it is taken.
-fn read_files(config: &Config) -> Result<Trust, Problem> {
-    Trust::read(config.callback.ca_file.as_deref()).map_err(|error| Problem {
-        key: "callback.ca_file".to_owned(),
-        found: error.to_string(),
-        remedy: "name a file of PEM certificates, or leave it empty for the system's".to_owned(),
-    })
+/// What is in files that a configuration names. It must be usable before the configuration is taken.
+struct NamedFiles {
+    trust: Trust,
+    /// `None`: it is as it was. What has expired meanwhile stands in nobody's way.
+    tls: Option<TlsTerms>,
+}
+
+impl NamedFiles {
+    fn read(before: &Config, next: &Config, now: Timestamp) -> Result<Self, Vec<Problem>> {
+        let trust = Trust::read(next.callback.ca_file.as_deref()).map_err(|error| Problem {
+            key: "callback.ca_file".to_owned(),
+            found: error.to_string(),
+            remedy: "name a file of PEM certificates, or leave it empty for the system's".to_owned(),
+        });
+        let tls = (!TlsTerms::are_the_same(before, next)).then(|| TlsTerms::new(next, now));
+        match (trust, tls.transpose()) {
+            (Ok(trust), Ok(tls)) => Ok(Self { trust, tls }),
+            (trust, tls) => Err(trust
+                .err()
+                .into_iter()
+                .chain(tls.err().unwrap_or_default())
+                .collect()),
+        }
+    }
 }
 
 /// When a setting counts, as it is true when it is said.
@@ -359,7 +382,7 @@ pub fn absolute(path: &Path) -> String {
 
 /// What the HTTP server goes by.
 #[must_use]
-pub fn http_settings(config: &Config, limits: http::Limits) -> http::HttpSettings {
+pub fn http_settings(config: &Config, tls: http::HttpTls, limits: http::Limits) -> http::HttpSettings {
     http::HttpSettings {
         sdk_app_id: config.logic.sdk_app_id,
         keys: config.logic.keys.clone(),
@@ -367,6 +390,7 @@ pub fn http_settings(config: &Config, limits: http::Limits) -> http::HttpSetting
         administrators: config.administrators.clone(),
         admin_token: config.admin_token.clone(),
         admin_hosts: config.admin_hosts.clone(),
+        tls,
         limits,
     }
 }

@@ -11,9 +11,11 @@ use tokio::sync::watch;
 
 use super::addresses::{ListenerRole, listen};
 use super::callbacks::{self, CallbackUpdates, DeadLetterAccess};
+use super::certificates::warn_of_open_keys;
 use super::config::Config;
 use super::counter_watch::CounterWatch;
 use super::deadline::{Deadline, StopStage};
+use super::expiry_watch::ExpiryWatch;
 use super::reload::{self, ConfigSource, ReloadTargets, Reloader, http_settings};
 use super::reload_thread::ReloadThread;
 use super::rlimits;
@@ -55,6 +57,7 @@ struct Node<R> {
     reloads: ReloadThread,
     registry_health: registry::health::RegistryHealth,
     counters: ShardCounters,
+    settings: watch::Receiver<Arc<http::HttpSettings>>,
     manager: ServiceManager,
 }
 
@@ -65,15 +68,17 @@ struct Node<R> {
 pub fn run<P: ShardLauncher>(
     config: &Config,
     origin: ConfigSource,
-    shards: P,
+    (shards, tls): (P, http::HttpTls),
     announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let signals = Signals::hear(config.stop_within)?;
-    let node = Node::start(config, origin, shards, ServiceManager::from_environment())?;
+    let manager = ServiceManager::from_environment();
+    let node = Node::start(config, origin, (shards, tls), manager)?;
     node.serving.begin();
     signals.started();
     node.manager.ready(&node.condition());
     tell_start(config, node.count);
+    warn_of_open_keys(config);
     reload::warn_of_ended_keys(config, node.clock.clone().now().wall);
     announce();
     let outcome = node.serve(&signals);
@@ -83,12 +88,12 @@ pub fn run<P: ShardLauncher>(
 
 fn tell_start(config: &Config, shards: u16) {
     let Config {
-        terminals,
         http,
         admin,
         registry,
         ..
     } = config;
+    let terminals: Vec<_> = config.terminals.iter().map(ToString::to_string).collect();
     let (version, store) = (env!("CARGO_PKG_VERSION"), registry.store);
     let (path, durability) = (registry.path.display(), registry.durability);
     tracing::info!(version, shards, ?terminals, ?http, ?admin, ?store, %path, ?durability, "started");
@@ -98,7 +103,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     fn start<P: ShardLauncher<Shards = R>>(
         config: &Config,
         origin: ConfigSource,
-        shards: P,
+        (shards, tls): (P, http::HttpTls),
         manager: ServiceManager,
     ) -> anyhow::Result<Self> {
         let OpenedStore {
@@ -123,7 +128,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let callbacks = callbacks.transpose().context("the callback service")?;
         let handle = callbacks.as_ref().map(CallbackService::handle);
         let serving = Serving::default();
-        let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, limits)));
+        let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, tls, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
         let told = told_of_reloads((&shards_sender, count), http_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(DiskStore::archived);
@@ -141,16 +146,12 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             callbacks: handle.map(|handle| Arc::new(DeadLetterAccess(handle)) as Arc<dyn DeadLetters>),
             reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
         };
-        let front = HttpServer::start(
-            settings,
-            listeners,
-            inbox,
-            handles,
-            (clock.clone(), serving.clone()),
-        )?;
+        let life = (clock.clone(), serving.clone());
+        let front = HttpServer::start(settings.clone(), listeners, inbox, handles, life)?;
         let reloads = ReloadThread::start(move || reloader.reload_by_signal(reload::SIGNAL_ROUNDS))?;
         Ok(Self {
             counters: shards.counters(),
+            settings,
             shards,
             count,
             shards_sender,
@@ -169,6 +170,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     /// Does what signals ask for, and looks after the threads, until it is to stop.
     fn serve(&self, signals: &Signals) -> anyhow::Result<()> {
         let mut timekeeper = Timekeeper::start();
+        let mut expiry_watch = ExpiryWatch::new(self.settings.clone());
         let mut watch = CounterWatch::new(self.shards.counters());
         loop {
             match signals.asked.recv_timeout(CHECK_INTERVAL) {
@@ -179,6 +181,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             }
             self.check()?;
             timekeeper.look();
+            expiry_watch.look(self.clock.clone().now().wall);
             watch.look();
             self.manager.look(|| self.condition());
         }

@@ -1,4 +1,4 @@
-//! A service manager for tests of the node.
+//! A service manager, and certificates, for tests of the node.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
@@ -6,6 +6,10 @@ use std::os::unix::net::UnixDatagram;
 use tempfile::TempDir;
 
 use super::service_manager::ServiceManager;
+
+#[path = "../../tests/support/certificate.rs"]
+#[allow(unreachable_pub, reason = "shared with the tests outside")]
+pub(super) mod certificate;
 
 /// A service manager that listens, and what a node knows of it.
 pub(super) fn manager() -> (TempDir, UnixDatagram, ServiceManager) {

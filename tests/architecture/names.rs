@@ -56,7 +56,7 @@ fn setting_of(span: &str) -> Option<&str> {
     let end = span.find(|character: char| !is_part(character) && character != '.' && character != '_');
     let name = &span[..end.unwrap_or(span.len())];
     let (_, rest) = name.split_once('.')?;
-    (!rest.is_empty() && !rest.contains('.')).then_some(name)
+    (!rest.is_empty()).then_some(name)
 }
 
 #[test]
@@ -79,15 +79,20 @@ mod bites {
 
     #[test]
     fn a_setting_that_is_none_is_found() {
-        let settings =
-            settings_in("# a.b = 1\n[log]\n# It takes x = y\nlevel = \"info\"\n[admin]\ntoken = \"\"\n");
-        assert_eq!(settings.iter().collect::<Vec<_>>(), ["admin.token", "log.level"]);
+        let settings = settings_in(
+            "# a.b = 1\n[log]\n# It takes x = y\nlevel = \"info\"\n[admin]\ntoken = \"\"\n[admin.tls]\nkey = \"\"\n",
+        );
+        assert_eq!(
+            settings.iter().collect::<Vec<_>>(),
+            ["admin.tls.key", "admin.token", "log.level"]
+        );
         let check = |text: &str, broken: usize| {
             let faults = unknown_settings(&Document::new("a.md", text), &settings);
             assert_eq!(faults.len(), broken, "{text}: {faults:?}");
         };
         check("`log.level` and `admin.token=x`, `log.level = \"debug\"`", 0);
         check("`log.levels`", 1);
+        check("`admin.tls.key` and `admin.tls.keys`", 1);
         check("`admin.tokens=x` and `log.format`", 2);
         check("```toml\nlog.level = \"info\"\n```\n", 0);
         check("```toml\nlog.levels = \"info\"\n```\n", 1);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::gateway;
+use crate::support::certificate::TestCertificate;
 use crate::support::command::run;
 use crate::support::exposition;
 use crate::support::http::Http;
@@ -28,7 +29,8 @@ fn pages() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn every_metric_that_documents_name_is_there() {
-    let gateway = gateway(&[]);
+    let certificate = TestCertificate::new(&["gateway.example"]);
+    let gateway = gateway(&[("terminals.tls.certificates", &certificate.setting())]);
     let (status, text) = Http::default().get(gateway.admin, "/metrics");
     assert_eq!(status, 200);
     let families = exposition::read(&text).unwrap();

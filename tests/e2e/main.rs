@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod broken;
+mod certificates;
 mod commands;
 mod confined;
 mod described;

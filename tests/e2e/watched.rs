@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::gateway;
+use crate::support::certificate::TestCertificate;
 use crate::support::exposition::{self, Family, Labels};
 use crate::support::http::Http;
 use crate::support::promql::{groupings, selectors};
@@ -20,9 +21,11 @@ const OPERATING: &str = include_str!("../../src/OPERATING.md");
 /// Labels that Prometheus adds.
 const ADDED: [&str; 2] = ["job", "instance"];
 
-/// The metrics of a gateway that sends callbacks and has two shards: all that there are.
+/// The metrics of a gateway that sends callbacks, and has two shards and a certificate: all that there are.
 fn families() -> BTreeMap<String, Family> {
+    let certificate = TestCertificate::new(&["gateway.example"]);
     let settings = [
+        ("terminals.tls.certificates", &*certificate.setting()),
         ("shards.count", "2"),
         ("callback.url", "\"http://127.0.0.1:1/callback\""),
     ];

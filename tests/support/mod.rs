@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod certificate;
 pub mod exposition;
 pub mod command;
 pub mod gateway;

@@ -109,6 +109,11 @@ impl Config {
                 "none, where there was one",
             ),
             (
+                "terminals.tls.client_ca_file",
+                self.tls.client_ca.is_some() && next.tls.client_ca.is_none(),
+                "none, where there was one: terminals would need no certificate",
+            ),
+            (
                 "callback.token",
                 self.callback.token.is_some() && next.callback.token.is_none() && signs,
                 "none, where there was one",
@@ -166,12 +171,11 @@ impl Config {
 }
 
 fn is_in(file: &Table, key: &str) -> bool {
-    let mut names = key.split('.');
-    let section = names.next().and_then(|section| file.get(section));
-    section
-        .and_then(Value::as_table)
-        .zip(names.next())
-        .is_some_and(|(section, name)| section.contains_key(name))
+    let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+    match file.get(first) {
+        Some(Value::Table(section)) if !rest.is_empty() => is_in(section, rest),
+        found => found.is_some() && rest.is_empty(),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::logic::settings::{Conflict, Policy, WebClose};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::transport::Transport;
 use crate::protocol::transport::proxy::ProxyMode;
+use crate::protocol::transport::tls::server::TlsVersion;
 use crate::services::registry::embedded::Durability;
 
 /// Words, each with its meaning.
@@ -36,6 +37,9 @@ pub(super) const CONFLICT: Choice<Conflict> = Choice(&[
 
 pub(super) const TRANSPORT: Choice<Transport> =
     Choice(&[("tcp", Transport::Tcp), ("websocket", Transport::WebSocket)]);
+
+pub(super) const TLS_VERSION: Choice<TlsVersion> =
+    Choice(&[("1.3", TlsVersion::Tls13), ("1.2", TlsVersion::Tls12)]);
 
 pub(super) const DIALECT: Choice<Dialect> = Choice(&[("native", Dialect::Native)]);
 

@@ -9,7 +9,9 @@ use tracing_subscriber::filter::LevelFilter;
 use super::choices;
 use super::layers::{self, Sources};
 use super::listeners::{self, TerminalListener};
-use super::parts::{CallbackConfig, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind};
+use super::parts::{
+    CallbackConfig, CertificateFiles, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind, TlsConfig,
+};
 use super::print;
 use super::problem::Problem;
 use super::reader::Reader;
@@ -31,12 +33,20 @@ pub struct Config {
     pub terminals: Vec<TerminalListener>,
     /// The networks of proxies that say whom they speak for.
     pub proxy_trusted: Vec<IpNet>,
+    /// How they speak TLS.
+    pub tls: TlsConfig,
     /// Where the app's backend asks.
     pub http: Vec<SocketAddr>,
+    /// Its certificates; empty: it speaks plain HTTP.
+    pub http_certificates: Vec<CertificateFiles>,
     /// Where the operator looks.
     pub admin: Vec<SocketAddr>,
+    /// Its certificates; empty: it speaks plain HTTP.
+    pub admin_certificates: Vec<CertificateFiles>,
     /// Where browsers get the client.
     pub web: Vec<SocketAddr>,
+    /// Its certificates; empty: it speaks plain HTTP.
+    pub web_certificates: Vec<CertificateFiles>,
     /// What the admin listener asks for.
     pub admin_token: Option<Secret>,
     /// Names that it answers to, besides those of loopback.
@@ -141,9 +151,13 @@ impl Config {
         Self {
             terminals: TerminalListener::all(&reader),
             proxy_trusted: reader.networks("terminals.proxy_trusted"),
+            tls: reader.tls(),
             http: reader.addresses("http.listen"),
+            http_certificates: reader.certificates("http.tls.certificates"),
             admin,
+            admin_certificates: reader.certificates("admin.tls.certificates"),
             web: reader.addresses("web.listen"),
+            web_certificates: reader.certificates("web.tls.certificates"),
             admin_token: reader.token("admin.token"),
             admin_hosts,
             administrators: reader.users("app.administrators"),

@@ -43,6 +43,10 @@ pub(super) enum SettingKind {
     RequestPath,
     /// A list of origins of web pages, as browsers name them.
     Origins,
+    /// Where a file of certificates or a key is, in PEM. It is read with the configuration.
+    PemFile,
+    /// The same; empty: none.
+    PemFileOrNone,
     /// A list of `{ secret, not_after }`, or `secret_file` instead of `secret`.
     Keys,
     /// A list of tables.
@@ -107,6 +111,8 @@ impl SettingKind {
             Self::Url => r#"an address as "https://backend.example:8443/path", with a port from 1 to 65535 or none, without any of !$&?@# and spaces, or "" for none"#.to_owned(),
             Self::Path => "the path of a folder".to_owned(),
             Self::FileOrNone => "the path of a file, or \"\" for none".to_owned(),
+            Self::PemFile => "the path of a PEM file".to_owned(),
+            Self::PemFileOrNone => "the path of a PEM file, or \"\" for none".to_owned(),
             Self::Keys => {
                 "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }, or with secret_file = \"path\" instead of secret"
                     .to_owned()
@@ -126,6 +132,7 @@ impl SettingKind {
             Self::Hosts => Some(r#"["gateway.example"]"#),
             Self::Url => Some(r#""https://backend.example:8443/im/callback""#),
             Self::FileOrNone => Some(r#""/etc/holdfast/name-of-the-file""#),
+            Self::PemFileOrNone => Some(r#""/etc/holdfast/name-of-the-file.pem""#),
             Self::Keys => Some(r#"[{ secret_file = "/etc/holdfast/usersig-key" }]"#),
             Self::Networks => Some(r#"["10.0.0.0/8"]"#),
             Self::Entries(of) => Some(of.example),
@@ -138,7 +145,8 @@ impl SettingKind {
             | Self::OneOf(_)
             | Self::Users
             | Self::Secret(_)
-            | Self::Path => None,
+            | Self::Path
+            | Self::PemFile => None,
         }
     }
 
@@ -167,10 +175,10 @@ impl SettingKind {
             Self::Url => value
                 .as_str()
                 .is_some_and(|text| text.is_empty() || ReceiverUrl::read(text).is_ok()),
-            Self::Path => value
+            Self::Path | Self::PemFile => value
                 .as_str()
                 .is_some_and(|text| !text.is_empty() && !text.contains('\0')),
-            Self::FileOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
+            Self::FileOrNone | Self::PemFileOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
             Self::Keys => value.as_array().is_some_and(|keys| keys.iter().all(is_key)),
             Self::Entries(of) => value
                 .as_array()
@@ -202,6 +210,8 @@ impl SettingKind {
             | Self::Url
             | Self::Path
             | Self::FileOrNone
+            | Self::PemFile
+            | Self::PemFileOrNone
             | Self::RequestPath => true,
             Self::Addresses
             | Self::AddressesOrNone
@@ -219,7 +229,7 @@ impl SettingKind {
     /// Whether it is a path, which may have any bytes.
     #[must_use]
     pub(super) fn is_path(self) -> bool {
-        matches!(self, Self::Path | Self::FileOrNone)
+        matches!(self, Self::Path | Self::FileOrNone | Self::PemFileOrNone)
     }
 
     /// Whether what was said must not be repeated.

@@ -234,7 +234,7 @@ fn remedy(nearest: Option<&str>, section: &[String]) -> String {
 }
 
 fn section_of(key: &str) -> &str {
-    key.split('.').next().unwrap_or(key)
+    key.rsplit_once('.').map_or(key, |(section, _)| section)
 }
 
 fn is_section(key: &str) -> bool {

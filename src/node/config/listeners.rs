@@ -119,6 +119,13 @@ pub(super) fn problems(reader: &Reader<'_>, listeners: &[TerminalListener]) -> V
                 "set transport = \"websocket\", or leave it out",
             ));
         }
+        if listener.tls && reader.list("terminals.tls.certificates").is_empty() {
+            problems.push(Problem::new(
+                format!("{place}.tls"),
+                "TLS, while terminals.tls.certificates is empty",
+                "set terminals.tls.certificates, or tls = false",
+            ));
+        }
         if listener.proxy != ProxyMode::Off && reader.list("terminals.proxy_trusted").is_empty() {
             problems.push(Problem::new(
                 format!("{place}.proxy"),
@@ -228,6 +235,10 @@ policy = \"dual\"
         check(
             &with("address = \"127.0.0.1:2\"\npath = \"/\""),
             &["terminals.listener[2].path: found what only a WebSocket has, while transport is \"tcp\"; set"],
+        );
+        check(
+            &with("address = \"127.0.0.1:2\"\ntls = true"),
+            &["terminals.listener[2].tls: found TLS, while terminals.tls.certificates is empty; set"],
         );
         check(
             &with("address = \"127.0.0.1:2\"\nproxy = \"any\""),

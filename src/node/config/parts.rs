@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
+use crate::protocol::transport::tls::negotiation::TlsKeeping;
+use crate::protocol::transport::tls::server::TlsVersion;
 use crate::services::callback::ReceiverUrl;
 use crate::services::registry::embedded::Durability;
 
@@ -55,6 +57,36 @@ pub struct CallbackConfig {
     pub sent: Callbacks,
     /// Who vouches for it; `None`: those of the system.
     pub ca_file: Option<PathBuf>,
+}
+
+/// TLS of terminals' listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The gateway's certificates.
+    pub certificates: Vec<CertificateFiles>,
+    /// The lowest version.
+    pub version_min: TlsVersion,
+    /// Whether terminals get tickets.
+    pub tickets: bool,
+    /// What the keys of tickets are made from; `None`: they are drawn.
+    pub ticket_secret: Option<Secret>,
+    /// Who signs terminals' certificates, in PEM; `None`: terminals need none.
+    pub client_ca: Option<Secret>,
+    /// Who keeps a connection once it is open.
+    pub keeping: TlsKeeping,
+}
+
+/// A certificate and its key, by their files and as these were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The file of the chain.
+    pub chain: PathBuf,
+    /// The file of the key.
+    pub key: PathBuf,
+    /// The chain in PEM.
+    pub chain_pem: Secret,
+    /// The key in PEM.
+    pub key_pem: Secret,
 }
 
 /// Whether threads stay on their cores.

@@ -85,6 +85,8 @@ fn shown(kind: SettingKind, value: &Value) -> String {
         | SettingKind::Url
         | SettingKind::Path
         | SettingKind::FileOrNone
+        | SettingKind::PemFile
+        | SettingKind::PemFileOrNone
         | SettingKind::Addresses
         | SettingKind::AddressesOrNone
         | SettingKind::Address

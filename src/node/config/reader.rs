@@ -9,13 +9,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::choices::{self, Choice};
 use super::files::file_key;
-use super::parts::{CallbackConfig, RegistryConfig};
+use super::parts::{CallbackConfig, CertificateFiles, RegistryConfig, TlsConfig};
 use super::texts::{network, not_after_s};
 use super::values::Values;
 use crate::base::ids::{Platform, UserId};
 use crate::base::secret::Secret;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{AddressLimits, ConnectionTrace, Registration, Settings, TimeoutByClass};
+use crate::protocol::transport::tls::negotiation::TlsKeeping;
 use crate::protocol::usersig::{DEVELOPMENT_SECRET, Key};
 use crate::services::callback::ReceiverUrl;
 
@@ -157,6 +158,49 @@ impl<'a> Reader<'a> {
         }
         let read = self.0.read(file_key(key)).first()?;
         read.clone()
+    }
+
+    /// What a file held that a setting names by itself; `None`: it names none.
+    fn file(&self, key: &str) -> Option<Secret> {
+        self.0.read(key).first()?.clone()
+    }
+
+    pub(super) fn certificates(&self, key: &str) -> Vec<CertificateFiles> {
+        let entries = self.list(key).iter();
+        let files = self.0.read(key).chunks_exact(2);
+        let certificates = entries.zip(files).filter_map(|(entry, files)| {
+            let path = |name| {
+                entry
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .expect("its kind is a path")
+                    .into()
+            };
+            // Without either a file could not be read: then the configuration is not used.
+            let [chain_pem, key_pem] = files else { return None };
+            Some(CertificateFiles {
+                chain: path("chain"),
+                key: path("key"),
+                chain_pem: chain_pem.clone()?,
+                key_pem: key_pem.clone()?,
+            })
+        });
+        certificates.collect()
+    }
+
+    pub(super) fn tls(&self) -> TlsConfig {
+        TlsConfig {
+            certificates: self.certificates("terminals.tls.certificates"),
+            version_min: self.choice("terminals.tls.min_version", &choices::TLS_VERSION),
+            tickets: self.switch("terminals.tls.tickets"),
+            ticket_secret: self.token("terminals.tls.ticket_secret"),
+            client_ca: self.file("terminals.tls.client_ca_file"),
+            keeping: if self.switch("terminals.tls.compact") {
+                TlsKeeping::Keys
+            } else {
+                TlsKeeping::Connection
+            },
+        }
     }
 
     pub(super) fn registry(&self) -> RegistryConfig {

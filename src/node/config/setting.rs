@@ -6,7 +6,7 @@ use super::kind::SettingKind;
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
-    /// `section.name`, the unit last.
+    /// `section.name`, the unit last. A section may have sections of its own.
     pub(super) key: &'static str,
     /// When a reload takes it.
     pub(super) takes_effect: TakesEffect,
@@ -82,7 +82,7 @@ impl Setting {
     }
 
     fn parts(&self) -> (&'static str, &'static str) {
-        self.key.split_once('.').expect("every key has a section")
+        self.key.rsplit_once('.').expect("every key has a section")
     }
 
     /// The unit of its numbers, which its name ends in; `None`: it has no numbers, or they count something.

@@ -2,11 +2,12 @@
 //! printed and explained is read, checked, printed and explained by this table.
 
 mod gateway;
+mod lists;
 mod services;
 mod terminals;
 
 use super::setting::Setting;
-pub(super) use terminals::LISTENER;
+pub(super) use lists::LISTENER;
 
 /// All of them, section by section.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {

@@ -11,6 +11,7 @@ use crate::base::time::Timestamp;
 use crate::logic::record::{Callbacks, DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Policy;
 use crate::node::store;
+use crate::node::tests::certificate::TestCertificate;
 use crate::services::http::ReloadHandler as _;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 
@@ -42,7 +43,7 @@ impl World {
         let told = Arc::clone(&notices);
         let shards_lag = Arc::new(AtomicBool::new(false));
         let lags = Arc::clone(&shards_lag);
-        let settings = http_settings(&config, http::Limits::default());
+        let settings = http_settings(&config, http::HttpTls::default(), http::Limits::default());
         let (front, front_follows) = watch::channel(Arc::new(settings));
         let (owed, owed_follows) = watch::channel(store::callbacks(&config));
         let listeners = ReloadTargets {
@@ -503,4 +504,58 @@ fn a_dry_run_does_not_hold_up_the_stop() {
 fn without_an_archive_nobody_is_counted() {
     let reloaded = World::new("", None).reload(GOOD, ReloadMode::DryRun).unwrap();
     assert_eq!(reloaded.touched, Touched::Unknown);
+}
+
+#[test]
+fn new_certificates_are_taken_and_bad_ones_leave_the_old() {
+    let certificate = TestCertificate::new(&["a.example"]);
+    let text = format!("[terminals.tls]\ncertificates = {}\n", certificate.setting());
+    let world = World::new(&text, None);
+    let names = || {
+        let front = world.front.borrow();
+        let first = front.tls.certificates.first();
+        first.map(|one| one.facts.names.clone()).unwrap_or_default()
+    };
+    certificate.renew(&["b.example"], 2020);
+    expect_refused(&world, &text, &["terminals.tls.certificates[1].chain"]);
+    certificate.renew(&["b.example"], 2100);
+    let reloaded = world.reload(&text, ReloadMode::Take).unwrap();
+    assert_eq!(reloaded.changes, [("terminals.tls.certificates", "at once")]);
+    assert_eq!(names(), ["b.example"]);
+    let certificates = Arc::clone(&world.front.borrow().tls.certificates);
+    let reloaded = world
+        .reload(&format!("{text}[log]\nlevel = \"warn\"\n"), ReloadMode::Take)
+        .unwrap();
+    assert_eq!(reloaded.changes, [("log.level", "at once")]);
+    assert!(
+        Arc::ptr_eq(&certificates, &world.front.borrow().tls.certificates),
+        "they are as they were"
+    );
+}
+
+#[test]
+fn https_is_taken_by_a_reload_too() {
+    let certificate = TestCertificate::new(&["a.example"]);
+    let world = World::new("", None);
+    let text = format!("[admin.tls]\ncertificates = {}\n", certificate.setting());
+    let reloaded = world.reload(&text, ReloadMode::Take).unwrap();
+    assert_eq!(reloaded.changes, [("admin.tls.certificates", "at once")]);
+    let front = world.front.borrow();
+    assert!(front.tls.admin.is_some() && front.tls.backend.is_none());
+    assert_eq!(
+        (
+            front.tls.certificates[0].listener,
+            front.tls.certificates[0].entry
+        ),
+        ("admin", 1)
+    );
+}
+
+#[test]
+fn terminals_that_need_a_certificate_need_one_after_a_reload_too() {
+    let certificate = TestCertificate::new(&["a.example"]);
+    let text = format!("[terminals.tls]\ncertificates = {}\n", certificate.setting());
+    let strict = format!("{text}client_ca_file = {:?}\n", certificate.chain());
+    let world = World::new(&strict, None);
+    expect_refused(&world, &text, &["terminals.tls.client_ca_file"]);
 }

@@ -100,7 +100,13 @@ fn node(shards: Recorder, stop_within: Duration) -> Node<Recording> {
         level: LogLevel::new(&config).1,
         lines: LogLines::start(io::sink(), 0, |_| ()).unwrap(),
     };
-    Node::start(&config, origin, shards, ServiceManager::default()).unwrap()
+    Node::start(
+        &config,
+        origin,
+        (shards, http::HttpTls::default()),
+        ServiceManager::default(),
+    )
+    .unwrap()
 }
 
 #[test]

@@ -51,7 +51,7 @@ use server::body::Bodies;
 use server::encoding::Gzip;
 use server::slots::ConnectionSlots;
 use server::throttle::FailureThrottle;
-pub use settings::{HttpListeners, HttpSettings};
+pub use settings::{HttpListeners, HttpSettings, HttpTls, ListenerCertificate};
 use state::HttpState;
 use web::WebFiles;
 

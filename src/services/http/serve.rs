@@ -62,6 +62,7 @@ pub(super) async fn run(
             listener.set_nonblocking(true)?;
             let accept = AcceptLoop {
                 answers: Rc::clone(&rooms),
+                settings: rooms.http.settings.clone(),
                 listener: kind,
                 slots: Rc::clone(rooms.http.slots(kind)),
                 limits: rooms.http.limits,

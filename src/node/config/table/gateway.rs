@@ -3,6 +3,7 @@
 use crate::node::config::choices;
 use crate::node::config::kind::SettingKind;
 use crate::node::config::setting::{Setting, TakesEffect, setting};
+use crate::node::config::table::lists::CERTIFICATE;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
@@ -47,7 +48,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         TakesEffect::AtRestart,
         SettingKind::Addresses,
         r#"["127.0.0.1:9002"]"#,
-        "Where the app's backend queries statuses, kicks users and manages accounts, by plain HTTP.",
+        "Where the app's backend queries statuses, kicks users and manages accounts.",
+    ),
+    setting(
+        "http.tls.certificates",
+        TakesEffect::AtOnce,
+        SettingKind::Entries(&CERTIFICATE),
+        "[]",
+        "The certificates of http.listen, in the form of terminals.tls.certificates; with one, it speaks HTTPS alone. []: it speaks plain HTTP.",
     ),
     setting(
         "admin.listen",
@@ -78,11 +86,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Host names, besides those of loopback and the addresses of admin.listen, that the admin listener answers to.",
     ),
     setting(
+        "admin.tls.certificates",
+        TakesEffect::AtOnce,
+        SettingKind::Entries(&CERTIFICATE),
+        "[]",
+        "The same for admin.listen.",
+    ),
+    setting(
         "web.listen",
         TakesEffect::AtRestart,
         SettingKind::AddressesOrNone,
         "[]",
         "Where browsers get /client.js, the terminal for web pages, and a page to try it at /. Anyone may: it says nothing of users. Empty: nowhere.",
+    ),
+    setting(
+        "web.tls.certificates",
+        TakesEffect::AtOnce,
+        SettingKind::Entries(&CERTIFICATE),
+        "[]",
+        "The same for web.listen.",
     ),
     setting(
         "app.sdk_app_id",

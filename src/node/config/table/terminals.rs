@@ -1,34 +1,12 @@
 //! The settings of terminals' listeners. Never of what is decided about terminals.
 
 use crate::node::config::choices;
-use crate::node::config::kind::{EntryField, EntryKind, SettingKind};
+use crate::node::config::kind::SettingKind;
 use crate::node::config::setting::{Setting, TakesEffect, setting};
+use crate::node::config::table::lists::{CERTIFICATE, LISTENER};
 
-/// A table of `terminals.listener`.
-pub(in crate::node::config) const LISTENER: EntryKind = EntryKind {
-    fields: &[
-        field("address", SettingKind::Address, None),
-        field(
-            "transport",
-            SettingKind::OneOf(&choices::TRANSPORT),
-            Some(r#""tcp""#),
-        ),
-        field("tls", SettingKind::Switch, Some("false")),
-        field("proxy", SettingKind::OneOf(&choices::PROXY), Some(r#""off""#)),
-        field(
-            "dialect",
-            SettingKind::OneOf(&choices::DIALECT),
-            Some(r#""native""#),
-        ),
-        field("path", SettingKind::RequestPath, Some(r#""/""#)),
-        field("origins", SettingKind::Origins, Some("[]")),
-    ],
-    example: r#"[{ address = "0.0.0.0:9443", transport = "websocket", tls = true, origins = ["https://app.example"] }]"#,
-};
-
-const fn field(name: &'static str, kind: SettingKind, default: Option<&'static str>) -> EntryField {
-    EntryField { name, kind, default }
-}
+/// As many as its keys have.
+const TICKET_SECRET_BYTES_MIN: usize = 32;
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting(
@@ -72,5 +50,54 @@ pub(super) const SETTINGS: &[Setting] = &[
         SettingKind::Number(100, 60_000),
         "2000",
         "When a terminal that met a full or failing gateway is told to come back: at random around this, over a window that grows with the number of those still to come back, up to half of presence.restart_grace_s and at most a minute.",
+    ),
+    setting(
+        "terminals.tls.certificates",
+        TakesEffect::AtOnce,
+        SettingKind::Entries(&CERTIFICATE),
+        "[]",
+        "The gateway's certificates for listeners with tls = true. chain: its own certificate, then those that lead to a root. key: the private key, without a passphrase. A terminal that names a host gets the first certificate for that host, else the first of all. The files are read at the start and at each reload; open connections go on.",
+    ),
+    setting(
+        "terminals.tls.min_version",
+        TakesEffect::AtOnce,
+        SettingKind::OneOf(&choices::TLS_VERSION),
+        r#""1.3""#,
+        "The lowest version of TLS. A connection by 1.2 takes kilobytes of memory, one by 1.3 some hundred bytes.",
+    ),
+    setting(
+        "terminals.tls.tickets",
+        TakesEffect::AtOnce,
+        SettingKind::Switch,
+        "true",
+        "Whether a terminal that comes back may resume TLS by a ticket, which costs less CPU. Nothing is stored for it.",
+    ),
+    setting(
+        "terminals.tls.ticket_secret",
+        TakesEffect::AtOnce,
+        SettingKind::Secret(TICKET_SECRET_BYTES_MIN),
+        r#""""#,
+        "If set, the keys of tickets are made from it, so that gateways with the same secret take each other's tickets, also after a restart or a reload. At least 32 characters.",
+    ),
+    setting(
+        "terminals.tls.ticket_secret_file",
+        TakesEffect::AtOnce,
+        SettingKind::FileOrNone,
+        r#""""#,
+        "A file that holds terminals.tls.ticket_secret, in one line. It is read at the start and at each reload. Empty: none.",
+    ),
+    setting(
+        "terminals.tls.client_ca_file",
+        TakesEffect::AtOnce,
+        SettingKind::PemFileOrNone,
+        r#""""#,
+        "If set, terminals need a certificate that one of those in this file has signed. It is read at the start and at each reload. Empty: terminals are asked for none.",
+    ),
+    setting(
+        "terminals.tls.compact",
+        TakesEffect::AtOnce,
+        SettingKind::Switch,
+        "true",
+        "Whether a connection by TLS 1.3 keeps only its keys once it is open. false: the library keeps it whole, as by 1.2.",
     ),
 ];

@@ -1,5 +1,6 @@
 //! What the gateway counts, as the text that Prometheus reads.
 
+mod certificates;
 mod exposition;
 mod process;
 mod text;

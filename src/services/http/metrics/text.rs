@@ -8,6 +8,7 @@ use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, million_run};
 use crate::base::time::Timestamp;
 use crate::services::callback::CallbackMetrics;
 use crate::services::http::counters::ShardCounters;
+use crate::services::http::metrics::certificates;
 use crate::services::http::metrics::exposition::{Exposition, MetricKind, seconds};
 use crate::services::http::metrics::process::ProcessFigures;
 use crate::services::http::server::peer::ListenerKind;
@@ -48,6 +49,7 @@ pub(crate) fn text(http: &HttpState, sources: &MetricSources) -> String {
     put_registry(&http.registry, sources.registry_workload.as_ref(), &mut out);
     put_clock(http, &mut out);
     put_callbacks(http, sources, &mut out);
+    certificates::put(&http.settings().tls.certificates, http.now().wall, &mut out);
     put_memory(http, &sources.process, &mut out);
     sources.process.put(&mut out);
     let dropped = (sources.log_lines_dropped)();

@@ -7,23 +7,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
+use tokio_rustls::TlsAcceptor;
 
 use crate::services::http::limits::Limits;
 use crate::services::http::server::peer::{HttpPeer, ListenerKind};
 use crate::services::http::server::slots::{ConnectionSlot, ConnectionSlots};
 use crate::services::http::server::stream::TimedStream;
+use crate::services::http::settings::HttpSettings;
 
 /// How long accepting pauses when the system has no descriptor for one more connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,6 +55,7 @@ pub(crate) trait Answers: 'static {
 /// Accepts the connections of one listener.
 pub(crate) struct AcceptLoop<A> {
     pub(crate) answers: Rc<A>,
+    pub(crate) settings: watch::Receiver<Arc<HttpSettings>>,
     pub(crate) listener: ListenerKind,
     pub(crate) slots: Rc<ConnectionSlots>,
     pub(crate) limits: Limits,
@@ -114,19 +120,49 @@ impl<A: Answers> AcceptLoop<A> {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = hyper::server::conn::http1::Builder::new()
-            // The slot keeps the time, which depends on what is known of the peer.
-            .header_read_timeout(None)
-            // A client that has said all may close its half, and still waits for its answer.
-            .half_close(true)
-            .max_header_size(limits.head_bytes_max)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(
-                TokioIo::new(TimedStream::new(stream, Rc::clone(&slot), limits.write_stall_max)),
-                service,
-            );
-        spawn_local(live(self.graceful.watch(connection), slot));
+        let stream = TimedStream::new(stream, Rc::clone(&slot), limits.write_stall_max);
+        let http = http(limits);
+        match self.tls() {
+            None => {
+                let connection = http.serve_connection(TokioIo::new(stream), service);
+                spawn_local(live(self.graceful.watch(connection), slot));
+            }
+            Some(tls) => {
+                let (graceful, stopped) = (self.graceful.watcher(), self.stopped.clone());
+                let connection = async move {
+                    let stream = tokio::select! {
+                        accepted = TlsAcceptor::from(tls).accept(stream) => accepted.ok()?,
+                        // Nothing was asked yet.
+                        () = stop_asked(stopped) => return None,
+                    };
+                    let connection = http.serve_connection(TokioIo::new(stream), service);
+                    graceful.watch(connection).await.ok()
+                };
+                spawn_local(live(connection, slot));
+            }
+        }
     }
+
+    /// What TLS of a new connection goes by.
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        let settings = self.settings.borrow();
+        match self.listener {
+            ListenerKind::Backend => settings.tls.backend.clone(),
+            ListenerKind::Admin => settings.tls.admin.clone(),
+            ListenerKind::Web => settings.tls.web.clone(),
+        }
+    }
+}
+
+fn http(limits: Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // The slot keeps the time, which depends on what is known of the peer.
+    http.header_read_timeout(None)
+        // A client that has said all may close its half, and still waits for its answer.
+        .half_close(true)
+        .max_header_size(limits.head_bytes_max)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    http
 }
 
 /// Whether accepting failed for one connection alone, which is gone.
@@ -138,7 +174,7 @@ fn is_of_one(error: &io::Error) -> bool {
 }
 
 /// A connection until its end, which comes from the peer, from its silence, or because it gives way to another.
-async fn live<E>(connection: impl Future<Output = Result<(), E>>, slot: Rc<ConnectionSlot>) {
+async fn live(connection: impl Future, slot: Rc<ConnectionSlot>) {
     let mut connection = pin!(connection);
     let mut alarm = pin!(tokio::time::sleep(slot.phase_max().unwrap_or_default()));
     let mut step = slot.step();

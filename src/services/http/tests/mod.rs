@@ -17,6 +17,7 @@ mod paths;
 mod played;
 mod probes;
 mod secrets;
+mod tls;
 mod web;
 
 use std::collections::BTreeMap;
@@ -46,8 +47,8 @@ use crate::services::http::backend::codes;
 use crate::services::http::server::throttle;
 use crate::services::http::{
     Archived, CallbackStatus, DeadLetters, DeadSelection, GatewayHandles, HttpListeners, HttpReplySender,
-    HttpServer, HttpSettings, Limits, ReloadAsked, ReloadCaller, ReloadError, ReloadHandler, ReloadMode,
-    Reloaded, Serving, ShardCounters, Touched, reply_channel, sizes,
+    HttpServer, HttpSettings, HttpTls, Limits, ReloadAsked, ReloadCaller, ReloadError, ReloadHandler,
+    ReloadMode, Reloaded, Serving, ShardCounters, Touched, reply_channel, sizes,
 };
 use crate::services::registry::health::RegistryHealth;
 
@@ -89,6 +90,7 @@ fn settings() -> HttpSettings {
         administrators: vec![user("administrator")],
         admin_token: None,
         admin_hosts: vec!["gateway.example".to_owned()],
+        tls: HttpTls::default(),
         limits: Limits::default(),
     }
 }
