@@ -152,6 +152,8 @@ export class MachineTerminal implements Terminal {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     const frames = new Frames();
+    // What it is, the close tells; and `ws` throws where nobody listens, as of a connection that is given up before it is open.
+    socket.onerror = () => {};
     socket.onopen = () => this.#take({ is: "opened" });
     socket.onclose = ({ code }) => this.#take({ is: "lost", text: `the connection was lost (close code ${code})` });
     socket.onmessage = ({ data }) => {
@@ -170,8 +172,6 @@ export class MachineTerminal implements Terminal {
     if (!socket) return;
     this.#socket = null;
     socket.onopen = socket.onclose = socket.onmessage = null;
-    // `ws` throws where nobody listens to errors, as of a connection that is given up before it is open.
-    socket.onerror = () => {};
     socket.close();
   }
 

@@ -58,6 +58,7 @@ export class Connection {
 
 export class Gateway {
   readonly #server: WebSocketServer;
+  url = "";
   readonly #accepted: Connection[] = [];
   #news = () => {};
 
@@ -71,12 +72,9 @@ export class Gateway {
     });
   }
 
-  get url() {
-    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
-  }
-
   async listening(): Promise<this> {
     await once(this.#server, "listening");
+    this.url = `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
     return this;
   }
 

@@ -59,6 +59,15 @@ test("a lost connection is resumed", () =>
     assert.equal((await online).resumed, true);
   }));
 
+test("where nobody listens it tries again", () =>
+  withGateway(async (gateway, open) => {
+    gateway.stop();
+    const terminal = open();
+    const attempts = [await event(terminal, "reconnecting"), await event(terminal, "reconnecting")];
+    assert.deepEqual(attempts.map(({ attempt }) => attempt), [2, 3]);
+    assert.match(attempts[0]!.text, /close code 1006/);
+  }));
+
 test("forced offline, it stays so", () =>
   withGateway(async (gateway, open) => {
     const terminal = open();
