@@ -1,6 +1,9 @@
 //! What is fuzzed: each entry takes any bytes and panics if something that must hold does not. The loop of `main.rs` and the
 //! targets of `cargo fuzz` call the same ones.
 
+#[path = "tls.rs"]
+pub(crate) mod tls;
+
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 

@@ -202,3 +202,13 @@ fn a_shard_takes_any_bytes_of_a_terminal() {
 fn a_websocket_gives_the_same_wherever_bytes_are_cut() {
     fuzz(entries::websocket, websockets());
 }
+
+#[test]
+fn nothing_is_content_before_a_handshake() {
+    fuzz(entries::tls::tls_beginning, in_pieces(&entries::tls::hellos()));
+}
+
+#[test]
+fn tls_gives_the_same_wherever_records_are_cut() {
+    fuzz(entries::tls::tls_records, entries::tls::records());
+}

@@ -101,25 +101,34 @@ pub fn receive(
     answer: &mut Vec<u8>,
 ) -> Result<(), ReadStop> {
     let mut kept = mem::take(&mut unfinished.record);
-    let mut reading = RecordReader {
-        opener: Opener::new(&mut keys.read),
-        write: &mut keys.write,
-        role: keys.role,
-        fruitless: &mut keys.fruitless,
-        unfinished,
-        content,
-        answer,
-        answered: false,
-    };
-    if kept.is_empty() {
-        let read = reading.records(bytes)?;
-        unfinished.record = bytes[read..].to_vec();
+    let all = if kept.is_empty() {
+        &mut *bytes
     } else {
         kept.extend_from_slice(bytes);
-        let read = reading.records(&mut kept)?;
+        &mut kept
+    };
+    let read = match record_end(all)? {
+        None => 0,
+        Some(_) => {
+            let mut reader = RecordReader {
+                opener: Opener::new(&mut keys.read),
+                write: &mut keys.write,
+                role: keys.role,
+                fruitless: &mut keys.fruitless,
+                unfinished,
+                content,
+                answer,
+                answered: false,
+            };
+            reader.records(all)?
+        }
+    };
+    unfinished.record = if kept.is_empty() {
+        bytes[read..].to_vec()
+    } else {
         kept.drain(..read);
-        unfinished.record = kept;
-    }
+        kept
+    };
     Ok(())
 }
 
