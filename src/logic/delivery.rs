@@ -10,6 +10,7 @@ use crate::logic::inspection::Inspection;
 use crate::logic::record::{Commit, UserRecord};
 use crate::logic::settings::Settings;
 use crate::logic::user_status::{QueryDepth, UserStatus, UserStatuses};
+use crate::protocol::transport::settings::ListenerTransports;
 
 /// Something for an inbox of this process, with the address that it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub enum ToShard {
     TurnedAway,
     /// From the node: other settings, for whatever is decided from now on. The receipt is dropped when they count.
     Settings(Arc<Settings>, Receipt),
+    /// What the connections that come from now on travel in, by their listeners. It is the shard's own, and not logic's.
+    Transports(ListenerTransports, Receipt),
     /// From the node: say goodbye to everyone and take no more logins.
     Stop,
 }
@@ -112,7 +115,12 @@ impl ToShard {
             }
             Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError)),
             reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
-            notice @ (Self::Restore(_) | Self::Open | Self::TurnedAway | Self::Settings(..) | Self::Stop) => {
+            notice @ (Self::Restore(_)
+            | Self::Open
+            | Self::TurnedAway
+            | Self::Settings(..)
+            | Self::Transports(..)
+            | Self::Stop) => {
                 return Err(notice);
             }
         };
@@ -126,7 +134,12 @@ impl ToShard {
             Self::Query(..) | Self::Inspect(..) => true,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
             Self::Loaded(..) | Self::Committed(..) => false,
-            Self::Restore(_) | Self::Open | Self::TurnedAway | Self::Settings(..) | Self::Stop => false,
+            Self::Restore(_)
+            | Self::Open
+            | Self::TurnedAway
+            | Self::Settings(..)
+            | Self::Transports(..)
+            | Self::Stop => false,
         }
     }
 }

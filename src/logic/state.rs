@@ -159,6 +159,7 @@ impl ShardState {
             ToShard::Open => users.open(context),
             ToShard::TurnedAway => users.turned_away(context),
             ToShard::Settings(settings, _receipt) => context.settings = settings,
+            ToShard::Transports(..) => unreachable!("the shard takes it"),
             ToShard::Stop => {
                 // Nothing is recorded: the devices stay what they are.
                 context.mode = ShardMode::Stopping;

@@ -22,6 +22,7 @@ use crate::logic::ShardPosition;
 use crate::logic::delivery::ToShard;
 use crate::protocol::transport::Transport;
 use crate::protocol::transport::settings::TransportSettings;
+use crate::protocol::transport::websocket::upgrade::UpgradeRules;
 use crate::services::http::ShardCounters;
 use crate::shard::mesh::ShardSendError;
 use crate::shard::view;
@@ -90,9 +91,8 @@ impl PreparedShards {
 
 /// The listeners of every shard.
 fn listeners(config: &Config) -> anyhow::Result<Vec<ShardListener>> {
-    let unspoken = |one: &&TerminalListener| one.tls || one.transport != Transport::Tcp;
-    if let Some(one) = config.terminals.iter().find(unspoken) {
-        bail!("{}: TLS and WebSocket are not spoken yet", one.setting);
+    if let Some(one) = config.terminals.iter().find(|listener| listener.tls) {
+        bail!("{}: TLS is not spoken yet", one.setting);
     }
     let trusted: Arc<[_]> = config.proxy_trusted.clone().into();
     let of = |listener: TerminalListener| ShardListener {
@@ -100,6 +100,11 @@ fn listeners(config: &Config) -> anyhow::Result<Vec<ShardListener>> {
         transport: Arc::new(TransportSettings {
             proxy: listener.proxy,
             trusted: Arc::clone(&trusted),
+            websocket: (listener.transport == Transport::WebSocket).then_some(UpgradeRules {
+                path: listener.path,
+                origins: listener.origins,
+            }),
+            tls: None,
         }),
         dialect: listener.dialect,
     };

@@ -36,7 +36,8 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     fn send(&mut self, key: ConnKey, packet: Outgoing) {
         let lost = match self.transports.wrap(key.slot, packet) {
             Some(Outgoing::Constant(constant)) => {
-                self.connections.send_constant(key, constant, &mut self.ring)
+                self.connections
+                    .send_constant(key, constant.bytes, &mut self.ring)
             }
             Some(Outgoing::Bytes(bytes)) => self.connections.send(key, bytes, &mut self.ring),
             None => None,

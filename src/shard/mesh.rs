@@ -171,9 +171,9 @@ impl InboxRoom {
 }
 
 /// All that may be on its way to one shard: what has credit, the registry's replies to as many requests as a shard may have open,
-/// settings, and one stop.
+/// settings of logic and of transports, and one stop.
 const INBOX_ENTRIES_MAX: usize =
-    MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + REGISTRY_IN_FLIGHT_MAX + SETTINGS_IN_FLIGHT_MAX + 1;
+    MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + REGISTRY_IN_FLIGHT_MAX + 2 * SETTINGS_IN_FLIGHT_MAX + 1;
 
 /// The shard's side of its sender.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use crate::engine::ring::Ring;
 use crate::logic::delivery::{Delivery, Router};
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, Input, LinkLoss};
+use crate::protocol::transport::settings::ListenerTransports;
 use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::shard::accepting::Accepting;
 use crate::shard::config::ShardConfig;
@@ -116,12 +117,13 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             ring,
             logic,
             connections: ConnectionTable::new(slots),
-            transports: Transports::new(
+            transports: Transports::new(ListenerTransports(
                 config
                     .listen
                     .iter()
-                    .map(|listener| Arc::clone(&listener.transport)),
-            ),
+                    .map(|listener| Arc::clone(&listener.transport))
+                    .collect(),
+            )),
             unwrapped: Unwrapped::default(),
             steps: VecDeque::new(),
             moves: Moves::new(here, config.settings.login_deadline),

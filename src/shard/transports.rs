@@ -2,13 +2,13 @@
 //! nothing itself.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 
 use crate::base::arena::Arena;
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::transport::ending::{CloseReason, TransportEnd, TransportMistake};
-use crate::protocol::transport::settings::TransportSettings;
-use crate::protocol::transport::state::TransportState;
+use crate::protocol::transport::settings::ListenerTransports;
+use crate::protocol::transport::state::{TransportMemory, TransportScratch, TransportState};
+use crate::protocol::transport::tls::connection::Handshaken;
 use crate::protocol::transport::unwrapped::Unwrapped;
 
 /// What a slot's connection has for a transport, in 4 bytes.
@@ -18,13 +18,15 @@ struct SlotTransport(u32);
 impl SlotTransport {
     /// Plain, or no connection.
     const PLAIN: Self = Self(0);
+    /// A WebSocket, which is open and rests.
+    const WEBSOCKET: Self = Self(1);
 
     fn of_state(key: u32) -> Self {
-        Self(key + 1)
+        Self(key + 2)
     }
 
     fn state(self) -> Option<u32> {
-        self.0.checked_sub(1)
+        self.0.checked_sub(2)
     }
 }
 
@@ -32,10 +34,13 @@ impl SlotTransport {
 #[derive(Debug)]
 pub(super) struct Transports {
     /// By the listener.
-    settings: Box<[Arc<TransportSettings>]>,
+    settings: ListenerTransports,
     /// Empty as long as every connection is plain.
     slots: Vec<SlotTransport>,
     states: Arena<TransportState>,
+    /// Reused: bytes as they are changed in place.
+    received: Vec<u8>,
+    scratch: TransportScratch,
 }
 
 /// What a listener's new connection is.
@@ -64,12 +69,19 @@ pub(super) fn as_ipv6(address: IpAddr) -> Ipv6Addr {
 }
 
 impl Transports {
-    pub(super) fn new(settings: impl Iterator<Item = Arc<TransportSettings>>) -> Self {
+    pub(super) fn new(settings: ListenerTransports) -> Self {
         Self {
-            settings: settings.collect(),
+            settings,
             slots: Vec::new(),
             states: Arena::default(),
+            received: Vec::new(),
+            scratch: TransportScratch::default(),
         }
+    }
+
+    /// New connections go by other settings from now on. Their listeners' stacks stay.
+    pub(super) fn renew(&mut self, settings: ListenerTransports) {
+        self.settings = settings;
     }
 
     /// A connection begins in a free slot.
@@ -81,9 +93,13 @@ impl Transports {
         slot: u32,
         (listener, peer): (usize, IpAddr),
     ) -> Result<NewPeer, TransportMistake> {
-        let state = TransportState::begin(&self.settings[listener], peer)?;
-        let awaits_client = state.as_ref().is_some_and(TransportState::awaits_client);
-        self.put(slot, state);
+        let settings = &self.settings.0[listener];
+        if settings.is_plain() {
+            return Ok(NewPeer::Client);
+        }
+        let state = TransportState::begin(settings, peer)?;
+        let awaits_client = state.awaits_client();
+        self.put(slot, Some(state));
         Ok(match awaits_client {
             true => NewPeer::Proxy,
             false => NewPeer::Client,
@@ -108,42 +124,76 @@ impl Transports {
             if self.slots.len() <= place {
                 self.slots.resize(place + 1, SlotTransport::PLAIN);
             }
-            self.slots[place] = SlotTransport::of_state(self.states.insert(state));
+            self.keep(slot, state);
         }
+    }
+
+    fn keep(&mut self, slot: u32, state: TransportState) {
+        self.slots[slot as usize] = match state.memory() {
+            TransportMemory::Nothing => SlotTransport::PLAIN,
+            TransportMemory::WebSocket => SlotTransport::WEBSOCKET,
+            TransportMemory::All => SlotTransport::of_state(self.states.insert(state)),
+        };
     }
 
     /// The connection has gone, or goes, with its state.
     pub(super) fn take(&mut self, slot: u32) -> Option<TransportState> {
-        let key = self.at(slot).state()?;
+        let at = self.at(slot);
+        if at == SlotTransport::PLAIN {
+            return None;
+        }
         self.slots[slot as usize] = SlotTransport::PLAIN;
-        Some(self.states.remove(key))
+        let state = at.state().map(|key| self.states.remove(key));
+        Some(state.unwrap_or_else(TransportState::websocket))
     }
 
-    /// Bytes came of a connection that is not plain.
-    pub(super) fn receive(&mut self, slot: u32, bytes: &[u8], into: &mut Unwrapped) {
-        self.change(slot, |state| state.receive(bytes, into));
+    /// Bytes came of a connection that is not plain. Tells if a handshake is done by that.
+    pub(super) fn receive(&mut self, slot: u32, bytes: &[u8], into: &mut Unwrapped) -> Option<Handshaken> {
+        let mut bytes_of_its_own = std::mem::take(&mut self.received);
+        bytes_of_its_own.extend_from_slice(bytes);
+        let handshaken = self.change(slot, |state, scratch| {
+            state.receive(&mut bytes_of_its_own, scratch, into)
+        });
+        bytes_of_its_own.clear();
+        self.received = bytes_of_its_own;
+        handshaken
     }
 
     /// The step of a connection that waits for it is done.
-    pub(super) fn step(&mut self, slot: u32, into: &mut Unwrapped) {
-        self.change(slot, |state| state.step(into));
+    pub(super) fn step(&mut self, slot: u32, into: &mut Unwrapped) -> Option<Handshaken> {
+        self.change(slot, |state, scratch| state.step(scratch, into))
     }
 
-    fn change(&mut self, slot: u32, change: impl FnOnce(&mut TransportState)) {
-        if let Some(key) = self.at(slot).state() {
-            let state = &mut self.states[key];
-            change(state);
-            if state.is_plain() {
-                self.take(slot);
-            }
+    fn change(
+        &mut self,
+        slot: u32,
+        change: impl FnOnce(&mut TransportState, &mut TransportScratch) -> Option<Handshaken>,
+    ) -> Option<Handshaken> {
+        let at = self.at(slot);
+        if at == SlotTransport::PLAIN {
+            return None;
         }
+        let Some(key) = at.state() else {
+            let mut state = TransportState::websocket();
+            let handshaken = change(&mut state, &mut self.scratch);
+            self.keep(slot, state);
+            return handshaken;
+        };
+        let state = &mut self.states[key];
+        let handshaken = change(state, &mut self.scratch);
+        if state.memory() != TransportMemory::All {
+            let state = self.states.remove(key);
+            self.keep(slot, state);
+        }
+        handshaken
     }
 
     /// A packet as the socket gets it. `None`: nothing can be sent.
     pub(super) fn wrap(&mut self, slot: u32, packet: Outgoing) -> Option<Outgoing> {
-        match self.at(slot).state() {
-            None => Some(packet),
-            Some(key) => self.states[key].send(packet),
+        match (self.at(slot), self.at(slot).state()) {
+            (SlotTransport::PLAIN, _) => Some(packet),
+            (_, None) => TransportState::websocket().send(packet),
+            (_, Some(key)) => self.states[key].send(packet),
         }
     }
 

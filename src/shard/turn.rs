@@ -88,7 +88,11 @@ impl Shard {
                         self.life = ShardLife::StopsBy(self.now.instant.after(self.stop_within));
                         self.ring.cancel_accepts();
                     }
-                    self.decide(Input::Delivered(sent));
+                    if let ToShard::Transports(transports, _receipt) = sent {
+                        self.transports.renew(transports);
+                    } else {
+                        self.decide(Input::Delivered(sent));
+                    }
                 }
                 InboxEntry::Moved(token, newcomer) => self.announced(token, newcomer),
             }

@@ -10,6 +10,7 @@ use crate::engine::connection::ConnectionStage;
 use crate::engine::kernel::Kernel;
 use crate::logic::{Input, LinkLoss};
 use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
+use crate::protocol::transport::tls::connection::{Handshaken, Resumed, TlsKept};
 use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::shard::parts::{Shard, ShardLogic};
 use crate::shard::transports::{Reading, as_ipv6};
@@ -19,8 +20,9 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     pub(super) fn unwrap(&mut self, key: ConnKey, buffer: K::Buffer) -> Reading {
         let mut unwrapped = take(&mut self.unwrapped);
         let bytes = self.ring.bytes(&buffer);
-        self.transports.receive(key.slot, bytes, &mut unwrapped);
+        let handshaken = self.transports.receive(key.slot, bytes, &mut unwrapped);
         self.ring.recycle(buffer);
+        self.count_handshake(handshaken);
         self.pass_on(key, unwrapped)
     }
 
@@ -34,7 +36,8 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
                 continue;
             }
             let mut unwrapped = take(&mut self.unwrapped);
-            self.transports.step(key.slot, &mut unwrapped);
+            let handshaken = self.transports.step(key.slot, &mut unwrapped);
+            self.count_handshake(handshaken);
             if self.pass_on(key, unwrapped) == Reading::GoesOn {
                 self.connections.read_on(key, Unread::Perhaps, &mut self.ring);
             }
@@ -66,6 +69,19 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
         unwrapped.clear();
         self.unwrapped = unwrapped;
         reading
+    }
+
+    fn count_handshake(&mut self, handshaken: Option<Handshaken>) {
+        let Some(Handshaken { resumed, kept }) = handshaken else {
+            return;
+        };
+        match resumed {
+            Resumed::No => self.counts.handshakes_full += 1,
+            Resumed::Yes => self.counts.handshakes_resumed += 1,
+        }
+        if kept == TlsKept::Rustls {
+            self.counts.handshakes_kept_by_rustls += 1;
+        }
     }
 
     fn await_step(&mut self, key: ConnKey) -> Reading {

@@ -31,12 +31,15 @@ pub(super) struct ShardCounts {
     pub(super) operations_unsubmitted_now: u64,
     /// By the mistake's number.
     pub(super) transport_errors: [u64; TransportMistake::ALL.len()],
+    pub(super) handshakes_full: u64,
+    pub(super) handshakes_resumed: u64,
+    pub(super) handshakes_kept_by_rustls: u64,
     pub(super) slots_now: u64,
     pub(super) slots_taken_now: u64,
 }
 
 /// Of what a shard counts itself, all but its transports' errors.
-const OTHER_NAMES: [(&str, &str); 9] = [
+const OTHER_NAMES: [(&str, &str); 12] = [
     (
         "accept_pauses",
         "Times that accepting stopped because the table was nearly full.",
@@ -61,6 +64,18 @@ const OTHER_NAMES: [(&str, &str); 9] = [
     (
         "operations_unsubmitted_now",
         "Operations that the kernel did not take with the last turn.",
+    ),
+    (
+        "tls_handshakes{kind=\"full\"}",
+        "Handshakes of TLS that are done.",
+    ),
+    (
+        "tls_handshakes{kind=\"resumed\"}",
+        "Handshakes of TLS that are done.",
+    ),
+    (
+        "tls_kept_by_rustls",
+        "Handshakes of TLS whose connections rustls keeps, at some kilobytes each: those of TLS 1.2, or all by a setting.",
     ),
     ("slots_now", "Sockets that the shard's table can hold."),
     (
@@ -172,6 +187,9 @@ impl Publisher {
             own.turns,
             own.completions_overflowed,
             own.operations_unsubmitted_now,
+            own.handshakes_full,
+            own.handshakes_resumed,
+            own.handshakes_kept_by_rustls,
             own.slots_now,
             own.slots_taken_now,
         ];

@@ -39,6 +39,7 @@ mod silent;
 mod started;
 mod statuses;
 mod together;
+mod transports;
 mod watched;
 
 use support::gateway::Gateway;

@@ -5,7 +5,7 @@ use prost::Message;
 use super::frame;
 use super::proto::{self, go_away, response};
 use crate::base::ids::Platform;
-use crate::protocol::outgoing::Outgoing;
+use crate::protocol::outgoing::{ConstantBytes, Outgoing};
 use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
 use crate::protocol::verdict::{Code, Verdict, WhatNext};
 
@@ -13,16 +13,19 @@ use crate::protocol::verdict::{Code, Verdict, WhatNext};
 pub const PROTOCOL: u32 = 1;
 
 /// A heartbeat's answer, framed.
-pub const HEARTBEAT_ANSWER: &[u8] = &[2, 0x12, 0];
+pub const HEARTBEAT_ANSWER: &[u8] = CONSTANT_HEARTBEAT_ANSWER.bytes;
 /// A logout's answer, framed.
-pub const LOGOUT_ANSWER: &[u8] = &[2, 0x1a, 0];
+pub const LOGOUT_ANSWER: &[u8] = CONSTANT_LOGOUT_ANSWER.bytes;
+
+const CONSTANT_HEARTBEAT_ANSWER: ConstantBytes = ConstantBytes::of_message(&[0x82, 3, 2, 0x12, 0]);
+const CONSTANT_LOGOUT_ANSWER: ConstantBytes = ConstantBytes::of_message(&[0x82, 3, 2, 0x1a, 0]);
 
 /// The framed bytes of a packet.
 #[must_use]
 pub fn write(packet: &GatewayPacket) -> Outgoing {
     let packet = match packet {
-        GatewayPacket::HeartbeatAnswer => return Outgoing::Constant(HEARTBEAT_ANSWER),
-        GatewayPacket::LogoutAnswer => return Outgoing::Constant(LOGOUT_ANSWER),
+        GatewayPacket::HeartbeatAnswer => return Outgoing::Constant(CONSTANT_HEARTBEAT_ANSWER),
+        GatewayPacket::LogoutAnswer => return Outgoing::Constant(CONSTANT_LOGOUT_ANSWER),
         GatewayPacket::LoginAnswer(answer) => response::Packet::LoginAnswer(login_answer(answer)),
         GatewayPacket::ForceOffline(why, winner) => response::Packet::ForceOffline(proto::ForceOffline {
             verdict: Some(verdict(why)),

@@ -5,9 +5,6 @@ use std::net::IpAddr;
 
 use ppp::{v1, v2};
 
-use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
-use crate::protocol::transport::unwrapped::Unwrapped;
-
 /// Whether a listener's connections begin with the header of a proxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ProxyMode {
@@ -40,9 +37,25 @@ pub struct ProxyHeader {
     bytes: Vec<u8>,
 }
 
+/// What came of a header's bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HeaderRead {
+    /// They are a part of one.
+    Incomplete,
+    /// They are none, or none that the listener takes.
+    Wrong,
+    /// It is whole.
+    Whole {
+        /// Whom the proxy speaks for; `None` if for itself, or for somebody without an address of IP.
+        client: Option<IpAddr>,
+        /// The bytes behind it.
+        behind: Vec<u8>,
+    },
+}
+
 /// What some bytes begin with.
 enum Begin {
-    /// A header of so many bytes, for somebody or for the proxy itself.
+    /// A header of so many bytes, and whom it names.
     Header(usize, Option<IpAddr>),
     Incomplete,
     Wrong,
@@ -56,21 +69,18 @@ impl ProxyHeader {
         Self { mode, bytes }
     }
 
-    /// Bytes came. When the header is whole it says who the client is, if not `peer`, and gives the bytes behind it. Whether
-    /// it is whole.
+    /// Bytes came.
     #[must_use]
-    pub fn receive(&mut self, bytes: &[u8], peer: IpAddr, into: &mut Unwrapped) -> bool {
+    pub fn receive(&mut self, bytes: &[u8]) -> HeaderRead {
         self.bytes.extend_from_slice(bytes);
         match self.begin() {
-            Begin::Header(length, client) => {
-                into.client = Some(client.unwrap_or(peer));
-                into.bytes.extend_from_slice(&self.bytes[length..]);
-                return true;
-            }
-            Begin::Incomplete => {}
-            Begin::Wrong => into.end = Some(TransportEnd::Mistake(TransportMistake::ProxyHeader)),
+            Begin::Incomplete => HeaderRead::Incomplete,
+            Begin::Wrong => HeaderRead::Wrong,
+            Begin::Header(length, client) => HeaderRead::Whole {
+                client,
+                behind: self.bytes.split_off(length),
+            },
         }
-        false
     }
 
     fn begin(&self) -> Begin {
@@ -154,7 +164,6 @@ mod tests {
 
     use super::*;
 
-    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
     const BEHIND: &[u8] = b"\x02\x12\x00";
 
@@ -168,38 +177,27 @@ mod tests {
     }
 
     /// In two pieces, cut at every place.
-    fn check(mode: ProxyMode, header: &[u8], client: IpAddr) {
+    fn check(mode: ProxyMode, header: &[u8], client: Option<IpAddr>) {
         let bytes = [header, BEHIND].concat();
+        let whole = |behind: &[u8]| HeaderRead::Whole {
+            client,
+            behind: behind.to_vec(),
+        };
         for cut in 0..=bytes.len() {
-            let (mut layer, mut into) = (ProxyHeader::new(mode), Unwrapped::default());
-            let is_whole = layer.receive(&bytes[..cut], PEER, &mut into);
-            assert_eq!(is_whole, cut >= header.len(), "{cut}");
-            if is_whole {
-                into.bytes.extend_from_slice(&bytes[cut..]);
+            let mut layer = ProxyHeader::new(mode);
+            let read = layer.receive(&bytes[..cut]);
+            if cut >= header.len() {
+                assert_eq!(read, whole(&bytes[header.len()..cut]), "{cut}");
             } else {
-                assert_eq!(into, Unwrapped::default(), "{cut}");
-                assert!(layer.receive(&bytes[cut..], PEER, &mut into));
+                assert_eq!(read, HeaderRead::Incomplete, "{cut}");
+                assert_eq!(layer.receive(&bytes[cut..]), whole(BEHIND), "{cut}");
             }
-            assert_eq!(
-                (into.client, &*into.bytes, into.end),
-                (Some(client), BEHIND, None),
-                "{cut}"
-            );
         }
     }
 
     fn check_wrong(mode: ProxyMode, bytes: &[u8]) {
-        let mut into = Unwrapped::default();
-        assert!(
-            !ProxyHeader::new(mode).receive(bytes, PEER, &mut into),
-            "{bytes:?}"
-        );
-        let end = Some(TransportEnd::Mistake(TransportMistake::ProxyHeader));
-        assert_eq!(
-            (into.end, into.client, into.bytes.len()),
-            (end, None, 0),
-            "{bytes:?}"
-        );
+        let read = ProxyHeader::new(mode).receive(bytes);
+        assert_eq!(read, HeaderRead::Wrong, "{bytes:?}");
     }
 
     #[test]
@@ -208,12 +206,12 @@ mod tests {
         let ipv6 = Ipv6Addr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
         let six = [&ipv6.octets()[..], &[0; 20]].concat();
         for mode in [ProxyMode::V1, ProxyMode::Any] {
-            check(mode, text, CLIENT);
-            check(mode, b"PROXY TCP6 2001:db8::7 ::1 1 2\r\n", ipv6.into());
+            check(mode, text, Some(CLIENT));
+            check(mode, b"PROXY TCP6 2001:db8::7 ::1 1 2\r\n", Some(ipv6.into()));
         }
         for mode in [ProxyMode::V2, ProxyMode::Any] {
-            check(mode, &ipv4(), CLIENT);
-            check(mode, &binary(1, 0x21, &six), ipv6.into());
+            check(mode, &ipv4(), Some(CLIENT));
+            check(mode, &binary(1, 0x21, &six), Some(ipv6.into()));
         }
     }
 
@@ -224,20 +222,20 @@ mod tests {
             &[4, 0, 3, 1, 2, 3],
         ]
         .concat();
-        check(ProxyMode::V2, &binary(1, 0x11, &more), CLIENT);
+        check(ProxyMode::V2, &binary(1, 0x11, &more), Some(CLIENT));
     }
 
     #[test]
     fn a_proxy_that_speaks_for_itself_is_its_own_client() {
-        check(ProxyMode::V2, &binary(0, 0, &[]), PEER);
-        check(ProxyMode::V2, &binary(0, 0x11, &[9; 12]), PEER);
-        check(ProxyMode::V2, &binary(1, 0, &[1, 2, 3]), PEER);
-        check(ProxyMode::V2, &binary(1, 0x31, &[0; 216]), PEER);
-        check(ProxyMode::V1, b"PROXY UNKNOWN\r\n", PEER);
+        check(ProxyMode::V2, &binary(0, 0, &[]), None);
+        check(ProxyMode::V2, &binary(0, 0x11, &[9; 12]), None);
+        check(ProxyMode::V2, &binary(1, 0, &[1, 2, 3]), None);
+        check(ProxyMode::V2, &binary(1, 0x31, &[0; 216]), None);
+        check(ProxyMode::V1, b"PROXY UNKNOWN\r\n", None);
         check(
             ProxyMode::V1,
             b"PROXY UNKNOWN it may say what it likes and more of it\r\n",
-            PEER,
+            None,
         );
     }
 
@@ -256,7 +254,7 @@ mod tests {
     #[test]
     fn a_header_has_its_limit() {
         let longest = PROXY_HEADER_BYTES_MAX - BINARY_BEGIN_BYTES;
-        check(ProxyMode::V2, &binary(0, 0, &vec![0; longest]), PEER);
+        check(ProxyMode::V2, &binary(0, 0, &vec![0; longest]), None);
         let begin = binary(0, 0, &vec![0; longest + 1]);
         check_wrong(ProxyMode::V2, &begin[..BINARY_BEGIN_BYTES]);
         let line = |length: usize| {
@@ -264,7 +262,7 @@ mod tests {
             let filled = begin.into_iter().chain(std::iter::repeat(b'x'));
             filled.take(length - 2).chain(*b"\r\n").collect::<Vec<u8>>()
         };
-        check(ProxyMode::V1, &line(TEXT_BYTES_MAX), PEER);
+        check(ProxyMode::V1, &line(TEXT_BYTES_MAX), None);
         check_wrong(ProxyMode::V1, &line(TEXT_BYTES_MAX + 1)[..TEXT_BYTES_MAX]);
     }
 
@@ -272,11 +270,8 @@ mod tests {
         #[test]
         fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in any::<bool>()) {
             let begin = if text { TEXT_BEGIN } else { v2::PROTOCOL_PREFIX };
-            for bytes in [&*bytes, &[begin, &bytes].concat()] {
-                let mut into = Unwrapped::default();
-                let is_whole = ProxyHeader::new(ProxyMode::Any).receive(bytes, PEER, &mut into);
-                prop_assert_eq!(is_whole, into.client.is_some());
-            }
+            let _ = ProxyHeader::new(ProxyMode::Any).receive(&bytes);
+            let _ = ProxyHeader::new(ProxyMode::Any).receive(&[begin, &bytes].concat());
         }
     }
 }

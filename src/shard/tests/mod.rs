@@ -1,7 +1,9 @@
 //! Shards on real loopback sockets, with the real logic, and a registry that says yes to everything at once.
 
 mod proxies;
+mod secure;
 mod simulated;
+mod websockets;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -124,10 +126,8 @@ impl Node {
 
     /// The sum over all shards.
     fn count(&self, name: &str) -> u64 {
-        let place = Counters::NAMES
-            .iter()
-            .position(|(known, _)| *known == name)
-            .unwrap();
+        let mut names = Counters::NAMES.iter();
+        let place = names.position(|(known, _)| *known == name).unwrap();
         self.shards
             .iter()
             .map(|shard| shard.counters.values()[place])
@@ -135,10 +135,8 @@ impl Node {
     }
 
     fn count_own(&self, name: &str) -> u64 {
-        let place = ShardView::OWN_NAMES
-            .iter()
-            .position(|(known, _)| *known == name)
-            .unwrap();
+        let mut names = ShardView::OWN_NAMES.iter();
+        let place = names.position(|(known, _)| *known == name).unwrap();
         self.shards
             .iter()
             .map(|shard| shard.counters.own_values()[place])
@@ -179,7 +177,7 @@ fn registry(senders: &[ShardSender]) -> Router {
     })
 }
 
-struct Terminal(TcpStream);
+struct Terminal<S = TcpStream>(S);
 
 impl Terminal {
     fn connect(address: SocketAddr) -> Self {
@@ -188,7 +186,9 @@ impl Terminal {
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
+}
 
+impl<S: Read + Write> Terminal<S> {
     fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }

@@ -9,6 +9,7 @@ fn behind_proxies(shards: u16, trusted: &str) -> ShardConfig {
     let transport = TransportSettings {
         proxy: ProxyMode::Any,
         trusted: [trusted.parse().unwrap()].into(),
+        ..TransportSettings::default()
     };
     let mut config = config(shards, 64, 16);
     config

@@ -51,6 +51,7 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
         | ToShard::Open
         | ToShard::TurnedAway
         | ToShard::Settings(..)
+        | ToShard::Transports(..)
         | ToShard::Stop => panic!("the HTTP server does not send this"),
     }
 }
