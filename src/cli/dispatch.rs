@@ -84,7 +84,7 @@ fn serve((config, tls): (&Config, TlsTerms), sources: &Sources, log: &Log) -> an
     let plan = config.shards.plan(cores, rlimits::raise_descriptors());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     rlimits::raise_locked_memory();
-    let shards = PreparedShards::new(config, plan)?;
+    let shards = PreparedShards::new(config, plan, &tls)?;
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
     let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);

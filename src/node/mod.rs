@@ -6,6 +6,8 @@ mod counter_watch;
 mod deadline;
 mod expiry_watch;
 mod holder;
+mod listeners;
+mod named_files;
 mod reload_thread;
 mod service_manager;
 mod signals;

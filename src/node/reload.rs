@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::callbacks::CallbackUpdates;
-use super::certificates::{TlsTerms, warn_of_open_keys};
+use super::certificates::warn_of_open_keys;
 use super::config::{Config, Difference, Problem, Sources, TakesEffect};
+use super::listeners::renewed;
 use super::log::{LogLevel, LogLines};
+use super::named_files::NamedFiles;
 use super::router::{SendToShard, notify};
 use super::service_manager::ServiceManager;
 use crate::base::ids::ShardId;
@@ -19,7 +21,7 @@ use crate::base::time::{Clock, Timestamp};
 use crate::logic::delivery::ToShard;
 use crate::logic::settings::Settings;
 use crate::logic::users::policy;
-use crate::services::callback::Trust;
+use crate::protocol::transport::settings::ListenerTransports;
 use crate::services::http::{self, ReloadAsked, ReloadError, ReloadMode, Reloaded, Serving, Touched};
 use crate::services::registry::archive::Archive;
 
@@ -53,6 +55,8 @@ pub struct ReloadTargets {
     pub shards: SendToShard,
     /// How many there are.
     pub count: u16,
+    /// What the connections of their listeners travel in, as the start had it.
+    pub transports: ListenerTransports,
     /// The HTTP server.
     pub front: watch::Sender<Arc<http::HttpSettings>>,
     /// The registry and the callback service.
@@ -220,6 +224,13 @@ impl Reloader {
                 notify(&self.targets.shards, ShardId(shard), notice);
             }
         }
+        if let Some(server) = files.tls.as_ref().and_then(|tls| tls.server.as_ref()) {
+            let transports = renewed(&self.targets.transports, server);
+            for shard in 0..self.targets.count {
+                let notice = ToShard::Transports(transports.clone(), receipt.clone());
+                notify(&self.targets.shards, ShardId(shard), notice);
+            }
+        }
         let front = Arc::clone(&self.targets.front.borrow());
         let tls = files.tls.map_or_else(|| front.tls.clone(), |tls| tls.http);
         // It looks at each request.
@@ -322,32 +333,6 @@ fn log(by: &str, mode: ReloadMode, outcome: &ReloadOutcome) {
             ),
             ReloadMode::Take,
         ) => tracing::error!(by, %error, "the configuration was not reloaded"),
-    }
-}
-
-/// What is in files that a configuration names. It must be usable before the configuration is taken.
-struct NamedFiles {
-    trust: Trust,
-    /// `None`: it is as it was. What has expired meanwhile stands in nobody's way.
-    tls: Option<TlsTerms>,
-}
-
-impl NamedFiles {
-    fn read(before: &Config, next: &Config, now: Timestamp) -> Result<Self, Vec<Problem>> {
-        let trust = Trust::read(next.callback.ca_file.as_deref()).map_err(|error| Problem {
-            key: "callback.ca_file".to_owned(),
-            found: error.to_string(),
-            remedy: "name a file of PEM certificates, or leave it empty for the system's".to_owned(),
-        });
-        let tls = (!TlsTerms::are_the_same(before, next)).then(|| TlsTerms::new(next, now));
-        match (trust, tls.transpose()) {
-            (Ok(trust), Ok(tls)) => Ok(Self { trust, tls }),
-            (trust, tls) => Err(trust
-                .err()
-                .into_iter()
-                .chain(tls.err().unwrap_or_default())
-                .collect()),
-        }
     }
 }
 

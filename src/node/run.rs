@@ -29,6 +29,7 @@ use super::timekeeper::{self, Timekeeper};
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
 use crate::logic::delivery::ToShard;
+use crate::protocol::transport::settings::ListenerTransports;
 use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore, Trust};
 use crate::services::http::{self, DeadLetters, HttpServer, Serving, ShardCounters};
 use crate::services::registry::{self, Registry};
@@ -113,7 +114,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             callbacks: callbacks_owed,
         } = OpenedStore::new(config)?;
         let clock = Clock::start();
-        let (count, shards_sender) = (shards.count(), shards.sender());
+        let (count, shards_sender, transports) = (shards.count(), shards.sender(), shards.transports());
         let limits = http::Limits::within(rlimits::raise_descriptors());
         let (http_sender, inbox) = http::reply_channel(count, &limits);
         let listeners = http_listeners(config)?;
@@ -130,7 +131,8 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let serving = Serving::default();
         let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, tls, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
-        let told = told_of_reloads((&shards_sender, count), http_settings, callbacks_told, &manager);
+        let shards_told = (&shards_sender, count, transports);
+        let told = told_of_reloads(shards_told, http_settings, callbacks_told, &manager);
         let archived = kept.as_ref().map(DiskStore::archived);
         let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
         let (lines, life) = (origin.lines.clone(), (serving.clone(), clock.clone()));
@@ -263,7 +265,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
 }
 
 fn told_of_reloads(
-    (shards, count): (&SendToShard, u16),
+    (shards, count, transports): (&SendToShard, u16, ListenerTransports),
     front: watch::Sender<Arc<http::HttpSettings>>,
     callbacks: CallbackUpdates,
     manager: &ServiceManager,
@@ -271,6 +273,7 @@ fn told_of_reloads(
     ReloadTargets {
         shards: Arc::clone(shards),
         count,
+        transports,
         front,
         callbacks,
         answer_within: reload::ADOPTED_WITHIN_MAX,

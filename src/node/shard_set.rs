@@ -4,6 +4,7 @@ use crossbeam_channel::Receiver;
 
 use crate::base::time::Clock;
 use crate::node::router::{Inboxes, SendToShard};
+use crate::protocol::transport::settings::ListenerTransports;
 use crate::services::http::ShardCounters;
 use crate::shard::Restored;
 
@@ -14,6 +15,8 @@ pub trait ShardLauncher {
 
     /// How many there are.
     fn count(&self) -> u16;
+    /// What the connections of each of their listeners travel in.
+    fn transports(&self) -> ListenerTransports;
     /// The way into them.
     fn sender(&self) -> SendToShard;
     /// Starts them all. Each writes to `inboxes`, and first takes in what comes from its place in `restored`.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use crossbeam_channel::Receiver;
 
-use super::addresses::{ListenAddress, ListenerRole, await_free, usable};
+use super::addresses::{ListenAddress, ListenerRole, await_free};
+use super::certificates::TlsTerms;
 use super::config::shards::ShardPlan;
-use super::config::{Config, Pin, TerminalListener};
+use super::config::{Config, Pin};
 use super::deadline::StopStage;
+use super::listeners::listeners;
 use super::router::{Inboxes, SendToShard};
 use super::shard_set::{LiveShards, ShardLauncher};
 use super::startup_wait::StartupWait;
@@ -20,13 +22,11 @@ use crate::engine::probe;
 use crate::engine::setup::{PreparedRing, SetupError};
 use crate::logic::ShardPosition;
 use crate::logic::delivery::ToShard;
-use crate::protocol::transport::Transport;
-use crate::protocol::transport::settings::TransportSettings;
-use crate::protocol::transport::websocket::upgrade::UpgradeRules;
+use crate::protocol::transport::settings::ListenerTransports;
 use crate::services::http::ShardCounters;
 use crate::shard::mesh::ShardSendError;
 use crate::shard::view;
-use crate::shard::{Core, PreparedShard, Restored, ShardConfig, ShardHandle, ShardListener};
+use crate::shard::{Core, PreparedShard, Restored, ShardConfig, ShardHandle};
 
 /// All shards' receive buffers together. They are touched only as far as they are needed at once.
 pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -43,7 +43,10 @@ const RECEIVE_BUFFERS_MAX: usize = 1_024;
 
 /// Shards that are bound to their addresses.
 #[derive(Debug)]
-pub struct PreparedShards(Vec<PreparedShard>);
+pub struct PreparedShards {
+    shards: Vec<PreparedShard>,
+    transports: ListenerTransports,
+}
 
 /// Shards that run.
 #[derive(Debug)]
@@ -54,12 +57,14 @@ impl PreparedShards {
     ///
     /// # Errors
     /// Says what the system lacks, or which address cannot be listened at.
-    pub fn new(config: &Config, plan: ShardPlan) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, plan: ShardPlan, tls: &TlsTerms) -> anyhow::Result<Self> {
         probe::check()?;
         let wait = StartupWait(config.startup_wait);
         let addresses = ListenAddress::all(ListenerRole::Terminals, config);
         addresses.iter().try_for_each(|at| await_free(at, wait))?;
-        let listen = listeners(config)?;
+        let listen = listeners(config, tls);
+        let transports = listen.iter().map(|listener| Arc::clone(&listener.transport));
+        let transports = ListenerTransports(transports.collect());
         let settings = Arc::new(config.logic.clone());
         let prepare = |shard: u16| {
             let config = ShardConfig {
@@ -82,34 +87,10 @@ impl PreparedShards {
             };
             PreparedShard::new(config).with_context(|| format!("shard {shard}"))
         };
-        (0..plan.count)
-            .map(prepare)
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
+        let shards = (0..plan.count).map(prepare);
+        let shards = shards.collect::<anyhow::Result<_>>()?;
+        Ok(Self { shards, transports })
     }
-}
-
-/// The listeners of every shard.
-fn listeners(config: &Config) -> anyhow::Result<Vec<ShardListener>> {
-    if let Some(one) = config.terminals.iter().find(|listener| listener.tls) {
-        bail!("{}: TLS is not spoken yet", one.setting);
-    }
-    let trusted: Arc<[_]> = config.proxy_trusted.clone().into();
-    let of = |listener: TerminalListener| ShardListener {
-        address: listener.address,
-        transport: Arc::new(TransportSettings {
-            proxy: listener.proxy,
-            trusted: Arc::clone(&trusted),
-            websocket: (listener.transport == Transport::WebSocket).then_some(UpgradeRules {
-                path: listener.path,
-                origins: listener.origins,
-            }),
-            tls: None,
-        }),
-        dialect: listener.dialect,
-    };
-    let usable = usable(&config.terminals, |listener| listener.address);
-    Ok(usable.into_iter().map(of).collect())
 }
 
 /// Makes as many rings of the kind that `shards` shards have as take `bytes` of locked memory by reckoning, and drops them again.
@@ -132,11 +113,15 @@ impl ShardLauncher for PreparedShards {
     type Shards = RunningShards;
 
     fn count(&self) -> u16 {
-        u16::try_from(self.0.len()).expect("a plan counts its shards by a u16")
+        u16::try_from(self.shards.len()).expect("a plan counts its shards by a u16")
+    }
+
+    fn transports(&self) -> ListenerTransports {
+        self.transports.clone()
     }
 
     fn sender(&self) -> SendToShard {
-        let senders: Vec<_> = self.0.iter().map(PreparedShard::sender).collect();
+        let senders: Vec<_> = self.shards.iter().map(PreparedShard::sender).collect();
         Arc::new(
             move |shard, to_shard: ToShard| match senders[usize::from(shard.0)].send(to_shard) {
                 // A shard that has ended needs no answer, and gives none.
@@ -152,14 +137,14 @@ impl ShardLauncher for PreparedShards {
         inboxes: &Inboxes,
         restored: Vec<Receiver<Restored>>,
     ) -> anyhow::Result<RunningShards> {
-        let neighbours: Vec<_> = self.0.iter().map(PreparedShard::neighbour).collect();
+        let neighbours: Vec<_> = self.shards.iter().map(PreparedShard::neighbour).collect();
         let start = |(shard, restored): (PreparedShard, Receiver<Restored>)| {
             let router = inboxes.clone().router();
             shard
                 .spawn(clock.clone(), neighbours.clone(), router, restored)
                 .context("a shard's thread")
         };
-        self.0
+        self.shards
             .into_iter()
             .zip(restored)
             .map(start)

@@ -10,6 +10,8 @@ use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::record::{Callbacks, DeviceRecord, Status, UserRecord};
 use crate::logic::settings::Policy;
+use crate::node::certificates::TlsTerms;
+use crate::node::listeners::listeners;
 use crate::node::store;
 use crate::node::tests::certificate::TestCertificate;
 use crate::services::http::ReloadHandler as _;
@@ -39,6 +41,9 @@ impl World {
             ..Sources::default()
         };
         let config = Config::read(&sources).unwrap();
+        let tls = TlsTerms::new(&config, Clock::start().now().wall).unwrap();
+        let terminals = listeners(&config, &tls).into_iter();
+        let transports = ListenerTransports(terminals.map(|listener| listener.transport).collect());
         let notices = Notices::default();
         let told = Arc::clone(&notices);
         let shards_lag = Arc::new(AtomicBool::new(false));
@@ -48,7 +53,7 @@ impl World {
         let (owed, owed_follows) = watch::channel(store::callbacks(&config));
         let listeners = ReloadTargets {
             shards: Arc::new(move |shard, mut notice| {
-                if let ToShard::Settings(_, receipt) = &mut notice
+                if let ToShard::Settings(_, receipt) | ToShard::Transports(_, receipt) = &mut notice
                     && !lags.load(Ordering::Relaxed)
                 {
                     *receipt = Receipt::none();
@@ -57,6 +62,7 @@ impl World {
                 Ok(())
             }),
             count: 2,
+            transports,
             front,
             callbacks: CallbackUpdates::new(owed, None),
             answer_within: Duration::ZERO,
@@ -88,6 +94,18 @@ impl World {
     fn reload(&self, text: &str, mode: ReloadMode) -> Result<Reloaded, ReloadError> {
         std::fs::write(self.file.path(), text).unwrap();
         self.reloader.reload(&ReloadAsked::of(mode))
+    }
+
+    /// What the shards were told of transports since the last look.
+    fn told_transports(&self) -> Vec<ListenerTransports> {
+        let notices = std::mem::take(&mut *self.notices.lock().unwrap()).into_iter();
+        let transports = notices.filter_map(|(_, notice)| {
+            let ToShard::Transports(transports, _) = notice else {
+                return None;
+            };
+            Some(transports)
+        });
+        transports.collect()
     }
 
     /// What the shards were told since the last look.
@@ -509,8 +527,13 @@ fn without_an_archive_nobody_is_counted() {
 #[test]
 fn new_certificates_are_taken_and_bad_ones_leave_the_old() {
     let certificate = TestCertificate::new(&["a.example"]);
-    let text = format!("[terminals.tls]\ncertificates = {}\n", certificate.setting());
+    let listener = "[[terminals.listener]]\naddress = \"127.0.0.1:1\"\ntls = true\n";
+    let text = format!(
+        "{listener}[terminals.tls]\ncertificates = {}\n",
+        certificate.setting()
+    );
     let world = World::new(&text, None);
+    let before = world.reloader.targets.transports.clone();
     let names = || {
         let front = world.front.borrow();
         let first = front.tls.certificates.first();
@@ -522,11 +545,26 @@ fn new_certificates_are_taken_and_bad_ones_leave_the_old() {
     let reloaded = world.reload(&text, ReloadMode::Take).unwrap();
     assert_eq!(reloaded.changes, [("terminals.tls.certificates", "at once")]);
     assert_eq!(names(), ["b.example"]);
+    let told = world.told_transports();
+    assert!(
+        told.len() == 2 && told[0] == told[1],
+        "each shard is told the same"
+    );
+    for (before, now) in before.0.iter().zip(told[0].0.iter()) {
+        assert_eq!(before.tls.is_some(), now.tls.is_some());
+        assert_eq!(
+            Arc::ptr_eq(before, now),
+            before.tls.is_none(),
+            "plain TCP is as it was"
+        );
+    }
+    assert_eq!(told[0].0.iter().filter(|one| one.tls.is_some()).count(), 1);
     let certificates = Arc::clone(&world.front.borrow().tls.certificates);
     let reloaded = world
         .reload(&format!("{text}[log]\nlevel = \"warn\"\n"), ReloadMode::Take)
         .unwrap();
     assert_eq!(reloaded.changes, [("log.level", "at once")]);
+    assert_eq!(world.told_transports().len(), 0);
     assert!(
         Arc::ptr_eq(&certificates, &world.front.borrow().tls.certificates),
         "they are as they were"

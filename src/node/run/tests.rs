@@ -40,6 +40,10 @@ impl ShardLauncher for Recorder {
         2
     }
 
+    fn transports(&self) -> ListenerTransports {
+        ListenerTransports(Arc::new([]))
+    }
+
     fn sender(&self) -> SendToShard {
         let notices = Arc::clone(&self.notices);
         Arc::new(move |shard, notice| {
