@@ -1,9 +1,10 @@
 //! Conformance of the WebSocket transport: the cases of the Autobahn testsuite for servers, against an endpoint on the gateway's
-//! codec that takes texts and sends every message back. A foreign client and a foreign server beside it.
+//! codec that takes texts and sends every message back, and against the gateway. Foreign clients and servers beside it.
 //!
 //! ```text
 //! cargo test --test websocket                              the cases
 //! cargo test --test websocket -- --ignored the_table       the same, into bench-results/websocket
+//! cargo test --test websocket -- --ignored a_terminal_on   foreign clients, once `.ci/run` has installed them
 //! ```
 
 #![allow(
@@ -11,10 +12,21 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm,
+    reason = "nothing here is part of the library"
+)]
+#[path = "../support/mod.rs"]
+mod support;
+
 mod case;
 mod cases;
+mod clients;
 mod echo;
 mod foreign;
+mod gateway;
 mod report;
 mod run;
 mod utf8;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, End};
 use crate::run::{Cut, Endpoint, InMemory, OverTcp, run, serve};
-use crate::{CUTS, CUTS_OVER_TCP, cases};
+use crate::{CUTS, CUTS_OVER_TCP, cases, gateway};
 
 /// What is wrong, or nothing.
 fn judged(case: &Case, cuts: &[Cut], mut endpoint: impl FnMut() -> Box<dyn Endpoint>) -> Option<String> {
@@ -46,20 +46,28 @@ fn either<'a>(codes: impl Iterator<Item = &'a u16>) -> String {
 /// Runs all cases, and writes `bench-results/websocket`. Gives how many have failed.
 pub(crate) fn write() -> usize {
     let echo = serve();
+    let (_gateway, address) = gateway::start();
     let mut rows = Vec::new();
-    let mut failed = 0;
+    let (mut failed, mut of_gateway) = (0, 0);
     for case in cases::all() {
-        let fault = judged(&case, CUTS, || Box::new(InMemory::open()))
+        let by_echo = judged(&case, CUTS, || Box::new(InMemory::open()))
             .or_else(|| judged(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(echo))));
-        failed += usize::from(fault.is_some());
+        let by_gateway = case.without_echo.then(|| {
+            of_gateway += 1;
+            judged(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(address)))
+        });
+        let has_failed = by_echo.is_some() || by_gateway.as_ref().is_some_and(Option::is_some);
+        failed += usize::from(has_failed);
+        let told = |fault: Option<String>| fault.unwrap_or_else(|| "passed".to_owned());
         rows.push(json!({
             "case": case.id,
             "sent": case.sends,
             "must come": expected(&case),
-            "echo": fault.unwrap_or_else(|| "passed".to_owned()),
+            "echo": told(by_echo),
+            "gateway": by_gateway.map_or_else(|| "needs an echo".to_owned(), told),
         }));
     }
-    let all = json!({ "cases": rows.len(), "failed": failed });
+    let all = json!({ "cases": rows.len(), "cases against the gateway": of_gateway, "failed": failed });
     let text = text(&rows);
     write_data(&text, std::iter::once(all).chain(rows).collect());
     failed
@@ -67,11 +75,12 @@ pub(crate) fn write() -> usize {
 
 /// The page.
 fn text(rows: &[Value]) -> Vec<String> {
-    const COLUMNS: [&str; 4] = ["case", "sent", "must come", "echo"];
-    let line = |cells: [&str; 4]| format!("| {} |", cells.join(" | "));
+    const COLUMNS: [&str; 5] = ["case", "sent", "must come", "echo", "gateway"];
+    let line = |cells: [&str; 5]| format!("| {} |", cells.join(" | "));
     let about = "Each case is driven against an endpoint on the gateway's codec, which takes texts and sends every message back: in \
-                 memory, with its bytes cut in seven ways, and over TCP, cut in two.";
-    let head = [about.to_owned(), String::new(), line(COLUMNS), line(["---"; 4])];
+                 memory, with its bytes cut in seven ways, and over TCP, cut in two. Those whose result needs no echo are \
+                 driven against the gateway, too.";
+    let head = [about.to_owned(), String::new(), line(COLUMNS), line(["---"; 5])];
     let rows = rows
         .iter()
         .map(|row| line(COLUMNS.map(|name| row[name].as_str().unwrap())));

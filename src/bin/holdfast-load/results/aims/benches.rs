@@ -169,6 +169,12 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         command: "cargo test --test websocket -- --ignored the_table",
         figures: &[
             raw("cases", "", [None, None], "cases").aims(AtLeast(247.0), ALL_CASES),
+            raw(
+                "cases against the gateway",
+                "",
+                [None, None],
+                "cases against the gateway",
+            ),
             raw("cases that fail", "", [None, None], "failed").aims(AtMost(0.0), CASES),
         ],
     },
