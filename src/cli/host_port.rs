@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::outcome::CommandFault;
-use crate::node::config::Config;
 
 /// Which of the gateway's listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +71,7 @@ impl HostPort {
         }
     }
 
-    /// Where a terminal finds the gateway, unless it is told: at a listener for plain TCP, if there is one.
-    pub(super) fn of_terminals(config: &Config) -> Self {
-        let mut listeners = config.terminals.iter();
-        let plain = listeners.clone().find(|listener| listener.is_plain());
-        let place = plain.or_else(|| listeners.next());
-        Self::of(
-            place
-                .expect("a configuration has a listener for terminals")
-                .address,
-        )
-    }
-
-    /// The host, by name or address.
+    /// The host, by name or address, without brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
@@ -174,9 +161,9 @@ impl FromStr for HostPort {
 pub(super) fn foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
     const ALERT: &[u8] = &[21, 3];
     if bytes.starts_with(b"HTTP/") {
-        Some("it speaks HTTP, as http.listen and admin.listen do")
+        Some("it speaks HTTP, as http.listen, admin.listen and listeners for --websocket do")
     } else if bytes.starts_with(ALERT) {
-        Some("it speaks TLS, and this command does not")
+        Some("it speaks TLS, as listeners for --tls do")
     } else if bytes.starts_with(b"SSH-") {
         Some("it speaks SSH")
     } else {
@@ -187,30 +174,6 @@ pub(super) fn foreign_protocol(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::config::Sources;
-
-    #[test]
-    fn a_terminal_looks_for_plain_tcp_first() {
-        let trusted = "terminals.proxy_trusted=[\"10.0.0.0/8\"]";
-        let behind_proxy = "{address=\"127.0.0.1:1\", proxy=\"any\"}";
-        let check = |listeners: &str, expected: &str| {
-            let overrides = ["terminals.listen=[]", trusted, listeners]
-                .map(str::to_owned)
-                .to_vec();
-            let sources = Sources {
-                overrides,
-                ..Sources::default()
-            };
-            let place = HostPort::of_terminals(&Config::read(&sources).unwrap());
-            assert_eq!(place.to_string(), expected);
-        };
-        let plain = "{address=\"127.0.0.1:2\"}";
-        check(
-            &format!("terminals.listener=[{behind_proxy}, {plain}]"),
-            "127.0.0.1:2",
-        );
-        check(&format!("terminals.listener=[{behind_proxy}]"), "127.0.0.1:1");
-    }
 
     #[test]
     fn a_place_is_a_name_or_an_address_with_a_port() {

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::route::GatewayRoute;
+use super::wire::Wire;
 use crate::base::limits::FRAME_BYTES_MAX_AFTER_LOGIN;
 use crate::cli::host_port::foreign_protocol;
 use crate::protocol::native::proto::{request, response};
@@ -91,22 +91,37 @@ pub(super) enum LinkEvent {
     Foreign(&'static str),
 }
 
+/// Why there is no link.
+pub(super) enum NoLink {
+    /// Nobody could be connected to.
+    Unreached(io::Error),
+    /// Somebody is there, with whom the way ends, for a reason in words.
+    NoWay(String),
+}
+
 /// A connection.
 pub(super) struct GatewayLink {
-    stream: TcpStream,
+    wire: Wire,
     received: Vec<u8>,
 }
 
 impl GatewayLink {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
+    /// Connects, and makes the way ready for packets.
+    pub(super) async fn open(route: &GatewayRoute) -> Result<Self, NoLink> {
+        let stream = route.place.connect(ANSWER_WITHIN_MAX).await;
+        let begun = Wire::begin(stream.map_err(NoLink::Unreached)?, route);
+        let wire = match tokio::time::timeout(ANSWER_WITHIN_MAX, begun).await {
+            Ok(begun) => begun.map_err(NoLink::NoWay)?,
+            Err(_) => return Err(NoLink::NoWay("it does not answer".to_owned())),
+        };
+        Ok(Self {
+            wire,
             received: Vec::new(),
-        }
+        })
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.wire.send(bytes).await
     }
 
     pub(super) async fn request(&mut self, packet: request::Packet) -> io::Result<()> {
@@ -114,9 +129,8 @@ impl GatewayLink {
     }
 
     /// Ends it behind all that was sent.
-    pub(super) async fn end(mut self) {
-        // It may have ended already.
-        let _ = self.stream.shutdown().await;
+    pub(super) async fn end(self) {
+        self.wire.end().await;
     }
 
     /// The next packet that is known, or the end.
@@ -135,7 +149,7 @@ impl GatewayLink {
                     }
                 }
                 NextResponse::Incomplete => {
-                    if self.stream.read_buf(&mut self.received).await? == 0 {
+                    if !self.wire.read(&mut self.received).await? {
                         return Ok(LinkEvent::End);
                     }
                 }

@@ -1,29 +1,32 @@
 //! `holdfast connect`: a terminal in a terminal, or in a script. It logs in, beats, tells what arrives, and comes back by
 //! itself after a lost link, as the gateway's verdicts ask it to; never where that cannot help.
 
+mod arguments;
 mod input;
 mod link;
+mod route;
+mod wire;
 
 use std::fmt::Display;
 use std::io;
-use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::host_port::{HostPort, Listener};
+use super::host_port::Listener;
 use super::outcome::{CommandFault, EXIT_USAGE, ended_by, print, tell};
 use super::signing::sign;
 use super::termination::Termination;
-use super::values::{platforms, user, variable};
 use super::words::{NextStep, describe, next_of, remedy};
-use crate::base::ids::{InstanceId, Platform, UserId};
-use crate::node::config::{Config, Problem};
+use crate::base::ids::InstanceId;
+use crate::node::config::Config;
 use crate::protocol::native::HEARTBEAT;
 use crate::protocol::native::proto::{self, request, response};
+pub(super) use arguments::{ConnectArguments, FOR_SCRIPTS};
 use input::{Line, LineInput, Writer};
-use link::{ANSWER_WITHIN_MAX, GatewayLink, LinkEvent, Pulse, until};
+use link::{GatewayLink, LinkEvent, NoLink, Pulse, until};
+use route::GatewayRoute;
 
 /// The first wait after a lost link, and the longest; doubled in between.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -38,57 +41,6 @@ const USERSIG_LIFETIME_S: u64 = 86_400;
 
 const HELP: &str = "commands: /background on|off, /logout, /quit";
 
-/// What `--help` says of scripts.
-pub(super) const FOR_SCRIPTS: &str = "\
-Lines of standard input are commands: /background on|off, /logout, /quit, and an empty line to log in afresh. Each waits \
-for the answer to the one before it, the first for the login. The end of input counts as /quit; if there was no line at \
-all, as from /dev/null, the terminal stays until a signal or the gateway ends it. A line that is no command is told on \
-standard error, and the rest still runs. A lost link is retried for 10 minutes.
-
-Exit codes: 0 logged in, and ended by /quit; 2 wrong arguments or configuration, or a line that is no command; 3 the gateway refused the \
-login or ended the session; 4 no gateway at that address; 5 the link was lost and did not come back; 128 + its number: a \
-signal; 1 anything else.";
-
-/// Who connects to where.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct ConnectArguments {
-    /// The UserID.
-    #[arg(long, value_parser = user)]
-    user: UserId,
-    /// What kind of device it is, in letters of either case.
-    #[arg(long, ignore_case = true, value_parser = platforms())]
-    platform: Platform,
-    /// The installation's number; drawn at random if not given.
-    #[arg(long)]
-    instance: Option<NonZeroU64>,
-    /// Where the gateway listens, by name or address; the first listener of terminals that takes plain TCP if not given.
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<HostPort>,
-    /// Says that the app is in the background.
-    #[arg(long)]
-    background: bool,
-    /// Logs in with this UserSig; if not given, with that of the variable HOLDFAST_USERSIG, or one is made as by `holdfast usersig`.
-    #[arg(long)]
-    usersig: Option<String>,
-}
-
-impl ConnectArguments {
-    /// Takes what was not typed from the environment.
-    pub(super) fn add_environment(&mut self) -> Result<(), Problem> {
-        const NAME: &str = "HOLDFAST_USERSIG";
-        let Some(value) = variable(NAME).filter(|_| self.usersig.is_none()) else {
-            return Ok(());
-        };
-        let not_text = |_| Problem {
-            key: NAME.to_owned(),
-            found: "a text that is not UTF-8".to_owned(),
-            remedy: "give a UserSig as `holdfast usersig` prints it".to_owned(),
-        };
-        self.usersig = Some(value.into_string().map_err(not_text)?);
-        Ok(())
-    }
-}
-
 /// Why a link is over.
 enum End {
     /// The gateway's last word.
@@ -98,7 +50,7 @@ enum End {
     /// It broke.
     Lost(String),
     /// It was never there.
-    NoLink(io::Error),
+    NotThere(NoLink),
     /// LineInput asked for it.
     Quit,
 }
@@ -114,12 +66,13 @@ enum PendingAnswer {
 /// Runs a terminal until its input, the gateway or a signal ends it.
 pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> anyhow::Result<ExitCode> {
     let mut ending = Termination::listen(|| {})?;
-    let mut terminal = InteractiveTerminal::new(config, arguments, LineInput::standard());
+    let route = GatewayRoute::of(&arguments.route, config)?;
+    let mut terminal = InteractiveTerminal::new(config, arguments, route, LineInput::standard());
     let start = format!(
         "{} on {} {}, instance {}\n{HELP}\n",
         arguments.user,
         arguments.platform.name(),
-        terminal.place,
+        terminal.route,
         terminal.instance
     );
     print(&start)?;
@@ -132,7 +85,7 @@ pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> an
 struct InteractiveTerminal<'a> {
     config: &'a Config,
     arguments: &'a ConnectArguments,
-    place: HostPort,
+    route: GatewayRoute,
     instance: InstanceId,
     session: u64,
     background: bool,
@@ -147,13 +100,17 @@ struct InteractiveTerminal<'a> {
 }
 
 impl<'a> InteractiveTerminal<'a> {
-    fn new(config: &'a Config, arguments: &'a ConnectArguments, input: LineInput) -> Self {
-        let place = arguments.address.clone();
+    fn new(
+        config: &'a Config,
+        arguments: &'a ConnectArguments,
+        route: GatewayRoute,
+        input: LineInput,
+    ) -> Self {
         let drawn = || InstanceId::new(fastrand::u64(1..)).expect("drawn from 1 on");
         Self {
             config,
             arguments,
-            place: place.unwrap_or_else(|| HostPort::of_terminals(config)),
+            route,
             instance: arguments.instance.unwrap_or_else(drawn),
             session: 0,
             background: arguments.background,
@@ -205,20 +162,29 @@ impl<'a> InteractiveTerminal<'a> {
                 End::Told(NextStep::Resume(at_least), text) => {
                     self.pause(at_least, CommandFault::Refused(text)).await?
                 }
-                End::NoLink(error) if self.was_in => self.pause(Duration::ZERO, self.lost(&error)).await?,
-                End::Lost(why) if self.was_in => self.pause(Duration::ZERO, self.lost(&why)).await?,
+                End::NotThere(NoLink::Unreached(error)) if self.was_in => {
+                    self.pause(Duration::ZERO, self.lost(&error)).await?
+                }
+                End::NotThere(NoLink::NoWay(why)) | End::Lost(why) if self.was_in => {
+                    self.pause(Duration::ZERO, self.lost(&why)).await?
+                }
                 // It may be no gateway, and then nothing is gained by trying again.
-                End::NoLink(error) => return Err(self.place.unreached(Listener::Terminals, &error).into()),
-                End::Lost(why) => return Err(self.place.mistaken(Listener::Terminals, &why).into()),
+                End::NotThere(NoLink::Unreached(error)) => {
+                    return Err(self.route.place.unreached(Listener::Terminals, &error).into());
+                }
+                End::NotThere(NoLink::NoWay(why)) => {
+                    return Err(CommandFault::Unreached(format!("{}: {why}", self.route)).into());
+                }
+                End::Lost(why) => return Err(self.route.place.mistaken(Listener::Terminals, &why).into()),
             }
         }
     }
 
     /// Connects, logs in, and stays for as long as it can.
     async fn hold_link(&mut self) -> anyhow::Result<End> {
-        let mut link = match self.place.connect(ANSWER_WITHIN_MAX).await {
-            Ok(stream) => GatewayLink::new(stream),
-            Err(error) => return Ok(End::NoLink(error)),
+        let mut link = match GatewayLink::open(&self.route).await {
+            Ok(link) => link,
+            Err(why) => return Ok(End::NotThere(why)),
         };
         if let Err(error) = link.request(request::Packet::Login(self.login())).await {
             return Ok(End::Lost(error.to_string()));
@@ -257,7 +223,7 @@ impl<'a> InteractiveTerminal<'a> {
     }
 
     fn lost(&self, why: &impl Display) -> CommandFault {
-        CommandFault::Lost(format!("no link to {}: {why}", self.place))
+        CommandFault::Lost(format!("no link to {}: {why}", self.route))
     }
 
     fn login(&self) -> proto::Login {

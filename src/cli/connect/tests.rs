@@ -6,7 +6,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::route::RouteArguments;
 use super::*;
+use crate::base::ids::{Platform, UserId};
+use crate::cli::host_port::HostPort;
 use crate::node::config::Sources;
 use crate::protocol::native::encode;
 use crate::protocol::native::frame;
@@ -36,7 +39,10 @@ impl Bench {
             user: UserId::new(b"alice").unwrap(),
             platform: Platform::IPhone,
             instance: InstanceId::new(7),
-            address: Some(HostPort::of(listener.local_addr().unwrap())),
+            route: RouteArguments {
+                address: Some(HostPort::of(listener.local_addr().unwrap())),
+                ..RouteArguments::default()
+            },
             background: true,
             usersig: None,
         };
@@ -48,7 +54,8 @@ impl Bench {
     }
 
     fn terminal(&self, input: LineInput) -> InteractiveTerminal<'_> {
-        InteractiveTerminal::new(&self.config, &self.arguments, input)
+        let route = GatewayRoute::of(&self.arguments.route, &self.config).unwrap();
+        InteractiveTerminal::new(&self.config, &self.arguments, route, input)
     }
 
     async fn accept(&self) -> Far {

@@ -22,7 +22,8 @@ impl Trust {
     }
 
     /// As a TLS client takes it.
-    pub(super) fn config(&self) -> &ClientConfig {
+    #[must_use]
+    pub fn config(&self) -> &ClientConfig {
         &self.0
     }
 }

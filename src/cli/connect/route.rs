@@ -1,0 +1,279 @@
+//! How a terminal reaches the gateway: where, by TLS or not, by WebSocket or not. What was typed becomes what is meant. Opens no
+//! socket.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+
+use crate::cli::host_port::HostPort;
+use crate::cli::outcome::CommandFault;
+use crate::node::config::{Config, TerminalListener};
+use crate::protocol::transport::Transport;
+use crate::protocol::transport::proxy::ProxyMode;
+use crate::protocol::transport::tls::client::AnyServer;
+use crate::services::callback::Trust;
+
+/// Where the gateway is, and how it is spoken to, as typed.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct RouteArguments {
+    /// Where the gateway listens for WebSocket: wss://HOST:PORT/PATH, or ws:// without TLS.
+    #[arg(value_name = "URL", conflicts_with_all = ["address", "tls", "websocket", "path"])]
+    pub(super) url: Option<WebSocketUrl>,
+    /// Where the gateway listens, by name or address; the first listener of the configuration that speaks so if not given.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<HostPort>,
+    /// Speaks TLS.
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// A PEM file with the certificates that vouch for the gateway's, instead of those of the system.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(super) ca: Option<PathBuf>,
+    /// Takes any certificate: nobody knows who answers, and who reads along.
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Speaks WebSocket.
+    #[arg(long)]
+    pub(super) websocket: bool,
+    /// The path of the WebSocket; that of the configuration's listener, or /, if not given.
+    #[arg(long, requires = "websocket", value_parser = path)]
+    pub(super) path: Option<String>,
+}
+
+/// `wss://HOST:PORT/PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WebSocketUrl {
+    place: HostPort,
+    tls: bool,
+    path: String,
+}
+
+/// The way to the gateway.
+pub(super) struct GatewayRoute {
+    pub(super) place: HostPort,
+    pub(super) tls: Option<TlsRoute>,
+    /// The path, if it is a WebSocket.
+    pub(super) websocket: Option<String>,
+}
+
+/// How TLS is spoken.
+pub(super) struct TlsRoute {
+    pub(super) config: Arc<ClientConfig>,
+    /// Whose certificate it has to be.
+    pub(super) name: ServerName<'static>,
+}
+
+impl GatewayRoute {
+    /// What was meant. Fails with a [`CommandFault`].
+    pub(super) fn of(typed: &RouteArguments, config: &Config) -> Result<Self, CommandFault> {
+        let url = match (&typed.url, &typed.address) {
+            (Some(url), _) => (url.place.clone(), url.tls, Some(url.path.clone())),
+            (None, Some(place)) => {
+                let path = typed.path.clone().unwrap_or_else(|| "/".to_owned());
+                (place.clone(), typed.tls, typed.websocket.then_some(path))
+            }
+            (None, None) => {
+                let listener = listener(typed, config)?;
+                let path = typed.path.clone().unwrap_or_else(|| listener.path.clone());
+                let websocket = listener.transport == Transport::WebSocket;
+                (
+                    HostPort::of(listener.address),
+                    listener.tls,
+                    websocket.then_some(path),
+                )
+            }
+        };
+        let (place, tls, websocket) = url;
+        if !tls && (typed.ca.is_some() || typed.insecure) {
+            let what = "--ca and --insecure are about certificates: they go with --tls, or with wss://";
+            return Err(CommandFault::Usage(what.to_owned()));
+        }
+        let tls = tls.then(|| TlsRoute::of(typed, &place)).transpose()?;
+        Ok(Self {
+            place,
+            tls,
+            websocket,
+        })
+    }
+}
+
+/// The first listener that speaks as was asked for; before others one that takes bare packets.
+fn listener<'a>(typed: &RouteArguments, config: &'a Config) -> Result<&'a TerminalListener, CommandFault> {
+    let speaks = |listener: &&TerminalListener| {
+        listener.tls >= typed.tls && (listener.transport == Transport::WebSocket) >= typed.websocket
+    };
+    let fit = || config.terminals.iter().filter(speaks);
+    let direct = fit().find(|listener| listener.proxy == ProxyMode::Off);
+    let plain = fit().find(|listener| listener.is_plain());
+    plain.or(direct).or_else(|| fit().next()).ok_or_else(|| {
+        let what = "no listener of the configuration speaks so: name one with --address HOST:PORT, or give the \
+                    gateway's own --config FILE";
+        CommandFault::Usage(what.to_owned())
+    })
+}
+
+impl TlsRoute {
+    fn of(typed: &RouteArguments, place: &HostPort) -> Result<Self, CommandFault> {
+        let trust = Trust::read(typed.ca.as_deref());
+        let trust = trust.map_err(|error| CommandFault::Usage(format!("--ca: {error}")))?;
+        let mut config = trust.config().clone();
+        if typed.insecure {
+            let any = AnyServer(Arc::new(default_provider()));
+            config.dangerous().set_certificate_verifier(Arc::new(any));
+        }
+        let name = ServerName::try_from(place.host().to_owned());
+        Ok(Self {
+            config: Arc::new(config),
+            name: name
+                .map_err(|_| CommandFault::Usage(format!("{place}: no certificate has such a name")))?,
+        })
+    }
+}
+
+impl fmt::Display for GatewayRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.place;
+        match (&self.websocket, &self.tls) {
+            (Some(path), Some(_)) => write!(f, "wss://{place}{path}"),
+            (Some(path), None) => write!(f, "ws://{place}{path}"),
+            (None, Some(_)) => write!(f, "{place}, by TLS"),
+            (None, None) => write!(f, "{place}"),
+        }
+    }
+}
+
+impl FromStr for WebSocketUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "take wss://HOST:PORT/PATH, as in wss://gateway.example:9443/ (ws:// without TLS), or --address HOST:PORT";
+        let (scheme, rest) = text.split_once("://").ok_or(form)?;
+        let (tls, port) = match scheme {
+            "wss" => (true, 443),
+            "ws" => (false, 80),
+            _ => return Err(form.to_owned()),
+        };
+        let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let has_port = place
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.ends_with(']'));
+        let place = if has_port {
+            place.parse()?
+        } else {
+            format!("{place}:{port}").parse()?
+        };
+        Ok(Self {
+            place,
+            tls,
+            path: if path.is_empty() {
+                "/".to_owned()
+            } else {
+                self::path(path)?
+            },
+        })
+    }
+}
+
+/// What a request may name.
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a path begins with / and has no spaces".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::config::Sources;
+
+    /// The way that is meant where the configuration has these listeners beside none of the short way.
+    fn meant(typed: &RouteArguments, listeners: &str) -> Result<String, String> {
+        let overrides = [
+            "terminals.listen=[]",
+            "terminals.proxy_trusted=[\"10.0.0.0/8\"]",
+            &format!("terminals.listener=[{listeners}]"),
+        ];
+        let sources = Sources {
+            overrides: overrides.map(str::to_owned).to_vec(),
+            ..Sources::default()
+        };
+        let config = Config::read(&sources).unwrap();
+        let route = GatewayRoute::of(typed, &config);
+        route
+            .map(|route| route.to_string())
+            .map_err(|fault| fault.to_string())
+    }
+
+    const PROXIED: &str = "{address=\"127.0.0.1:1\", proxy=\"any\"}";
+    const WEB: &str = "{address=\"127.0.0.1:2\", transport=\"websocket\", path=\"/gate\"}";
+    const PLAIN: &str = "{address=\"127.0.0.1:3\"}";
+
+    #[test]
+    fn a_terminal_looks_for_a_listener_that_speaks_as_it_does_and_for_plain_tcp_first() {
+        let all = [PROXIED, WEB, PLAIN].join(", ");
+        let check = |websocket: bool, listeners: &str, expected: &str| {
+            let typed = RouteArguments {
+                websocket,
+                ..RouteArguments::default()
+            };
+            assert_eq!(meant(&typed, listeners).as_deref(), Ok(expected));
+        };
+        check(false, &all, "127.0.0.1:3");
+        check(true, &all, "ws://127.0.0.1:2/gate");
+        check(false, &[PROXIED, WEB].join(", "), "ws://127.0.0.1:2/gate");
+        check(false, PROXIED, "127.0.0.1:1");
+        let typed = RouteArguments {
+            tls: true,
+            ..RouteArguments::default()
+        };
+        assert!(
+            meant(&typed, &all)
+                .unwrap_err()
+                .contains("no listener of the configuration")
+        );
+    }
+
+    #[test]
+    fn a_url_says_all_of_it() {
+        let check = |url: &str, expected: &str| {
+            let typed = RouteArguments {
+                url: Some(url.parse().unwrap()),
+                ..RouteArguments::default()
+            };
+            assert_eq!(meant(&typed, PLAIN).as_deref(), Ok(expected));
+        };
+        check("ws://localhost", "ws://localhost:80/");
+        check("wss://[::1]/gate?x=1", "wss://[::1]:443/gate?x=1");
+        check("wss://gateway.example:9443/", "wss://gateway.example:9443/");
+        for bad in [
+            "localhost:9001",
+            "https://localhost/",
+            "ws://",
+            "ws://localhost/a b",
+            "wss://localhost:0/",
+        ] {
+            assert!(bad.parse::<WebSocketUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_certificates_goes_with_tls() {
+        let typed = RouteArguments {
+            insecure: true,
+            ..RouteArguments::default()
+        };
+        assert!(meant(&typed, PLAIN).unwrap_err().contains("--tls"));
+        let typed = RouteArguments {
+            ca: Some("/no/such/file".into()),
+            url: Some("wss://localhost/".parse().unwrap()),
+            ..RouteArguments::default()
+        };
+        assert!(meant(&typed, PLAIN).unwrap_err().contains("/no/such/file"));
+    }
+}
