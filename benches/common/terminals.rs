@@ -7,7 +7,7 @@ use holdfast::base::time::Clock;
 use holdfast::node::config::DEVELOPMENT_SECRET;
 
 use super::generator::Generator;
-use super::generator::dialect::TerminalDialect;
+use super::generator::target::GeneratorTarget;
 use super::generator::terminal::{ANDROID, DevicesPerUser, Identities};
 use super::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::support::gateway::SDK_APP_ID;
@@ -52,8 +52,8 @@ impl Terminals {
             panic!("{address}: the terminals have IPv4 addresses")
         };
         let count = u32::try_from(count).expect("there are fewer terminals");
-        let target = (address, TerminalDialect::Gateway);
-        let generator = Generator::start(count, target, &identities(prefix));
+        let target = GeneratorTarget::plain(address);
+        let generator = Generator::start(count, &target, &identities(prefix));
         let mut terminals = Self(generator.expect("threads and rings"));
         terminals.each(Op::LogIn, (0, count), at_once);
         terminals

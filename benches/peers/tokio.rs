@@ -1,11 +1,13 @@
 //! What Holdfast is measured beside: a plain server on tokio's multi-thread runtime that speaks the same protocol, as lean
 //! as one writes it with care. A task a connection that owns no buffer while it is idle, one `read` and one `write` a
-//! packet, a DashMap of who is present. It checks the same UserSig; it has no policy, no registry and no timers.
+//! packet, a DashMap of who is present. It checks the same UserSig; it has no policy, no registry and no timers. With a
+//! certificate it speaks TLS by tokio-rustls, as one does who gives it no thought.
 
 mod protocol;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -18,8 +20,16 @@ use holdfast::base::ids::UserId;
 use holdfast::protocol::packet::TerminalPacket;
 use protocol::{App, Checker, Effect, FRAME_BYTES_MAX, Partial, Welcome, decide};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{Ticketer, cipher_suite, default_provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::TLS13;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,11 +51,17 @@ thread_local! {
     static CHECKER: RefCell<Checker> = RefCell::new(Checker::new());
 }
 
-/// Arguments: where to listen, how many threads, the SDKAppID, and the secret. It ends with its parent.
+/// Arguments: where to listen, how many threads, the SDKAppID, the secret, and, for TLS, files with a certificate and its key.
+/// It ends with its parent.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, threads, sdk_app_id, secret] = arguments.as_slice() else {
-        return Err("usage: holdfast-peer-tokio ADDRESS THREADS SDKAPPID SECRET".into());
+    let (plain, files) = arguments.split_at(arguments.len().min(4));
+    let ([address, threads, sdk_app_id, secret], [] | [_, _]) = (plain, files) else {
+        return Err("usage: holdfast-peer-tokio ADDRESS THREADS SDKAPPID SECRET [CHAIN KEY]".into());
+    };
+    let acceptor = match files {
+        [chain, key] => Some(acceptor(chain, key)?),
+        _ => None,
     };
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let server = Arc::new(Server {
@@ -56,11 +72,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .worker_threads(threads.parse()?)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(address.parse()?, server))?;
+    runtime.block_on(serve(address.parse()?, acceptor, server))?;
     Ok(())
 }
 
-async fn serve(address: SocketAddr, server: Arc<Server>) -> std::io::Result<()> {
+fn acceptor(chain: &str, key: &str) -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
+    let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
+    // The cipher that the gateway prefers.
+    let provider = CryptoProvider {
+        cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
+        ..default_provider()
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider));
+    let builder = builder.with_protocol_versions(&[&TLS13])?.with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    // Tickets that the server need not remember.
+    config.ticketer = Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve(
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    server: Arc<Server>,
+) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -77,14 +113,22 @@ async fn serve(address: SocketAddr, server: Arc<Server>) -> std::io::Result<()> 
             number,
             ..Connection::default()
         };
-        tokio::spawn(converse(stream, connection, Arc::clone(&server)));
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let server = Arc::clone(&server);
+        match acceptor.clone() {
+            None => tokio::spawn(converse(stream, connection, server)),
+            Some(acceptor) => tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    converse(stream, connection, server).await;
+                }
+            }),
+        };
     }
 }
 
-async fn converse(mut stream: TcpStream, mut connection: Connection, server: Arc<Server>) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+async fn converse(mut stream: impl AnswerStream, mut connection: Connection, server: Arc<Server>) {
     while poll_fn(|context| connection.poll_take(context, &mut stream, &server))
         .await
         .is_continue()
@@ -102,7 +146,7 @@ impl Connection {
     fn poll_take(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut impl AnswerStream,
         server: &Server,
     ) -> Poll<ControlFlow<()>> {
         let mut buffer = [const { MaybeUninit::uninit() }; FRAME_BYTES_MAX];
@@ -114,16 +158,21 @@ impl Connection {
         })
     }
 
-    fn take(&mut self, stream: &TcpStream, server: &Server, received: &[u8]) -> ControlFlow<()> {
+    fn take(&mut self, stream: &mut impl AnswerStream, server: &Server, received: &[u8]) -> ControlFlow<()> {
         let mut partial = std::mem::take(&mut self.partial);
         let flow = partial.packets(received, |packet| self.answer(stream, server, packet));
         self.partial = partial;
         flow
     }
 
-    fn answer(&mut self, stream: &TcpStream, server: &Server, packet: TerminalPacket) -> ControlFlow<()> {
+    fn answer(
+        &mut self,
+        stream: &mut impl AnswerStream,
+        server: &Server,
+        packet: TerminalPacket,
+    ) -> ControlFlow<()> {
         match decide(self.user.as_deref(), packet) {
-            Effect::Send(answer) => send(stream, answer),
+            Effect::Send(answer) => stream.send(answer),
             Effect::LogIn(login) => {
                 let welcome = CHECKER.with_borrow_mut(|checker| checker.check(&server.app, &login));
                 let Some(Welcome { user, answer }) = welcome else {
@@ -131,10 +180,10 @@ impl Connection {
                 };
                 server.present.insert(user, self.number);
                 self.user = Some(Box::new(user));
-                send(stream, &answer)
+                stream.send(&answer)
             }
             Effect::SendLast(answer) => {
-                send(stream, answer)?;
+                stream.send(answer)?;
                 ControlFlow::Break(())
             }
             Effect::Close => ControlFlow::Break(()),
@@ -143,9 +192,43 @@ impl Connection {
 }
 
 /// An answer fits into any socket whose terminal reads; who does not is closed.
-fn send(stream: &TcpStream, bytes: &[u8]) -> ControlFlow<()> {
-    match stream.try_write(bytes) {
-        Ok(count) if count == bytes.len() => ControlFlow::Continue(()),
-        Ok(_) | Err(_) => ControlFlow::Break(()),
+trait AnswerStream: AsyncRead + Unpin {
+    fn send(&mut self, bytes: &[u8]) -> ControlFlow<()>;
+}
+
+impl AnswerStream for TcpStream {
+    fn send(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        match self.try_write(bytes) {
+            Ok(count) if count == bytes.len() => ControlFlow::Continue(()),
+            Ok(_) | Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+impl AnswerStream for TlsStream<TcpStream> {
+    fn send(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let (stream, session) = self.get_mut();
+        if session.writer().write_all(bytes).is_err() {
+            return ControlFlow::Break(());
+        }
+        while session.wants_write() {
+            if session.write_tls(&mut Attempt(stream)).is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Writes what fits into a socket.
+struct Attempt<'a>(&'a TcpStream);
+
+impl Write for Attempt<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

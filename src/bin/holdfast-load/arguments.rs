@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::generator::terminal::{DevicesPerUser, Identities, MIXED};
 use crate::peer_kind::PeerKind;
 use crate::steps::Steps;
+use crate::wrapping::Wrapping;
 
 /// Simulates terminals that measure a gateway, and checks every answer.
 ///
@@ -56,6 +57,8 @@ pub(crate) struct Common {
     /// The app.
     #[arg(long, global = true, default_value_t = 1_400_000_001)]
     sdk_app_id: u64,
+    #[command(flatten)]
+    pub(crate) wrapping: Wrapping,
     /// Its secret, which UserSigs are made with. The default is the development secret, which everyone knows.
     #[arg(
         long, global = true, env = "HOLDFAST_LOAD_SECRET", hide_env_values = true,
@@ -172,6 +175,33 @@ pub(crate) enum Scenario {
         #[command(flatten)]
         rounds: Rounds,
     },
+    /// What TLS adds to a login, full and resumed, and to a heartbeat, beside rustls' handshake in memory. The gateway's
+    /// registry is in memory.
+    TlsCost {
+        /// Terminals by each way.
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+        connections: u32,
+        /// Logins, and heartbeats, under way at once.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        #[command(flatten)]
+        rounds: Rounds,
+    },
+    /// Many terminals begin a TLS handshake at once, while others are there and beat: nobody who is there may be lost.
+    Handshakes {
+        /// Terminals that are there.
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+        connections: u32,
+        /// Terminals that begin at once.
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        storm: u32,
+        /// Heartbeats a second of those that are there.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        /// How long they beat before the storm.
+        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+        before: Duration,
+    },
     /// The gateway is killed and started again, and everyone comes back: nobody may be told anything of it.
     Return {
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
@@ -236,6 +266,8 @@ impl Scenario {
             },
             Self::Grow { .. } => "grow",
             Self::Versus { .. } => "versus",
+            Self::TlsCost { .. } => "tls-cost",
+            Self::Handshakes { .. } => "handshakes",
             Self::Return { links: false, .. } => "return",
             Self::Return { links: true, .. } => "return-links",
         }

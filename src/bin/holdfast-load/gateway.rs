@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use rustix::process::{Signal, kill_process};
 
 use crate::arguments::Common;
+use crate::certificate::Trusted;
 use crate::ending::{Started, TempFolder, tell};
+use crate::generator::transport::TerminalTransport;
 
 /// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
 /// are not spread quite evenly, and a shard keeps 1,024 slots for those that others hand over.
@@ -25,6 +27,8 @@ pub(crate) struct Gateway {
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) process: u32,
+    /// What terminals speak with it.
+    pub(crate) transport: TerminalTransport,
     own: Option<OwnGateway>,
 }
 
@@ -63,6 +67,7 @@ impl Gateway {
                 http: running.http,
                 admin: running.admin,
                 process: running.process,
+                transport: common.wrapping.transport(Trusted::Any)?,
                 own: None,
             });
         }
@@ -74,14 +79,14 @@ impl Gateway {
             )
         })?;
         let [terminals, http, admin] = free_addresses()?;
-        let mut command = vec![
-            format!("terminals.listen=[\"{terminals}\"]"),
+        let mut command = common.wrapping.settings(terminals, folder.path())?;
+        command.extend([
             format!("http.listen=[\"{http}\"]"),
             format!("admin.listen=[\"{admin}\"]"),
             format!("registry.path={:?}", folder.path().join(STORE)),
             // The terminals come and go more often than people do.
             "limits.logins_per_user_max=1000000".to_owned(),
-        ];
+        ]);
         command.extend(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.extend(common.set.iter().cloned());
         let program = common.program()?;
@@ -99,6 +104,7 @@ impl Gateway {
             http: http.into(),
             admin: admin.into(),
             process: own.child.id(),
+            transport: common.wrapping.transport(Trusted::Own)?,
             own: Some(own),
         })
     }
@@ -186,6 +192,11 @@ fn spawn(
     command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     Started::spawn(&mut command).with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// An address that nobody listens at now.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddrV4> {
+    Ok(free_addresses()?[0])
 }
 
 /// Three addresses that nobody listens at now.

@@ -8,6 +8,8 @@ mod scenario;
 
 mod generator;
 mod gateway;
+mod certificate;
+mod wrapping;
 mod mosquitto;
 mod peer;
 mod peer_kind;

@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::arguments::Common;
-use crate::ending::Started;
+use crate::certificate::OwnCertificate;
+use crate::ending::{Started, TempFolder};
 use crate::mosquitto::Mosquitto;
 use crate::peer_kind::PeerKind;
 
@@ -19,6 +20,8 @@ const DESCRIPTORS_SPARE: u64 = 100;
 pub(crate) struct PeerServer {
     child: Started,
     pub(crate) terminals: SocketAddrV4,
+    /// Its certificate, where it speaks TLS.
+    _folder: Option<TempFolder>,
     /// Under which it runs, for the report.
     pub(crate) condition: String,
 }
@@ -35,6 +38,9 @@ impl PeerServer {
         let SocketAddr::V4(terminals) = free else {
             bail!("loopback has an IPv4 address");
         };
+        if common.wrapping.websocket || common.wrapping.tls && kind != PeerKind::Tokio {
+            bail!("the server on tokio speaks TLS, and no other one does; none speaks WebSocket");
+        }
         let count = match threads {
             1 => "1 thread".to_owned(),
             _ => format!("{threads} threads"),
@@ -42,7 +48,12 @@ impl PeerServer {
         let ((program, app), condition) = match kind {
             PeerKind::Tokio => (
                 common.peer("holdfast-peer-tokio")?,
-                format!("The server on tokio has {count}."),
+                match common.wrapping.tls {
+                    false => format!("The server on tokio has {count}."),
+                    true => format!(
+                        "The server on tokio has {count}. Each of its connections is one of tokio-rustls, with the gateway's certificate."
+                    ),
+                },
             ),
             PeerKind::Echo => (
                 (common.peer("holdfast-peer-echo")?.0, Vec::new()),
@@ -58,11 +69,17 @@ impl PeerServer {
             .arg(threads.to_string())
             .args(app);
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
+        let folder = common.wrapping.tls.then(TempFolder::new).transpose()?;
+        if let Some(folder) = &folder {
+            let files = OwnCertificate::get()?.write(folder.path())?;
+            command.arg(files.chain).arg(files.key);
+        }
         let name = kind.word();
         let child = Started::spawn(&mut command).with_context(|| format!("cannot start {name}"))?;
         let mut peer = Self {
             child,
             terminals,
+            _folder: folder,
             condition,
         };
         peer.give_descriptors(connections)?;
@@ -85,6 +102,7 @@ impl PeerServer {
         let mut peer = Self {
             child: mosquitto.spawn(terminals)?,
             terminals,
+            _folder: None,
             condition,
         };
         peer.give_descriptors(connections)?;

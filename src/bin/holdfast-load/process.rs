@@ -17,6 +17,19 @@ pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
+/// CPU time of this thread so far, in nanoseconds.
+///
+/// # Errors
+/// If `/proc` is not there.
+#[allow(dead_code, reason = "the benches need it not")]
+pub(crate) fn thread_cpu_ns() -> io::Result<u64> {
+    number(
+        std::fs::read_to_string("/proc/thread-self/schedstat")?
+            .split(' ')
+            .next(),
+    )
+}
+
 /// The threads of a process whose names begin with this.
 ///
 /// # Errors

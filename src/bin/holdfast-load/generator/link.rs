@@ -1,6 +1,8 @@
 //! What happens to a terminal by its link. How a link lives is in [`holdfast::engine::connection`]; what the server says on it is
 //! read in `packets`. It begins nothing by itself.
 
+use std::ops::Range;
+
 use holdfast::base::ids::ConnKey;
 use holdfast::base::time::Instant;
 use holdfast::engine::buffers::Buffer;
@@ -14,7 +16,11 @@ use super::dialect::TerminalDialect;
 use super::mqtt;
 use super::ring::Worker;
 use super::terminal::{NO_WORKLOAD, TerminalPhase};
+use super::transport::CameByLink;
 use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
+
+/// After which a terminal comes back that was turned away without a word.
+const TURNED_AWAY_MS: Range<u32> = 500..2_000;
 
 impl Worker {
     pub(super) fn complete(&mut self, completion: Completion) {
@@ -41,7 +47,7 @@ impl Worker {
         if !self.ring.may_connect() {
             return false;
         }
-        let ends = (self.source(slot), self.config.target);
+        let ends = (self.source(slot), self.config.target.address);
         self.connections.connect(slot, ends, &mut self.ring);
         let terminal = &mut self.terminals[slot as usize];
         terminal.phase = TerminalPhase::Connecting;
@@ -55,17 +61,60 @@ impl Worker {
             self.fault(&format!("cannot connect: {error}"));
             return self.end_link(key.slot);
         }
-        let now = self.clock.now().wall;
-        let number = self.config.first + key.slot;
-        let terminal = &mut self.terminals[key.slot as usize];
-        terminal.phase = TerminalPhase::Greeting;
-        let session = terminal.session;
-        let config = &self.config;
-        let login = config.dialect.login(&config.identities, now, number, session);
-        self.send(key.slot, login);
+        self.terminals[key.slot as usize].phase = TerminalPhase::Greeting;
+        if self.links.are_plain() {
+            return self.greet(key.slot);
+        }
+        let came = self.links.begin(key.slot);
+        self.came(key, came);
     }
 
-    fn send(&mut self, slot: u32, bytes: Vec<u8>) {
+    /// Packets can be sent: the login is the first.
+    fn greet(&mut self, slot: u32) {
+        let (now, number) = (self.clock.now().wall, self.config.first + slot);
+        let session = self.terminals[slot as usize].session;
+        let config = &self.config;
+        let login = config
+            .target
+            .dialect
+            .login(&config.identities, now, number, session);
+        self.send(slot, login);
+    }
+
+    /// Something came of a link that is not plain.
+    fn came(&mut self, key: ConnKey, came: CameByLink) {
+        if !came.answer.is_empty() {
+            self.put(key.slot, came.answer);
+        }
+        if came.resumed {
+            self.config.statistics.resumed();
+        }
+        if came.opened {
+            self.greet(key.slot);
+        }
+        if !came.packets.is_empty() {
+            let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
+            bytes.extend_from_slice(&came.packets);
+            self.read(key, &bytes);
+        }
+        if let Some(why) = came
+            .wrong
+            .filter(|_| self.terminals[key.slot as usize].phase.has_link())
+        {
+            self.wrong(key.slot, &why);
+        }
+    }
+
+    /// Sends a packet.
+    fn send(&mut self, slot: u32, packet: Vec<u8>) {
+        let bytes = match self.links.are_plain() {
+            true => packet,
+            false => self.links.wrap(slot, &packet),
+        };
+        self.put(slot, bytes);
+    }
+
+    fn put(&mut self, slot: u32, bytes: Vec<u8>) {
         let key = self.connections.key(slot);
         if let Some(cause) = self.connections.send(key, bytes, &mut self.ring) {
             self.lost(slot, cause);
@@ -73,17 +122,30 @@ impl Worker {
     }
 
     fn received(&mut self, key: ConnKey, buffer: Buffer) {
+        if !self.links.are_plain() {
+            let mut bytes = self.ring.bytes(&buffer).to_vec();
+            self.ring.recycle(buffer);
+            if self.terminals[key.slot as usize].phase.has_link() {
+                let came = self.links.receive(key.slot, &mut bytes);
+                self.came(key, came);
+            }
+            return;
+        }
         let mut bytes = self.partial.remove(&key.slot).unwrap_or_default();
         bytes.extend_from_slice(self.ring.bytes(&buffer));
         self.ring.recycle(buffer);
-        match self.config.dialect {
+        match self.config.target.dialect {
             TerminalDialect::Gateway => self.read(key, &bytes),
             TerminalDialect::Mqtt | TerminalDialect::Echo => self.read_other(key, &bytes),
         }
     }
 
     pub(super) fn beat(&mut self, slot: u32) {
-        let (key, heartbeat) = (self.connections.key(slot), self.config.dialect.heartbeat());
+        let heartbeat = self.config.target.dialect.heartbeat();
+        if !self.links.are_plain() {
+            return self.send(slot, heartbeat.to_vec());
+        }
+        let key = self.connections.key(slot);
         let lost = self.connections.send_constant(key, heartbeat, &mut self.ring);
         if let Some(cause) = lost {
             self.lost(slot, cause);
@@ -92,7 +154,7 @@ impl Worker {
 
     pub(super) fn log_out(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
-        let bytes = match self.config.dialect {
+        let bytes = match self.config.target.dialect {
             TerminalDialect::Gateway => {
                 let logout = request::Packet::Logout(proto::Logout {});
                 encode(&proto::Request { packet: Some(logout) })
@@ -116,6 +178,9 @@ impl Worker {
         if cause == LossCause::SlowReader {
             return self.wrong(slot, "the server reads no heartbeats");
         }
+        if !self.links.is_open(slot) && self.link_ends == LinkEnds::AreFaults {
+            self.turned_away(slot);
+        }
         let terminal = &self.terminals[slot as usize];
         let is_due = match terminal.phase {
             TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Ending => return,
@@ -131,6 +196,15 @@ impl Worker {
             return self.wrong(slot, &format!("the server closed a link that was {phase:?}"));
         }
         self.end_link(slot);
+    }
+
+    /// The gateway has ended the link before a packet could be sent: so many handshakes wait that it took no more.
+    fn turned_away(&mut self, slot: u32) {
+        let terminal = &mut self.terminals[slot as usize];
+        if terminal.phase == TerminalPhase::Greeting {
+            terminal.retry_after_ms = Some(fastrand::u32(TURNED_AWAY_MS));
+            self.config.statistics.retried();
+        }
     }
 
     /// Something is not as it should be: the link ends, and what was asked of the terminal has failed.
@@ -167,6 +241,7 @@ impl Worker {
         }
         terminal.phase = TerminalPhase::Ending;
         self.partial.remove(&slot);
+        self.links.end(slot);
         let (key, now) = (self.connections.key(slot), self.now());
         self.connections.close(now, key, &mut self.ring);
     }

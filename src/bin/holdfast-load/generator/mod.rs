@@ -4,7 +4,9 @@
 pub(crate) mod dialect;
 pub(crate) mod mqtt;
 pub(crate) mod statistics;
+pub(crate) mod target;
 pub(crate) mod terminal;
+pub(crate) mod transport;
 pub(crate) mod workload;
 
 mod link;
@@ -12,7 +14,6 @@ mod packets;
 mod ring;
 mod share;
 
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -24,9 +25,9 @@ use holdfast::base::time::Stopwatch;
 use holdfast::engine::setup::{PreparedRing, Size, slots_max};
 use holdfast::engine::wake::{self, Waker};
 
-use dialect::TerminalDialect;
 use ring::{Worker, WorkerConfig};
 use statistics::Statistics;
+use target::GeneratorTarget;
 use terminal::Identities;
 use workload::{
     ExpectedUser, LinkEnds, Op, Pick, ShareSpec, WorkerCommand, WorkerReport, Workload, WorkloadId,
@@ -75,10 +76,10 @@ pub(crate) fn per_ring_max() -> u32 {
 }
 
 impl Generator {
-    /// Starts the workers of `count` terminals, all away, that speak `dialect` with the server at `target`.
+    /// Starts the workers of `count` terminals, all away.
     pub(crate) fn start(
         count: u32,
-        (target, dialect): (SocketAddrV4, TerminalDialect),
+        target: &GeneratorTarget,
         identities: &Identities,
     ) -> anyhow::Result<Self> {
         // Two devices of one user have to be in one ring.
@@ -94,8 +95,7 @@ impl Generator {
                 index: u16::try_from(index).context("there are too many connections for 65,536 rings")?,
                 first,
                 count: per_ring.min(count - first),
-                target,
-                dialect,
+                target: target.clone(),
                 identities: identities.clone(),
                 statistics: Arc::clone(&statistics),
                 watch,

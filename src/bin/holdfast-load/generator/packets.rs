@@ -43,7 +43,7 @@ impl Worker {
     pub(super) fn read_other(&mut self, key: ConnKey, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() && self.terminals[key.slot as usize].phase.has_link() {
-            match self.config.dialect.next(rest) {
+            match self.config.target.dialect.next(rest) {
                 ParsedAnswer::Answer(answer, behind) => {
                     self.answered(key.slot, answer);
                     rest = behind;

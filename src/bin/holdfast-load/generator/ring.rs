@@ -15,10 +15,11 @@ use holdfast::engine::connection_table::ConnectionTable;
 use holdfast::engine::ring::Ring;
 use holdfast::engine::wake::Sleeper;
 
-use super::dialect::TerminalDialect;
 use super::share::Share;
 use super::statistics::Statistics;
+use super::target::GeneratorTarget;
 use super::terminal::{DevicesPerUser, Identities, NO_WORKLOAD, Terminal, TerminalPhase};
+use super::transport::WrappedLinks;
 use super::workload::{
     ExpectedStatus, ExpectedUser, LinkEnds, Op, Pick, ShownStatus, WorkerCommand, WorkerReport, WorkloadId,
 };
@@ -42,8 +43,7 @@ pub(super) struct WorkerConfig {
     /// The number of its first terminal.
     pub(super) first: u32,
     pub(super) count: u32,
-    pub(super) target: SocketAddrV4,
-    pub(super) dialect: TerminalDialect,
+    pub(super) target: GeneratorTarget,
     pub(super) identities: Identities,
     pub(super) statistics: Arc<Statistics>,
     pub(super) watch: Stopwatch,
@@ -60,6 +60,7 @@ pub(super) struct Worker {
     /// The first parts of packets.
     pub(super) partial: HashMap<u32, Vec<u8>>,
     pub(super) connections: ConnectionTable,
+    pub(super) links: WrappedLinks,
     /// Who comes back when, because the gateway was full.
     pub(super) retries: BTreeSet<(u64, u32)>,
     pub(super) link_ends: LinkEnds,
@@ -78,6 +79,7 @@ impl Worker {
             clock: Clock::start(),
             partial: HashMap::new(),
             connections: ConnectionTable::new(config.count),
+            links: WrappedLinks::new(config.target.transport.clone(), config.count),
             retries: BTreeSet::new(),
             link_ends: LinkEnds::AreFaults,
             shares: Vec::new(),

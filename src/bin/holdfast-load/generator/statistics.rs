@@ -16,6 +16,7 @@ pub(crate) struct Statistics {
     answers: AtomicU64,
     beats: AtomicU64,
     retried: AtomicU64,
+    resumed: AtomicU64,
     lost: AtomicU64,
     forced_off: AtomicU64,
     faults: AtomicU64,
@@ -43,6 +44,11 @@ impl Statistics {
     /// The gateway was full, and said when to come back.
     pub(super) fn retried(&self) {
         self.retried.fetch_add(1, Relaxed);
+    }
+
+    /// A handshake made use of an earlier one.
+    pub(super) fn resumed(&self) {
+        self.resumed.fetch_add(1, Relaxed);
     }
 
     /// A link ended by itself that may.
@@ -80,6 +86,11 @@ impl Statistics {
 
     pub(crate) fn retries(&self) -> u64 {
         self.retried.load(Relaxed)
+    }
+
+    #[allow(dead_code, reason = "the benches have no TLS")]
+    pub(crate) fn handshakes_resumed(&self) -> u64 {
+        self.resumed.load(Relaxed)
     }
 
     pub(crate) fn links_lost(&self) -> u64 {

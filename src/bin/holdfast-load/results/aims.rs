@@ -5,6 +5,7 @@ mod benches;
 mod load;
 mod reasons;
 mod versus;
+mod wrapped;
 
 use super::figures::{Bound, ResultsFolder};
 
@@ -16,6 +17,7 @@ pub(crate) fn folders() -> impl Iterator<Item = &'static ResultsFolder> {
         .iter()
         .chain(load::FOLDERS)
         .chain(versus::FOLDERS)
+        .chain(wrapped::FOLDERS)
 }
 
 /// The folder of this name, if it is one of a current figure.

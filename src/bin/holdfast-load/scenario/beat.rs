@@ -36,7 +36,7 @@ pub(super) fn paced(connections: u32, per_second: f64) -> Workload {
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {

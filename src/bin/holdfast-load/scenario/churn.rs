@@ -38,7 +38,7 @@ const PARTS: [(Op, &str, f64); 7] = [
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     connections: u32,
     (hold, rate): (Duration, u32),
 ) -> anyhow::Result<bool> {

@@ -32,7 +32,7 @@ const PATIENCE_S: f64 = 120.0;
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (connections, window): (u32, u32),
     links: bool,
 ) -> anyhow::Result<bool> {

@@ -87,7 +87,7 @@ struct Climb {
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (steps, beats): (&Steps, Beats),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {

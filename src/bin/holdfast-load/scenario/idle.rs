@@ -33,7 +33,7 @@ const COMPARED: usize = 2_000;
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (connections, window): (u32, u32),
     (hold, interval): (Duration, Duration),
 ) -> anyhow::Result<bool> {

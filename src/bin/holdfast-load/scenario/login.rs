@@ -15,7 +15,7 @@ const COMPARED: usize = 500;
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (connections, window): (u32, u32),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {

@@ -6,7 +6,9 @@ mod churn;
 mod clients;
 mod comeback;
 mod grow;
+mod handshakes;
 mod idle;
+mod in_memory;
 mod login;
 mod memory;
 mod query;
@@ -15,16 +17,18 @@ mod loaded_server;
 mod series;
 mod stage;
 mod statuses;
+mod tls_cost;
 mod versus;
 mod waits;
 
-use crate::arguments::{LoadArguments, Scenario};
+use crate::arguments::{Common, LoadArguments, Scenario};
 use crate::results;
 
 /// Runs what was asked for. Says whether every check held.
 pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
     let common = &arguments.common;
-    let name = arguments.scenario.name();
+    let name = arguments.scenario.name().to_owned() + &common.wrapping.suffix();
+    let name = name.as_str();
     match arguments.scenario {
         Scenario::Index => results::rewrite_all(&common.results).map(|()| true),
         Scenario::Idle {
@@ -64,6 +68,20 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
             let beats = grow::Beats { interval, window };
             grow::run(common, name, (steps, beats), rounds)
         }
+        Scenario::Versus { .. } | Scenario::TlsCost { .. } | Scenario::Handshakes { .. } => {
+            beside(common, name, &arguments.scenario)
+        }
+        Scenario::Return {
+            connections,
+            links,
+            window,
+        } => comeback::run(common, name, (connections, window), links),
+    }
+}
+
+/// Those that measure more than one crowd of terminals.
+fn beside(common: &Common, name: &str, scenario: &Scenario) -> anyhow::Result<bool> {
+    match *scenario {
         Scenario::Versus {
             peer,
             apart,
@@ -76,10 +94,31 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
             let how_many = (connections, window, rate);
             versus::run(common, (name, peer), how_many, rounds, halves.as_ref())
         }
-        Scenario::Return {
+        Scenario::TlsCost {
             connections,
-            links,
             window,
-        } => comeback::run(common, name, (connections, window), links),
+            rounds,
+        } => tls_cost::run(common, name, (connections, window), rounds),
+        Scenario::Handshakes {
+            connections: staying,
+            storm: coming,
+            rate,
+            before,
+        } => {
+            let crowd = handshakes::Crowd {
+                staying,
+                coming,
+                rate,
+            };
+            handshakes::run(common, name, crowd, before)
+        }
+        Scenario::Index
+        | Scenario::Idle { .. }
+        | Scenario::Login { .. }
+        | Scenario::Beat { .. }
+        | Scenario::Churn { .. }
+        | Scenario::Query { .. }
+        | Scenario::Grow { .. }
+        | Scenario::Return { .. } => unreachable!("they have one crowd"),
     }
 }

@@ -23,7 +23,7 @@ const COMPARED: usize = 500;
 
 pub(super) fn run(
     common: &Common,
-    name: &'static str,
+    name: &str,
     (connections, rate, asking): (u32, u32, Asking),
     rounds: Rounds,
 ) -> anyhow::Result<bool> {

@@ -12,6 +12,7 @@ use crate::arguments::Common;
 use crate::gateway::{Gateway, cores, shards_for};
 use crate::generator::Generator;
 use crate::generator::dialect::TerminalDialect;
+use crate::generator::target::GeneratorTarget;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{LinkEnds, Op, WorkloadOutcome};
 use crate::http::Http;
@@ -85,11 +86,15 @@ impl ScenarioRun {
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
         report.set_gateways_profile(&machine::profile(gateway.process));
-        let generator = Generator::start(
-            connections,
-            (gateway.terminals, TerminalDialect::Gateway),
-            &identities,
-        )?;
+        let target = GeneratorTarget {
+            address: gateway.terminals,
+            dialect: TerminalDialect::Gateway,
+            transport: gateway.transport.clone(),
+        };
+        let generator = Generator::start(connections, &target, &identities)?;
+        if let Some(condition) = common.wrapping.condition() {
+            report.condition(condition.to_owned());
+        }
         let sig = identities.sign(Clock::start().now().wall, ADMINISTRATOR);
         let caller = format!(
             "sdkappid={}&identifier={ADMINISTRATOR}&usersig={sig}",
@@ -168,6 +173,10 @@ impl ScenarioRun {
     /// Ends what was to be seen at this gateway, in the same way. The report goes on.
     pub(super) fn end(mut self, common: &Common) -> anyhow::Result<RunReport> {
         let mut report = self.report;
+        if common.wrapping.tls_resume {
+            let resumed = self.server.generator.statistics.handshakes_resumed();
+            report.figure("handshakes by a ticket", "", resumed as f64);
+        }
         self.server
             .check_faults(&mut report, "faults seen by the terminals");
         self.server

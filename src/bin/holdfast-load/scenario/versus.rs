@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use crate::apart::{self, APART, Cores, Halves};
 use crate::arguments::{Common, Rounds};
 use crate::gateway::cores;
+use crate::generator::target::GeneratorTarget;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::Op;
 use crate::generator::{Generator, WORKER_THREADS};
@@ -103,7 +104,7 @@ fn keep(cores: Option<&Cores>) -> anyhow::Result<()> {
 
 pub(super) fn run(
     common: &Common,
-    (name, kind): (&'static str, PeerKind),
+    (name, kind): (&str, PeerKind),
     (connections, window, rate): (u32, u32, u32),
     rounds: Rounds,
     halves: Option<&Halves>,
@@ -119,8 +120,12 @@ pub(super) fn run(
     let gateway = ScenarioRun::gateway(common, connections, &records.settings(common), &[SMALL_PAGES])?;
     keep(halves.map(|halves| &halves.generator))?;
     let mut run = ScenarioRun::around(gateway, common, report, (connections, DevicesPerUser::One))?;
-    let there = (peer.terminals, kind.dialect());
-    let generator = Generator::start(connections, there, &common.identities(DevicesPerUser::One))?;
+    let there = GeneratorTarget {
+        address: peer.terminals,
+        dialect: kind.dialect(),
+        transport: run.gateway.transport.clone(),
+    };
+    let generator = Generator::start(connections, &there, &common.identities(DevicesPerUser::One))?;
     let mut other = LoadedServer::new(generator, peer.process());
     if let Some(Halves { server, generator }) = halves {
         let cores = format!("Both servers are kept on {server}, the load generator on {generator}.");
