@@ -61,8 +61,11 @@ impl Openssl {
         Self { child, lines, notes }
     }
 
+    /// In one write: of a letter that is a command it passes a line end on, if that comes behind it.
     fn says(&mut self, text: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{text}").unwrap();
+        let line = format!("{text}\n");
+        let input = self.child.stdin.as_mut().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
     }
 
     /// It makes a key update. What it is told together with that gets lost.
