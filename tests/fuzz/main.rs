@@ -11,16 +11,23 @@
     reason = "a test ends where something is not as it should be"
 )]
 mod entries;
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+mod kernel;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fastrand::Rng;
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Stopwatch;
+// Where the model of the kernel looks for them.
 use holdfast::protocol::native::{HEARTBEAT, encode, proto};
 use holdfast::protocol::transport::websocket::client::{self, put_masked};
 use holdfast::protocol::transport::websocket::frame::Opcode;
 use holdfast::protocol::usersig;
+use holdfast::{base, engine};
 
 /// How long an input may become.
 const BYTES_MAX: usize = 8_192;
@@ -40,7 +47,7 @@ fn fuzz(entry: fn(&[u8]), mut known: Vec<Vec<u8>>) {
     known.iter().for_each(|input| run(entry, input));
     let mut count = 0_u64;
     while began.elapsed().as_secs() < lasts_s {
-        for _ in 0..256 {
+        for _ in 0..16 {
             let mut input = known[random.usize(..known.len())].clone();
             for _ in 0..random.u8(1..8) {
                 change(&mut input, &known, &mut random);
@@ -49,7 +56,7 @@ fn fuzz(entry: fn(&[u8]), mut known: Vec<Vec<u8>>) {
             run(entry, &input);
             keep(input, &mut known, &mut random);
         }
-        count += 256;
+        count += 16;
     }
     println!("{count} inputs");
 }
@@ -191,6 +198,18 @@ fn any_bytes_are_the_same_packets_wherever_they_are_cut() {
 #[test]
 fn no_text_is_a_good_usersig() {
     fuzz(entries::usersig, usersigs());
+}
+
+/// What happens to connections, in longer and longer lives.
+fn lives() -> Vec<Vec<u8>> {
+    let mut random = Rng::with_seed(2);
+    let mut life = |bytes| std::iter::repeat_with(|| random.u8(..)).take(bytes).collect();
+    (1..=12).map(|power| life(1 << power)).collect()
+}
+
+#[test]
+fn connections_keep_what_a_kernel_would_not_forgive() {
+    fuzz(kernel::connections, lives());
 }
 
 #[test]

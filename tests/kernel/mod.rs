@@ -18,12 +18,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
 const SEEDS: u64 = 1_000;
-const STEPS: u32 = 3_000;
+const STEPS: usize = 3_000;
 
 fn run(seed: u64) {
-    let mut world = World::new(seed);
-    (0..STEPS).for_each(|_| world.step());
-    world.end();
+    let mut random = fastrand::Rng::with_seed(seed);
+    World::live(seed, std::iter::repeat_with(|| random.u64(..)).take(STEPS));
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -45,7 +45,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let ring = |_| ModelRing::new(random.usize(2..8), random.u16(1..5), BUFFER_BYTES);
         let rings = (0..RINGS).map(ring).collect();
@@ -64,7 +64,17 @@ impl World {
         }
     }
 
-    pub(crate) fn step(&mut self) {
+    /// The whole life of a world: the first number makes it, and each other one decides what chance decides in a step.
+    pub(crate) fn live(begin: u64, steps: impl Iterator<Item = u64>) {
+        let mut world = Self::new(begin);
+        for chance in steps {
+            world.model.random.seed(chance);
+            world.step();
+        }
+        world.end();
+    }
+
+    fn step(&mut self) {
         let ring = self.model.random.usize(0..RINGS);
         match self.model.random.u8(0..32) {
             0..6 => self.model.submit(ring),
@@ -82,7 +92,7 @@ impl World {
     }
 
     /// Lets everything come to rest: then nobody may be deaf or owed bytes. Then all are closed, and nothing may be left.
-    pub(crate) fn end(&mut self) {
+    fn end(&mut self) {
         self.is_quiet = true;
         self.settle();
         self.check_rest();
