@@ -22,3 +22,6 @@ pub mod settings;
 
 pub use context::ShardPosition;
 pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, Peer};
+
+#[cfg(test)]
+mod tests;

@@ -22,11 +22,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fastrand::Rng;
 use holdfast::base::ids::UserId;
 use holdfast::base::time::Stopwatch;
-// Where the model of the kernel looks for them.
 use holdfast::protocol::native::{HEARTBEAT, encode, proto};
 use holdfast::protocol::transport::websocket::client::{self, put_masked};
 use holdfast::protocol::transport::websocket::frame::Opcode;
 use holdfast::protocol::usersig;
+
+// Where the model of the kernel looks for them.
 use holdfast::{base, engine};
 
 /// How long an input may become.

@@ -197,7 +197,13 @@ fn count_refusal(context: &mut Context, reached: AddressLimit) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::base::ids::ShardId;
+    use crate::base::time::Now;
+    use crate::logic::context::ShardPosition;
+    use crate::logic::settings::Settings;
 
     const LIMITS: AddressLimits = AddressLimits {
         connections_max: 2,
@@ -293,5 +299,76 @@ mod tests {
         let (mut addresses, here) = (Addresses::default(), prefix("192.0.2.1", &off));
         (0..100).for_each(|_| addresses.add_failed(Instant(0), here));
         assert_eq!(addresses.reached(Instant(0), here, &off), None);
+    }
+
+    fn context(addresses: AddressLimits) -> Context {
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            connections_max: 1,
+        };
+        let settings = Settings {
+            addresses,
+            ..Settings::default()
+        };
+        Context::new(Now::default(), 1, position, Arc::new(settings))
+    }
+
+    #[test]
+    fn what_the_limits_refuse_is_counted() {
+        let (mut context, mut addresses) = (context(LIMITS), Addresses::default());
+        let [here, there] = [Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED];
+        let mut enter = |context: &mut Context| addresses.enter(context, here);
+        let entered = [(); 4].map(|()| enter(&mut context));
+        assert_eq!(
+            entered,
+            [Some(AtAddress::Counted), Some(AtAddress::Counted), None, None]
+        );
+        assert_eq!(
+            (context.counters.address_refusals, context.counters.addresses_now),
+            (2, 1)
+        );
+        addresses.leave(&mut context, here, AtAddress::Counted);
+        addresses.leave(&mut context, here, AtAddress::Counted);
+        assert_eq!(context.counters.addresses_now, 0);
+        for _ in 0..3 {
+            assert!(addresses.may_log_in(&mut context, there));
+            addresses.fail(&mut context, there);
+        }
+        assert!(!addresses.may_log_in(&mut context, there));
+        assert_eq!(addresses.enter(&mut context, there), None);
+        assert_eq!(
+            (
+                context.counters.address_refusals_failed,
+                context.counters.addresses_now
+            ),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn failed_logins_are_not_counted_without_a_limit() {
+        let mut context = context(AddressLimits {
+            failed_logins_max: 0,
+            ..LIMITS
+        });
+        let mut addresses = Addresses::default();
+        addresses.fail(&mut context, Ipv6Addr::LOCALHOST);
+        assert!(addresses.counted.is_empty());
+    }
+
+    #[test]
+    fn connections_that_find_the_table_full_are_counted_as_such() {
+        let (mut context, mut addresses) = (context(LIMITS), Addresses::default());
+        (1..ADDRESSES_MAX).for_each(|number| addresses.add_failed(Instant(0), Prefix(number as u128)));
+        let entered = [1, 2, 3].map(|network: u128| {
+            let address = Ipv6Addr::from_bits(network << 64);
+            addresses.enter(&mut context, address)
+        });
+        assert_eq!(
+            entered,
+            [Some(AtAddress::Counted), Some(AtAddress::No), Some(AtAddress::No)]
+        );
+        assert_eq!(context.counters.addresses_full, 2);
     }
 }

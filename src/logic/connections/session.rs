@@ -168,7 +168,10 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
+    use crate::protocol::stack::ProtocolStack;
 
     #[test]
     fn a_phase_is_kept_whole() {
@@ -185,5 +188,30 @@ mod tests {
         for phase in plain.into_iter().chain(keyed.into_iter().flatten()) {
             assert_eq!(PackedPhase::of(phase).get(), phase);
         }
+    }
+
+    #[test]
+    fn a_connection_shows_two_versions_as_long_as_it_is_there() {
+        let mut sessions = Sessions::new(4);
+        let keys = [0, 3].map(|slot| ConnKey { slot, generation: 1 });
+        for key in keys {
+            let session = Session {
+                phase: PackedPhase::of(SessionPhase::Greeting),
+                generation: key.generation,
+                peer: Peer {
+                    address: Ipv6Addr::LOCALHOST,
+                    stack: ProtocolStack::NATIVE_TCP,
+                },
+                sdk_version: VersionId::EMPTY,
+                app_version: VersionId::EMPTY,
+                buffered: Buffered::Nothing,
+                live: None,
+                at_address: AtAddress::No,
+            };
+            sessions.put(key, session);
+        }
+        assert_eq!(sessions.versions().count(), 4);
+        sessions.take(keys[0]);
+        assert_eq!(sessions.versions().count(), 2);
     }
 }

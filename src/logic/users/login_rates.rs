@@ -111,7 +111,13 @@ impl LoginRates {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::base::ids::ShardId;
+    use crate::base::time::Now;
+    use crate::logic::context::ShardPosition;
+    use crate::logic::settings::Settings;
 
     fn user(number: usize) -> UserId {
         UserId::new(format!("user-{number}").as_bytes()).unwrap()
@@ -162,6 +168,7 @@ mod tests {
         assert_eq!(rates.next_deadline(), Some(Instant(LOGIN_RATES_SWEEP_MS)));
         rates.sweep(Instant(1_000));
         assert_eq!(rates.full_at.len(), 1);
+        assert_eq!(rates.next_deadline(), Some(Instant(1_000 + LOGIN_RATES_SWEEP_MS)));
         assert!(rates.full_at.capacity() < 100, "{}", rates.full_at.capacity());
         rates.sweep(Instant(2_000));
         assert_eq!((rates.full_at.capacity(), rates.next_deadline()), (0, None));
@@ -177,5 +184,29 @@ mod tests {
         assert_eq!(rates.take(Instant(0), user(3), 1), Remembered::Yes);
         rates.sweep(Instant(60_000));
         assert_eq!(rates.take(Instant(60_000), late, 1), Remembered::Yes);
+    }
+
+    #[test]
+    fn logins_that_find_no_room_to_be_remembered_are_counted() {
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            connections_max: 1,
+        };
+        let settings = Settings {
+            logins_per_user_max: 1,
+            ..Settings::default()
+        };
+        let mut context = Context::new(Now::default(), 1, position, Arc::new(settings));
+        let mut rates = LoginRates::default();
+        (1..LOGIN_RATES_MAX).for_each(|number| _ = rates.take(Instant(0), user(number), 1));
+        for number in 0..3 {
+            rates.count_login(&mut context, user(LOGIN_RATES_MAX + number));
+        }
+        let counters = &context.counters;
+        assert_eq!(
+            (counters.login_rates_full, counters.login_rates_now),
+            (2, LOGIN_RATES_MAX as u64)
+        );
     }
 }

@@ -125,7 +125,8 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::base::ids::InstanceId;
+    use crate::base::ids::{ChangeNumber, InstanceId};
+    use crate::base::time::Timestamp;
 
     fn device(platform: Platform, instance: u64, linked: bool) -> Candidate {
         let device = DeviceId {
@@ -233,5 +234,44 @@ mod tests {
             Some(&["Windows1"]),
         );
         check(&settings, (Windows, 1), &[device(Windows, 1, true)], Some(&[]));
+    }
+
+    #[test]
+    fn who_would_have_to_leave_is_counted_if_it_is_online() {
+        use Platform::{Android, IPhone, Mac, Web};
+        let check = |conflict, there: &[(Platform, Status)], expected| {
+            let settings = Settings {
+                policy: Policy::Single,
+                conflict,
+                ..Settings::default()
+            };
+            let mut record = UserRecord::default();
+            for ((platform, status), fresh) in there.iter().zip(1..) {
+                record.devices.push(DeviceRecord {
+                    device: device(*platform, 1, true).device,
+                    status: *status,
+                    session: ChangeNumber(fresh),
+                    fresh: ChangeNumber(fresh),
+                    login_at: Timestamp(fresh),
+                    since: Timestamp(fresh),
+                    address: None,
+                });
+            }
+            assert_eq!(
+                would_leave(&settings, &record),
+                expected,
+                "{conflict:?} {there:?}"
+            );
+        };
+        let (online, push_online) = (Status::Online, Status::PushOnline);
+        let (newest, oldest) = (Conflict::NewestWins, Conflict::OldestWins);
+        check(newest, &[], 0);
+        check(newest, &[(Mac, online)], 0);
+        let three = [(Android, online), (IPhone, push_online), (Web, online)];
+        check(newest, &[three[0], three[1], three[2], (Mac, online)], 2);
+        check(newest, &[three[1], (Mac, online)], 0);
+        check(oldest, &[three[0], three[2], (Mac, online)], 1);
+        check(oldest, &[three[0], three[1]], 0);
+        check(oldest, &[three[1], (Mac, online)], 0);
     }
 }

@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{DeviceId, UserId};
     use crate::logic::users::Users;
+    use crate::logic::users::events::Residency;
 
     impl Users {
         pub(in crate::logic) fn without_room(&self) -> Vec<UserId> {
@@ -166,5 +167,22 @@ mod tests {
             };
             events.filter_map(device).collect()
         }
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_under_way_without_room_or_to_be_tried_again() {
+        let mut queue = UserQueue::default();
+        queue.asked();
+        (0..2).for_each(|user| queue.wait_for_room(user));
+        (0..4).for_each(|user| queue.retry_at(Instant(9), user));
+        assert_eq!((queue.unrecorded(), queue.next_deadline()), (7, Some(Instant(9))));
+    }
+
+    #[test]
+    fn the_room_of_an_entry_that_is_removed_is_used_again() {
+        let mut queue = UserQueue::default();
+        let entry = queue.insert(Waiting::new(Residency::Resident));
+        queue.remove(entry);
+        assert_eq!(queue.insert(Waiting::new(Residency::Resident)), entry);
     }
 }

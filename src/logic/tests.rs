@@ -1,0 +1,311 @@
+//! A shard driven by hand, one event after the other: what its counters, and its answers in rare cases, say.
+
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use super::*;
+use crate::base::counters::Counters;
+use crate::base::ids::{ConnKey, Platform, RequestId, ShardId, UserId};
+use crate::base::limits::KICKS_WAITING_MAX;
+use crate::base::time::{Instant, Now, Timestamp};
+use crate::logic::delivery::{Delivery, KickError, RegistryError, ToHttp, ToRegistry, ToShard};
+use crate::logic::record::{ChangeKind, Status};
+use crate::logic::settings::{Policy, Settings};
+use crate::logic::state::ShardState;
+use crate::logic::user_status::{BriefStatus, QueryDepth, StatusList};
+use crate::protocol::native::{encode, proto};
+use crate::protocol::stack::ProtocolStack;
+use crate::protocol::usersig::{self, Key};
+
+const SECRET: &str = "a secret of the tests";
+const REQUEST: RequestId = RequestId(7);
+
+/// One shard, and what it was told to do since the last look.
+struct TestShard {
+    state: ShardState,
+    now: Now,
+    out: Vec<Effect>,
+    connected: u32,
+}
+
+impl TestShard {
+    fn new(settings: Settings) -> Self {
+        let settings = Settings {
+            sdk_app_id: 1,
+            keys: vec![Key {
+                secret: SECRET.into(),
+                not_after_s: None,
+            }],
+            ..settings
+        };
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            connections_max: 64,
+        };
+        let now = Now {
+            instant: Instant(1_000_000),
+            wall: Timestamp(1_800_000_000_000),
+        };
+        Self {
+            state: ShardState::new(now, 1, position, Arc::new(settings)),
+            now,
+            out: Vec::new(),
+            connected: 0,
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.state.handle(self.now, input, &mut self.out);
+    }
+
+    fn deliver(&mut self, delivered: ToShard) {
+        self.handle(Input::Delivered(delivered));
+    }
+
+    /// A new connection, on which somebody logs in afresh.
+    fn log_in(&mut self, name: &str, platform: Platform) -> ConnKey {
+        self.resume(name, platform, 0)
+    }
+
+    /// A new connection, on which somebody goes on with a session; 0: none.
+    fn resume(&mut self, name: &str, platform: Platform, session: u64) -> ConnKey {
+        let key = ConnKey {
+            slot: self.connected,
+            generation: 1,
+        };
+        self.connected += 1;
+        let peer = Peer {
+            address: Ipv6Addr::LOCALHOST,
+            stack: ProtocolStack::NATIVE_TCP,
+        };
+        self.handle(Input::Opened(key, peer));
+        let login = proto::Login {
+            protocol: 1,
+            user_id: name.to_owned(),
+            user_sig: usersig::sign(self.now.wall, 1, SECRET, &user(name), 60),
+            platform: platform as i32,
+            instance: 1,
+            session,
+            ..Default::default()
+        };
+        self.say(key, proto::request::Packet::Login(login));
+        key
+    }
+
+    fn say(&mut self, key: ConnKey, packet: proto::request::Packet) {
+        let packet = Some(packet);
+        self.handle(Input::Received(key, &encode(&proto::Request { packet })));
+    }
+
+    /// What the registry is asked.
+    fn asked(&mut self) -> Vec<ToRegistry> {
+        let effects = std::mem::take(&mut self.out).into_iter();
+        let asked = effects.filter_map(|effect| match effect {
+            Effect::Deliver(Delivery::Registry(ask)) => Some(ask),
+            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => None,
+            Effect::Close(..) | Effect::Deliver(_) | Effect::Trace(_) => None,
+        });
+        asked.collect()
+    }
+
+    /// The registry takes all that it is asked, of users that nothing is on record of. Gives what changed.
+    fn record(&mut self) -> Vec<ChangeKind> {
+        let mut changes = Vec::new();
+        loop {
+            let asked = self.asked();
+            if asked.is_empty() {
+                return changes;
+            }
+            for ask in asked {
+                self.deliver(match ask {
+                    ToRegistry::Load(_, user, _) => ToShard::Loaded(user, Ok(None)),
+                    ToRegistry::Commit(_, user, commit) => {
+                        changes.extend(commit.changes.into_iter().map(|change| change.kind));
+                        ToShard::Committed(user, Ok(self.now.wall))
+                    }
+                    ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
+                });
+            }
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        self.state.counters()
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name.as_bytes()).unwrap()
+}
+
+#[test]
+fn more_kicks_of_a_user_than_may_wait_are_refused() {
+    let mut shard = TestShard::new(Settings::default());
+    for _ in 0..KICKS_WAITING_MAX + 2 {
+        shard.deliver(ToShard::Kick(REQUEST, user("alice")));
+    }
+    assert_eq!(shard.counters().kicks_refused, 2);
+    let busy = Effect::Deliver(ToHttp::Kicked(REQUEST, Err(KickError::Busy)).into());
+    assert_eq!(shard.out.iter().filter(|effect| **effect == busy).count(), 2);
+    // Those that waited are counted out one by one.
+    shard.record();
+    shard.deliver(ToShard::Kick(REQUEST, user("alice")));
+    assert_eq!(shard.counters().kicks_refused, 2);
+}
+
+#[test]
+fn more_logins_of_a_user_than_may_wait_are_refused() {
+    let mut settings = Settings::default();
+    settings.capacities.logins_waiting = 2;
+    let mut shard = TestShard::new(settings);
+    for _ in 0..5 {
+        shard.log_in("alice", Platform::Android);
+    }
+    let counters = shard.counters();
+    assert_eq!((counters.user_refusals_waiting, counters.logins_refused), (3, 3));
+}
+
+#[test]
+fn a_query_is_answered_for_each_user() {
+    let mut shard = TestShard::new(Settings::default());
+    for name in ["alice", "bob"] {
+        shard.log_in(name, Platform::Web);
+        shard.record();
+    }
+    for depth in [QueryDepth::Status, QueryDepth::Devices] {
+        shard.deliver(ToShard::Query(REQUEST, depth, vec![user("bob"), user("alice")]));
+        let Some(Effect::Deliver(Delivery::Http(ToHttp::Statuses(REQUEST, statuses)))) = shard.out.pop()
+        else {
+            panic!("it is answered");
+        };
+        match statuses.statuses {
+            StatusList::Status(all) => assert_eq!(all, [BriefStatus::Known(Status::Online); 2]),
+            StatusList::Devices(all) => assert_eq!(all.len(), 2),
+        }
+    }
+    assert_eq!(shard.counters().queries, 2);
+}
+
+#[test]
+fn a_stop_records_no_end_of_a_link() {
+    let mut shard = TestShard::new(Settings::default());
+    let key = shard.log_in("alice", Platform::Android);
+    let [ToRegistry::Load(_, asked, _)] = shard.asked()[..] else {
+        panic!("the record is loaded");
+    };
+    shard.deliver(ToShard::Loaded(asked, Ok(None)));
+    shard.deliver(ToShard::Stop);
+    shard.handle(Input::Closed(key, LinkLoss::Peer));
+    let changes = shard.record();
+    assert!(matches!(changes[..], [ChangeKind::Login { .. }]), "{changes:?}");
+}
+
+#[test]
+fn what_is_not_recorded_yet_is_counted_until_it_is() {
+    let mut shard = TestShard::new(Settings::default());
+    let key = shard.log_in("alice", Platform::Android);
+    assert_eq!(shard.state.in_flight(), 1);
+    shard.record();
+    shard.handle(Input::Closed(key, LinkLoss::Peer));
+    for tries in 1..3 {
+        let [ToRegistry::Commit(_, asked, _)] = &shard.asked()[..] else {
+            panic!("try {tries}");
+        };
+        shard.deliver(ToShard::Committed(*asked, Err(RegistryError)));
+        assert_eq!(
+            (shard.state.in_flight(), shard.counters().commits_failed),
+            (1, tries)
+        );
+        shard.now.instant = shard.state.next_deadline().expect("it is tried again");
+        shard.state.expire(shard.now, &mut shard.out);
+    }
+    assert_eq!(shard.record(), [ChangeKind::LinkEnd]);
+    assert_eq!(
+        (shard.state.in_flight(), shard.counters().commits_retrying_now),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_logout_on_an_older_connection_ends_nothing() {
+    let mut shard = TestShard::new(Settings {
+        policy: Policy::Multi,
+        ..Settings::default()
+    });
+    let older = shard.log_in("alice", Platform::Android);
+    shard.record();
+    // While another device's login is recorded, the first one comes back, and says goodbye where it was.
+    shard.log_in("alice", Platform::Web);
+    shard.resume("alice", Platform::Android, 1);
+    shard.say(older, proto::request::Packet::Logout(proto::Logout::default()));
+    let changes = shard.record();
+    assert!(matches!(changes[..], [ChangeKind::Login { .. }]), "{changes:?}");
+    assert_eq!(shard.counters().devices_online_now, 2);
+}
+
+#[test]
+fn an_account_is_counted_as_deleted_by_a_deletion_alone() {
+    let mut shard = TestShard::new(Settings::default());
+    for name in ["alice", "bob"] {
+        shard.log_in(name, Platform::Mac);
+        shard.record();
+    }
+    shard.deliver(ToShard::Kick(REQUEST, user("alice")));
+    assert_eq!(shard.record(), [ChangeKind::Kick]);
+    assert_eq!(shard.counters().accounts_deleted, 0);
+    shard.deliver(ToShard::Delete(REQUEST, user("bob")));
+    assert_eq!(shard.record(), [ChangeKind::Deletion]);
+    assert_eq!(shard.counters().accounts_deleted, 1);
+}
+
+#[test]
+fn a_slow_reader_is_counted() {
+    let mut shard = TestShard::new(Settings::default());
+    for loss in [LinkLoss::SlowReader, LinkLoss::Peer] {
+        let key = shard.log_in("alice", Platform::Mac);
+        shard.record();
+        shard.handle(Input::Closed(key, loss));
+        assert_eq!(shard.record(), [ChangeKind::LinkEnd]);
+    }
+    assert_eq!(shard.counters().slow_readers, 1);
+}
+
+#[test]
+fn alarms_that_were_checked_make_room_for_others() {
+    let mut settings = Settings::default();
+    settings.capacities.registry_in_flight = 2;
+    let mut shard = TestShard::new(settings);
+    for name in ["alice", "bob", "carol"] {
+        shard.log_in(name, Platform::Mac);
+        shard.record();
+    }
+    // All are silent for too long, and one is checked at a time.
+    shard.now.instant.0 += 3_600_000;
+    for _ in 0..3 {
+        shard.state.expire(shard.now, &mut shard.out);
+        assert_eq!(shard.record(), [ChangeKind::TimeOut]);
+    }
+}
+
+#[test]
+fn a_login_without_room_at_the_registry_is_counted_as_busy() {
+    let mut settings = Settings::default();
+    settings.capacities.registry_in_flight = 1;
+    let mut shard = TestShard::new(settings);
+    for name in ["alice", "bob", "carol"] {
+        shard.log_in(name, Platform::Mac);
+    }
+    assert_eq!(shard.counters().logins_busy, 2);
+}
+
+#[test]
+fn a_usersig_that_a_kick_ended_is_counted_as_refused() {
+    let mut shard = TestShard::new(Settings::default());
+    shard.log_in("alice", Platform::Mac);
+    shard.record();
+    shard.deliver(ToShard::Kick(REQUEST, user("alice")));
+    shard.log_in("alice", Platform::Mac);
+    assert_eq!(shard.record(), [ChangeKind::Kick]);
+    assert_eq!(shard.counters().usersigs_refused, 1);
+}
