@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::counters::Counters;
 use crate::base::ids::{ConnKey, Platform, RequestId, ShardId, UserId};
-use crate::base::limits::KICKS_WAITING_MAX;
+use crate::base::limits::{EAGER_BYTES_MAX, KICKS_WAITING_MAX};
 use crate::base::time::{Instant, Now, Timestamp};
 use crate::logic::delivery::{Delivery, KickError, RegistryError, ToHttp, ToRegistry, ToShard};
 use crate::logic::record::{ChangeKind, Status};
@@ -30,6 +30,11 @@ struct TestShard {
 
 impl TestShard {
     fn new(settings: Settings) -> Self {
+        Self::of(1, settings)
+    }
+
+    /// The first of so many shards.
+    fn of(shards: u16, settings: Settings) -> Self {
         let settings = Settings {
             sdk_app_id: 1,
             keys: vec![Key {
@@ -40,7 +45,7 @@ impl TestShard {
         };
         let position = ShardPosition {
             shard: ShardId(0),
-            shards: 1,
+            shards,
             connections_max: 64,
         };
         let now = Now {
@@ -63,13 +68,8 @@ impl TestShard {
         self.handle(Input::Delivered(delivered));
     }
 
-    /// A new connection, on which somebody logs in afresh.
-    fn log_in(&mut self, name: &str, platform: Platform) -> ConnKey {
-        self.resume(name, platform, 0)
-    }
-
-    /// A new connection, on which somebody goes on with a session; 0: none.
-    fn resume(&mut self, name: &str, platform: Platform, session: u64) -> ConnKey {
+    /// A new connection.
+    fn connect(&mut self) -> ConnKey {
         let key = ConnKey {
             slot: self.connected,
             generation: 1,
@@ -80,17 +80,26 @@ impl TestShard {
             stack: ProtocolStack::NATIVE_TCP,
         };
         self.handle(Input::Opened(key, peer));
+        key
+    }
+
+    /// A new connection, on which somebody logs in.
+    fn log_in_by(&mut self, name: &str, platform: Platform, rest: proto::Login) -> ConnKey {
+        let key = self.connect();
         let login = proto::Login {
             protocol: 1,
             user_id: name.to_owned(),
             user_sig: usersig::sign(self.now.wall, 1, SECRET, &user(name), 60),
             platform: platform as i32,
             instance: 1,
-            session,
-            ..Default::default()
+            ..rest
         };
         self.say(key, proto::request::Packet::Login(login));
         key
+    }
+
+    fn log_in(&mut self, name: &str, platform: Platform) -> ConnKey {
+        self.log_in_by(name, platform, proto::Login::default())
     }
 
     fn say(&mut self, key: ConnKey, packet: proto::request::Packet) {
@@ -184,7 +193,6 @@ fn a_query_is_answered_for_each_user() {
             StatusList::Devices(all) => assert_eq!(all.len(), 2),
         }
     }
-    assert_eq!(shard.counters().queries, 2);
 }
 
 #[test]
@@ -237,7 +245,11 @@ fn a_logout_on_an_older_connection_ends_nothing() {
     shard.record();
     // While another device's login is recorded, the first one comes back, and says goodbye where it was.
     shard.log_in("alice", Platform::Web);
-    shard.resume("alice", Platform::Android, 1);
+    let resume = proto::Login {
+        session: 1,
+        ..Default::default()
+    };
+    shard.log_in_by("alice", Platform::Android, resume);
     shard.say(older, proto::request::Packet::Logout(proto::Logout::default()));
     let changes = shard.record();
     assert!(matches!(changes[..], [ChangeKind::Login { .. }]), "{changes:?}");
@@ -308,4 +320,81 @@ fn a_usersig_that_a_kick_ended_is_counted_as_refused() {
     shard.log_in("alice", Platform::Mac);
     assert_eq!(shard.record(), [ChangeKind::Kick]);
     assert_eq!(shard.counters().usersigs_refused, 1);
+}
+
+#[test]
+fn connections_are_counted_in_and_out() {
+    let mut shard = TestShard::new(Settings::default());
+    let key = shard.log_in("alice", Platform::Mac);
+    shard.log_in("bob", Platform::Web);
+    shard.record();
+    let now = |shard: &TestShard| {
+        let counters = shard.counters();
+        let live = (counters.live_desktop_tcp, counters.live_web_tcp);
+        (counters.connections_now, live)
+    };
+    assert_eq!(now(&shard), (2, (1, 1)));
+    shard.handle(Input::Closed(key, LinkLoss::Peer));
+    assert_eq!(now(&shard), (1, (0, 1)));
+}
+
+#[test]
+fn a_connection_that_moves_is_counted_out() {
+    let mut shard = TestShard::of(2, Settings::default());
+    let names = ["alice", "bob", "carol", "dave", "eve", "frank"];
+    let is_elsewhere = |name: &&&str| user(name).home(2) == ShardId(1);
+    let name = names.iter().find(is_elsewhere).expect("one of six");
+    shard.log_in(name, Platform::Mac);
+    assert!(matches!(shard.out[..], [Effect::Move(..)]), "{:?}", shard.out);
+    let counters = shard.counters();
+    assert_eq!((counters.connections_now, counters.connections_moved), (0, 1));
+}
+
+#[test]
+fn versions_are_short_printable_ascii_and_shown() {
+    let (longest, too_long) = ("x".repeat(32), "x".repeat(33));
+    let mut shard = TestShard::new(Settings::default());
+    let mut log_in = |sdk_version: &str, app_version: &str| {
+        let versions = proto::Login {
+            sdk_version: sdk_version.to_owned(),
+            app_version: app_version.to_owned(),
+            ..Default::default()
+        };
+        shard.log_in_by("alice", Platform::Mac, versions);
+        shard.record();
+        shard.deliver(ToShard::Inspect(REQUEST, user("alice")));
+        let Some(Effect::Deliver(Delivery::Http(ToHttp::Inspected(_, Ok(shown))))) = shard.out.pop() else {
+            panic!("it is answered");
+        };
+        let link = shown.expect("an account").devices.remove(0).link.expect("a link");
+        (link.sdk_version, link.app_version)
+    };
+    let first = (longest.clone(), " ~".to_owned());
+    assert_eq!(log_in(&longest, " ~"), first);
+    for (sdk_version, app_version) in [(&too_long[..], ""), ("", "\u{7f}"), ("\n", ""), ("", "\u{e4}")] {
+        assert_eq!(log_in(sdk_version, app_version), first, "refused");
+    }
+    assert_eq!(shard.counters().fields_invalid, 4);
+}
+
+#[test]
+fn a_connection_has_its_deadline_to_log_in() {
+    let mut shard = TestShard::new(Settings::default());
+    shard.connect();
+    let due = shard.state.next_deadline().expect("a deadline");
+    for (instant, ended) in [(Instant(due.0 - 1), 0), (due, 1)] {
+        shard.now.instant = instant;
+        shard.state.expire(shard.now, &mut shard.out);
+        assert_eq!(shard.counters().login_deadlines, ended);
+    }
+}
+
+#[test]
+fn behind_a_login_there_is_room_for_so_much() {
+    let mut shard = TestShard::new(Settings::default());
+    let key = shard.log_in("alice", Platform::Mac);
+    shard.handle(Input::Received(key, &[0x12; EAGER_BYTES_MAX]));
+    assert_eq!(shard.counters().eager_senders, 0);
+    shard.handle(Input::Received(key, &[0x12]));
+    assert_eq!(shard.counters().eager_senders, 1);
 }

@@ -169,6 +169,7 @@ pub(super) fn retry_after_ms(context: &mut Context) -> u32 {
 mod tests {
     use std::net::Ipv6Addr;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::base::ids::ShardId;
@@ -212,5 +213,23 @@ mod tests {
             );
         }
         assert_eq!(out.len(), 4, "nothing is recorded: {out:?}");
+    }
+
+    #[test]
+    fn who_met_a_limit_waits_around_the_setting() {
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            connections_max: 1,
+        };
+        let settings = Settings {
+            retry_after: Duration::from_secs(2),
+            ..Settings::default()
+        };
+        let mut context = Context::new(Now::default(), 1, position, Arc::new(settings));
+        let waits: Vec<u32> = (0..500).map(|_| retry_after_ms(&mut context)).collect();
+        let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+        assert!((1_000..1_100).contains(&least), "{least}");
+        assert!((2_900..=3_000).contains(&most), "{most}");
     }
 }
