@@ -39,7 +39,7 @@ impl SecuredTerminal {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(roots);
-        let config = match own {
+        let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(own) => {
                 let chain = vec![CertificateDer::from_pem_file(own.chain()).unwrap()];
@@ -47,6 +47,7 @@ impl SecuredTerminal {
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
         };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let client = ClientConnection::new(Arc::new(config), name).unwrap();
         Self(StreamOwned::new(client, TcpStream::connect(address).unwrap()))
@@ -92,6 +93,8 @@ fn a_web_page_logs_in_by_tls() {
             page.send(tungstenite::Message::binary(packet.to_vec())).unwrap();
             assert!(page.read().unwrap().is_binary());
         }
+        let protocol = page.get_ref().conn.alpn_protocol();
+        assert_eq!(protocol, Some(&b"http/1.1"[..]), "what a WebSocket begins with");
         pages.push(page);
     }
     let (_, text) = Http::default().get(gateway.admin, "/metrics");
