@@ -265,10 +265,15 @@ fn the_page_of_the_file_has_every_setting() {
         .parse()
         .unwrap();
     assert!(table.len() > 5, "{table:?}");
-    for (section, settings) in table {
+    let mut sections: Vec<(String, toml::Value)> = table.into_iter().collect();
+    while let Some((section, settings)) = sections.pop() {
         let (_, of_section) = page.split_once(&format!(".SH [{section}]\n")).unwrap();
         let (of_section, _) = of_section.split_once(".SH").unwrap();
-        for name in settings.as_table().unwrap().keys() {
+        for (name, value) in settings.as_table().unwrap() {
+            if value.is_table() {
+                sections.push((format!("{section}.{name}"), value.clone()));
+                continue;
+            }
             assert!(
                 of_section.contains(&format!("\\fB{name}\\fR = ")),
                 "{section}.{name}: {of_section}"
