@@ -91,6 +91,59 @@ fn logins_heartbeats_and_queries_are_counted_on_both_sides() {
     }
 }
 
+/// A few terminals in each scenario, by this way.
+fn check_wrapped(typed: &str, suffix: &str) {
+    let idle = format!("idle --connections 100 --hold 1s --interval 1s {typed}");
+    check(&format!("idle{suffix}-100"), &idle);
+    for scenario in ["login", "beat"] {
+        let words = format!("{scenario} --rounds 1 --duration 200ms --connections 100 {typed}");
+        check(&format!("{scenario}{suffix}"), &words);
+    }
+    let churn = format!("churn --connections 200 --hold 3s --rate 100 {typed}");
+    check(&format!("churn{suffix}"), &churn);
+    check(
+        &format!("return{suffix}"),
+        &format!("return --connections 100 {typed}"),
+    );
+}
+
+#[test]
+fn terminals_come_by_tls() {
+    check_wrapped("--tls", "-tls");
+}
+
+#[test]
+fn terminals_come_by_websocket() {
+    check_wrapped("--websocket", "-websocket");
+}
+
+#[test]
+fn terminals_come_by_websocket_within_tls_with_tickets() {
+    check_wrapped("--tls --tls-resume --websocket", "-tls-resume-websocket");
+}
+
+#[test]
+fn what_tls_adds_is_measured_in_turns() {
+    let words = "tls-cost --connections 100 --rounds 1 --duration 200ms";
+    let checks = check("tls-cost", words);
+    assert!(
+        checks
+            .iter()
+            .any(|check| check.starts_with("handshakes by a ticket, TLS, resumed"))
+    );
+}
+
+#[test]
+fn a_storm_of_handshakes_loses_nobody() {
+    let words = "handshakes --connections 50 --storm 150 --rate 100 --before 500ms";
+    let checks = check("handshakes", words);
+    assert!(
+        checks
+            .iter()
+            .any(|check| check == "terminals that were there, and still are")
+    );
+}
+
 #[test]
 fn who_comes_and_goes_in_a_storm_is_nobody_who_is_asked_for() {
     let words = "query --connections 600 --storm 200 --rounds 1 --duration 300ms";

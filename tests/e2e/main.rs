@@ -41,6 +41,7 @@ mod statuses;
 mod together;
 mod transports;
 mod watched;
+mod ways;
 
 use support::gateway::Gateway;
 

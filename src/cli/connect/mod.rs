@@ -196,7 +196,13 @@ impl<'a> InteractiveTerminal<'a> {
                     Ok(LinkEvent::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
                         return Ok(end);
                     },
-                    Ok(LinkEvent::End) => return Ok(End::Lost("it ended the connection".to_owned())),
+                    Ok(LinkEvent::End) if self.was_in || self.route.tls.is_some() => {
+                        return Ok(End::Lost("it ended the connection".to_owned()));
+                    }
+                    Ok(LinkEvent::End) => {
+                        let why = "it ended the connection, as a listener for --tls does at once";
+                        return Ok(End::Lost(why.to_owned()));
+                    }
                     Ok(LinkEvent::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
                     Err(error) => return Ok(End::Lost(error.to_string())),
                 },
