@@ -25,6 +25,13 @@ use super::statuses::Compared;
 /// How long a heartbeat may wait for others where many shards share a core: each of them hears few.
 const HEARTBEAT_DELAY_MS: u32 = 200;
 
+/// Whoever came first is silent until the last has shaken hands, both ends of which are here.
+const TIMEOUT_S: u32 = 3_600;
+const TIMEOUTS: [&str; 2] = [
+    "presence.heartbeat_timeout_mobile_s",
+    "presence.heartbeat_timeout_desktop_s",
+];
+
 /// One part in this many of the terminals may have its first beat under way.
 const BEATS_PART: u32 = 100;
 
@@ -43,6 +50,9 @@ pub(super) fn run(
     let mut settings = settings(interval);
     if shards_for(connections) > cores() {
         settings.push(("shards.heartbeat_delay_max_ms", HEARTBEAT_DELAY_MS.to_string()));
+    }
+    if common.wrapping.tls {
+        settings.extend(TIMEOUTS.map(|setting| (setting, TIMEOUT_S.to_string())));
     }
     let mut run = ScenarioRun::new(
         common,
