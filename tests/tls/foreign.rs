@@ -331,3 +331,23 @@ const connect = (session, then) => {
 };
 connect(undefined, () => connect(kept, () => {}));
 "#;
+
+/// For tools that are run by hand: see README.md.
+#[test]
+#[ignore = "serves other tools until it is ended"]
+fn other_tools_are_served() {
+    let file = |variable| std::fs::read_to_string(std::env::var(variable).expect(variable)).unwrap();
+    let own = Signed {
+        chain: file("HOLDFAST_TLS_CHAIN"),
+        key: file("HOLDFAST_TLS_KEY"),
+    };
+    let settings = TlsServerSettings {
+        certificates: certificates(&[&own]),
+        ..settings()
+    };
+    let server = Server::new(TlsServer::new(&settings).unwrap(), Answering::Http);
+    println!("port {}", server.port);
+    loop {
+        println!("{:?}", server.served());
+    }
+}
