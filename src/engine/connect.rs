@@ -12,14 +12,21 @@ use super::ring::Ring;
 use super::token::OperationToken;
 use crate::base::ids::ConnKey;
 
-/// Operations of one connect: the socket, its option, its source address, and the connect itself.
-const CHAIN: usize = 4;
+/// Operations of one connect: the socket, its two options, its source address, and the connect itself.
+const CHAIN: usize = 5;
 
 /// The first kernel that can bind a direct descriptor.
 pub const KERNEL_OLDEST: &str = "6.11";
 
-/// `IP_BIND_ADDRESS_NO_PORT` is switched on by this: the port is chosen at the connect, when the target is known, so that
-/// sources do not run out of ports that other targets use.
+/// The socket's options, each switched on: `IP_BIND_ADDRESS_NO_PORT` has the port chosen at the connect, when the target is
+/// known, so that sources do not run out of ports that other targets use; `TCP_NODELAY` sends the login although the end of a
+/// TLS handshake before it is not acknowledged yet.
+const OPTIONS: [(libc::c_int, libc::c_int); 2] = [
+    (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+];
+
+/// Switches an option on.
 static ON: libc::c_int = 1;
 
 impl Ring {
@@ -45,25 +52,18 @@ impl Ring {
         assert!(earlier.is_none(), "a connection is made once");
         let slot = DestinationSlot::try_from_slot_target(key.slot).expect("slots have 20 bits");
         let length = u32::try_from(size_of::<libc::sockaddr_in>()).expect("16");
-        let (level, option) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
         let on = u32::try_from(size_of_val(&ON)).expect("4");
         let fixed = Fixed(key.slot);
-        let steps = [
-            opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0)
-                .file_index(Some(slot))
-                .build(),
-            opcode::SetSockOpt::new(
-                fixed,
-                level.unsigned_abs(),
-                option.unsigned_abs(),
-                (&raw const ON).cast(),
-                on,
-            )
-            .build(),
-            opcode::Bind::new(fixed, from.cast(), length).build(),
-        ];
+        let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0)
+            .file_index(Some(slot))
+            .build();
+        let [no_port, no_delay] = OPTIONS.map(|(level, option)| {
+            let (level, option) = (level.unsigned_abs(), option.unsigned_abs());
+            opcode::SetSockOpt::new(fixed, level, option, (&raw const ON).cast(), on).build()
+        });
+        let bind = opcode::Bind::new(fixed, from.cast(), length).build();
         // One completion a chain: that of the step that failed, or else that of the last.
-        for step in steps {
+        for step in [socket, no_port, no_delay, bind] {
             self.push(
                 step.flags(Flags::IO_LINK | Flags::SKIP_SUCCESS),
                 OperationToken::Connect(key),

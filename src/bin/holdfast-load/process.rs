@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// CPU time of all threads of a process so far, in nanoseconds (`/proc/…/schedstat`, user and system together).
 ///
 /// # Errors
@@ -17,17 +19,11 @@ pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// CPU time of this thread so far, in nanoseconds.
-///
-/// # Errors
-/// If `/proc` is not there.
+/// CPU time of this thread so far, in nanoseconds. `schedstat` would know it of the last tick only.
 #[allow(dead_code, reason = "the benches need it not")]
-pub(crate) fn thread_cpu_ns() -> io::Result<u64> {
-    number(
-        std::fs::read_to_string("/proc/thread-self/schedstat")?
-            .split(' ')
-            .next(),
-    )
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 /// The threads of a process whose names begin with this.
