@@ -15,9 +15,9 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::host_port::{HostPort, Listener, RequestKind};
-use super::https::secured;
 use super::outcome::CommandFault;
 use super::signing::sign;
+use super::tls::{TlsAdvice, fault_of_tls, secured};
 use crate::node::config::{CertificateFiles, Config};
 use crate::services::http::server::url;
 
@@ -29,6 +29,12 @@ const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 const CHANGED_WITHIN_MAX: Duration = Duration::from_secs(600);
 
 const NO_HTTP: &str = "it does not speak HTTP, as terminals.listen and ports with TLS do not";
+
+/// Where there is no TLS.
+const ADVICE: TlsAdvice = TlsAdvice {
+    plain: "give the gateway's own --config FILE",
+    untrusted: "have this system trust who did, or run the command on the gateway's host",
+};
 
 /// How long an answer is waited for.
 fn within_max(purpose: RequestKind) -> Duration {
@@ -251,7 +257,8 @@ async fn exchange(
     let answer = tokio::time::timeout(within_max, answer).await;
     let late = format!("has not answered for {within_max:?}");
     let answer = answer.map_err(|_| place.unanswered(listener, purpose, &late))?;
-    let no_tls = |error: io::Error| place.mistaken(listener, &format!("no TLS with it: {error}"));
+    let no_tls =
+        |error: io::Error| CommandFault::Unreached(format!("{place}: {}", fault_of_tls(&error, &ADVICE)));
     answer.map_err(no_tls)?.map_err(|error| match error.is_parse() {
         true => place.mistaken(listener, NO_HTTP).into(),
         false => {
@@ -281,6 +288,8 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
@@ -305,6 +314,35 @@ mod tests {
         };
         check(RequestKind::Change, true);
         check(RequestKind::Query, false);
+    }
+
+    #[test]
+    fn a_listener_without_tls_is_told_from_another_service() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = HostPort::of(plain.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = plain.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            // Until the other end closes: a reset would take the answer away.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let request = Request::get("/metrics").body(Full::default()).unwrap();
+        let waited = (RequestKind::Query, ANSWER_WITHIN_MAX);
+        let fault = runtime
+            .block_on(exchange(
+                (Listener::Admin, &place, Scheme::Https),
+                request,
+                waited,
+            ))
+            .unwrap_err();
+        let expected = format!("{place}: it does not speak TLS: give the gateway's own --config FILE");
+        assert_eq!(fault.to_string(), expected);
+        assert!(matches!(fault.downcast_ref(), Some(CommandFault::Unreached(_))));
+        server.join().unwrap();
     }
 
     #[test]

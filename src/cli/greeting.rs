@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::client::rest_target;
+use super::connect::usual_listener;
 use crate::base::time::Timestamp;
 use crate::node::addresses::usable;
 use crate::node::config::{Config, DEVELOPMENT_SECRET, Sources, StoreKind};
@@ -29,6 +30,11 @@ pub(super) fn greeting(
         web => format!("  web        {web}\n"),
     };
     let records = records(config);
+    // On loopback no certificate has the host's name.
+    let insecure = match usual_listener(config) {
+        Some(listener) if listener.tls => " --insecure",
+        Some(_) | None => "",
+    };
     let mut out = format!(
         "\
 holdfast is ready, with {shards} shards. Ctrl-C stops it.
@@ -38,7 +44,7 @@ holdfast is ready, with {shards} shards. Ctrl-C stops it.
   admin      {admin}
 {web}  records    {records}
 
-Log in:  {program}{own} connect --user alice --platform iPhone
+Log in:  {program}{own} connect --user alice --platform iPhone{insecure}
 Query:   {program}{own} status alice bob --detail
 "
     );
@@ -48,7 +54,6 @@ Query:   {program}{own} status alice bob --detail
             .first()
             .expect("a configuration has an address for each listener");
         let target = rest_target(config, "openim/query_online_status");
-        // On loopback no certificate has the host's name.
         let (insecure, scheme) = match config.http_certificates.is_empty() {
             true => ("", "http"),
             false => (" -k", "https"),
@@ -103,6 +108,7 @@ fn quote(argument: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::config::TerminalListener;
 
     #[test]
     fn commands_carry_the_configuration_but_no_secret() {
@@ -163,6 +169,30 @@ mod tests {
         );
         let text = told(&[]);
         assert!(text.contains("127.0.0.1:9003\n  records"), "{text}");
+    }
+
+    #[test]
+    fn the_line_that_logs_in_takes_the_certificate_where_there_is_no_way_without() {
+        let sources = Sources::default();
+        let mut config = Config::read(&sources).unwrap();
+        let plain = config.terminals[0].clone();
+        let secure = TerminalListener {
+            tls: true,
+            ..plain.clone()
+        };
+        let mut check = |listeners: &[&TerminalListener], expected: bool| {
+            config.terminals = listeners.iter().copied().cloned().collect();
+            let text = greeting((&config, &sources), "holdfast", 2, Timestamp(0));
+            assert!(text.contains("connect --user alice"), "{text}");
+            assert_eq!(
+                text.contains("--platform iPhone --insecure\n"),
+                expected,
+                "{text}"
+            );
+        };
+        check(&[&plain], false);
+        check(&[&secure], true);
+        check(&[&secure, &plain], false);
     }
 
     #[test]

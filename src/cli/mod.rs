@@ -18,12 +18,12 @@ mod top;
 mod client;
 mod host;
 mod host_port;
-mod https;
 mod numbers;
 mod outcome;
 mod signing;
 mod sizing;
 mod termination;
+mod tls;
 mod values;
 mod words;
 

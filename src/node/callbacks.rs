@@ -7,10 +7,11 @@ use crate::base::ids::UserId;
 use crate::base::receipt::Receipt;
 use crate::logic::record::Callbacks;
 use crate::node::config::Config;
-use crate::services::callback::{CallbackHandle, CallbackSettings, Trust};
+use crate::services::callback::{CallbackHandle, CallbackSettings};
 use crate::services::http::{CallbackStatus, DeadLetters, DeadSelection};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
+use crate::services::trust::Trust;
 
 /// Dead letters that are read at once.
 const READ_AT_ONCE: usize = 1_000;

@@ -3,7 +3,7 @@
 use super::certificates::TlsTerms;
 use super::config::{Config, Problem};
 use crate::base::time::Timestamp;
-use crate::services::callback::Trust;
+use crate::services::trust::Trust;
 
 /// What is in files that a configuration names. It must be usable before the configuration is taken.
 pub(super) struct NamedFiles {

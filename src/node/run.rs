@@ -30,9 +30,10 @@ use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
 use crate::logic::delivery::ToShard;
 use crate::protocol::transport::settings::ListenerTransports;
-use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore, Trust};
+use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore};
 use crate::services::http::{self, DeadLetters, HttpServer, Serving, ShardCounters};
 use crate::services::registry::{self, Registry};
+use crate::services::trust::Trust;
 use crate::shard::Restored;
 
 /// Batches of users that are read ahead of a shard.

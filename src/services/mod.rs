@@ -5,3 +5,4 @@ pub mod callback;
 pub mod http;
 pub mod registry;
 pub mod runtime;
+pub mod trust;

@@ -15,9 +15,10 @@ use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome}
 use crate::services::callback::event::PumpEvent;
 use crate::services::callback::pump::Pump;
 use crate::services::callback::window::WINDOW_MAX;
-use crate::services::callback::{CallbackSettings, ReceiverUrl, Trust};
+use crate::services::callback::{CallbackSettings, ReceiverUrl};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::Outbox;
+use crate::services::trust::Trust;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::shelf::Shelf;
 

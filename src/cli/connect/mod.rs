@@ -27,6 +27,7 @@ pub(super) use arguments::{ConnectArguments, FOR_SCRIPTS};
 use input::{Line, LineInput, Writer};
 use link::{GatewayLink, LinkEvent, NoLink, Pulse, until};
 use route::GatewayRoute;
+pub(super) use route::usual_listener;
 
 /// The first wait after a lost link, and the longest; doubled in between.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -196,7 +197,9 @@ impl<'a> InteractiveTerminal<'a> {
                     Ok(LinkEvent::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
                         return Ok(end);
                     },
-                    Ok(LinkEvent::End) if self.was_in || self.route.tls.is_some() => {
+                    Ok(LinkEvent::End)
+                        if self.was_in || self.route.tls.is_some() || self.route.websocket.is_some() =>
+                    {
                         return Ok(End::Lost("it ended the connection".to_owned()));
                     }
                     Ok(LinkEvent::End) => {

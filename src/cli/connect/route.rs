@@ -7,16 +7,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 
 use crate::cli::host_port::HostPort;
 use crate::cli::outcome::CommandFault;
+use crate::cli::tls;
 use crate::node::config::{Config, TerminalListener};
 use crate::protocol::transport::Transport;
 use crate::protocol::transport::proxy::ProxyMode;
-use crate::protocol::transport::tls::client::AnyServer;
-use crate::services::callback::Trust;
 
 /// Where the gateway is, and how it is spoken to, as typed.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -101,29 +99,33 @@ impl GatewayRoute {
     }
 }
 
-/// The first listener that speaks as was asked for; before others one that takes bare packets.
+/// The listener that terminals go to where nothing was asked for; `None` if all are behind proxies.
+pub(in crate::cli) fn usual_listener(config: &Config) -> Option<&TerminalListener> {
+    listener(&RouteArguments::default(), config).ok()
+}
+
+/// The first listener without a proxy that speaks as was asked for; before others one that takes bare packets.
 fn listener<'a>(typed: &RouteArguments, config: &'a Config) -> Result<&'a TerminalListener, CommandFault> {
     let speaks = |listener: &&TerminalListener| {
-        listener.tls >= typed.tls && (listener.transport == Transport::WebSocket) >= typed.websocket
+        listener.proxy == ProxyMode::Off
+            && listener.tls >= typed.tls
+            && (listener.transport == Transport::WebSocket) >= typed.websocket
     };
-    let fit = || config.terminals.iter().filter(speaks);
-    let direct = fit().find(|listener| listener.proxy == ProxyMode::Off);
-    let plain = fit().find(|listener| listener.is_plain());
-    plain.or(direct).or_else(|| fit().next()).ok_or_else(|| {
-        let what = "no listener of the configuration speaks so: name one with --address HOST:PORT, or give the \
-                    gateway's own --config FILE";
+    let mut fit = config.terminals.iter().filter(speaks);
+    let plain = fit.clone().find(|listener| listener.is_plain());
+    plain.or_else(|| fit.next()).ok_or_else(|| {
+        let what = "no listener of the configuration speaks so without a proxy: name one with --address HOST:PORT, \
+                    or give the gateway's own --config FILE";
         CommandFault::Usage(what.to_owned())
     })
 }
 
 impl TlsRoute {
     fn of(typed: &RouteArguments, place: &HostPort) -> Result<Self, CommandFault> {
-        let trust = Trust::read(typed.ca.as_deref());
-        let trust = trust.map_err(|error| CommandFault::Usage(format!("--ca: {error}")))?;
-        let mut config = trust.config().clone();
+        let config = tls::config(typed.ca.as_deref());
+        let mut config = config.map_err(|error| CommandFault::Usage(format!("--ca: {error}")))?;
         if typed.insecure {
-            let any = AnyServer(Arc::new(default_provider()));
-            config.dangerous().set_certificate_verifier(Arc::new(any));
+            tls::take_any(&mut config);
         }
         let name = ServerName::try_from(place.host().to_owned());
         Ok(Self {
@@ -227,16 +229,14 @@ mod tests {
         check(false, &all, "127.0.0.1:3");
         check(true, &all, "ws://127.0.0.1:2/gate");
         check(false, &[PROXIED, WEB].join(", "), "ws://127.0.0.1:2/gate");
-        check(false, PROXIED, "127.0.0.1:1");
-        let typed = RouteArguments {
-            tls: true,
-            ..RouteArguments::default()
-        };
-        assert!(
-            meant(&typed, &all)
-                .unwrap_err()
-                .contains("no listener of the configuration")
-        );
+        for (tls, listeners) in [(true, &*all), (false, PROXIED)] {
+            let typed = RouteArguments {
+                tls,
+                ..RouteArguments::default()
+            };
+            let told = meant(&typed, listeners).unwrap_err();
+            assert!(told.contains("no listener of the configuration"), "{told}");
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use rustls::{CertificateError, Error};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::route::{GatewayRoute, TlsRoute};
 use crate::cli::host_port::foreign_protocol;
+use crate::cli::tls::{TlsAdvice, fault_of_tls};
 use crate::protocol::transport::websocket::client::{answer, key, put_masked, receive, request};
 use crate::protocol::transport::websocket::decoder::{FrameDecoder, FramesEnd};
 use crate::protocol::transport::websocket::frame::Opcode;
@@ -19,6 +19,12 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// What is read at once.
 const READ_BYTES: usize = 4 * 1024;
+
+/// Where there is no TLS.
+const ADVICE: TlsAdvice = TlsAdvice {
+    plain: "leave --tls out, or name a listener with TLS",
+    untrusted: "name who did with --ca FILE, or take any with --insecure",
+};
 
 /// All is done (RFC 6455, 7.4.1).
 const CLOSE_NORMAL: u16 = 1_000;
@@ -46,7 +52,7 @@ impl Wire {
             Some(TlsRoute { config, name }) => {
                 let connector = TlsConnector::from(Arc::clone(config));
                 let secured = connector.connect(name.clone(), stream).await;
-                Box::new(secured.map_err(|error| fault_of_tls(&error))?)
+                Box::new(secured.map_err(|error| fault_of_tls(&error, &ADVICE))?)
             }
         };
         let mut wire = Self {
@@ -150,49 +156,6 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     fastrand::fill(&mut bytes);
     bytes
-}
-
-/// Why there is no TLS, and what would do.
-fn fault_of_tls(error: &io::Error) -> String {
-    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(Error::InvalidCertificate(fault)) => fault_of_certificate(fault),
-        Some(Error::InvalidMessage(_)) => {
-            "it does not speak TLS: leave --tls out, or name a listener with TLS".to_owned()
-        }
-        Some(Error::AlertReceived(alert)) => format!("it takes no TLS of ours: it says {alert:?}"),
-        Some(other) => format!("there is no TLS with it: {other}"),
-        None if error.kind() == ErrorKind::UnexpectedEof => {
-            "it ended the connection where it was to speak TLS".to_owned()
-        }
-        None => error.to_string(),
-    }
-}
-
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "rustls may add kinds, and has a text for each"
-)]
-fn fault_of_certificate(fault: &CertificateError) -> String {
-    use CertificateError as Fault;
-    match fault {
-        // The latter: somebody of the same name as one who is trusted.
-        Fault::UnknownIssuer | Fault::BadSignature => {
-            "nobody who is trusted here has signed its certificate: name who did with --ca FILE, or take any with --insecure".to_owned()
-        }
-        Fault::NotValidForName => {
-            "its certificate is for another name: connect by a name that it has".to_owned()
-        }
-        Fault::NotValidForNameContext { expected, presented } => {
-            let presented = presented.join(", ");
-            let expected = expected.to_str();
-            format!("its certificate is not for {expected} but for {presented}: connect by a name that it has")
-        }
-        Fault::Expired | Fault::ExpiredContext { .. } => "its certificate has expired".to_owned(),
-        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: is this host's clock right?".to_owned()
-        }
-        other => format!("its certificate cannot be taken: {other}"),
-    }
 }
 
 #[cfg(test)]

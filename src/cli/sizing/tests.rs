@@ -22,10 +22,6 @@ fn ten_million_connections_are_the_sum_of_their_parts() {
         need.memory.user,
         10_000_000 * measured::IDLE_CONNECTION_USER_BYTES
     );
-    assert_eq!(
-        need.memory.tls,
-        10_000_000 * measured::IDLE_TLS_BYTES.unwrap_or(0)
-    );
     assert_eq!(need.memory.tcp_buffers, 2_560_000_000);
     assert!((need.heartbeats_per_second - 83_333.3).abs() < 0.1);
     let busy = need.heartbeats_per_second * measured::HEARTBEAT_CPU_US / 1e6;
@@ -37,6 +33,19 @@ fn ten_million_connections_are_the_sum_of_their_parts() {
     assert_eq!(need.files, 10_065_536);
     let parts: u64 = need.memory.parts().iter().map(|(_, bytes)| bytes).sum();
     assert!(need.host_bytes > parts && need.host_bytes < parts * 13 / 10);
+}
+
+#[test]
+fn only_connections_by_tls_need_its_memory() {
+    let tls_bytes = |by_tls| {
+        let wanted = wanted(10_000_000);
+        need(&Wanted { by_tls, ..wanted }).memory.tls
+    };
+    assert_eq!(
+        [0, 10_000_000].map(tls_bytes),
+        [0, 10_000_000 * measured::IDLE_TLS_BYTES]
+    );
+    assert!(tls_bytes(1) > 0);
 }
 
 #[test]
@@ -114,7 +123,6 @@ fn every_constant_says_where_it_comes_from() {
             "by its limits: ",
             "a limit: ",
             "the kernel's",
-            "TLS",
         ];
         assert!(
             known.iter().any(|word| constant.source.starts_with(word)),

@@ -23,7 +23,6 @@ mod resolver;
 mod rotation;
 mod settings;
 mod store;
-mod trust;
 pub(crate) mod window;
 #[cfg(test)]
 mod tests;
@@ -49,7 +48,6 @@ pub use request::{ATTEMPT, CHANGE, ID, PREVIOUS, REPLAYED, SESSION};
 use resolver::Resolver;
 pub use settings::CallbackSettings;
 pub use store::CallbackStore;
-pub use trust::Trust;
 
 /// A running callback service.
 #[derive(Debug)]

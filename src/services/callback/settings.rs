@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::secret::Secret;
 use crate::services::callback::receiver::ReceiverUrl;
-use crate::services::callback::trust::Trust;
+use crate::services::trust::Trust;
 
 /// What the callback service goes by.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome}
 use crate::services::callback::event::PumpEvent;
 use crate::services::callback::pump::Pump;
 use crate::services::callback::{
-    CallbackService, CallbackSettings, CallbackStore, ReceiverUrl, Trust, receiver_state,
+    CallbackService, CallbackSettings, CallbackStore, ReceiverUrl, receiver_state,
 };
 use crate::services::registry::Store;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
@@ -35,6 +35,7 @@ use crate::services::registry::embedded::{
     Durability, EmbeddedSettings, EmbeddedStore, StoreLocation, StoreReader,
 };
 use crate::services::registry::outbox::{self, Late, LateUser, Outbox, OutboxStep};
+use crate::services::trust::Trust;
 
 #[path = "../../../../tests/support/receiver.rs"]
 #[allow(unreachable_pub, reason = "shared with the tests outside")]

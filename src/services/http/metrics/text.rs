@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::base::histogram::Counted;
-use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, million_run};
+use crate::base::measured::{IDLE_CONNECTION_KERNEL_BYTES, IDLE_TLS_BYTES, million_run};
 use crate::base::time::Timestamp;
 use crate::services::callback::CallbackMetrics;
 use crate::services::http::counters::ShardCounters;
@@ -312,12 +312,12 @@ fn put_memory(http: &HttpState, process: &ProcessFigures, out: &mut Exposition) 
         "it means something from some ten thousand connections on, and is 0 without any. kernel: not measured here but a constant, what an idle ",
         "connection took in ",
         million_run!(),
-        ". tls: 0, as TLS is not spoken."
+        ". tls: a constant, too, which a connection by TLS takes of user: the keys of both directions."
     );
     out.family(name, MetricKind::Gauge, help);
     out.sample(name, "part=\"user\"", grown.checked_div(connections).unwrap_or(0));
     out.sample(name, "part=\"kernel\"", IDLE_CONNECTION_KERNEL_BYTES);
-    out.sample(name, "part=\"tls\"", 0);
+    out.sample(name, "part=\"tls\"", IDLE_TLS_BYTES);
 }
 
 #[cfg(test)]

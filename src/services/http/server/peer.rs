@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::{Duration, sleep};
 
 use crate::services::http::server::slots::ConnectionSlot;
 
@@ -34,6 +36,9 @@ impl ListenerKind {
     }
 }
 
+/// How often the end is looked for behind bytes that nobody reads yet.
+const END_EVERY: Duration = Duration::from_secs(1);
+
 /// The other end of a connection.
 pub(crate) struct HttpPeer {
     pub(crate) listener: ListenerKind,
@@ -49,9 +54,12 @@ impl HttpPeer {
     /// Ends when the peer sends nothing more. It may be gone, or only have closed its half and wait for its answer: the
     /// system does not tell one from the other.
     pub(crate) async fn has_sent_all(&self) {
-        if let Ok(1..) = self.stream.peek(&mut [0]).await {
-            // The next request is there already: whoever sent it is, too.
-            std::future::pending::<()>().await;
+        // The next request may be there already, or the last word of TLS: whether the end is behind it, only the system knows.
+        while let Ok(1..) = self.stream.peek(&mut [0]).await {
+            match self.stream.ready(Interest::READABLE).await {
+                Ok(ready) if !ready.is_read_closed() => sleep(END_EVERY).await,
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

@@ -77,9 +77,9 @@ impl FailureCount {
 /// All refusals.
 #[derive(Debug, Default)]
 pub(crate) struct FailureThrottle {
-    counts: [[Cell<u64>; RefusalReason::ALL.len()]; ListenerKind::GUARDED.len()],
+    counts: [[Cell<u64>; RefusalReason::ALL.len()]; ListenerKind::ALL.len()],
     /// Those that were one too many of their network.
-    limited: [Cell<u64>; ListenerKind::GUARDED.len()],
+    limited: [Cell<u64>; ListenerKind::ALL.len()],
     networks: RefCell<HashMap<ClientNetwork, FailureCount>>,
     swept_at: Cell<Instant>,
 }
@@ -188,6 +188,22 @@ mod tests {
         let labels = "listener=\"admin\",reason=\"token\"".to_owned();
         assert!(failures.all().contains(&(labels, total)));
         assert_eq!(failures.limited()[1], (ListenerKind::Admin, 1));
+    }
+
+    #[test]
+    fn failures_are_counted_at_every_listener() {
+        let failures = FailureThrottle::default();
+        for listener in ListenerKind::ALL {
+            for _ in 0..=FAILURES_MAX {
+                failures.count(
+                    Instant(0),
+                    listener,
+                    Ipv4Addr::LOCALHOST.into(),
+                    RefusalReason::Token,
+                );
+            }
+        }
+        assert!(failures.limited.iter().all(|limited| limited.get() > 0));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn library_with(callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     library_of(settings(), callbacks)
 }
 
-fn library_of(settings: HttpSettings, callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
+pub(super) fn library_of(settings: HttpSettings, callbacks: Option<Arc<dyn DeadLetters>>) -> Library {
     let shelf = Arc::new(Shelf::default());
     let (news, following) = watch::channel(Position(0));
     let archived = Archived {

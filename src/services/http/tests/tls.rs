@@ -3,6 +3,7 @@
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
+use super::history::library_of;
 use super::*;
 
 /// What a listener goes by, and the certificate that it shows.
@@ -108,4 +109,26 @@ fn a_stop_waits_for_no_handshake() {
         "it was accepted behind the other"
     );
     world.server.take().unwrap().stop(long).unwrap();
+}
+
+#[test]
+fn a_follower_that_says_goodbye_leaves_its_place() {
+    let (tls, trusted) = certificate();
+    let library = library_of(with_admin_tls(tls), None);
+    let mut follower = connect(library.world.admin, &trusted);
+    follower
+        .write_all(b"GET /v1/changes?wait_s=55 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    // Without a word it would wait for as long as it had asked to.
+    let patience = Some(Duration::from_secs(30));
+    follower.sock.set_read_timeout(patience).unwrap();
+    while library.reads() == 0 {
+        std::thread::yield_now();
+    }
+    follower.conn.send_close_notify();
+    follower.flush().unwrap();
+    follower.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    follower.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
 }

@@ -1,4 +1,4 @@
-//! Whose certificates vouch for a receiver. Connects nowhere.
+//! Whose certificates vouch for the other end. Connects nowhere.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Whose certificates vouch for a receiver: read once, so that what was checked is what counts.
+/// Whose certificates vouch for the other end: read once, so that what was checked is what counts.
 #[derive(Debug, Clone)]
 pub struct Trust(Arc<ClientConfig>);
 
