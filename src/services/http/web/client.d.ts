@@ -19,7 +19,7 @@ export interface Options {
   platform?: Platform;
   /**
    * This installation, as a number of 64 bits that is not 0. No two terminals that run at the same time may have the same
-   * user, platform and instance. Random if not given, which is right for pages.
+   * user, platform and instance. Random if not given, which is right for pages. Beyond 2^53 a `bigint` or digits.
    */
   instance?: bigint | number | string;
   /** The session to resume, of the same user, platform and instance. None if not given: the person logs in afresh. */

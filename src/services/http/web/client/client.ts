@@ -51,7 +51,9 @@ function check(holds: unknown, name: keyof Options, what: string): asserts holds
 const isText = (text: string) => text.length <= TEXT_BYTES_MAX && /^[\x20-\x7e]*$/.test(text);
 
 function number(name: "instance" | "session", value: bigint | number | string): bigint {
-  const whole = BigInt(value);
+  // A number that is not exact would be another one.
+  const isWhole = typeof value === "string" ? /^\d*$/.test(value) : typeof value === "bigint" || Number.isSafeInteger(value);
+  const whole = isWhole ? BigInt(value) : -1n;
   check(whole >= 0n && whole < 1n << 64n, name, "is a whole number of 64 bits");
   return whole;
 }

@@ -126,6 +126,8 @@ export function step(state: State, input: Input, now: number, random: number): S
     case "background":
       return setBackground(state, input.background, now);
     case "left":
+      // Whoever is next here logs in, as the person who logged out was told to.
+      if (state.logoutBy !== null) return stop(over(state), { code: 0, text: "the page has left", next: "logIn" }, false);
       return disconnected({ state: { ...state, phase: { at: "away" } }, actions: [] });
     case "returned":
       return returned(state, input.kept, now);

@@ -126,6 +126,22 @@ test("a page that its browser kept comes back with its session", () =>
     }
   }));
 
+test("a page that leaves before its logout is answered leaves no session behind", () =>
+  withGateway(async (gateway, open) => {
+    const terminal = open({ keep: "sessionStorage" });
+    const connection = await gateway.connection();
+    await connection.accept(5);
+    await event(terminal, "online");
+    const stopped = event(terminal, "stopped");
+    const answered = terminal.logout();
+    leave();
+    assert.equal(await answered, false);
+    assert.deepEqual(await stopped, { code: 0, text: "the page has left", next: "logIn" });
+    assert.equal(stored.size, 0);
+    open({ keep: "sessionStorage" });
+    assert.equal((await (await gateway.connection()).accept(6)).session ?? "0", "0", "the next page logs in afresh");
+  }));
+
 test("a session that is over is kept by nobody", () =>
   withGateway(async (gateway, open) => {
     const terminal = open({ keep: "sessionStorage" });

@@ -34,7 +34,6 @@ class World {
   isOver = false;
   isForcedOff = false;
   asks = 0;
-  loginsWithoutSession = 0;
   wishes = 0;
 
   constructor(readonly chance: () => number) {
@@ -86,13 +85,11 @@ class World {
   /** What the terminal sends. */
   receive(packet: { kind: string; session?: bigint; userSig?: string }) {
     this.sentAt = this.now;
-    assert(this.socket === (packet.kind === "login" ? "open" : this.socket) && this.socket !== "none" && this.socket !== "opening");
+    assert.equal(this.socket, packet.kind === "login" ? "open" : "loggedIn", `what the socket is, at a ${packet.kind}`);
     if (packet.kind !== "login") return;
     assert(packet.userSig, "a login has a UserSig");
     assert.equal(packet.session, this.state.session);
-    if (packet.session === 0n && this.sessions > 0n && ++this.loginsWithoutSession > 0) {
-      assert.equal(this.session, 0n, "a session that is known is resumed");
-    }
+    if (packet.session === 0n && this.sessions > 0n) assert.equal(this.session, 0n, "a session that is known is resumed");
     this.socket = "loggedIn";
   }
 
