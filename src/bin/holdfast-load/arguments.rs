@@ -1,17 +1,20 @@
 //! What was typed, as it was typed, and what it means as a whole. It starts nothing.
 
+mod scenarios;
+
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 use crate::generator::terminal::{DevicesPerUser, Identities, MIXED};
-use crate::peer_kind::PeerKind;
-use crate::steps::Steps;
 use crate::wrapping::Wrapping;
+pub(crate) use scenarios::{
+    BeatArguments, ChurnArguments, GrowArguments, HandshakesArguments, IdleArguments, LoginArguments,
+    QueryArguments, ReturnArguments, Rounds, Scenario, TlsCostArguments, VersusArguments,
+};
 
 /// Simulates terminals that measure a gateway, and checks every answer.
 ///
@@ -67,211 +70,12 @@ pub(crate) struct Common {
     secret: String,
 }
 
-/// The scenarios.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Scenario {
-    /// Makes the index of the results' folder anew, and the page of each folder in it, from their data. Measures nothing.
-    Index,
-    /// Connections that only beat: what each costs, and whether any is lost.
-    Idle {
-        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
-        connections: u32,
-        /// How long they are held after all have logged in.
-        #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
-        hold: Duration,
-        /// How often each beats.
-        #[arg(long, default_value = "120s", value_parser = interval)]
-        interval: Duration,
-        /// Logins under way at once.
-        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-    },
-    /// Logins and logouts as fast as answers come: the gateway's CPU for each.
-    Login {
-        /// Terminals that take turns.
-        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        connections: u32,
-        /// Visits under way at once.
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each.
-    Beat {
-        #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        connections: u32,
-        /// Heartbeats under way at once while it is as fast as it can be.
-        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-        /// Heartbeats a second in the paced part.
-        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        rate: u32,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// People come and go in every way: logins, resumes, logouts, lost links, silence, and devices forced off.
-    Churn {
-        /// Terminals, two of each user.
-        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
-        connections: u32,
-        /// How long.
-        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
-        hold: Duration,
-        /// Logins a second; everything else has its share of it.
-        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        rate: u32,
-    },
-    /// Status queries of 500 users each while terminals stay and beat: CPU for each user, and how long an answer takes.
-    Query {
-        /// Terminals that stay, whose users are asked for.
-        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
-        connections: u32,
-        /// Heartbeats a second meanwhile; 0: none.
-        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-        rate: u32,
-        #[command(flatten)]
-        asking: Asking,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// Memory of a connection, and CPU of a heartbeat, with more and more terminals: a gateway for each step, with the
-    /// shards that it needs.
-    Grow {
-        /// Numbers of connections, ascending.
-        #[arg(long, value_name = "N,N,...", default_value = "10000,100000,1000000")]
-        steps: Steps,
-        /// How often terminals are told to beat. The paced part has as many heartbeats as full shards hear then.
-        #[arg(long, default_value = "120s", value_parser = interval)]
-        interval: Duration,
-        /// Heartbeats under way at once for each shard, while it is as fast as it can be.
-        #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// The gateway and another server in turn, with as many terminals: what each needs of CPU and memory.
-    ///
-    /// Build the servers on tokio and on io_uring first: `cargo build --profile dist --features load,peers`.
-    /// Mosquitto has to be installed. The gateway's registry is in memory, unless --set says otherwise, as in `--set 'registry.store="embedded"'
-    /// --set 'registry.durability="relaxed"'`.
-    Versus {
-        /// The other server.
-        #[arg(long, value_enum, default_value_t = PeerKind::Tokio)]
-        peer: PeerKind,
-        /// Lets the servers and the load generator have a half of the cores each, and the kernel do the terminals' half of TCP on the
-        /// load generator's, as if they were on another host. Needs root, util-linux and iproute2.
-        #[arg(long)]
-        apart: bool,
-        /// At most as many as one process may have descriptors.
-        #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
-        connections: u32,
-        /// Heartbeats, and logins, under way at once while it is as fast as it can be.
-        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-        /// Heartbeats a second in the paced part.
-        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        rate: u32,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// What TLS adds to a login, full and resumed, and to a heartbeat, beside rustls' handshake in memory. The gateway's
-    /// registry is in memory.
-    TlsCost {
-        /// Terminals by each way.
-        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
-        connections: u32,
-        /// Logins, and heartbeats, under way at once.
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-        #[command(flatten)]
-        rounds: Rounds,
-    },
-    /// Many terminals begin a TLS handshake at once, while others are there and beat: nobody who is there may be lost.
-    Handshakes {
-        /// Terminals that are there.
-        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
-        connections: u32,
-        /// Terminals that begin at once.
-        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        storm: u32,
-        /// Heartbeats a second of those that are there.
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-        rate: u32,
-        /// How long they beat before the storm.
-        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-        before: Duration,
-    },
-    /// The gateway is killed and started again, and everyone comes back: nobody may be told anything of it.
-    Return {
-        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
-        connections: u32,
-        /// Cuts all links instead: each device has one link end and one login, in this order.
-        #[arg(long)]
-        links: bool,
-        /// Logins and resumes under way at once.
-        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
-        window: u32,
-    },
-}
-
-/// How statuses are asked for, and what goes on meanwhile.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Asking {
-    /// Queries under way at once.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) clients: u32,
-    /// Asks for each user's platforms too (`IsNeedDetail`: 1), and checks them.
-    #[arg(long)]
-    pub(crate) detail: bool,
-    /// Then as many rounds again in a storm of visits (a login and a logout): so many a second, by as many more terminals
-    /// (at least 100), whose users are not asked for.
-    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) storm: Option<u32>,
-}
-
-/// How often and how long something is measured.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Rounds {
-    /// Rounds; a figure is their median.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) rounds: u32,
-    /// How long a round is.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
-    pub(crate) duration: Duration,
-}
-
 /// A gateway that runs already.
 pub(crate) struct RunningGateway {
     pub(crate) terminals: SocketAddrV4,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) process: u32,
-}
-
-impl Scenario {
-    /// The word that names it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Index => "index",
-            Self::Idle { .. } => "idle",
-            Self::Login { .. } => "login",
-            Self::Beat { .. } => "beat",
-            Self::Churn { .. } => "churn",
-            Self::Query { asking, .. } => match (asking.detail, asking.storm) {
-                (false, None) => "query",
-                (true, None) => "query-detail",
-                (false, Some(_)) => "query-storm",
-                (true, Some(_)) => "query-detail-storm",
-            },
-            Self::Grow { .. } => "grow",
-            Self::Versus { .. } => "versus",
-            Self::TlsCost { .. } => "tls-cost",
-            Self::Handshakes { .. } => "handshakes",
-            Self::Return { links: false, .. } => "return",
-            Self::Return { links: true, .. } => "return-links",
-        }
-    }
 }
 
 impl Common {
@@ -372,14 +176,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     best.copied().ok_or_else(|| format!("{text} has no address"))
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if interval.is_zero() {
-        return Err("an interval is longer than nothing".to_owned());
-    }
-    Ok(interval)
-}
-
 /// A UserID has at most 32 bytes, and eight of them are for the number.
 fn prefix(text: &str) -> Result<String, String> {
     let good = !text.is_empty() && text.len() <= 20;
@@ -440,10 +236,10 @@ mod tests {
     fn versus_is_apart_only_where_it_was_asked_for() {
         let apart = |words: &str| {
             let scenario = LoadArguments::try_parse_from(words.split(' ')).unwrap().scenario;
-            let Scenario::Versus { apart, .. } = scenario else {
+            let Scenario::Versus(versus) = scenario else {
                 panic!("{words} is another scenario");
             };
-            apart
+            versus.apart
         };
         assert!(!apart("holdfast-load versus --peer echo"));
         assert!(apart("holdfast-load versus --peer echo --apart"));
@@ -454,10 +250,10 @@ mod tests {
     fn steps_are_taken_as_a_whole_or_refused() {
         let parse = |words: &str| LoadArguments::try_parse_from(words.split(' '));
         let steps = |words: &str| {
-            let Scenario::Grow { steps, .. } = parse(words).unwrap().scenario else {
+            let Scenario::Grow(grow) = parse(words).unwrap().scenario else {
                 panic!("{words} is another scenario");
             };
-            steps.all().to_vec()
+            grow.steps.all().to_vec()
         };
         assert_eq!(steps("holdfast-load grow"), [10_000, 100_000, 1_000_000]);
         assert_eq!(steps("holdfast-load grow --steps 500,2000"), [500, 2_000]);

@@ -2,9 +2,9 @@
 //! curve P-256, as most have.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use holdfast::protocol::transport::tls::client::{ServerTrust, TlsClient};
 use holdfast::protocol::transport::tls::negotiation::TicketWish;
 use rustls::RootCertStore;
@@ -12,13 +12,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::generator::transport::HOST;
-
-/// Whether terminals come back with a ticket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coming {
-    Afresh,
-    WithTicket,
-}
 
 /// A client has room for 8 tickets of a server, and a ticket is good for one handshake.
 const CLIENTS: usize = 64;
@@ -38,15 +31,15 @@ pub(crate) struct PemFiles {
 impl OwnCertificate {
     /// That of this run.
     pub(crate) fn get() -> anyhow::Result<&'static Self> {
-        static OWN: OnceLock<OwnCertificate> = OnceLock::new();
-        if OWN.get().is_none() {
-            let signed = rcgen::generate_simple_self_signed([HOST.to_owned()]);
-            let signed = signed.context("no certificate can be made")?;
-            let (chain, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
-            // Another thread may have been faster.
-            let _ = OWN.set(Self { chain, key });
-        }
-        OWN.get().context("it was made before")
+        static OWN: LazyLock<Result<OwnCertificate, rcgen::Error>> = LazyLock::new(|| {
+            let signed = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
+            Ok(OwnCertificate {
+                chain: signed.cert.pem(),
+                key: signed.signing_key.serialize_pem(),
+            })
+        });
+        let own = OWN.as_ref();
+        own.map_err(|error| anyhow!("no certificate can be made: {error}"))
     }
 
     /// Writes it into a folder.
@@ -77,14 +70,14 @@ pub(crate) enum Trusted {
 }
 
 /// What terminals go by.
-pub(crate) fn clients(trusted: Trusted, coming: Coming) -> anyhow::Result<Vec<TlsClient>> {
+pub(crate) fn clients(trusted: Trusted, tickets: TicketWish) -> anyhow::Result<Vec<TlsClient>> {
     let trust = match trusted {
         Trusted::Own => ServerTrust::Roots(OwnCertificate::get()?.trusted()?),
         Trusted::Any => ServerTrust::Any,
     };
-    let (count, tickets) = match coming {
-        Coming::Afresh => (1, TicketWish::None),
-        Coming::WithTicket => (CLIENTS, TicketWish::One),
+    let count = match tickets {
+        TicketWish::None => 1,
+        TicketWish::One => CLIENTS,
     };
     let client = || TlsClient::new(trust.clone(), tickets).context("rustls takes no such client");
     (0..count).map(|_| client()).collect()

@@ -12,6 +12,8 @@ use rustix::process::{Signal, kill_process};
 use crate::arguments::Common;
 use crate::certificate::Trusted;
 use crate::ending::{Started, TempFolder, tell};
+use crate::generator::dialect::TerminalDialect;
+use crate::generator::target::GeneratorTarget;
 use crate::generator::transport::TerminalTransport;
 
 /// Connections of one shard when many are needed. A ring has 20,000 slots where that is the limit of descriptors; users
@@ -107,6 +109,15 @@ impl Gateway {
             transport: common.wrapping.transport(Trusted::Own)?,
             own: Some(own),
         })
+    }
+
+    /// Where its terminals go, and how.
+    pub(crate) fn target(&self) -> GeneratorTarget {
+        GeneratorTarget {
+            address: self.terminals,
+            dialect: TerminalDialect::Gateway,
+            transport: self.transport.clone(),
+        }
     }
 
     /// Kills it, so that it has no time for anything.

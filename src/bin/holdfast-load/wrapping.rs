@@ -3,7 +3,9 @@
 use std::net::SocketAddrV4;
 use std::path::Path;
 
-use crate::certificate::{Coming, OwnCertificate, Trusted, clients};
+use holdfast::protocol::transport::tls::negotiation::TicketWish;
+
+use crate::certificate::{OwnCertificate, Trusted, clients};
 use crate::generator::transport::{TerminalFraming, TerminalTransport};
 
 /// What packets travel in. Without any of it, in TCP alone.
@@ -67,11 +69,11 @@ impl Wrapping {
 
     /// What terminals speak with a server whose certificate is one of `trusted`.
     pub(crate) fn transport(self, trusted: Trusted) -> anyhow::Result<TerminalTransport> {
-        let coming = match self.tls_resume {
-            true => Coming::WithTicket,
-            false => Coming::Afresh,
+        let tickets = match self.tls_resume {
+            true => TicketWish::One,
+            false => TicketWish::None,
         };
-        let tls = self.tls.then(|| clients(trusted, coming)).transpose()?;
+        let tls = self.tls.then(|| clients(trusted, tickets)).transpose()?;
         Ok(TerminalTransport {
             tls: tls.unwrap_or_default(),
             framing: match self.websocket {
@@ -82,22 +84,22 @@ impl Wrapping {
     }
 
     /// In words, for the report.
-    pub(crate) fn condition(self) -> Option<&'static str> {
-        match (self.tls, self.tls_resume, self.websocket) {
-            (false, _, false) => None,
-            (false, _, true) => Some("The terminals speak WebSocket."),
-            (true, false, false) => Some(TLS),
-            (true, true, false) => Some(RESUMED),
-            (true, false, true) => Some(BOTH),
-            (true, true, true) => Some(BOTH_RESUMED),
-        }
+    pub(crate) fn condition(self) -> Option<String> {
+        let what = match (self.tls, self.websocket) {
+            (false, false) => return None,
+            (false, true) => return Some("The terminals speak WebSocket.".to_owned()),
+            (true, false) => "TLS 1.3",
+            (true, true) => "WebSocket within TLS 1.3",
+        };
+        let handshakes = match self.tls_resume {
+            true => "those that come back have a ticket",
+            false => "each handshake is a full one",
+        };
+        Some(format!(
+            "The terminals speak {what}, with AES-128-GCM and a certificate of ECDSA P-256; {handshakes}."
+        ))
     }
 }
-
-const TLS: &str = "The terminals speak TLS 1.3, with AES-128-GCM and a certificate of ECDSA P-256; each handshake is a full one.";
-const RESUMED: &str = "The terminals speak TLS 1.3, with AES-128-GCM and a certificate of ECDSA P-256; those that come back have a ticket.";
-const BOTH: &str = "The terminals speak WebSocket within TLS 1.3, with AES-128-GCM and a certificate of ECDSA P-256; each handshake is a full one.";
-const BOTH_RESUMED: &str = "The terminals speak WebSocket within TLS 1.3, with AES-128-GCM and a certificate of ECDSA P-256; those that come back have a ticket.";
 
 #[cfg(test)]
 mod tests {

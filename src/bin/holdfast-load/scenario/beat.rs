@@ -1,6 +1,6 @@
 //! Heartbeats, as fast as answers come and at a rate: the gateway's CPU for each, and how long an answer takes.
 
-use crate::arguments::{Common, Rounds};
+use crate::arguments::{BeatArguments, Common};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload};
 use crate::report::RunReport;
@@ -34,12 +34,13 @@ pub(super) fn paced(connections: u32, per_second: f64) -> Workload {
     }
 }
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, window, rate): (u32, u32, u32),
-    rounds: Rounds,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, beat: BeatArguments) -> anyhow::Result<bool> {
+    let BeatArguments {
+        connections,
+        window,
+        rate,
+        rounds,
+    } = beat;
     let report = RunReport::begin(name, "Heartbeats", &common.results)?;
     let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
     let first = run.all_come(connections, LOGINS_AT_ONCE)?;

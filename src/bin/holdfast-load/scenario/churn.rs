@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::Common;
+use crate::arguments::{ChurnArguments, Common};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
 use crate::progress::Progress;
@@ -36,12 +36,12 @@ const PARTS: [(Op, &str, f64); 7] = [
     (Op::FallSilent, "terminals fallen silent", 0.125),
 ];
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    connections: u32,
-    (hold, rate): (Duration, u32),
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, churn: ChurnArguments) -> anyhow::Result<bool> {
+    let ChurnArguments {
+        connections,
+        hold,
+        rate,
+    } = churn;
     let report = RunReport::begin(name, "Coming and going in every way", &common.results)?;
     let seconds = |setting, value: u32| (setting, value.to_string());
     let settings = [

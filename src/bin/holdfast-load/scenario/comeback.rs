@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, ReturnArguments};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{LinkEnds, Op};
 use crate::http::{Http, StatusChange};
@@ -30,12 +30,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the gateway may take to see, or to tell, what has happened.
 const PATIENCE_S: f64 = 120.0;
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, window): (u32, u32),
-    links: bool,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, back: ReturnArguments) -> anyhow::Result<bool> {
+    let ReturnArguments {
+        connections,
+        links,
+        window,
+    } = back;
     let title = if links {
         "All links are reset, and everyone comes back"
     } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::{Common, Rounds};
+use crate::arguments::{Common, GrowArguments, Rounds};
 use crate::gateway::CONNECTIONS_PER_SHARD;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadOutcome};
@@ -15,7 +15,6 @@ use crate::process::threads;
 use crate::progress::Progress;
 use crate::report::RunReport;
 use crate::results::{FLAT, median};
-use crate::steps::Steps;
 
 use super::beat::{paced, saturated};
 use super::idle::nothing_happened;
@@ -85,12 +84,12 @@ struct Climb {
     rested: Stopwatch,
 }
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (steps, beats): (&Steps, Beats),
-    rounds: Rounds,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, grow: &GrowArguments) -> anyhow::Result<bool> {
+    let (steps, rounds) = (&grow.steps, grow.rounds);
+    let beats = Beats {
+        interval: grow.interval,
+        window: grow.window,
+    };
     if common.running()?.is_some() {
         bail!("each step has a gateway of its own: leave --gateway away");
     }

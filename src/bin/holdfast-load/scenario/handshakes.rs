@@ -1,13 +1,10 @@
 //! A storm of handshakes: many terminals begin at once, while others are there and beat. Nobody who is there may be lost by it.
 
-use std::time::Duration;
-
+use anyhow::bail;
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, HandshakesArguments};
 use crate::generator::Generator;
-use crate::generator::dialect::TerminalDialect;
-use crate::generator::target::GeneratorTarget;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, WorkloadOutcome};
 use crate::report::RunReport;
@@ -16,38 +13,25 @@ use super::beat::paced;
 use super::loaded_server::LoadedServer;
 use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 
-/// How many terminals there are.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Crowd {
-    /// Those that are there.
-    pub(super) staying: u32,
-    /// Those that begin at once.
-    pub(super) coming: u32,
-    /// Heartbeats a second of those that are there.
-    pub(super) rate: u32,
-}
-
-pub(super) fn run(common: &Common, name: &str, crowd: Crowd, before: Duration) -> anyhow::Result<bool> {
-    // Without TLS there is no handshake.
+pub(super) fn run(common: &Common, name: &str, storm: HandshakesArguments) -> anyhow::Result<bool> {
+    if common.wrapping.tls {
+        bail!("this goes by TLS in any case: leave --tls away");
+    }
     let mut common = common.clone();
     common.wrapping.tls = true;
     let common = &common;
     let report = RunReport::begin(name, "A storm of handshakes", &common.results)?;
-    let Crowd {
-        staying,
-        coming,
+    let HandshakesArguments {
+        connections: staying,
+        storm: coming,
         rate,
-    } = crowd;
+        before,
+    } = storm;
     let started = ScenarioRun::gateway(common, staying + coming, &[], &[])?;
     let mut run = ScenarioRun::around(started, common, report, (staying, DevicesPerUser::One))?;
-    let target = GeneratorTarget {
-        address: run.gateway.terminals,
-        dialect: TerminalDialect::Gateway,
-        transport: run.gateway.transport.clone(),
-    };
     let mut identities = common.identities(DevicesPerUser::One);
     identities.prefix += "-s";
-    let generator = Generator::start(coming, &target, &identities)?;
+    let generator = Generator::start(coming, &run.gateway.target(), &identities)?;
     let mut storm = LoadedServer::new(generator, run.gateway.process);
     run.report.condition(format!(
         "{staying} terminals are there and beat {rate} times a second in all; {coming} more begin at once, by threads of their own. Both ends of each handshake are on this host: of its CPU the terminals' ends take more than half."

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, IdleArguments};
 use crate::gateway::{cores, shards_for};
 use crate::generator::statistics::Statistics;
 use crate::generator::terminal::DevicesPerUser;
@@ -38,12 +38,13 @@ const BEATS_PART: u32 = 100;
 /// Users that are compared at the end.
 const COMPARED: usize = 2_000;
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, window): (u32, u32),
-    (hold, interval): (Duration, Duration),
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, idle: IdleArguments) -> anyhow::Result<bool> {
+    let IdleArguments {
+        connections,
+        hold,
+        interval,
+        window,
+    } = idle;
     // Runs with different numbers do not overwrite each other.
     let name = format!("{name}-{}", short(connections));
     let report = RunReport::begin(name, &format!("{connections} idle connections"), &common.results)?;

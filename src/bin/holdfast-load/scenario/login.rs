@@ -1,7 +1,7 @@
 //! Logins and logouts in a closed loop: the gateway's CPU for each, from the connect to the answer and from the logout to
 //! the close.
 
-use crate::arguments::{Common, Rounds};
+use crate::arguments::{Common, LoginArguments};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload};
 use crate::report::RunReport;
@@ -13,12 +13,12 @@ use super::statuses::Compared;
 /// Users that are compared after each round.
 const COMPARED: usize = 500;
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, window): (u32, u32),
-    rounds: Rounds,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, login: LoginArguments) -> anyhow::Result<bool> {
+    let LoginArguments {
+        connections,
+        window,
+        rounds,
+    } = login;
     let report = RunReport::begin(name, "Logins and logouts in a closed loop", &common.results)?;
     let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &[], &[])?;
     run.report.condition(format!(

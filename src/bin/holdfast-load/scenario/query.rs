@@ -4,7 +4,7 @@
 use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
-use crate::arguments::{Asking, Common, Rounds};
+use crate::arguments::{Common, QueryArguments, Rounds};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{Op, Pick, Workload, WorkloadId, WorkloadOutcome};
 use crate::http::AskedDetail;
@@ -21,12 +21,13 @@ const VISITORS_MIN: u32 = 100;
 /// Of them those whose users are compared when the storm is over.
 const COMPARED: usize = 500;
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, rate, asking): (u32, u32, Asking),
-    rounds: Rounds,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, query: QueryArguments) -> anyhow::Result<bool> {
+    let QueryArguments {
+        connections,
+        rate,
+        asking,
+        rounds,
+    } = query;
     let clients = asking.clients;
     let visitors = asking.storm.map_or(0, |storm| storm.max(VISITORS_MIN));
     let report = RunReport::begin(name, "Status queries of 500 users", &common.results)?;

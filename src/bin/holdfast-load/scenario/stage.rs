@@ -11,8 +11,6 @@ use super::loaded_server::LoadedServer;
 use crate::arguments::Common;
 use crate::gateway::{Gateway, cores, shards_for};
 use crate::generator::Generator;
-use crate::generator::dialect::TerminalDialect;
-use crate::generator::target::GeneratorTarget;
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{LinkEnds, Op, WorkloadOutcome};
 use crate::http::Http;
@@ -86,14 +84,9 @@ impl ScenarioRun {
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
         report.set_gateways_profile(&machine::profile(gateway.process));
-        let target = GeneratorTarget {
-            address: gateway.terminals,
-            dialect: TerminalDialect::Gateway,
-            transport: gateway.transport.clone(),
-        };
-        let generator = Generator::start(connections, &target, &identities)?;
+        let generator = Generator::start(connections, &gateway.target(), &identities)?;
         if let Some(condition) = common.wrapping.condition() {
-            report.condition(condition.to_owned());
+            report.condition(condition);
         }
         let sig = identities.sign(Clock::start().now().wall, ADMINISTRATOR);
         let caller = format!(

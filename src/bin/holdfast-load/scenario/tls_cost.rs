@@ -4,9 +4,10 @@
 use std::net::SocketAddrV4;
 
 use anyhow::bail;
+use holdfast::protocol::transport::tls::negotiation::TicketWish;
 
-use crate::arguments::{Common, Rounds};
-use crate::certificate::{Coming, OwnCertificate, Trusted, clients};
+use crate::arguments::{Common, Rounds, TlsCostArguments};
+use crate::certificate::{OwnCertificate, Trusted, clients};
 use crate::ending::TempFolder;
 use crate::gateway::free_address;
 use crate::generator::Generator;
@@ -38,12 +39,12 @@ struct Costs {
     in_memory: [Vec<f64>; 2],
 }
 
-pub(super) fn run(
-    common: &Common,
-    name: &str,
-    (connections, window): (u32, u32),
-    rounds: Rounds,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, cost: TlsCostArguments) -> anyhow::Result<bool> {
+    let TlsCostArguments {
+        connections,
+        window,
+        rounds,
+    } = cost;
     if common.running()?.is_some() {
         bail!("the gateway has to have two listeners that are known here: leave --gateway away");
     }
@@ -71,9 +72,9 @@ pub(super) fn run(
     ];
     let mut run = ScenarioRun::new(common, report, (connections, DevicesPerUser::One), &settings, &[])?;
     let process = run.gateway.process;
-    let by_tls = |coming, prefix| by_tls(common, (secure, process), connections, (coming, prefix));
-    let mut full = by_tls(Coming::Afresh, "-f")?;
-    let mut resumed = by_tls(Coming::WithTicket, "-r")?;
+    let by_tls = |tickets, prefix| by_tls(common, (secure, process), connections, (tickets, prefix));
+    let mut full = by_tls(TicketWish::None, "-f")?;
+    let mut resumed = by_tls(TicketWish::One, "-r")?;
     run.report.condition(format!(
         "{connections} terminals by each way, {window} logins at once. They take turns: in each round all of one way log in, beat, and log out, and then those of the next; the first round of each is not measured. The certificate is of ECDSA P-256, the cipher AES-128-GCM. In memory: the server's side of rustls' handshake with the same certificate, cipher and provider, without sockets, by a thread of the load generator."
     ));
@@ -90,13 +91,13 @@ fn by_tls(
     common: &Common,
     (address, process): (SocketAddrV4, u32),
     connections: u32,
-    (coming, prefix): (Coming, &str),
+    (tickets, prefix): (TicketWish, &str),
 ) -> anyhow::Result<LoadedServer> {
     let target = GeneratorTarget {
         address,
         dialect: TerminalDialect::Gateway,
         transport: TerminalTransport {
-            tls: clients(Trusted::Own, coming)?,
+            tls: clients(Trusted::Own, tickets)?,
             framing: TerminalFraming::None,
         },
     };

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, bail};
 
 use crate::apart::{self, APART, Cores, Halves};
-use crate::arguments::{Common, Rounds};
+use crate::arguments::{Common, Rounds, VersusArguments};
 use crate::gateway::cores;
 use crate::generator::target::GeneratorTarget;
 use crate::generator::terminal::DevicesPerUser;
@@ -86,7 +86,7 @@ impl RegistryKind {
 }
 
 /// The cores of both halves. A program that does not run apart yet becomes one that does, and begins anew there.
-pub(super) fn set_apart(common: &Common) -> anyhow::Result<Halves> {
+fn set_apart(common: &Common) -> anyhow::Result<Halves> {
     if common.running()?.is_some() {
         bail!("--apart starts a gateway of its own: leave it or --gateway away");
     }
@@ -102,13 +102,17 @@ fn keep(cores: Option<&Cores>) -> anyhow::Result<()> {
     cores.map_or(Ok(()), Cores::keep).context("keeping to some cores")
 }
 
-pub(super) fn run(
-    common: &Common,
-    (name, kind): (&str, PeerKind),
-    (connections, window, rate): (u32, u32, u32),
-    rounds: Rounds,
-    halves: Option<&Halves>,
-) -> anyhow::Result<bool> {
+pub(super) fn run(common: &Common, name: &str, versus: VersusArguments) -> anyhow::Result<bool> {
+    let VersusArguments {
+        peer: kind,
+        apart,
+        connections,
+        window,
+        rate,
+        rounds,
+    } = versus;
+    let halves = apart.then(|| set_apart(common)).transpose()?;
+    let halves = halves.as_ref();
     let (records, is_ours) = (RegistryKind::of(common), common.running()?.is_none());
     let (suffix, apart) = halves.map_or(("", ""), |_| ("-apart", ", apart"));
     let name = format!("{name}-{}{}{suffix}", kind.word(), records.suffix(is_ours));
