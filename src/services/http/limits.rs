@@ -66,7 +66,7 @@ const DESCRIPTORS_PART: u64 = 2;
 /// Of these, one part in this many is for the admin listener.
 const ADMIN_PART: usize = 5;
 
-/// Browsers' connections take at most one part in this many of the descriptors beside them.
+/// Browsers' connections take at most one part in this many of all descriptors, on top of the half above.
 const WEB_PART: u64 = 16;
 
 /// One part in this many of the admin listener's slots is kept for those who look at its health: all else that is under

@@ -2,7 +2,7 @@
 
 import { connect } from "/client.js";
 
-/** Where the gateway takes WebSockets is not known here: a port that is often it, at the host of this page. */
+/** Where the gateway takes WebSockets is not known here: the port of the example in the manual, at the host of this page. */
 const USUAL_PORT = 9005;
 const EVENTS_MAX = 200;
 const form = document.getElementById("form").elements;
