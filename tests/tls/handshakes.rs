@@ -243,18 +243,12 @@ fn a_client_that_does_not_trust_us_says_so() {
 }
 
 fn old_client() -> Arc<ClientConfig> {
-    let mut config = client_config(&[]);
-    config.resumption = rustls::client::Resumption::disabled();
-    let mut roots = rustls::RootCertStore::empty();
-    let chain = CertificateDer::from_pem_slice(host_certificate().chain.as_bytes()).unwrap();
-    roots.add(chain).unwrap();
-    Arc::new(
-        ClientConfig::builder_with_provider(Arc::clone(config.crypto_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS12])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots(host_certificate()));
+    Arc::new(config.with_no_client_auth())
 }
 
 #[test]
@@ -346,21 +340,22 @@ fn clients_can_be_asked_for_certificates() {
     let with = |signed: &Signed| {
         let chain = vec![CertificateDer::from_pem_slice(signed.chain.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        let host = CertificateDer::from_pem_slice(host_certificate().chain.as_bytes()).unwrap();
-        roots.add(host).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::clone(client_config(&[]).crypto_provider()));
         let config = config
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(roots(host_certificate()));
         Arc::new(config.with_client_auth_cert(chain, key).unwrap())
     };
-    let (mut client, mut gateway) = connected(server.clone(), &with(&own));
-    assert_eq!(gateway.shaken, Some(FULL));
-    // The check of a client's certificate and signature waits for a step, as well.
-    assert!(gateway.steps > 1);
-    echo(&mut client, &mut gateway, 3);
+    let config = with(&own);
+    // Each time: there are no tickets.
+    for _ in 0..2 {
+        let (mut client, mut gateway) = connected(server.clone(), &config);
+        assert_eq!(gateway.shaken, Some(FULL));
+        // The check of a client's certificate and signature waits for a step, as well.
+        assert!(gateway.steps > 1);
+        echo(&mut client, &mut gateway, 3);
+    }
 
     for (config, alert) in [
         (

@@ -1,14 +1,19 @@
 //! The terminal's end: the gateway's own client against its server.
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::{Error, KeyLog};
 
 use super::world::*;
 use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
 use crate::protocol::transport::tls::client::{ServerTrust, TlsClient};
 use crate::protocol::transport::tls::connection::{Handshaken, Resumed, TlsConnection, TlsKept};
-use crate::protocol::transport::tls::negotiation::TicketWish;
+use crate::protocol::transport::tls::negotiation::{
+    ClientCertificates, Negotiation, NegotiationStage, NegotiationTerms, Negotiator, RecordsAllowed,
+    TicketWish, TlsKeeping,
+};
+use crate::protocol::transport::tls::secrets::HandshakeSecrets;
 use crate::protocol::transport::unwrapped::Unwrapped;
 
 /// A terminal's end, and what came of it.
@@ -52,17 +57,9 @@ impl Terminal {
     }
 }
 
-fn roots(signed: &Signed) -> ServerTrust {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(signed.chain.as_bytes()).unwrap())
-        .unwrap();
-    ServerTrust::Roots(roots)
-}
-
 #[test]
 fn a_terminal_keeps_its_keys_alone() {
-    for trust in [roots(host_certificate()), ServerTrust::Any] {
+    for trust in [ServerTrust::Roots(roots(host_certificate())), ServerTrust::Any] {
         let client = TlsClient::new(trust, TicketWish::None).unwrap();
         for _ in 0..2 {
             let (mut terminal, mut gateway) = (Terminal::new(&client), Gateway::new(server()));
@@ -85,7 +82,7 @@ fn a_terminal_keeps_its_keys_alone() {
 
 #[test]
 fn a_terminal_comes_back_with_its_ticket() {
-    let client = TlsClient::new(roots(host_certificate()), TicketWish::One).unwrap();
+    let client = TlsClient::new(ServerTrust::Roots(roots(host_certificate())), TicketWish::One).unwrap();
     let server = server();
     for resumed in [Resumed::No, Resumed::Yes, Resumed::Yes] {
         let (mut terminal, mut gateway) = (Terminal::new(&client), Gateway::new(server.clone()));
@@ -101,7 +98,7 @@ fn a_terminal_comes_back_with_its_ticket() {
 
 #[test]
 fn a_terminal_that_trusts_another_leaves() {
-    let client = TlsClient::new(roots(&signed(&[HOST])), TicketWish::None).unwrap();
+    let client = TlsClient::new(ServerTrust::Roots(roots(&signed(&[HOST]))), TicketWish::None).unwrap();
     let (mut terminal, mut gateway) = (Terminal::new(&client), Gateway::new(server()));
     terminal.talks(&mut gateway);
     assert_eq!(
@@ -111,5 +108,38 @@ fn a_terminal_that_trusts_another_leaves() {
     assert_eq!(
         gateway.end,
         Some(TransportEnd::Mistake(TransportMistake::TlsAlert))
+    );
+}
+
+#[test]
+fn a_secret_of_another_handshake_is_not_used() {
+    let secrets = Arc::new(HandshakeSecrets::default());
+    for label in ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"] {
+        secrets.log(label, &[], &[7; 32]);
+    }
+    let mut config = client_config(&[]);
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::clone(&secrets) as _;
+    let negotiator = Negotiator::Client(
+        UnbufferedClientConnection::new(Arc::new(config), host()).unwrap(),
+        TicketWish::None,
+    );
+    let terms = NegotiationTerms {
+        keeping: TlsKeeping::Keys,
+        clients: ClientCertificates::NotAsked,
+    };
+    let mut negotiation = Negotiation::new(negotiator, secrets, terms, Vec::new());
+    let (mut gateway, mut came) = (Gateway::new(server()), Unwrapped::default());
+    while !matches!(
+        negotiation.advance(RecordsAllowed::All, &mut came),
+        NegotiationStage::Open
+    ) {
+        negotiation.push(&gateway.takes(&came.answer));
+        came.clear();
+    }
+    let told = negotiation.hand_over().err();
+    assert_eq!(
+        told,
+        Some(Error::General("the key log told another secret".to_owned()))
     );
 }

@@ -23,26 +23,26 @@ impl TimeProvider for At {
 
 const NOW_S: u64 = 1_700_000_000 / 21_600 * 21_600;
 
-fn tickets(secret: u8, context: &[u8], now_s: u64) -> SharedTickets {
+fn tickets(secret: u8, now_s: u64) -> SharedTickets {
     let secret = TicketSecret::new(&[secret; SECRET_BYTES_MIN]).unwrap();
-    SharedTickets::new(&secret, context, Arc::new(At(now_s)))
+    SharedTickets::new(&secret, Arc::new(At(now_s)))
 }
 
 #[test]
 fn a_ticket_is_good_for_six_to_twelve_hours() {
-    let ticket = tickets(1, b"", NOW_S).encrypt(b"a session").unwrap();
-    let opens = |secret, context, now_s| tickets(secret, context, now_s).decrypt(&ticket).is_some();
-    assert_eq!(tickets(1, b"", NOW_S).decrypt(&ticket).unwrap(), b"a session");
-    assert!(opens(1, b"", NOW_S + 43_199) && !opens(1, b"", NOW_S + 43_200));
+    let ticket = tickets(1, NOW_S).encrypt(b"a session").unwrap();
+    let opens = |secret, now_s| tickets(secret, now_s).decrypt(&ticket).is_some();
+    assert_eq!(tickets(1, NOW_S).decrypt(&ticket).unwrap(), b"a session");
+    assert!(opens(1, NOW_S + 43_199) && !opens(1, NOW_S + 43_200));
     // A node whose clock is behind.
-    assert!(opens(1, b"", NOW_S - 1) && !opens(1, b"", NOW_S - 21_601));
-    assert!(!opens(2, b"", NOW_S) && !opens(1, b"other", NOW_S));
-    assert_eq!(tickets(1, b"", NOW_S).lifetime(), 43_200);
+    assert!(opens(1, NOW_S - 1) && !opens(1, NOW_S - 21_601));
+    assert!(!opens(2, NOW_S));
+    assert_eq!(tickets(1, NOW_S).lifetime(), 43_200);
 }
 
 #[test]
 fn a_changed_ticket_is_none() {
-    let tickets = tickets(1, b"", NOW_S);
+    let tickets = tickets(1, NOW_S);
     let ticket = tickets.encrypt(b"a session").unwrap();
     assert_ne!(tickets.encrypt(b"a session").unwrap(), ticket, "no two are alike");
     assert!(!ticket.windows(9).any(|part| part == b"a session"));
@@ -59,7 +59,7 @@ fn a_short_secret_is_none() {
     assert!(TicketSecret::new(&[1; SECRET_BYTES_MIN - 1]).is_err());
     let secret = TicketSecret::new(&[1; SECRET_BYTES_MIN]).unwrap();
     assert_eq!(
-        format!("{secret:?} {:?}", tickets(1, b"", 0)),
+        format!("{secret:?} {:?}", tickets(1, 0)),
         "TicketSecret SharedTickets"
     );
 }

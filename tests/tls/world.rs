@@ -71,19 +71,24 @@ pub(super) fn server() -> TlsServer {
     TlsServer::new(&settings()).unwrap()
 }
 
+/// What trusts a certificate that has signed itself.
+pub(super) fn roots(signed: &Signed) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(signed.chain.as_bytes()).unwrap();
+    roots.add(certificate).unwrap();
+    roots
+}
+
 /// A client of rustls that knows the certificate, with some cipher suites alone; all if none are named.
 pub(super) fn client_config(suites: &[SupportedCipherSuite]) -> ClientConfig {
     let mut provider = default_provider();
     if !suites.is_empty() {
         provider.cipher_suites = suites.to_vec();
     }
-    let mut roots = RootCertStore::empty();
-    let chain = host_certificate().chain.as_bytes();
-    roots.add(CertificateDer::from_pem_slice(chain).unwrap()).unwrap();
     ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(host_certificate()))
         .with_no_client_auth()
 }
 

@@ -4,9 +4,7 @@ use crate::node::config::choices;
 use crate::node::config::kind::SettingKind;
 use crate::node::config::setting::{Setting, TakesEffect, setting};
 use crate::node::config::table::lists::{CERTIFICATE, LISTENER};
-
-/// As many as its keys have.
-const TICKET_SECRET_BYTES_MIN: usize = 32;
+use crate::protocol::transport::tls::tickets;
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting(
@@ -75,7 +73,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "terminals.tls.ticket_secret",
         TakesEffect::AtOnce,
-        SettingKind::Secret(TICKET_SECRET_BYTES_MIN),
+        SettingKind::Secret(tickets::SECRET_BYTES_MIN),
         r#""""#,
         "If set, the keys of tickets are made from it, so that gateways with the same secret take each other's tickets, also after a restart or a reload. At least 32 characters.",
     ),
@@ -91,7 +89,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         TakesEffect::AtOnce,
         SettingKind::PemFileOrNone,
         r#""""#,
-        "If set, terminals need a certificate that one of those in this file has signed. It is read at the start and at each reload. Empty: terminals are asked for none.",
+        "If set, terminals need a certificate that one of those in this file has signed. They get no tickets. It is read at the start and at each reload. Empty: terminals are asked for none.",
     ),
     setting(
         "terminals.tls.compact",

@@ -40,25 +40,19 @@ impl TlsClient {
         let provider = Arc::new(default_provider());
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&TLS13])?;
-        let config = match trust {
+        let mut config = match trust {
             ServerTrust::Roots(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
             ServerTrust::Any => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
                 .with_no_client_auth(),
         };
-        Ok(Self::of(config, tickets))
-    }
-
-    /// Of a configuration of rustls for TLS 1.3.
-    #[must_use]
-    pub fn of(mut config: ClientConfig, tickets: TicketWish) -> Self {
         config.enable_secret_extraction = true;
         config.resumption = match tickets {
             TicketWish::None => Resumption::disabled(),
             TicketWish::One => Resumption::store(Arc::new(ClientSessionMemoryCache::new(SERVERS_MAX))),
         };
-        Self { config, tickets }
+        Ok(Self { config, tickets })
     }
 
     /// What a new connection goes by, whose secrets are told to `secrets`.

@@ -1,7 +1,7 @@
 //! What a connection begins with: the hello of a client of TLS, or something else. Reads no more of a hello than where it
 //! ends; rustls judges what is in it.
 
-use crate::protocol::transport::tls::session::CONTENT_BYTES_MAX;
+use crate::protocol::transport::tls::session::{CONTENT_BYTES_MAX, HEADER_BYTES};
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,6 @@ pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1_024;
 /// The types of records that a client's handshake may begin with: an alert is judged by rustls, too.
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const HEADER_BYTES: usize = 5;
 const MESSAGE_HEADER_BYTES: usize = 4;
 
 const METHODS: &[&[u8]] = &[
@@ -63,7 +62,7 @@ fn is_whole(mut bytes: &[u8]) -> bool {
     let mut header = [0; MESSAGE_HEADER_BYTES];
     let mut message_bytes = 0;
     while let [kind, major, _, high, low, behind @ ..] = bytes {
-        let length = usize::from(*high) << 8 | usize::from(*low);
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
         if *kind != HANDSHAKE || *major != 3 || length == 0 || length > CONTENT_BYTES_MAX {
             return true;
         }
@@ -84,13 +83,13 @@ fn is_whole(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// Whether the first record of what a client sends during its handshake is whole, or can never be; how many bytes it has, and
-/// whether it is a part of a handshake in the clear, behind which a signature may be due.
+/// The length of the first record and what it costs; `None` if it is not whole. What can never be whole is all that is there, for
+/// rustls to judge. A handshake record in the clear is heavy: a signature may be due behind it.
 pub fn next_record(bytes: &[u8]) -> Option<(usize, RecordWeight)> {
     let [kind, major, _, high, low, ..] = bytes else {
         return None;
     };
-    let end = HEADER_BYTES + (usize::from(*high) << 8 | usize::from(*low));
+    let end = HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
     if *major != 3 || end > HANDSHAKE_BYTES_MAX {
         return Some((bytes.len(), RecordWeight::Light));
     }

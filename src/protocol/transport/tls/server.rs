@@ -43,7 +43,7 @@ pub struct TlsServerSettings<'a> {
     pub certificates: Arc<Certificates>,
     /// The lowest version.
     pub version_min: TlsVersion,
-    /// Which tickets clients get.
+    /// Which tickets clients get that are not asked for certificates. Others get none.
     pub tickets: TicketPolicy,
     /// Certificates in PEM, of which one must have signed a client's; `None` if clients are not asked for one.
     pub client_ca: Option<&'a [u8]>,
@@ -166,14 +166,14 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, TlsServerProblem> {
     Ok(roots)
 }
 
+/// There are none where clients are asked for certificates: a ticket brings the certificate along, and with each resumption a new
+/// ticket, so that it would be checked once and never again.
 fn tickets(settings: &TlsServerSettings<'_>) -> Result<Option<Arc<dyn ProducesTickets>>, rustls::Error> {
-    match &settings.tickets {
-        TicketPolicy::Off => Ok(None),
-        TicketPolicy::Own => Ticketer::new().map(Some),
-        TicketPolicy::Shared(secret) => {
-            // Whom one gateway asked for no certificate may not come in by a ticket where they are asked for.
-            let context = settings.client_ca.unwrap_or_default();
-            let tickets = SharedTickets::new(secret, context, Arc::clone(&settings.time));
+    match (settings.client_ca, &settings.tickets) {
+        (Some(_), _) | (None, TicketPolicy::Off) => Ok(None),
+        (None, TicketPolicy::Own) => Ticketer::new().map(Some),
+        (None, TicketPolicy::Shared(secret)) => {
+            let tickets = SharedTickets::new(secret, Arc::clone(&settings.time));
             Ok(Some(Arc::new(tickets)))
         }
     }

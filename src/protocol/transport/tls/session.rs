@@ -76,7 +76,8 @@ pub enum ReadStop {
 pub const CONTENT_BYTES_MAX: usize = 1 << 14;
 /// Bytes of a protected record behind its header (RFC 8446, 5.2).
 const BODY_BYTES_MAX: usize = CONTENT_BYTES_MAX + 256;
-const HEADER_BYTES: usize = 5;
+/// Bytes of a record before its body (RFC 8446, 5.1).
+pub const HEADER_BYTES: usize = 5;
 
 /// How many records without content may follow each other: empty ones, key updates, tickets. A client has a reason for one
 /// or two; each costs the gateway as much as a heartbeat, and is no sign of life.
@@ -289,7 +290,7 @@ fn record_end(bytes: &[u8]) -> Result<Option<usize>, ReadStop> {
     let [_, _, _, high, low, ..] = bytes else {
         return Ok(None);
     };
-    let length = usize::from(*high) << 8 | usize::from(*low);
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
     if length > BODY_BYTES_MAX {
         return Err(ReadStop::Mistake(AlertDescription::RecordOverflow));
     }

@@ -56,10 +56,10 @@ pub struct SharedTickets {
 }
 
 impl SharedTickets {
-    /// Of keys that are derived from a secret. Tickets of another `context` are not opened.
+    /// Of keys that are derived from a secret.
     #[must_use]
-    pub fn new(secret: &TicketSecret, context: &[u8], time: Arc<dyn TimeProvider>) -> Self {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, context);
+    pub fn new(secret: &TicketSecret, time: Arc<dyn TimeProvider>) -> Self {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"");
         let source = salt.extract(&secret.0);
         Self { source, time }
     }
