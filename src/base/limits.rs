@@ -138,8 +138,8 @@ pub const INBOX_TAKEN_PER_TURN_MAX: usize = 1_024;
 /// Steps of handshakes that a shard does in one turn. Each takes some 300 µs: so heartbeats wait for them a millisecond or so.
 pub const STEPS_PER_TURN_MAX: usize = 4;
 
-/// Connections of a shard that wait for a step of their handshakes. A core does some 3,000 of them in a second: who waits behind
-/// more would hardly be through before its login deadline.
+/// Connections of a shard that wait for a step of their handshakes. A core does some 3,000 of them in a second, so that the last
+/// one waits some 3 s of its login deadline; the way to the terminal and back needs the rest.
 pub const STEPS_WAITING_MAX: usize = 8_192;
 
 /// Completions that a shard reaps at once. A tenth of what the ring holds: it never runs over in one turn.

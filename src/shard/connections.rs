@@ -1,7 +1,7 @@
 //! Between logic and the connections: carries out what logic decided on them, and tells it what became of them. How a connection
 //! lives is in [`crate::engine::connection`].
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::base::ids::ConnKey;
 use crate::engine::completion::{ConnectionEvent, LossCause, Unread};
@@ -11,7 +11,15 @@ use crate::logic::{Effect, Input, LinkLoss, Peer};
 use crate::protocol::outgoing::Outgoing;
 use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 use crate::shard::trace;
-use crate::shard::transports::{NewPeer, Reading, as_ipv6};
+use crate::shard::transports::NewPeer;
+
+/// When a connection is read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadOn {
+    AtOnce,
+    /// Not before the step that waits was done.
+    AfterStep,
+}
 
 impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     pub(super) fn act(&mut self, effect: Effect) {
@@ -89,12 +97,12 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
 
     fn read(&mut self, key: ConnKey, buffer: K::Buffer, unread: Unread) {
         let before = self.connections.stage(key);
-        let reading = if self.transports.is_plain(key.slot) {
+        let read_on = if self.transports.is_plain(key.slot) {
             let input = Input::Received(key, self.ring.bytes(&buffer));
             self.logic.handle(self.now, input, &mut self.effects);
             self.carry_out();
             self.ring.recycle(buffer);
-            Reading::GoesOn
+            ReadOn::AtOnce
         } else {
             self.unwrap(key, buffer)
         };
@@ -103,10 +111,18 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             (ConnectionStage::Settled, ConnectionStage::Settled) => self.wake_policy.heartbeat(),
             _ => {}
         }
-        match reading {
-            Reading::GoesOn => self.connections.read_on(key, unread, &mut self.ring),
-            Reading::Waits => {}
+        match read_on {
+            ReadOn::AtOnce => self.connections.read_on(key, unread, &mut self.ring),
+            ReadOn::AfterStep => {}
         }
+    }
+}
+
+/// An address as logic has it.
+pub(super) fn as_ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What one shard consists of. What it does with it is in `turn`, `connections` and `handoff`.
+//! What one shard consists of. What it does with it is in `turn`, `connections`, `unwrapping` and `handoff`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::shard::transports::Transports;
 use crate::shard::view::{Publisher, ShardCounts};
 use crate::shard::wake_policy::WakePolicy;
 
-/// What decides for a shard. The simulation's keeps what it was told and what it asked for.
+/// Decides for a shard: [`ShardState`], or in the simulation one that also keeps what it was told.
 pub(crate) trait ShardLogic {
     /// See [`ShardState::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Vec<Effect>);

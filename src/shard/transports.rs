@@ -1,7 +1,7 @@
 //! The transports of a shard's connections, by their slots. A plain connection has none, and costs nothing here. Sends and closes
 //! nothing itself.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::base::arena::Arena;
 use crate::protocol::outgoing::Outgoing;
@@ -50,22 +50,6 @@ pub(super) enum NewPeer {
     Client,
     /// A proxy, which will say for whom it connected.
     Proxy,
-}
-
-/// Whether a connection is read on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    GoesOn,
-    /// Not before the step that waits was done.
-    Waits,
-}
-
-/// An address as logic has it.
-pub(super) fn as_ipv6(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
-    }
 }
 
 impl Transports {

@@ -12,12 +12,12 @@ use crate::logic::{Input, LinkLoss};
 use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
 use crate::protocol::transport::tls::connection::{Handshaken, Resumed, TlsKept};
 use crate::protocol::transport::unwrapped::Unwrapped;
+use crate::shard::connections::{ReadOn, as_ipv6};
 use crate::shard::parts::{Shard, ShardLogic};
-use crate::shard::transports::{Reading, as_ipv6};
 
 impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     /// Bytes came of a connection that is not plain.
-    pub(super) fn unwrap(&mut self, key: ConnKey, buffer: K::Buffer) -> Reading {
+    pub(super) fn unwrap(&mut self, key: ConnKey, buffer: K::Buffer) -> ReadOn {
         let mut unwrapped = take(&mut self.unwrapped);
         let bytes = self.ring.bytes(&buffer);
         let handshaken = self.transports.receive(key.slot, bytes, &mut unwrapped);
@@ -29,16 +29,14 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     /// Does some of the steps that wait: a turn full of them would keep heartbeats waiting.
     pub(super) fn do_steps(&mut self) {
         for _ in 0..STEPS_PER_TURN_MAX {
+            self.drop_gone_steps();
             let Some(key) = self.steps.pop_front() else {
                 return;
             };
-            if !self.is_live(key) {
-                continue;
-            }
             let mut unwrapped = take(&mut self.unwrapped);
             let handshaken = self.transports.step(key.slot, &mut unwrapped);
             self.count_handshake(handshaken);
-            if self.pass_on(key, unwrapped) == Reading::GoesOn {
+            if self.pass_on(key, unwrapped) == ReadOn::AtOnce {
                 self.connections.read_on(key, Unread::Perhaps, &mut self.ring);
             }
         }
@@ -46,7 +44,7 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     }
 
     /// Gives everybody what is for them: first the peer, since what logic sends goes behind it.
-    fn pass_on(&mut self, key: ConnKey, mut unwrapped: Unwrapped) -> Reading {
+    fn pass_on(&mut self, key: ConnKey, mut unwrapped: Unwrapped) -> ReadOn {
         if !unwrapped.answer.is_empty() {
             let answer = unwrapped.answer.clone();
             let lost = self.connections.send(key, answer, &mut self.ring);
@@ -61,14 +59,14 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
         if !unwrapped.bytes.is_empty() {
             self.decide(Input::Received(key, &unwrapped.bytes));
         }
-        let mut reading = Reading::GoesOn;
+        let mut read_on = ReadOn::AtOnce;
         if unwrapped.step_waits {
-            reading = self.await_step(key);
+            read_on = self.await_step(key);
         }
         self.end_if_ended(key);
         unwrapped.clear();
         self.unwrapped = unwrapped;
-        reading
+        read_on
     }
 
     fn count_handshake(&mut self, handshaken: Option<Handshaken>) {
@@ -84,14 +82,22 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
         }
     }
 
-    fn await_step(&mut self, key: ConnKey) -> Reading {
+    /// Those of connections that went while they waited.
+    fn drop_gone_steps(&mut self) {
+        while self.steps.front().is_some_and(|key| !self.is_live(*key)) {
+            self.steps.pop_front();
+        }
+    }
+
+    fn await_step(&mut self, key: ConnKey) -> ReadOn {
+        self.drop_gone_steps();
         if self.steps.len() >= STEPS_WAITING_MAX {
             self.end(key, TransportEnd::Mistake(TransportMistake::HandshakesWaiting));
         } else if self.is_live(key) {
             self.steps.push_back(key);
-            return Reading::Waits;
+            return ReadOn::AfterStep;
         }
-        Reading::GoesOn
+        ReadOn::AtOnce
     }
 
     /// Ends the link of a connection whose peer has ended its transport. One that is on its way to another shard ends there.

@@ -87,7 +87,7 @@ const OTHER_NAMES: [(&str, &str); 12] = [
 const fn own_names() -> [(&'static str, &'static str); OWN] {
     let mut names = [(
         "",
-        "Connections closed for what their peer did before its bytes were packets, by the mistake.",
+        "Connections closed before their bytes were packets: for what their peer did, or because there is no room.",
     ); OWN];
     let mut place = 0;
     while place < OWN {
@@ -138,7 +138,7 @@ impl ShardView {
     }
 }
 
-/// The writer's side; remembers what it wrote, so that an idle turn writes nothing.
+/// The writer's side. Remembers what logic counted: that is written only if it has changed.
 #[derive(Debug)]
 pub(super) struct Publisher {
     view: ShardView,

@@ -150,7 +150,7 @@ fn received<'a>(mut websocket: WebSocket, pieces: impl Iterator<Item = &'a [u8]>
     };
     let mut into = Unwrapped::default();
     for piece in pieces {
-        websocket.receive(&mut piece.to_vec(), context, &mut into);
+        websocket.receive(&mut piece.to_vec(), Some(context), &mut into);
         if into.end.is_some() {
             break;
         }

@@ -97,7 +97,7 @@ pub(crate) fn pong(payload: &[u8]) -> Seen {
     Seen::Pong(payload.to_vec())
 }
 
-/// The payload of a close frame.
+/// A close frame.
 pub(crate) fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(CLOSE, &[&code.to_be_bytes(), reason].concat())
 }

@@ -54,14 +54,8 @@ fn check(
 ) {
     let mut failed = Vec::new();
     for case in cases {
-        for cut in cuts {
-            if let Err(fault) = run::run(&case, *cut, &mut *endpoint()) {
-                failed.push(format!(
-                    "{} ({}), cut by {cut:?}: {fault:.200}",
-                    case.id, case.sends
-                ));
-            }
-        }
+        let named = |fault| format!("{} ({}) {fault}", case.id, case.sends);
+        failed.extend(run::faults(&case, cuts, &mut endpoint).map(named));
     }
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }

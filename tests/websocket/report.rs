@@ -7,17 +7,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::case::{Case, End};
-use crate::run::{Cut, Endpoint, InMemory, OverTcp, run, serve};
+use crate::run::{InMemory, OverTcp, faults, serve};
 use crate::{CUTS, CUTS_OVER_TCP, cases, gateway};
-
-/// What is wrong, or nothing.
-fn judged(case: &Case, cuts: &[Cut], mut endpoint: impl FnMut() -> Box<dyn Endpoint>) -> Option<String> {
-    let mut faults = cuts.iter().filter_map(|cut| {
-        let fault = run(case, *cut, &mut *endpoint()).err()?;
-        Some(format!("failed, cut by {cut:?}: {fault:.200}"))
-    });
-    faults.next()
-}
 
 fn expected(case: &Case) -> String {
     let seen = match case.seen.len() {
@@ -50,11 +41,12 @@ pub(crate) fn write() -> usize {
     let mut rows = Vec::new();
     let (mut failed, mut of_gateway) = (0, 0);
     for case in cases::all() {
-        let by_echo = judged(&case, CUTS, || Box::new(InMemory::open()))
-            .or_else(|| judged(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(echo))));
+        let by_echo = faults(&case, CUTS, || Box::new(InMemory::open()))
+            .chain(faults(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(echo))))
+            .next();
         let by_gateway = case.without_echo.then(|| {
             of_gateway += 1;
-            judged(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(address)))
+            faults(&case, CUTS_OVER_TCP, || Box::new(OverTcp::open(address))).next()
         });
         let has_failed = by_echo.is_some() || by_gateway.as_ref().is_some_and(Option::is_some);
         failed += usize::from(has_failed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holdfast::protocol::transport::websocket::client;
 
-use crate::case::{Case, End, Step};
+use crate::case::{Case, End, NORMAL, Step};
 use crate::echo::Echo;
 use crate::wire::{Arrivals, frame};
 
@@ -31,8 +31,20 @@ pub(crate) enum Cut {
     Random(u64),
 }
 
+/// What is not as it must be in each of some cuts.
+pub(crate) fn faults(
+    case: &Case,
+    cuts: &[Cut],
+    mut endpoint: impl FnMut() -> Box<dyn Endpoint>,
+) -> impl Iterator<Item = String> {
+    cuts.iter().filter_map(move |cut| {
+        let fault = run(case, *cut, &mut *endpoint()).err()?;
+        Some(format!("failed, cut by {cut:?}: {fault:.200}"))
+    })
+}
+
 /// Fails with what is not as it must be.
-pub(crate) fn run(case: &Case, cut: Cut, to: &mut dyn Endpoint) -> Result<(), String> {
+fn run(case: &Case, cut: Cut, to: &mut dyn Endpoint) -> Result<(), String> {
     let mut arrivals = Arrivals::default();
     let mut frames = Vec::new();
     let mut steps = case.steps.iter().peekable();
@@ -52,7 +64,7 @@ pub(crate) fn run(case: &Case, cut: Cut, to: &mut dyn Endpoint) -> Result<(), St
         arrive(&mut arrivals, to, |arrivals| {
             arrivals.seen.len() >= case.seen.len()
         })?;
-        send(&frame(8, &1000_u16.to_be_bytes()), cut, to);
+        send(&frame(8, &NORMAL.to_be_bytes()), cut, to);
     }
     arrive(&mut arrivals, to, |_| false)?;
     judge(case, &arrivals)
@@ -98,7 +110,7 @@ fn judge(case: &Case, arrivals: &Arrivals) -> Result<(), String> {
     }
     let is_right = match (&case.end, arrivals.close) {
         (_, None) => return Err("the connection ended without a close".to_owned()),
-        (End::ByClient, Some(code)) => code == Some(1000),
+        (End::ByClient, Some(code)) => code == Some(NORMAL),
         (End::Answered(codes), Some(code)) => codes.contains(&code),
         (End::Failed(codes), Some(code)) => code.is_some_and(|code| codes.contains(&code)),
     };

@@ -11,7 +11,7 @@ pub enum TransportEnd {
 
 macro_rules! mistakes {
     ($($mistake:ident = $name:literal, $text:literal;)*) => {
-        /// What a peer can do wrong before its bytes are the dialect's.
+        /// Why a connection is closed before its bytes are the dialect's: what its peer did wrong, or that there is no room.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum TransportMistake { $(#[doc = $text] $mistake,)* }
 

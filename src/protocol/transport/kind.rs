@@ -1,4 +1,4 @@
-//! The kinds of transports, by their names. Turns no bytes.
+//! The kinds of transports, by their names. Plain values.
 
 /// How a terminal's bytes reach the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //! remember. Does no I/O, and knows no packets.
 
 use std::mem::swap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::protocol::outgoing::Outgoing;
@@ -13,7 +13,7 @@ use crate::protocol::transport::tls::connection::{Handshaken, TlsConnection};
 use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::protocol::transport::websocket::frame::{Opcode, put_frame};
 use crate::protocol::transport::websocket::layer::WebSocket;
-use crate::protocol::transport::websocket::upgrade::{UpgradeContext, UpgradeRules};
+use crate::protocol::transport::websocket::upgrade::UpgradeContext;
 
 /// The transport of a connection that is more than plain TCP, or not yet plain.
 #[derive(Debug)]
@@ -74,18 +74,6 @@ pub enum TransportMemory {
     /// All of it.
     All,
 }
-
-static NO_RULES: UpgradeRules = UpgradeRules {
-    path: String::new(),
-    origins: Vec::new(),
-};
-
-/// For a WebSocket that is open.
-const NO_REQUEST: UpgradeContext<'static> = UpgradeContext {
-    rules: &NO_RULES,
-    peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    is_trusted: &|_| false,
-};
 
 impl TransportState {
     /// A connection of a listener begins.
@@ -171,7 +159,8 @@ impl TransportState {
     /// A packet as the socket gets it; `None` if nothing can be sent now.
     #[must_use]
     pub fn send(&mut self, packet: Outgoing) -> Option<Outgoing> {
-        if self.end().is_some() || self.is_upgrading() {
+        let is_upgrading = self.unsettled.as_ref().is_some_and(|now| now.is_upgrading());
+        if self.end().is_some() || is_upgrading {
             return None;
         }
         let framed = match self.framing {
@@ -223,11 +212,6 @@ impl TransportState {
         self.unsettled.as_ref()?.end
     }
 
-    fn is_upgrading(&self) -> bool {
-        let websocket = self.unsettled.as_ref().and_then(|now| now.websocket.as_ref());
-        matches!(websocket, Some(WebSocket::Upgrading(_)))
-    }
-
     fn take_up(&mut self) -> Unsettled {
         let mut now = self.unsettled.take().map_or_else(Unsettled::default, |now| *now);
         if self.framing == Framing::WebSocket {
@@ -238,10 +222,10 @@ impl TransportState {
 
     fn put_down(&mut self, mut now: Unsettled, end: Option<TransportEnd>) {
         now.end = now.end.or(end);
-        let is_encrypted = self.tls.as_ref().is_none_or(TlsConnection::is_open);
-        let is_upgrading = matches!(now.websocket, Some(WebSocket::Upgrading(_)));
+        let is_tls_done = self.tls.as_ref().is_none_or(TlsConnection::is_open);
+        let is_upgrading = now.is_upgrading();
         now.beginning
-            .take_if(|beginning| beginning.header.is_none() && is_encrypted && !is_upgrading);
+            .take_if(|beginning| beginning.header.is_none() && is_tls_done && !is_upgrading);
         now.websocket.take_if(|websocket| websocket.is_at_rest());
         let is_settled = now.beginning.is_none() && now.websocket.is_none() && now.end.is_none();
         self.unsettled = (!is_settled).then(|| Box::new(now));
@@ -249,6 +233,10 @@ impl TransportState {
 }
 
 impl Unsettled {
+    fn is_upgrading(&self) -> bool {
+        matches!(self.websocket, Some(WebSocket::Upgrading(_)))
+    }
+
     fn receive(
         &mut self,
         tls: Option<&mut TlsConnection>,
@@ -342,15 +330,16 @@ impl Unsettled {
             return into.bytes.extend_from_slice(bytes);
         };
         let Some(beginning) = &mut self.beginning else {
-            return websocket.receive(bytes, NO_REQUEST, into);
+            return websocket.receive(bytes, None, into);
         };
         let known = into.client;
         let settings = &*beginning.settings;
-        let context = UpgradeContext {
-            rules: settings.websocket.as_ref().unwrap_or(&NO_RULES),
+        let is_trusted = |address| settings.trusts(address);
+        let context = settings.websocket.as_ref().map(|rules| UpgradeContext {
+            rules,
             peer: beginning.client,
-            is_trusted: &|address| settings.trusts(address),
-        };
+            is_trusted: &is_trusted,
+        });
         websocket.receive(bytes, context, into);
         if !beginning.awaits_client {
             into.client = known;

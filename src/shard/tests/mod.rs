@@ -3,6 +3,7 @@
 mod proxies;
 mod secure;
 mod simulated;
+mod steps;
 mod websockets;
 
 use std::io::{ErrorKind, Read, Write};
@@ -111,12 +112,11 @@ impl Node {
 
     fn login(&mut self, user: &str) -> Vec<u8> {
         let name = UserId::new(user.as_bytes()).unwrap();
-        let now: Timestamp = self.clock.now().wall;
         encode(&proto::Request {
             packet: Some(request::Packet::Login(proto::Login {
                 protocol: 1,
                 user_id: user.to_owned(),
-                user_sig: sign(now, APP, SECRET, &name, 3600),
+                user_sig: sign(self.clock.now().wall, APP, SECRET, &name, 3600),
                 platform: proto::Platform::Iphone.into(),
                 instance: 1,
                 ..Default::default()

@@ -39,7 +39,7 @@ fn server() -> TlsServer {
     SERVER.get_or_init(make).clone()
 }
 
-fn secure(shards: u16, connections_max: u32, transport: TransportSettings) -> Node {
+pub(super) fn secured(shards: u16, connections_max: u32, transport: TransportSettings) -> ShardConfig {
     let mut config = config(shards, connections_max, 16);
     let transport = Arc::new(TransportSettings {
         tls: Some(server()),
@@ -48,10 +48,14 @@ fn secure(shards: u16, connections_max: u32, transport: TransportSettings) -> No
     for listener in &mut config.listen {
         listener.transport = Arc::clone(&transport);
     }
-    Node::start_from(config)
+    config
 }
 
-fn client() -> Arc<ClientConfig> {
+fn secure(shards: u16, connections_max: u32, transport: TransportSettings) -> Node {
+    Node::start_from(secured(shards, connections_max, transport))
+}
+
+pub(super) fn client() -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -181,7 +185,7 @@ fn who_is_sent_away_is_told_so_before_the_end_of_tls() {
 }
 
 #[test]
-fn a_storm_of_handshakes_lets_sessions_live() {
+fn all_of_a_storm_of_handshakes_are_served() {
     let mut node = secure(1, 512, TransportSettings::default());
     let client = client();
     let mut session = Terminal(begin(&node, &client));

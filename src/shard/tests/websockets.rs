@@ -70,10 +70,6 @@ impl<S: Read + Write> WebTerminal<S> {
     }
 }
 
-fn errors(node: &Node, mistake: TransportMistake) -> u64 {
-    node.count_own(mistake.series())
-}
-
 #[test]
 fn web_terminals_log_in_and_beat_wherever_their_home_is() {
     let mut node = start(4);
@@ -122,17 +118,16 @@ fn frames_that_are_cut_by_a_move_arrive_whole() {
 fn a_ping_is_answered_before_and_after_the_login() {
     let mut node = start(1);
     let mut terminal = WebTerminal::connect(&node);
-    for _ in 0..2 {
+    let ping = |terminal: &mut WebTerminal| {
         terminal.0.send(Message::Ping(b"life"[..].into())).unwrap();
         assert_eq!(terminal.0.read().unwrap(), Message::Pong(b"life"[..].into()));
-        terminal.say(&node.login("alice"));
-        if node.count("heartbeats") == 0 {
-            terminal.expect_login();
-            terminal.say(HEARTBEAT);
-            terminal.expect_beat();
-            node.wait_until(|node| node.count("heartbeats") == 1);
-        }
-    }
+    };
+    ping(&mut terminal);
+    terminal.say(&node.login("alice"));
+    terminal.expect_login();
+    ping(&mut terminal);
+    terminal.say(HEARTBEAT);
+    terminal.expect_beat();
     node.stop();
 }
 
@@ -144,7 +139,7 @@ fn a_text_ends_the_link_with_its_code() {
     terminal.expect_login();
     terminal.0.send(Message::text("hello")).unwrap();
     terminal.expect_close(CloseCode::Unsupported);
-    node.wait_until(|node| errors(node, TransportMistake::WebSocketText) == 1);
+    node.wait_until(|node| node.count_own(TransportMistake::WebSocketText.series()) == 1);
     node.wait_until(|node| node.count("connections_now") == 0 && node.count("link_ends") == 1);
     node.stop();
 }
@@ -198,8 +193,9 @@ fn what_is_no_websocket_is_told_so_in_http() {
         terminal.0.read_to_string(&mut answered).unwrap();
         assert!(answered.starts_with(answer), "{answered}");
     }
-    let (not_http, upgrade) = (TransportMistake::NotHttp, TransportMistake::Upgrade);
-    assert_eq!((errors(&node, not_http), errors(&node, upgrade)), (1, 1));
+    for mistake in [TransportMistake::NotHttp, TransportMistake::Upgrade] {
+        assert_eq!(node.count_own(mistake.series()), 1, "{mistake:?}");
+    }
     node.stop();
 }
 

@@ -16,6 +16,7 @@ use crate::cli::host_port::HostPort;
 use crate::node::config::{Config, Sources};
 use crate::protocol::transport::ending::CloseReason;
 use crate::protocol::transport::unwrapped::Unwrapped;
+use crate::protocol::transport::websocket::frame::put_frame;
 use crate::protocol::transport::websocket::layer::WebSocket;
 use crate::protocol::transport::websocket::upgrade::{UpgradeContext, UpgradeRules};
 
@@ -88,14 +89,14 @@ async fn serve(listener: &TcpListener, speech: Speech) -> Option<()> {
             .filter(|count| *count > 0)?;
         match &mut websocket {
             None => came.bytes = bytes,
-            Some(websocket) => websocket.receive(&mut bytes, context, &mut came),
+            Some(websocket) => websocket.receive(&mut bytes, Some(context), &mut came),
         }
         let mut out = came.answer;
         if !came.bytes.is_empty() {
             match &websocket {
                 None => out = came.bytes.clone(),
                 Some(websocket) => {
-                    websocket.send(&came.bytes, &mut out);
+                    put_frame(Opcode::Binary, &came.bytes, &mut out);
                     websocket.close(CloseReason::Normal, &mut out);
                 }
             }

@@ -43,7 +43,7 @@ impl From<FrameFault> for FramesEnd {
     }
 }
 
-/// What a decoder is told once for all.
+/// What a decoder goes by; the same at each read.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameRules {
     /// Whose frames come.
@@ -90,12 +90,7 @@ impl FrameDecoder {
 
     /// Reads bytes, takes their masks away in place, and tells what came, in order. Whoever is told may find fault with it.
     /// After an end nothing more may be read.
-    pub fn read(
-        &mut self,
-        mut bytes: &mut [u8],
-        rules: FrameRules,
-        tell: &mut dyn FnMut(FrameEvent<'_>) -> Result<(), FrameFault>,
-    ) -> Result<(), FramesEnd> {
+    pub fn read(&mut self, mut bytes: &mut [u8], rules: FrameRules, tell: Tell<'_>) -> Result<(), FramesEnd> {
         let mut partial = self
             .partial
             .take()

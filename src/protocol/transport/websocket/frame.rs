@@ -62,7 +62,7 @@ pub struct FrameHeader {
 }
 
 /// Payload of a control frame.
-pub const CONTROL_BYTES_MAX: usize = 125;
+const CONTROL_BYTES_MAX: usize = 125;
 
 const LAST: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -194,21 +194,6 @@ pub fn put_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// The frame of a server that carries a packet that never changes: a binary message, made when the program is built.
-///
-/// # Panics
-/// If `FRAME` is not the packet's bytes and two, or the packet has more than 125 bytes.
-#[must_use]
-pub const fn constant_frame<const FRAME: usize>(packet: &[u8]) -> [u8; FRAME] {
-    assert!(packet.len() <= CONTROL_BYTES_MAX && FRAME == packet.len() + 2);
-    let mut frame = [0; FRAME];
-    frame[0] = LAST | Opcode::Binary as u8;
-    frame[1] = packet.len() as u8;
-    let (_, payload) = frame.split_at_mut(2);
-    payload.copy_from_slice(packet);
-    frame
-}
-
 /// Appends a close frame of a server. Of `reason` it carries as much as fits.
 pub fn put_close(code: Option<CloseCode>, reason: &str, out: &mut Vec<u8>) {
     let mut payload = Vec::new();
@@ -291,13 +276,6 @@ mod tests {
                 assert_eq!(FrameHeader::read(&bytes, sender), Ok(Some((header, bytes.len()))));
             }
         }
-    }
-
-    #[test]
-    fn a_constant_packet_has_a_constant_frame() {
-        let mut expected = Vec::new();
-        put_frame(Opcode::Binary, &[2, 0x12, 0], &mut expected);
-        assert_eq!(constant_frame::<5>(&[2, 0x12, 0])[..], expected);
     }
 
     #[test]

@@ -48,11 +48,12 @@ impl WebSocket {
         matches!(self, Self::Open(decoder) if decoder.is_at_rest())
     }
 
-    /// Takes bytes of the layer below; masks are taken away in place. `context` is needed as long as it is not open.
-    pub fn receive(&mut self, bytes: &mut [u8], context: UpgradeContext<'_>, into: &mut Unwrapped) {
+    /// Takes bytes of the layer below; masks are taken away in place. `context` is there until it is open.
+    pub fn receive(&mut self, bytes: &mut [u8], context: Option<UpgradeContext<'_>>, into: &mut Unwrapped) {
         match self {
             Self::Open(decoder) => read_frames(decoder, bytes, into),
             Self::Upgrading(request) => {
+                let context = context.expect("kept until the WebSocket is open");
                 request.extend_from_slice(bytes);
                 match upgrade(request, context) {
                     Ok(None) => {}
@@ -69,14 +70,6 @@ impl WebSocket {
                     }
                 }
             }
-        }
-    }
-
-    /// Appends what carries a packet. Before the WebSocket is open nothing can.
-    pub fn send(&self, packet: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Self::Open(_) => put_frame(Opcode::Binary, packet, out),
-            Self::Upgrading(_) => {}
         }
     }
 

@@ -9,6 +9,7 @@ use holdfast::protocol::transport::tls::certificates::{CertificatePem, Certifica
 use holdfast::protocol::transport::tls::client::ServerTrust;
 use holdfast::protocol::transport::tls::negotiation::{TicketWish, TlsKeeping};
 use holdfast::protocol::transport::tls::server::{TicketPolicy, TlsServer, TlsServerSettings, TlsVersion};
+use holdfast::protocol::transport::websocket::frame::put_frame;
 use holdfast::protocol::transport::websocket::layer::WebSocket;
 use holdfast::protocol::transport::websocket::upgrade::{UpgradeContext, UpgradeRules};
 use rustls::time_provider::DefaultTimeProvider;
@@ -71,7 +72,7 @@ impl Far {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             is_trusted: &|_| false,
         };
-        websocket.receive(&mut bytes, context, &mut came);
+        websocket.receive(&mut bytes, Some(context), &mut came);
         self.packets.append(&mut came.bytes);
         let answer = std::mem::take(&mut came.answer);
         self.seal(&answer, &mut out);
@@ -90,7 +91,7 @@ impl Far {
         let (mut content, mut out) = (Vec::new(), Vec::new());
         match &self.websocket {
             Some(websocket) => {
-                websocket.send(packet, &mut content);
+                put_frame(Opcode::Binary, packet, &mut content);
                 websocket.close(CloseReason::Normal, &mut content);
             }
             None => content.extend_from_slice(packet),
