@@ -54,7 +54,7 @@ pub enum Effect {
     Trace(Box<TraceEvent>),
 }
 
-/// Why a link ended. The rules make no difference; the counters do.
+/// Why a link ended. The rules make no difference; counters and traces do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkLoss {
     /// The peer closed or reset it, or the network did.

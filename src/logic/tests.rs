@@ -1,152 +1,20 @@
 //! A shard driven by hand, one event after the other: what its counters, and its answers in rare cases, say.
 
-use std::net::Ipv6Addr;
-use std::sync::Arc;
+pub(in crate::logic) mod harness;
+
+use harness::{TestShard, user};
 
 use super::*;
-use crate::base::counters::Counters;
-use crate::base::ids::{ConnKey, Platform, RequestId, ShardId, UserId};
+use crate::base::ids::{Platform, RequestId, ShardId};
 use crate::base::limits::{EAGER_BYTES_MAX, KICKS_WAITING_MAX};
-use crate::base::time::{Instant, Now, Timestamp};
+use crate::base::time::Instant;
 use crate::logic::delivery::{Delivery, KickError, RegistryError, ToHttp, ToRegistry, ToShard};
 use crate::logic::record::{ChangeKind, Status};
 use crate::logic::settings::{Policy, Settings};
-use crate::logic::state::ShardState;
 use crate::logic::user_status::{BriefStatus, QueryDepth, StatusList};
-use crate::protocol::native::{encode, proto};
-use crate::protocol::stack::ProtocolStack;
-use crate::protocol::usersig::{self, Key};
+use crate::protocol::native::proto;
 
-const SECRET: &str = "a secret of the tests";
 const REQUEST: RequestId = RequestId(7);
-
-/// One shard, and what it was told to do since the last look.
-struct TestShard {
-    state: ShardState,
-    now: Now,
-    out: Vec<Effect>,
-    connected: u32,
-}
-
-impl TestShard {
-    fn new(settings: Settings) -> Self {
-        Self::of(1, settings)
-    }
-
-    /// The first of so many shards.
-    fn of(shards: u16, settings: Settings) -> Self {
-        let settings = Settings {
-            sdk_app_id: 1,
-            keys: vec![Key {
-                secret: SECRET.into(),
-                not_after_s: None,
-            }],
-            ..settings
-        };
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards,
-            connections_max: 64,
-        };
-        let now = Now {
-            instant: Instant(1_000_000),
-            wall: Timestamp(1_800_000_000_000),
-        };
-        Self {
-            state: ShardState::new(now, 1, position, Arc::new(settings)),
-            now,
-            out: Vec::new(),
-            connected: 0,
-        }
-    }
-
-    fn handle(&mut self, input: Input<'_>) {
-        self.state.handle(self.now, input, &mut self.out);
-    }
-
-    fn deliver(&mut self, delivered: ToShard) {
-        self.handle(Input::Delivered(delivered));
-    }
-
-    /// A new connection.
-    fn connect(&mut self) -> ConnKey {
-        let key = ConnKey {
-            slot: self.connected,
-            generation: 1,
-        };
-        self.connected += 1;
-        let peer = Peer {
-            address: Ipv6Addr::LOCALHOST,
-            stack: ProtocolStack::NATIVE_TCP,
-        };
-        self.handle(Input::Opened(key, peer));
-        key
-    }
-
-    /// A new connection, on which somebody logs in.
-    fn log_in_by(&mut self, name: &str, platform: Platform, rest: proto::Login) -> ConnKey {
-        let key = self.connect();
-        let login = proto::Login {
-            protocol: 1,
-            user_id: name.to_owned(),
-            user_sig: usersig::sign(self.now.wall, 1, SECRET, &user(name), 60),
-            platform: platform as i32,
-            instance: 1,
-            ..rest
-        };
-        self.say(key, proto::request::Packet::Login(login));
-        key
-    }
-
-    fn log_in(&mut self, name: &str, platform: Platform) -> ConnKey {
-        self.log_in_by(name, platform, proto::Login::default())
-    }
-
-    fn say(&mut self, key: ConnKey, packet: proto::request::Packet) {
-        let packet = Some(packet);
-        self.handle(Input::Received(key, &encode(&proto::Request { packet })));
-    }
-
-    /// What the registry is asked.
-    fn asked(&mut self) -> Vec<ToRegistry> {
-        let effects = std::mem::take(&mut self.out).into_iter();
-        let asked = effects.filter_map(|effect| match effect {
-            Effect::Deliver(Delivery::Registry(ask)) => Some(ask),
-            Effect::Send(..) | Effect::Stay(_) | Effect::Move(..) => None,
-            Effect::Close(..) | Effect::Deliver(_) | Effect::Trace(_) => None,
-        });
-        asked.collect()
-    }
-
-    /// The registry takes all that it is asked, of users that nothing is on record of. Gives what changed.
-    fn record(&mut self) -> Vec<ChangeKind> {
-        let mut changes = Vec::new();
-        loop {
-            let asked = self.asked();
-            if asked.is_empty() {
-                return changes;
-            }
-            for ask in asked {
-                self.deliver(match ask {
-                    ToRegistry::Load(_, user, _) => ToShard::Loaded(user, Ok(None)),
-                    ToRegistry::Commit(_, user, commit) => {
-                        changes.extend(commit.changes.into_iter().map(|change| change.kind));
-                        ToShard::Committed(user, Ok(self.now.wall))
-                    }
-                    ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
-                });
-            }
-        }
-    }
-
-    fn counters(&self) -> &Counters {
-        self.state.counters()
-    }
-}
-
-fn user(name: &str) -> UserId {
-    UserId::new(name.as_bytes()).unwrap()
-}
 
 #[test]
 fn more_kicks_of_a_user_than_may_wait_are_refused() {

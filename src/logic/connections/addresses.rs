@@ -1,4 +1,4 @@
-//! Limits of one address: connections, and logins that fail. AddressCount by each shard for itself, and only while a limit is
+//! Limits of one address: connections, and logins that fail. Counted by each shard for itself, and only while a limit is
 //! set; an address is what its prefix says. Knows no user.
 
 use std::collections::HashMap;
@@ -197,13 +197,9 @@ fn count_refusal(context: &mut Context, reached: AddressLimit) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::base::ids::ShardId;
-    use crate::base::time::Now;
-    use crate::logic::context::ShardPosition;
     use crate::logic::settings::Settings;
+    use crate::logic::tests::harness;
 
     const LIMITS: AddressLimits = AddressLimits {
         connections_max: 2,
@@ -302,16 +298,10 @@ mod tests {
     }
 
     fn context(addresses: AddressLimits) -> Context {
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards: 1,
-            connections_max: 1,
-        };
-        let settings = Settings {
+        harness::context(Settings {
             addresses,
             ..Settings::default()
-        };
-        Context::new(Now::default(), 1, position, Arc::new(settings))
+        })
     }
 
     #[test]

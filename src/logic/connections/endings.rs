@@ -167,40 +167,22 @@ pub(super) fn retry_after_ms(context: &mut Context) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
-    use crate::base::ids::ShardId;
-    use crate::base::time::Now;
-    use crate::logic::context::ShardPosition;
     use crate::logic::delivery::ToShard;
     use crate::logic::settings::Settings;
-    use crate::logic::state::ShardState;
-    use crate::logic::{Input, Peer};
-    use crate::protocol::stack::ProtocolStack;
+    use crate::logic::tests::harness::{TestShard, context};
 
     #[test]
     fn a_stop_sends_away_who_is_there_and_who_comes() {
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards: 1,
-            connections_max: 2,
-        };
-        let now = Now::default();
-        let mut state = ShardState::new(now, 1, position, Arc::new(Settings::default()));
-        let peer = Peer {
-            address: Ipv6Addr::LOCALHOST,
-            stack: ProtocolStack::NATIVE_TCP,
-        };
-        let [there, coming] = [0, 1].map(|slot| ConnKey { slot, generation: 1 });
-        let mut out = Vec::new();
-        state.handle(now, Input::Opened(there, peer), &mut out);
-        state.handle(now, Input::Delivered(ToShard::Stop), &mut out);
-        state.handle(now, Input::Opened(coming, peer), &mut out);
+        let mut shard = TestShard::new(Settings::default());
+        let there = shard.connect();
+        shard.deliver(ToShard::Stop);
+        let coming = shard.connect();
         for key in [there, coming] {
-            let to_it: Vec<&Effect> = out
+            let to_it: Vec<&Effect> = shard
+                .out
                 .iter()
                 .filter(|effect| matches!(effect, Effect::Send(to, _) | Effect::Close(to, _) if *to == key))
                 .collect();
@@ -212,21 +194,15 @@ mod tests {
                 "{to_it:?}"
             );
         }
-        assert_eq!(out.len(), 4, "nothing is recorded: {out:?}");
+        assert_eq!(shard.out.len(), 4, "nothing is recorded: {:?}", shard.out);
     }
 
     #[test]
     fn who_met_a_limit_waits_around_the_setting() {
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards: 1,
-            connections_max: 1,
-        };
-        let settings = Settings {
+        let mut context = context(Settings {
             retry_after: Duration::from_secs(2),
             ..Settings::default()
-        };
-        let mut context = Context::new(Now::default(), 1, position, Arc::new(settings));
+        });
         let waits: Vec<u32> = (0..500).map(|_| retry_after_ms(&mut context)).collect();
         let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
         assert!((1_000..1_100).contains(&least), "{least}");

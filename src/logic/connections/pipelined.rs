@@ -54,10 +54,13 @@ fn read(dialect: Dialect, mut bytes: &[u8]) -> Pipelined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::connections::tests::{KEY, connect, login, now, recorded, shard};
+    use crate::base::ids::{ConnKey, Platform};
     use crate::logic::delivery::ToShard;
     use crate::logic::record::ChangeKind;
+    use crate::logic::settings::Settings;
+    use crate::logic::tests::harness::TestShard;
     use crate::logic::{Input, LinkLoss};
+    use crate::protocol::native::proto;
 
     const HEARTBEAT: &[u8] = &[2, 0x12, 0];
     const LOGOUT: &[u8] = &[2, 0x1a, 0];
@@ -99,32 +102,36 @@ mod tests {
     #[test]
     fn a_logout_behind_a_login_is_recorded_whatever_ends_the_link() {
         let too_much = vec![0x12; EAGER_BYTES_MAX + 1];
-        let ends = [
-            Input::Closed(KEY, LinkLoss::Peer),
-            Input::Closed(KEY, LinkLoss::SlowReader),
-            Input::Received(KEY, &too_much),
-            Input::Delivered(ToShard::Stop),
+        type End = fn(ConnKey, &[u8]) -> Input<'_>;
+        let ends: [End; 4] = [
+            |key, _| Input::Closed(key, LinkLoss::Peer),
+            |key, _| Input::Closed(key, LinkLoss::SlowReader),
+            |key, too_much| Input::Received(key, too_much),
+            |_, _| Input::Delivered(ToShard::Stop),
         ];
         for end in ends {
-            let mut shard = shard();
-            let mut out = connect(&mut shard, &[&login()[..], LOGOUT].concat());
+            let mut shard = TestShard::new(Settings::default());
+            let login = shard.login("alice", Platform::IPhone, proto::Login::default());
+            let key = shard.connect();
+            shard.handle(Input::Received(key, &[&login[..], LOGOUT].concat()));
+            let end = end(key, &too_much);
             let how = format!("{end:?}");
-            shard.handle(now(), end, &mut out);
-            let kinds = recorded(&mut shard, out);
+            shard.handle(end);
+            let kinds = shard.record();
             let first = matches!(kinds.first(), Some(ChangeKind::Login { .. }));
             assert!(
                 first && kinds.get(1) == Some(&ChangeKind::Logout),
                 "{how}: {kinds:?}"
             );
-            assert_eq!((kinds.len(), shard.in_flight()), (2, 0), "{how}");
+            assert_eq!((kinds.len(), shard.state.in_flight()), (2, 0), "{how}");
         }
     }
 
     #[test]
     fn a_login_with_nothing_behind_it_is_dropped_with_its_link() {
-        let mut shard = shard();
-        let mut out = connect(&mut shard, &login());
-        shard.handle(now(), Input::Closed(KEY, LinkLoss::Peer), &mut out);
-        assert_eq!(recorded(&mut shard, out), []);
+        let mut shard = TestShard::new(Settings::default());
+        let key = shard.log_in("alice", Platform::IPhone);
+        shard.handle(Input::Closed(key, LinkLoss::Peer));
+        assert_eq!(shard.record(), []);
     }
 }

@@ -22,26 +22,30 @@ use crate::protocol::verdict::Code;
 impl Connections {
     /// A terminal connected.
     pub(in crate::logic) fn opened(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
+        self.begins(context, (key, peer), Self::enter_address);
+    }
+
+    /// A proxy connected. It has its client's deadline, and none of its limits.
+    pub(in crate::logic) fn proxy_opened(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
+        self.begins(context, (key, peer), |_, _, _| true);
+    }
+
+    fn begins(
+        &mut self,
+        context: &mut Context,
+        (key, peer): (ConnKey, Peer),
+        may_stay: fn(&mut Self, &mut Context, ConnKey) -> bool,
+    ) {
         context.counters.connections_opened += 1;
         self.take_in(context, key, peer);
         if context.mode == ShardMode::Stopping {
             return self.say_goodbye(context, key);
         }
-        if !self.enter_address(context, key) {
+        if !may_stay(self, context, key) {
             return self.refuse(context, key, Code::AddressLimit);
         }
-        self.await_login(context, key);
-    }
-
-    /// A proxy connected. It has its client's deadline, and none of its limits.
-    pub(in crate::logic) fn proxy_opened(&mut self, context: &mut Context, key: ConnKey, peer: Peer) {
-        context.counters.connections_opened += 1;
-        self.take_in(context, key, peer);
-        if context.mode == ShardMode::Stopping {
-            self.say_goodbye(context, key);
-        } else {
-            self.await_login(context, key);
-        }
+        let due = context.now.instant.after(context.settings.login_deadline);
+        self.login_deadlines.push_back((due, key));
     }
 
     /// A proxy has said for whom it connected.
@@ -53,11 +57,6 @@ impl Connections {
         if !self.enter_address(context, key) {
             self.refuse(context, key, Code::AddressLimit);
         }
-    }
-
-    fn await_login(&mut self, context: &Context, key: ConnKey) {
-        let due = context.now.instant.after(context.settings.login_deadline);
-        self.login_deadlines.push_back((due, key));
     }
 
     /// A connection came from another shard with its login. Gives what was kept of it.

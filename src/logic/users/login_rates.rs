@@ -111,13 +111,9 @@ impl LoginRates {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::base::ids::ShardId;
-    use crate::base::time::Now;
-    use crate::logic::context::ShardPosition;
     use crate::logic::settings::Settings;
+    use crate::logic::tests::harness::context;
 
     fn user(number: usize) -> UserId {
         UserId::new(format!("user-{number}").as_bytes()).unwrap()
@@ -188,16 +184,10 @@ mod tests {
 
     #[test]
     fn logins_that_find_no_room_to_be_remembered_are_counted() {
-        let position = ShardPosition {
-            shard: ShardId(0),
-            shards: 1,
-            connections_max: 1,
-        };
-        let settings = Settings {
+        let mut context = context(Settings {
             logins_per_user_max: 1,
             ..Settings::default()
-        };
-        let mut context = Context::new(Now::default(), 1, position, Arc::new(settings));
+        });
         let mut rates = LoginRates::default();
         (1..LOGIN_RATES_MAX).for_each(|number| _ = rates.take(Instant(0), user(number), 1));
         for number in 0..3 {
