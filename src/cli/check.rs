@@ -84,14 +84,10 @@ fn probe_keys(config: &Config, now: Timestamp) -> Option<CheckOutcome> {
 /// Whether listeners could speak TLS: each certificate with its names and its end.
 fn probe_certificates(config: &Config, now: Timestamp) -> Vec<CheckOutcome> {
     let told = |known: &ListenerCertificate| {
-        let ListenerCertificate {
-            listener,
-            entry,
-            facts,
-        } = known;
+        let (setting, facts) = (known.setting(), &known.facts);
         let (names, until) = (facts.names.join(", "), facts.not_after.rfc3339());
         let left_days = facts.not_after.0.saturating_sub(now.0) / 86_400_000;
-        format!("{listener}.tls.certificates[{entry}]: for {names}, until {until}: {left_days} days")
+        format!("{setting}: for {names}, until {until}: {left_days} days")
     };
     match TlsTerms::new(config, now) {
         Ok(tls) => tls

@@ -102,7 +102,7 @@ pub fn open_each(
 ///
 /// # Errors
 /// What the system says, and if the address is taken, by whom.
-pub fn open(at: &ListenAddress, wait: StartupWait) -> anyhow::Result<TcpListener> {
+fn open(at: &ListenAddress, wait: StartupWait) -> anyhow::Result<TcpListener> {
     let attempt = || match at.role {
         ListenerRole::Terminals => listener(at.address),
         ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => sole_listener(at.address),

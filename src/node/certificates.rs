@@ -170,13 +170,13 @@ fn server(config: &TlsConfig, certificates: Arc<Certificates>) -> Result<TlsServ
     })
 }
 
-/// Says which private keys everyone on this host can read.
+/// Says which private keys everyone on this host can read or change.
 pub(super) fn warn_of_open_keys(config: &Config) {
     let terminals = config.tls.certificates.iter();
     for CertificateFiles { key, .. } in terminals.chain(of_http(config).into_iter().flatten()) {
         if let Some(mode) = open_to_everyone(key) {
             let (key, mode) = (key.display(), format!("{mode:o}"));
-            tracing::warn!(%key, mode, "every user of this host can read the private key of a certificate");
+            tracing::warn!(%key, mode, "every user of this host can read or change the private key of a certificate");
         }
     }
 }
@@ -243,7 +243,7 @@ mod tests {
         let problems = terms(&[bad]).unwrap_err();
         for (problem, (place, file, found)) in problems.iter().zip([
             ("[2].key", expired.key(), "the key does not fit the certificate"),
-            ("[3].chain", expired.chain(), "it has expired at 2020-01-01"),
+            ("[3].chain", expired.chain(), "it expired at 2020-01-01"),
             ("[4].chain", empty.chain(), ""),
         ]) {
             let expected = format!(

@@ -40,12 +40,13 @@ impl ExpiryWatch {
     /// Tells what has come since the last look.
     pub(super) fn look(&mut self, now: Timestamp) {
         let certificates = Arc::clone(&self.settings.borrow().tls.certificates);
-        for (names, left) in self.told.due(certificates, now) {
+        for (certificate, left) in self.told.due(&certificates, now) {
+            let (setting, names) = (certificate.setting(), certificate.facts.names.join(", "));
             if left.is_zero() {
-                tracing::warn!(names, "a certificate has expired: renew it, then reload");
+                tracing::warn!(setting, names, "a certificate has expired: renew it, then reload");
             } else {
                 let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
-                tracing::warn!(names, %left, "a certificate expires soon: renew it, then reload");
+                tracing::warn!(setting, names, %left, "a certificate expires soon: renew it, then reload");
             }
         }
     }
@@ -53,17 +54,21 @@ impl ExpiryWatch {
 
 impl ToldExpiries {
     /// The certificates of which something is to be told, with the time that is left.
-    fn due(&mut self, certificates: Arc<[ListenerCertificate]>, now: Timestamp) -> Vec<(String, Duration)> {
-        if certificates != self.certificates {
+    fn due<'a>(
+        &mut self,
+        certificates: &'a Arc<[ListenerCertificate]>,
+        now: Timestamp,
+    ) -> Vec<(&'a ListenerCertificate, Duration)> {
+        if *certificates != self.certificates {
             self.moments = vec![0; certificates.len()];
-            self.certificates = certificates;
+            self.certificates = Arc::clone(certificates);
         }
         let mut due = Vec::new();
-        for (certificate, told) in self.certificates.iter().zip(&mut self.moments) {
+        for (certificate, told) in certificates.iter().zip(&mut self.moments) {
             let left = Duration::from_millis(certificate.facts.not_after.0.saturating_sub(now.0));
             let reached = TOLD_AT.iter().filter(|at| left <= **at).count();
             if reached > std::mem::replace(told, reached) {
-                due.push((certificate.facts.names.join(", "), left));
+                due.push((certificate, left));
             }
         }
         due
@@ -90,8 +95,12 @@ mod tests {
                 entry: 1,
                 facts,
             };
-            let due = told.due(Arc::new([certificate]), Timestamp(END.0 - days_left * 86_400_000));
-            let seen = due.first().map(|(_, left)| left.as_secs() / 86_400);
+            let certificates: Arc<[_]> = Arc::new([certificate]);
+            let due = told.due(&certificates, Timestamp(END.0 - days_left * 86_400_000));
+            let seen = due
+                .first()
+                .map(|(one, left)| (one.setting(), left.as_secs() / 86_400));
+            let expected = expected.map(|left| ("terminals.tls.certificates[1]".to_owned(), left));
             assert_eq!(seen, expected, "{days_left} days before");
         };
         check("a", 31, None);

@@ -9,7 +9,8 @@ use crate::services::trust::Trust;
 pub(super) struct NamedFiles {
     /// Who vouches for the receiver of callbacks.
     pub(super) trust: Trust,
-    /// What listeners with TLS go by; `None`: it is as it was. What has expired meanwhile stands in nobody's way.
+    /// What listeners with TLS go by; `None`: it is as it was. Certificates that did not change are not checked again, so one that
+    /// has expired since does not stop a reload.
     pub(super) tls: Option<TlsTerms>,
 }
 

@@ -47,7 +47,12 @@ mod tests {
     #[test]
     fn a_file_that_everyone_may_read_is_noticed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for (mode, expected) in [(0o600, None), (0o640, None), (0o644, Some(0o644))] {
+        for (mode, expected) in [
+            (0o600, None),
+            (0o640, None),
+            (0o644, Some(0o644)),
+            (0o602, Some(0o602)),
+        ] {
             std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
             assert_eq!(open_to_everyone(file.path()), expected);
         }

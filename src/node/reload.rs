@@ -224,7 +224,9 @@ impl Reloader {
                 notify(&self.targets.shards, ShardId(shard), notice);
             }
         }
-        if let Some(server) = files.tls.as_ref().and_then(|tls| tls.server.as_ref()) {
+        // Tickets of the keys before end with them: they live through what concerns HTTP alone.
+        let server = files.tls.as_ref().and_then(|tls| tls.server.as_ref());
+        if let Some(server) = server.filter(|_| next.tls != running.config.tls) {
             let transports = renewed(&self.targets.transports, server);
             for shard in 0..self.targets.count {
                 let notice = ToShard::Transports(transports.clone(), receipt.clone());

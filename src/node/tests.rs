@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::service_manager::ServiceManager;
 
 #[path = "../../tests/support/certificate.rs"]
-#[allow(unreachable_pub, reason = "shared with the tests outside")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests outside")]
 pub(super) mod certificate;
 
 /// A service manager that listens, and what a node knows of it.

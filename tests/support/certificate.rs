@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 /// A certificate that signs itself, with its key, in two files. They are gone with it.
@@ -21,8 +22,8 @@ impl TestCertificate {
         new
     }
 
-    /// Puts another one into the files, which ends with the beginning of this year. Gives it as a client sees it.
-    pub fn renew(&self, hosts: &[&str], end_year: i32) -> CertificateDer<'static> {
+    /// Puts another one into the files, which ends with the beginning of this year.
+    pub fn renew(&self, hosts: &[&str], end_year: i32) {
         let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("names of hosts");
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -31,7 +32,11 @@ impl TestCertificate {
         let own = params.self_signed(&key).expect("it signs itself");
         std::fs::write(self.chain(), own.pem()).expect("a file");
         std::fs::write(self.key(), key.serialize_pem()).expect("a file");
-        own.der().clone()
+    }
+
+    /// As a client sees it.
+    pub fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.chain()).expect("a certificate")
     }
 
     /// The file of the certificate.

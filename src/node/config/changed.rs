@@ -1,9 +1,12 @@
 //! One configuration beside another: what differs, what a reload must not take away, and what a caller was given. Shows no secret.
 
+use std::net::SocketAddr;
+
 use toml::{Table, Value};
 
 use super::effective::Config;
 use super::layers::Sources;
+use super::parts::CertificateFiles;
 use super::problem::Problem;
 use super::setting::{Setting, TakesEffect};
 use super::table::{find, settings};
@@ -92,6 +95,11 @@ impl Config {
     #[must_use]
     pub fn secrets_taken_away(&self, next: &Self, now: Timestamp) -> Vec<Problem> {
         let signs = next.callback.url.is_some();
+        let https_ends = |of: fn(&Self) -> (&[SocketAddr], &[CertificateFiles])| {
+            let ((_, before), (addresses, after)) = (of(self), of(next));
+            !addresses.is_empty() && !before.is_empty() && after.is_empty()
+        };
+        let plain = "none, where there were some: the listener would speak plain HTTP";
         let all = [
             (
                 "usersig.keys",
@@ -112,6 +120,21 @@ impl Config {
                 "terminals.tls.client_ca_file",
                 self.tls.client_ca.is_some() && next.tls.client_ca.is_none(),
                 "none, where there was one: terminals would need no certificate",
+            ),
+            (
+                "http.tls.certificates",
+                https_ends(|config| (&config.http, &config.http_certificates)),
+                plain,
+            ),
+            (
+                "admin.tls.certificates",
+                https_ends(|config| (&config.admin, &config.admin_certificates)),
+                plain,
+            ),
+            (
+                "web.tls.certificates",
+                https_ends(|config| (&config.web, &config.web_certificates)),
+                plain,
             ),
             (
                 "callback.token",

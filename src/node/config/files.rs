@@ -1,5 +1,5 @@
-//! Secrets, certificates and their keys that stand in files of their own: read beside the configuration, at the start and at each reload. Shows nothing of
-//! them, not in an error either.
+//! Secrets, certificates and their keys that stand in files of their own: read beside the configuration, at the start and at each
+//! reload. Shows nothing of them, not in an error either.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ const SUFFIX: &str = "_file";
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the secrets and certificates whose files the values name.
-pub(super) fn read_secrets(values: &mut Values, problems: &mut Vec<Problem>) {
+pub(super) fn read_files(values: &mut Values, problems: &mut Vec<Problem>) {
     for setting in settings() {
         match setting.kind {
             SettingKind::Secret(bytes_min) => read_token(setting, bytes_min, values, problems),

@@ -229,7 +229,10 @@ impl SettingKind {
     /// Whether it is a path, which may have any bytes.
     #[must_use]
     pub(super) fn is_path(self) -> bool {
-        matches!(self, Self::Path | Self::FileOrNone | Self::PemFileOrNone)
+        matches!(
+            self,
+            Self::Path | Self::FileOrNone | Self::PemFile | Self::PemFileOrNone
+        )
     }
 
     /// Whether what was said must not be repeated.
@@ -376,6 +379,15 @@ mod tests {
             ("https://app.example/", false),
             ("app.example", false),
             ("*", false),
+            ("capacitor://localhost", true),
+            ("http://app.example:443", true),
+            ("https://app.example:443", false),
+            ("http://x:80", false),
+            ("://x", false),
+            ("https://a:b", false),
+            ("https://a:08", false),
+            ("https://a:1:2", false),
+            ("HTTPS://a", false),
         ] {
             check(SettingKind::Origins, &format!("[{origin:?}]"), expected);
         }

@@ -65,7 +65,7 @@ pub(super) fn gather(sources: &Sources) -> (Values, Vec<Problem>) {
         layers.add_override(text);
     }
     layers.end_one();
-    files::read_secrets(&mut layers.values, &mut layers.problems);
+    files::read_files(&mut layers.values, &mut layers.problems);
     (layers.values, layers.problems)
 }
 

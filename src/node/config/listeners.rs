@@ -106,9 +106,10 @@ pub(super) fn problems(reader: &Reader<'_>, listeners: &[TerminalListener]) -> V
             remedy,
         ));
     }
-    for (index, entry) in reader.list(LIST).iter().enumerate() {
-        let place = place(LIST, index);
-        let listener = TerminalListener::of(place.clone(), entry);
+    let entries = reader.list(LIST);
+    let listed = listeners.iter().skip(listeners.len() - entries.len());
+    for (listener, entry) in listed.zip(entries) {
+        let place = &listener.setting;
         let of_websocket = ["path", "origins"]
             .into_iter()
             .filter(|name| entry.get(name).is_some());

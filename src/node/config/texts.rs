@@ -38,12 +38,26 @@ pub(super) fn is_request_path(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
 }
 
-/// Browsers send a scheme, a host in lower case, and a port unless it is the scheme's own.
+/// Browsers send a scheme, a host in lower case, and a port unless it is the scheme's own. What is written otherwise would match
+/// no page.
 pub(super) fn is_origin(text: &str) -> bool {
-    let host = text.split_once("://").map(|(_, host)| host);
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    let is_own = |port: &str| matches!((scheme, port), ("http", "80") | ("https", "443"));
+    let is_port = |port: &str| port.parse().is_ok_and(|number: u16| number.to_string() == port);
     let plain =
         |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !b"/?#@*,".contains(&byte);
-    host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
+    let is_ipv6 = host.starts_with('[') && host.ends_with(']');
+    [scheme, host]
+        .iter()
+        .all(|part| !part.is_empty() && part.bytes().all(plain))
+        && (is_ipv6 || !host.contains(':'))
+        && port.is_none_or(|port| is_port(port) && !is_own(port))
 }
 
 /// Shorter ones can be guessed; printed place-holders are none.

@@ -590,6 +590,39 @@ fn https_is_taken_by_a_reload_too() {
 }
 
 #[test]
+fn a_listener_that_speaks_https_goes_on_doing_so() {
+    let certificate = TestCertificate::new(&["a.example"]);
+    let section = |of: &str| format!("[{of}.tls]\ncertificates = {}\n", certificate.setting());
+    let all = ["http", "admin", "web"].map(section);
+    let web = "[web]\nlisten = [\"127.0.0.1:9009\"]\n";
+    let world = World::new(&format!("{web}{}", all.concat()), None);
+    let keys = ["http", "admin", "web"].map(|of| format!("{of}.tls.certificates"));
+    expect_refused(&world, web, &keys.each_ref().map(String::as_str));
+    // At no address nobody is served.
+    let world = World::new(&all[2], None);
+    world.reload("", ReloadMode::Take).unwrap();
+}
+
+#[test]
+fn what_concerns_https_alone_leaves_the_tickets_of_terminals() {
+    let [of_terminals, of_admin] = [(); 2].map(|()| TestCertificate::new(&["a.example"]));
+    let text = format!(
+        "[terminals.tls]\ncertificates = {}\n[admin.tls]\ncertificates = {}\n",
+        of_terminals.setting(),
+        of_admin.setting()
+    );
+    let world = World::new(&text, None);
+    of_admin.renew(&["b.example"], 2100);
+    let reloaded = world.reload(&text, ReloadMode::Take).unwrap();
+    assert_eq!(reloaded.changes, [("admin.tls.certificates", "at once")]);
+    assert_eq!(
+        world.front.borrow().tls.certificates[1].facts.names,
+        ["b.example"]
+    );
+    assert_eq!(world.told_transports().len(), 0);
+}
+
+#[test]
 fn terminals_that_need_a_certificate_need_one_after_a_reload_too() {
     let certificate = TestCertificate::new(&["a.example"]);
     let text = format!("[terminals.tls]\ncertificates = {}\n", certificate.setting());

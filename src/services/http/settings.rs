@@ -57,6 +57,14 @@ pub struct ListenerCertificate {
     pub facts: CertificateFacts,
 }
 
+impl ListenerCertificate {
+    /// Where it stands in the configuration, such as `admin.tls.certificates[1]`.
+    #[must_use]
+    pub fn setting(&self) -> String {
+        format!("{}.tls.certificates[{}]", self.listener, self.entry)
+    }
+}
+
 /// Bound sockets, not yet accepted from.
 #[derive(Debug)]
 pub struct HttpListeners {

@@ -42,7 +42,7 @@ pub enum CertificateProblem {
     #[error("the key does not fit the certificate")]
     KeyDoesNotFit,
     /// It was good until some time ago.
-    #[error("it has expired at {}", .0.rfc3339())]
+    #[error("it expired at {}", .0.rfc3339())]
     Expired(Timestamp),
     /// It will be good.
     #[error("it is not valid before {}", .0.rfc3339())]
