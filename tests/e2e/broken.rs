@@ -263,7 +263,7 @@ fn ten_thousand_silent_connections_come_and_go() {
         drop(silent);
     }
     // The first waves find out how much is needed, by how many end in one turn; the later ones need no more. The allocator keeps
-    // some for later. What 200 B of each connection would be is more than that.
+    // some for later. What 210 B of each of these 30,000 connections would be is more than that.
     let needed = memory[..3].iter().max().expect("three waves");
     assert!(memory[5] < needed + 6 * 1_024, "memory returns: {memory:?} KiB");
     still_serves(&gateway, "bob");
