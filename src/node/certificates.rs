@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::time_provider::DefaultTimeProvider;
 
-use super::config::{CertificateFiles, Config, Problem, TlsConfig};
+use super::config::{CertificateFiles, Config, Problem, TerminalTls};
 use super::privacy::open_to_everyone;
 use crate::base::time::Timestamp;
 use crate::protocol::transport::tls::certificates::{
@@ -43,7 +43,7 @@ impl TlsTerms {
                 None
             }
         };
-        let terminals = read("terminals", &config.tls.certificates);
+        let terminals = read("terminals", &config.terminals_tls.certificates);
         let backend = read("http", &config.http_certificates).map(https);
         let admin = read("admin", &config.admin_certificates).map(https);
         let web = read("web", &config.web_certificates).map(https);
@@ -53,7 +53,7 @@ impl TlsTerms {
             web,
             certificates: known.into(),
         };
-        let server = terminals.map(|certificates| server(&config.tls, certificates));
+        let server = terminals.map(|certificates| server(&config.terminals_tls, certificates));
         match server.transpose() {
             Ok(server) if problems.is_empty() => Ok(Self { server, http }),
             server => {
@@ -66,7 +66,7 @@ impl TlsTerms {
     /// Whether `before` and `next` have the same.
     #[must_use]
     pub fn are_the_same(before: &Config, next: &Config) -> bool {
-        before.tls == next.tls && of_http(before) == of_http(next)
+        before.terminals_tls == next.terminals_tls && of_http(before) == of_http(next)
     }
 }
 
@@ -137,7 +137,7 @@ fn problem(listener: &str, index: usize, files: &CertificateFiles, found: &Certi
     }
 }
 
-fn server(config: &TlsConfig, certificates: Arc<Certificates>) -> Result<TlsServer, Problem> {
+fn server(config: &TerminalTls, certificates: Arc<Certificates>) -> Result<TlsServer, Problem> {
     let secret = config
         .ticket_secret
         .as_ref()
@@ -172,7 +172,7 @@ fn server(config: &TlsConfig, certificates: Arc<Certificates>) -> Result<TlsServ
 
 /// Says which private keys everyone on this host can read or change.
 pub(super) fn warn_of_open_keys(config: &Config) {
-    let terminals = config.tls.certificates.iter();
+    let terminals = config.terminals_tls.certificates.iter();
     for CertificateFiles { key, .. } in terminals.chain(of_http(config).into_iter().flatten()) {
         if let Some(mode) = open_to_everyone(key) {
             let (key, mode) = (key.display(), format!("{mode:o}"));

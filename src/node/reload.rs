@@ -226,7 +226,7 @@ impl Reloader {
         }
         // Tickets of the keys before end with them: they live through what concerns HTTP alone.
         let server = files.tls.as_ref().and_then(|tls| tls.server.as_ref());
-        if let Some(server) = server.filter(|_| next.tls != running.config.tls) {
+        if let Some(server) = server.filter(|_| next.terminals_tls != running.config.terminals_tls) {
             let transports = renewed(&self.targets.transports, server);
             for shard in 0..self.targets.count {
                 let notice = ToShard::Transports(transports.clone(), receipt.clone());

@@ -118,7 +118,7 @@ impl Config {
             ),
             (
                 "terminals.tls.client_ca_file",
-                self.tls.client_ca.is_some() && next.tls.client_ca.is_none(),
+                self.terminals_tls.client_ca.is_some() && next.terminals_tls.client_ca.is_none(),
                 "none, where there was one: terminals would need no certificate",
             ),
             (

@@ -10,7 +10,7 @@ use super::choices;
 use super::layers::{self, Sources};
 use super::listeners::{self, TerminalListener};
 use super::parts::{
-    CallbackConfig, CertificateFiles, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind, TlsConfig,
+    CallbackConfig, CertificateFiles, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind, TerminalTls,
 };
 use super::print;
 use super::problem::Problem;
@@ -34,7 +34,7 @@ pub struct Config {
     /// The networks of proxies that say whom they speak for.
     pub proxy_trusted: Vec<IpNet>,
     /// How they speak TLS.
-    pub tls: TlsConfig,
+    pub terminals_tls: TerminalTls,
     /// Where the app's backend asks.
     pub http: Vec<SocketAddr>,
     /// Its certificates; empty: it speaks plain HTTP.
@@ -151,7 +151,7 @@ impl Config {
         Self {
             terminals: TerminalListener::all(&reader),
             proxy_trusted: reader.networks("terminals.proxy_trusted"),
-            tls: reader.tls(),
+            terminals_tls: reader.terminals_tls(),
             http: reader.addresses("http.listen"),
             http_certificates: reader.certificates("http.tls.certificates"),
             admin,

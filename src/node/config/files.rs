@@ -207,13 +207,13 @@ mod tests {
         };
         let (before, after) = (config("a key that nobody may see"), config("another"));
         assert_eq!(
-            before.tls.certificates[0].key_pem.expose(),
+            before.terminals_tls.certificates[0].key_pem.expose(),
             "a key that nobody may see"
         );
         let differs: Vec<_> = before.differences(&after).iter().map(|one| one.key).collect();
         assert_eq!(differs, ["terminals.tls.certificates"]);
-        assert!(before.reloaded(&after).unwrap().tls == after.tls);
-        let shown = format!("{} {:?}", before.print(), before.tls);
+        assert!(before.reloaded(&after).unwrap().terminals_tls == after.terminals_tls);
+        let shown = format!("{} {:?}", before.print(), before.terminals_tls);
         assert!(shown.contains(&*key.path().to_string_lossy()), "{shown}");
         assert!(!shown.contains("nobody may see"), "{shown}");
     }

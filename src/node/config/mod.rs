@@ -28,7 +28,7 @@ pub use changed::{Difference, DifferenceKind, Given};
 pub use effective::Config;
 pub use layers::Sources;
 pub use listeners::TerminalListener;
-pub use parts::{CertificateFiles, CoreDumps, LogFormat, Pin, StoreKind, TlsConfig};
+pub use parts::{CertificateFiles, CoreDumps, LogFormat, Pin, StoreKind, TerminalTls};
 pub use problem::Problem;
 pub use sample::{Described, described, sample};
 pub use setting::TakesEffect;

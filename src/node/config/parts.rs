@@ -61,7 +61,7 @@ pub struct CallbackConfig {
 
 /// TLS of terminals' listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
+pub struct TerminalTls {
     /// The gateway's certificates.
     pub certificates: Vec<CertificateFiles>,
     /// The lowest version.

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::choices::{self, Choice};
 use super::files::file_key;
-use super::parts::{CallbackConfig, CertificateFiles, RegistryConfig, TlsConfig};
+use super::parts::{CallbackConfig, CertificateFiles, RegistryConfig, TerminalTls};
 use super::texts::{network, not_after_s};
 use super::values::Values;
 use crate::base::ids::{Platform, UserId};
@@ -188,8 +188,8 @@ impl<'a> Reader<'a> {
         certificates.collect()
     }
 
-    pub(super) fn tls(&self) -> TlsConfig {
-        TlsConfig {
+    pub(super) fn terminals_tls(&self) -> TerminalTls {
+        TerminalTls {
             certificates: self.certificates("terminals.tls.certificates"),
             version_min: self.choice("terminals.tls.min_version", &choices::TLS_VERSION),
             tickets: self.switch("terminals.tls.tickets"),
