@@ -303,6 +303,8 @@ pub enum Code {
     LoginTooLate = 107,
     /// More bytes came before the login's answer than the gateway keeps.
     TooEager = 108,
+    /// The listener speaks TLS, and the connection did not begin with it.
+    TlsFirst = 109,
     /// The gateway cannot now.
     Busy = 201,
     NotRecorded = 202,
@@ -351,6 +353,7 @@ impl Code {
             Self::FieldInvalid => "CODE_FIELD_INVALID",
             Self::LoginTooLate => "CODE_LOGIN_TOO_LATE",
             Self::TooEager => "CODE_TOO_EAGER",
+            Self::TlsFirst => "CODE_TLS_FIRST",
             Self::Busy => "CODE_BUSY",
             Self::NotRecorded => "CODE_NOT_RECORDED",
             Self::Stopping => "CODE_STOPPING",
@@ -385,6 +388,7 @@ impl Code {
             "CODE_FIELD_INVALID" => Some(Self::FieldInvalid),
             "CODE_LOGIN_TOO_LATE" => Some(Self::LoginTooLate),
             "CODE_TOO_EAGER" => Some(Self::TooEager),
+            "CODE_TLS_FIRST" => Some(Self::TlsFirst),
             "CODE_BUSY" => Some(Self::Busy),
             "CODE_NOT_RECORDED" => Some(Self::NotRecorded),
             "CODE_STOPPING" => Some(Self::Stopping),

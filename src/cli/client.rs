@@ -19,6 +19,7 @@ use super::outcome::CommandFault;
 use super::signing::sign;
 use super::tls::{TlsAdvice, fault_of_tls, secured};
 use crate::node::config::{CertificateFiles, Config};
+use crate::protocol::transport::other_protocol::HTTP_ANSWER;
 use crate::services::http::server::url;
 
 /// Long enough for a question: the gateway itself gives up after 3 s.
@@ -28,6 +29,7 @@ const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// `callbacks` deals with every callback that is late or was given up.
 const CHANGED_WITHIN_MAX: Duration = Duration::from_secs(600);
 
+/// What listeners of terminals are, though they tell it in HTTP.
 const NO_HTTP: &str = "it does not speak HTTP, as terminals.listen and ports with TLS do not";
 
 /// Where there is no TLS.
@@ -259,13 +261,17 @@ async fn exchange(
     let answer = answer.map_err(|_| place.unanswered(listener, purpose, &late))?;
     let no_tls =
         |error: io::Error| CommandFault::Unreached(format!("{place}: {}", fault_of_tls(&error, &ADVICE)));
-    answer.map_err(no_tls)?.map_err(|error| match error.is_parse() {
-        true => place.mistaken(listener, NO_HTTP).into(),
+    let (status, body) = answer.map_err(no_tls)?.map_err(|error| match error.is_parse() {
+        true => place.mistaken(listener, NO_HTTP),
         false => {
             let ended = format!("ended the connection without an answer ({error})");
-            place.unanswered(listener, purpose, &ended).into()
+            place.unanswered(listener, purpose, &ended)
         }
-    })
+    })?;
+    if !body.is_empty() && HTTP_ANSWER.ends_with(&body) {
+        return Err(place.mistaken(listener, NO_HTTP).into());
+    }
+    Ok((status, body))
 }
 
 async fn answer(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, Error};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -60,7 +60,8 @@ pub(super) struct TlsAdvice {
 pub(super) fn fault_of_tls(error: &io::Error, advice: &TlsAdvice) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(Error::InvalidCertificate(fault)) => fault_of_certificate(fault, advice),
-        Some(Error::InvalidMessage(_)) => {
+        // A gateway's plain listener answers a hello by this alert, and no server has another reason for it at that point.
+        Some(Error::InvalidMessage(_) | Error::AlertReceived(AlertDescription::UnexpectedMessage)) => {
             format!("it does not speak TLS: {}", advice.plain)
         }
         Some(Error::AlertReceived(alert)) => format!("it takes no TLS of ours: it says {alert:?}"),

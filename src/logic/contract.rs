@@ -28,6 +28,8 @@ pub enum Input<'a> {
     Received(ConnKey, &'a [u8]),
     /// The terminal has shown that it lives, by something that has no bytes of the dialect.
     Alive(ConnKey),
+    /// The terminal does without the transport that its listener wants; what it is sent from now on goes as it is.
+    TransportSkipped(ConnKey),
     /// The link ended, by the peer or by the shard.
     Closed(ConnKey, LinkLoss),
     /// An [`Effect::Move`] could not be made; the connection is still here.
@@ -39,7 +41,8 @@ pub enum Input<'a> {
 /// What a shard is asked to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Put a packet's bytes, as the dialect has them, on the connection's way out.
+    /// Put a packet's bytes, as the dialect has them, on the connection's way out; or what tells its peer that this is the
+    /// wrong listener.
     Send(ConnKey, Outgoing),
     /// The connection is at its user's home: it stays here, and may idle.
     Stay(ConnKey),

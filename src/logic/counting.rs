@@ -96,6 +96,7 @@ pub(super) fn login_counter(counters: &mut Counters, code: Code) -> &mut u64 {
         | Code::AlreadyLoggedIn
         | Code::LoginTooLate
         | Code::TooEager
+        | Code::TlsFirst
         | Code::Stopping
         | Code::Silent => unreachable!("no login is answered by one of these"),
     }

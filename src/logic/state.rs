@@ -12,6 +12,7 @@ use crate::logic::contract::{Effect, Input};
 use crate::logic::delivery::ToShard;
 use crate::logic::settings::Settings;
 use crate::logic::users::{KickTarget, Users};
+use crate::protocol::verdict::Code;
 
 /// One shard's users and connections, and what waits.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl ShardState {
             }
             Input::Received(key, bytes) => self.received(key, bytes),
             Input::Alive(key) => self.connections.alive(context, key),
+            Input::TransportSkipped(key) => self.connections.refuse(context, key, Code::TlsFirst),
             Input::Closed(key, loss) => self.connections.closed(context, key, loss),
             Input::Stayed(key) => self.connections.stayed(context, key),
             Input::Delivered(delivered) => self.take(delivered),

@@ -9,6 +9,7 @@ use crate::engine::connection::{ConnectionNews, ConnectionStage};
 use crate::engine::kernel::Kernel;
 use crate::logic::{Effect, Input, LinkLoss, Peer};
 use crate::protocol::outgoing::Outgoing;
+use crate::protocol::transport::ending::CloseReason;
 use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 use crate::shard::trace;
 use crate::shard::transports::NewPeer;
@@ -30,6 +31,9 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             Effect::Close(key, reason) => {
                 // Logic has forgotten the connection, and must not hear of it.
                 self.follow_ups.retain(|follow_up| follow_up.key() != key);
+                if let CloseReason::Mistake(mistake) = reason {
+                    self.count_mistake(mistake);
+                }
                 let last = self.transports.close(key.slot, reason);
                 if !last.is_empty() {
                     self.connections.send(key, last, &mut self.ring);
@@ -73,7 +77,7 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             Ok(NewPeer::Client) => self.decide(Input::Opened(key, peer)),
             Ok(NewPeer::Proxy) => self.decide(Input::ProxyOpened(key, peer)),
             Err(mistake) => {
-                self.counts.transport_errors[mistake as usize] += 1;
+                self.count_mistake(mistake);
                 self.connections.close(self.now.instant, key, &mut self.ring);
             }
         }

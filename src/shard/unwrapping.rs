@@ -114,13 +114,23 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
         let loss = match end {
             TransportEnd::InOrder => LinkLoss::Peer,
             TransportEnd::Mistake(mistake) => {
-                self.counts.transport_errors[mistake as usize] += 1;
+                self.count_mistake(mistake);
                 LinkLoss::Mistake
+            }
+            TransportEnd::Skipped(mistake) => {
+                self.count_mistake(mistake);
+                // What it is sent now goes as it is.
+                self.transports.take(key.slot);
+                return self.decide(Input::TransportSkipped(key));
             }
         };
         self.transports.take(key.slot);
         self.connections.close(self.now.instant, key, &mut self.ring);
         self.decide(Input::Closed(key, loss));
+    }
+
+    pub(super) fn count_mistake(&mut self, mistake: TransportMistake) {
+        self.counts.transport_errors[mistake as usize] += 1;
     }
 
     /// Whether logic has the connection, and may have something sent to it.

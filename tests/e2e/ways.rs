@@ -90,10 +90,17 @@ fn whoever_comes_by_another_way_is_told_which_would_do() {
         &[&by_number, "--ca", ca],
         "its certificate is not for 127.0.0.1 but for ",
     );
-    check(&["--address", &tls], "as a listener for --tls does");
+    check(&["--address", &tls], "it speaks TLS: give --tls");
     check(&["--address", &tls, "--websocket"], "This port speaks TLS.");
     check(&["--address", &plain, "--tls", "--insecure"], "leave --tls out");
-    check(&["--address", &plain, "--websocket"], "the answer is no HTTP");
+    check(
+        &["--address", &plain, "--websocket"],
+        "no WebSocket, but 400 Bad Request: This port is for terminals.",
+    );
+    check(
+        &["--address", &tls, "--tls", "--insecure", "--websocket"],
+        "no WebSocket, but 400 Bad Request: This port is for terminals.",
+    );
     check(
         &["--address", &web],
         "it speaks HTTP, as http.listen, admin.listen and listeners for --websocket do",

@@ -42,7 +42,10 @@ impl LogicWord {
             Input::Opened(key, _) => Self::Opened(*key),
             Input::Arrived(key, arrival) => Self::Arrived(*key, arrival.clone()),
             Input::Received(key, bytes) => Self::Received(*key, bytes.to_vec()),
-            Input::ProxyOpened(..) | Input::ClientKnown(..) | Input::Alive(_) => {
+            Input::ProxyOpened(..)
+            | Input::ClientKnown(..)
+            | Input::Alive(_)
+            | Input::TransportSkipped(_) => {
                 unreachable!("the world's connections are plain")
             }
             Input::Closed(key, loss) => Self::Closed(*key, *loss),

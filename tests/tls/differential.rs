@@ -270,7 +270,7 @@ impl Twins {
         came.sent.append(&mut into.answer);
         came.end = came.end.or(into.end.map(|end| match end {
             TransportEnd::InOrder => End::InOrder,
-            TransportEnd::Mistake(_) => End::Failed,
+            TransportEnd::Mistake(_) | TransportEnd::Skipped(_) => End::Failed,
         }));
     }
 

@@ -65,7 +65,7 @@ impl Echo {
                     out.extend_from_slice(granted.answer.as_bytes());
                     frames = request.split_off(granted.length);
                 }
-                Err(fault) => return (fault.answer().into_bytes(), true),
+                Err(fault) => return (fault.answer(), true),
             }
         }
         let message = &mut self.message;

@@ -284,7 +284,14 @@ impl<'a> InteractiveTerminal<'a> {
             }
             response::Packet::ForceOffline(force) => force.verdict.unwrap_or_default(),
             response::Packet::GoAway(away) => away.verdict.unwrap_or_default(),
-            response::Packet::Error(error) => error.verdict.unwrap_or_default(),
+            response::Packet::Error(error) => {
+                let verdict = error.verdict.unwrap_or_default();
+                if verdict.code() == proto::Code::TlsFirst && !self.was_in {
+                    let why = "it speaks TLS: give --tls".to_owned();
+                    return Ok(Some(End::NotThere(NoLink::NoWay(why))));
+                }
+                verdict
+            }
         };
         let (next, remedy) = match (next_of(&verdict), &self.arguments.usersig) {
             (next, None) => (next, remedy(&verdict)),

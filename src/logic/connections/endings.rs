@@ -11,8 +11,10 @@ use crate::logic::contract::Effect;
 use crate::logic::counting::live_counter;
 use crate::logic::signals::{DeviceLink, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
+use crate::protocol::outgoing::Outgoing;
 use crate::protocol::packet::GatewayPacket;
 use crate::protocol::transport::ending::CloseReason;
+use crate::protocol::transport::other_protocol::OtherProtocol;
 use crate::protocol::verdict::{Code, Verdict};
 
 impl Connections {
@@ -71,6 +73,24 @@ impl Connections {
         self.refuse(context, key, code);
     }
 
+    /// If the first bytes of a connection are of another protocol, its peer is told so in that, and loses its link. Says
+    /// whether it was so.
+    pub(super) fn go_elsewhere(&mut self, context: &mut Context, key: ConnKey, bytes: &[u8]) -> bool {
+        let session = self.sessions.get(key);
+        let greeting = session.filter(|session| session.phase.get() == SessionPhase::Greeting);
+        let other = greeting.and_then(|session| OtherProtocol::at(session.peer.stack.transport, bytes));
+        let Some(other) = other else {
+            return false;
+        };
+        context.counters.frames_malformed += 1;
+        let (kind, subject) = (TraceKind::ConnectionEnded, self.subject_of(key));
+        trace(context, kind, self.origin_of(key), subject, Some(Code::Malformed));
+        let answer = Outgoing::Bytes(other.answer().to_vec());
+        context.out.push(Effect::Send(key, answer));
+        self.close(context, key, CloseReason::Mistake(other.mistake()));
+        true
+    }
+
     /// The login deadlines that have passed.
     pub(in crate::logic) fn expire(&mut self, context: &mut Context) {
         while let Some((due, key)) = self.login_deadlines.front().copied() {
@@ -86,7 +106,7 @@ impl Connections {
     }
 
     /// One error packet, then the close.
-    pub(super) fn refuse(&mut self, context: &mut Context, key: ConnKey, code: Code) {
+    pub(in crate::logic) fn refuse(&mut self, context: &mut Context, key: ConnKey, code: Code) {
         self.lose_link(context, key);
         self.end(context, key, self.subject_of(key), code);
     }

@@ -193,6 +193,7 @@ impl Connections {
                 self.packet(context, key, packet, rest);
                 return Some(rest);
             }
+            NextPacket::Unreadable | NextPacket::Incomplete if self.go_elsewhere(context, key, bytes) => {}
             NextPacket::Unreadable => {
                 hear(context, phase);
                 self.mistake(context, key, Mistake::Malformed);

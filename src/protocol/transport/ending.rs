@@ -7,6 +7,8 @@ pub enum TransportEnd {
     InOrder,
     /// It made a mistake.
     Mistake(TransportMistake),
+    /// It does without this layer, which is a mistake, and may speak the dialect alone: it is answered in that.
+    Skipped(TransportMistake),
 }
 
 macro_rules! mistakes {
@@ -41,6 +43,8 @@ mistakes! {
     WebSocketFrame = "websocket-frame", "A frame or a close is against the rules of WebSocket.";
     WebSocketText = "websocket-text", "It sent a text message.";
     WebSocketTooLarge = "websocket-too-large", "A message is larger than it may be.";
+    UnexpectedTls = "unexpected-tls", "It speaks TLS, at a listener that does not.";
+    UnexpectedHttp = "unexpected-http", "It speaks HTTP, at a listener whose terminals do without.";
 }
 
 /// Why the gateway ends a connection, as far as a transport has words for it.
@@ -52,6 +56,8 @@ pub enum CloseReason {
     GoingAway,
     /// The terminal's bytes are no packets, or packets out of place.
     ProtocolError,
+    /// The peer speaks another protocol, in which it was told so; this is what is counted.
+    Mistake(TransportMistake),
     /// A packet of the terminal is too large.
     TooLarge,
     /// The terminal may not be here, or not any more: refused, forced off, too late, silent.

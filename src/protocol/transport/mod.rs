@@ -3,6 +3,7 @@
 
 pub mod kind;
 pub mod ending;
+pub mod other_protocol;
 pub mod unwrapped;
 
 pub mod proxy;

@@ -1,9 +1,11 @@
 //! Shards on real loopback sockets, with the real logic, and a registry that says yes to everything at once.
 
+mod by_hand;
 mod proxies;
 mod secure;
 mod simulated;
 mod steps;
+mod strangers;
 mod websockets;
 
 use std::io::{ErrorKind, Read, Write};
@@ -338,21 +340,6 @@ fn who_does_not_read_is_cut_off() {
     node.wait_until(|node| node.count("slow_readers") == 1 && node.count("connections_now") == 0);
     assert!(node.log_in("bob").0.peer_addr().is_ok());
     node.stop();
-}
-
-#[test]
-fn a_shard_whose_ring_lost_completions_ends_and_says_why() {
-    let config = config(1, 8, 16);
-    let prepared = PreparedShard::new(config).unwrap();
-    let (neighbours, senders) = (vec![prepared.neighbour()], [prepared.sender()]);
-    let mut shard = prepared
-        .enable(Clock::start(), neighbours, registry(&senders))
-        .unwrap();
-    shard.ring.take(&Err(io::Error::from_raw_os_error(libc::EBADR)));
-    // One that noticed nothing would end in order.
-    senders[0].send(ToShard::Stop).unwrap();
-    let restored = crossbeam_channel::bounded(0).1;
-    assert_eq!(shard.run(&restored), Err(RingFault::CompletionsLost));
 }
 
 #[test]

@@ -8,41 +8,38 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use super::websockets::WebTerminal;
 use super::*;
-use crate::protocol::transport::ending::TransportMistake;
 use crate::protocol::transport::settings::TransportSettings;
 use crate::protocol::transport::tls::certificates::{CertificatePem, Certificates};
 use crate::protocol::transport::tls::client::AnyServer;
 use crate::protocol::transport::tls::negotiation::TlsKeeping;
 use crate::protocol::transport::tls::server::{TicketPolicy, TlsServer, TlsServerSettings, TlsVersion};
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-fn server() -> TlsServer {
-    static SERVER: OnceLock<TlsServer> = OnceLock::new();
-    let make = || {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let pem = CertificatePem {
-            chain: chain.as_bytes(),
-            key: key.as_bytes(),
-        };
-        let settings = TlsServerSettings {
-            certificates: Arc::new(Certificates::new(&[pem], Clock::start().now().wall).unwrap()),
-            version_min: TlsVersion::Tls13,
-            tickets: TicketPolicy::Own,
-            client_ca: None,
-            keeping: TlsKeeping::Keys,
-            time: Arc::new(DefaultTimeProvider),
-        };
-        TlsServer::new(&settings).unwrap()
+/// With a certificate of its own.
+pub(super) fn new_server() -> TlsServer {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let pem = CertificatePem {
+        chain: chain.as_bytes(),
+        key: key.as_bytes(),
     };
-    SERVER.get_or_init(make).clone()
+    let settings = TlsServerSettings {
+        certificates: Arc::new(Certificates::new(&[pem], Clock::start().now().wall).unwrap()),
+        version_min: TlsVersion::Tls13,
+        tickets: TicketPolicy::Own,
+        client_ca: None,
+        keeping: TlsKeeping::Keys,
+        time: Arc::new(DefaultTimeProvider),
+    };
+    TlsServer::new(&settings).unwrap()
 }
 
 pub(super) fn secured(shards: u16, connections_max: u32, transport: TransportSettings) -> ShardConfig {
+    static SERVER: OnceLock<TlsServer> = OnceLock::new();
     let mut config = config(shards, connections_max, 16);
     let transport = Arc::new(TransportSettings {
-        tls: Some(server()),
+        tls: Some(SERVER.get_or_init(new_server).clone()),
         ..transport
     });
     for listener in &mut config.listen {
@@ -51,7 +48,7 @@ pub(super) fn secured(shards: u16, connections_max: u32, transport: TransportSet
     config
 }
 
-fn secure(shards: u16, connections_max: u32, transport: TransportSettings) -> Node {
+pub(super) fn secure(shards: u16, connections_max: u32, transport: TransportSettings) -> Node {
     Node::start_from(secured(shards, connections_max, transport))
 }
 
@@ -64,7 +61,7 @@ pub(super) fn client() -> Arc<ClientConfig> {
     Arc::new(builder.with_no_client_auth())
 }
 
-fn begin(node: &Node, client: &Arc<ClientConfig>) -> TlsStream {
+pub(super) fn begin(node: &Node, client: &Arc<ClientConfig>) -> TlsStream {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::clone(client), name).unwrap();
     StreamOwned::new(connection, node.connect().0)
@@ -216,16 +213,5 @@ fn who_goes_while_its_step_waits_leaves_nothing() {
         stream.conn.write_tls(&mut stream.sock).unwrap();
     }
     node.wait_until(|node| node.count("connections_opened") == 60 && node.count("connections_now") == 0);
-    node.stop();
-}
-
-#[test]
-fn what_is_no_tls_is_counted_and_ends_the_link() {
-    let node = secure(1, 64, TransportSettings::default());
-    let mut terminal = node.connect();
-    terminal.write(HEARTBEAT);
-    terminal.0.read_to_end(&mut Vec::new()).unwrap();
-    let not_tls = TransportMistake::NotTls.series();
-    node.wait_until(|node| node.count_own(not_tls) == 1 && node.count("connections_now") == 0);
     node.stop();
 }

@@ -15,6 +15,7 @@ use crate::cli::connect::route::RouteArguments;
 use crate::cli::host_port::HostPort;
 use crate::node::config::{Config, Sources};
 use crate::protocol::transport::ending::CloseReason;
+use crate::protocol::transport::other_protocol::TLS_ANSWER;
 use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::protocol::transport::websocket::frame::put_frame;
 use crate::protocol::transport::websocket::layer::WebSocket;
@@ -190,6 +191,11 @@ fn why_there_is_no_tls_is_told_in_words() {
         ..Speech::default()
     };
     check(plain, trusting(&own), "does not speak TLS: leave --tls out");
+    let gateway = Speech {
+        greeting: TLS_ANSWER,
+        ..Speech::default()
+    };
+    check(gateway, trusting(&own), "does not speak TLS: leave --tls out");
 }
 
 #[test]

@@ -204,7 +204,10 @@ impl TlsConnection {
                 into.answer.extend_from_slice(HTTP_ANSWER);
                 self.fail(TransportMistake::NotTls, into);
             }
-            FirstBytes::Other => self.fail(TransportMistake::NotTls, into),
+            FirstBytes::Other => {
+                *self = Self::Over;
+                into.end = Some(TransportEnd::Skipped(TransportMistake::NotTls));
+            }
         }
     }
 

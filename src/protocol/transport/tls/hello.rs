@@ -1,6 +1,7 @@
 //! What a connection begins with: the hello of a client of TLS, or something else. Reads no more of a hello than where it
 //! ends; rustls judges what is in it.
 
+use crate::protocol::transport::other_protocol::{is_http, may_become_http};
 use crate::protocol::transport::tls::session::{CONTENT_BYTES_MAX, HEADER_BYTES};
 
 /// What the first bytes of a connection are.
@@ -25,19 +26,6 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const MESSAGE_HEADER_BYTES: usize = 4;
 
-const METHODS: &[&[u8]] = &[
-    b"GET ",
-    b"HEAD ",
-    b"POST ",
-    b"PUT ",
-    b"DELETE ",
-    b"CONNECT ",
-    b"OPTIONS ",
-    b"TRACE ",
-    b"PATCH ",
-    b"PRI ",
-];
-
 /// What some bytes begin with.
 #[must_use]
 pub fn look(bytes: &[u8]) -> FirstBytes {
@@ -51,8 +39,8 @@ pub fn look(bytes: &[u8]) -> FirstBytes {
             }
         }
         [ALERT, ..] => FirstBytes::Hello,
-        _ if METHODS.iter().any(|method| bytes.starts_with(method)) => FirstBytes::Http,
-        _ if METHODS.iter().any(|method| method.starts_with(bytes)) => FirstBytes::Incomplete,
+        _ if is_http(bytes) => FirstBytes::Http,
+        _ if may_become_http(bytes) => FirstBytes::Incomplete,
         _ => FirstBytes::Other,
     }
 }

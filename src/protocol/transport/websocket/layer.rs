@@ -65,7 +65,7 @@ impl WebSocket {
                         *self = Self::Open(decoder);
                     }
                     Err(fault) => {
-                        into.answer.extend_from_slice(fault.answer().as_bytes());
+                        into.answer.extend_from_slice(&fault.answer());
                         into.end = Some(TransportEnd::Mistake(mistake_of_request(fault)));
                     }
                 }
@@ -78,7 +78,7 @@ impl WebSocket {
         let code = match reason {
             CloseReason::Normal => CloseCode::NORMAL,
             CloseReason::GoingAway => CloseCode::GOING_AWAY,
-            CloseReason::ProtocolError => CloseCode::PROTOCOL_ERROR,
+            CloseReason::ProtocolError | CloseReason::Mistake(_) => CloseCode::PROTOCOL_ERROR,
             CloseReason::TooLarge => CloseCode::TOO_LARGE,
             CloseReason::Policy => CloseCode::POLICY,
         };

@@ -7,6 +7,7 @@ use httparse::{Header, Request, Status};
 
 use super::accept::{accept, is_key};
 use super::forwarded;
+use crate::protocol::transport::other_protocol::TLS_ANSWER;
 
 /// The language of terminals, as a WebSocket's subprotocol: packets of `proto/gateway.proto`, as over TCP.
 pub const SUBPROTOCOL: &str = "holdfast.v1";
@@ -81,15 +82,11 @@ pub enum UpgradeFault {
 }
 
 impl UpgradeFault {
-    /// The answer, after which the connection is closed.
+    /// The answer, in the language of the peer, after which the connection is closed.
     #[must_use]
-    pub fn answer(self) -> String {
+    pub fn answer(self) -> Vec<u8> {
         let (status, header, text) = match self {
-            Self::TlsBytes => (
-                "400 Bad Request",
-                "",
-                "This is TLS, which this listener does not speak.",
-            ),
+            Self::TlsBytes => return TLS_ANSWER.to_vec(),
             Self::NotHttp => (
                 "400 Bad Request",
                 "",
@@ -118,7 +115,7 @@ impl UpgradeFault {
             ),
             Self::WrongOrigin => ("403 Forbidden", "", "Pages of this origin may not connect."),
         };
-        refusal(status, header, text)
+        refusal(status, header, text).into_bytes()
     }
 }
 

@@ -150,8 +150,8 @@ fn bytes_of_other_protocols_are_known_by_their_first_ones() {
 
 #[test]
 fn a_refusal_is_a_whole_answer() {
+    assert_eq!(UpgradeFault::TlsBytes.answer(), TLS_ANSWER, "a fatal alert");
     for (fault, status) in [
-        (UpgradeFault::TlsBytes, "400 Bad Request\r\n"),
         (UpgradeFault::NotHttp, "400 Bad Request\r\n"),
         (UpgradeFault::BadRequest, "400 Bad Request\r\n"),
         (
@@ -169,7 +169,7 @@ fn a_refusal_is_a_whole_answer() {
         ),
         (UpgradeFault::WrongOrigin, "403 Forbidden\r\n"),
     ] {
-        let answer = fault.answer();
+        let answer = String::from_utf8(fault.answer()).unwrap();
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}Connection: close")),
             "{answer}"
