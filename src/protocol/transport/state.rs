@@ -136,10 +136,9 @@ impl TransportState {
         into: &mut Unwrapped,
     ) -> Option<Handshaken> {
         let mut now = self.take_up();
-        let handshaken = match now.end {
-            None => now.receive(self.tls.as_mut(), bytes, scratch, into),
-            Some(_) => None,
-        };
+        let mut behind = Vec::new();
+        let bytes = now.behind_header(bytes, &mut behind, into);
+        let handshaken = bytes.and_then(|bytes| now.decrypt(self.tls.as_mut(), bytes, scratch, into));
         self.put_down(now, into.end);
         handshaken
     }
@@ -237,22 +236,26 @@ impl Unsettled {
         matches!(self.websocket, Some(WebSocket::Upgrading(_)))
     }
 
-    fn receive(
+    /// The bytes that are for the layers above a proxy's header: those that came, or `behind` it. `None`: none are.
+    fn behind_header<'a>(
         &mut self,
-        tls: Option<&mut TlsConnection>,
-        bytes: &mut [u8],
-        scratch: &mut TransportScratch,
+        bytes: &'a mut [u8],
+        behind: &'a mut Vec<u8>,
         into: &mut Unwrapped,
-    ) -> Option<Handshaken> {
+    ) -> Option<&'a mut [u8]> {
+        if self.end.is_some() {
+            return None;
+        }
         let header = self
             .beginning
             .as_mut()
             .and_then(|beginning| beginning.header.as_mut());
         match header.map(|header| header.receive(bytes)) {
-            None => self.decrypt(tls, bytes, scratch, into),
-            Some(HeaderRead::Whole { client, mut behind }) => {
+            None => Some(bytes),
+            Some(HeaderRead::Whole { client, behind: rest }) => {
                 self.begin_for(client, into);
-                self.decrypt(tls, &mut behind, scratch, into)
+                *behind = rest;
+                Some(behind)
             }
             Some(HeaderRead::Incomplete) => None,
             Some(HeaderRead::Wrong) => {

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod proxies;
+mod seam;
 mod secure;
 mod simulated;
 mod steps;
@@ -72,11 +73,18 @@ impl Node {
         Self::start_from(config(shards, connections_max, 16))
     }
 
-    fn start_from(mut config: ShardConfig) -> Self {
+    fn start_from(config: ShardConfig) -> Self {
+        Self::start_unlike(config, |_| ())
+    }
+
+    /// With shards that differ.
+    fn start_unlike(mut config: ShardConfig, change: impl Fn(&mut ShardConfig)) -> Self {
         let (clock, mut prepared) = (Clock::start(), Vec::new());
         for id in 0..config.place.shards {
             config.place.shard = ShardId(id);
-            let shard = PreparedShard::new(config.clone()).unwrap();
+            let mut own = config.clone();
+            change(&mut own);
+            let shard = PreparedShard::new(own).unwrap();
             for (listener, address) in config.listen.iter_mut().zip(shard.addresses()) {
                 listener.address = *address;
             }

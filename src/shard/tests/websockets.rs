@@ -19,21 +19,21 @@ fn websockets(shards: u16, transport: &TransportSettings) -> ShardConfig {
     config
 }
 
-fn start(shards: u16) -> Node {
+pub(super) fn start(shards: u16) -> Node {
     Node::start_from(websockets(shards, &TransportSettings::default()))
 }
 
 pub(super) struct WebTerminal<S = TcpStream>(pub(super) WebSocket<S>);
 
 impl WebTerminal {
-    fn connect(node: &Node) -> Self {
+    pub(super) fn connect(node: &Node) -> Self {
         let Terminal(stream) = node.connect();
         let (websocket, _) = tungstenite::client("ws://127.0.0.1/", stream).unwrap();
         Self(websocket)
     }
 
     /// The socket itself, behind what was said.
-    fn socket(&mut self) -> &mut TcpStream {
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
         self.0.get_mut()
     }
 }
