@@ -1,5 +1,5 @@
 //! No allocation for a heartbeat, and none held by an idle connection: counted over 10,000 live connections on real
-//! sockets, for all threads of the gateway but not for the test's own.
+//! sockets, for all threads of the gateway but not for the test's own. Nor is there one for a heartbeat by WebSocket or TLS.
 
 #![allow(
     missing_docs,
@@ -15,10 +15,10 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::{Read, Write};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast::base::ids::ShardId;
@@ -27,15 +27,24 @@ use holdfast::logic::ShardPosition;
 use holdfast::logic::delivery::{Delivery, Router};
 use holdfast::logic::settings::Settings;
 use holdfast::node::config::DEVELOPMENT_SECRET;
-use holdfast::protocol::native::proto::Platform;
+use holdfast::protocol::native::proto::{Platform, request};
 use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
+use holdfast::protocol::transport::settings::TransportSettings;
+use holdfast::protocol::transport::tls::certificates::{CertificatePem, Certificates};
+use holdfast::protocol::transport::tls::client::AnyServer;
+use holdfast::protocol::transport::tls::negotiation::TlsKeeping;
+use holdfast::protocol::transport::tls::server::{TicketPolicy, TlsServer, TlsServerSettings, TlsVersion};
 use holdfast::protocol::usersig::Key;
 use holdfast::services::registry::memory::MemoryStore;
 use holdfast::services::registry::{FaultInjection, Registry};
 use holdfast::shard::mesh::{Neighbour, ShardSender};
 use holdfast::shard::{Core, PreparedShard, ShardConfig, ShardListener};
+use rustls::pki_types::ServerName;
+use rustls::time_provider::DefaultTimeProvider;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use support::gateway::SDK_APP_ID;
-use support::terminal::{Terminal, login};
+use support::terminal::{Terminal, frame, login};
+use tungstenite::{Message, WebSocket};
 
 const SHARDS: u16 = 2;
 const FEW: usize = 1_000;
@@ -78,8 +87,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Shards with a registry in memory, and no front.
-fn start() -> SocketAddr {
+/// Shards with a registry in memory, and no front. Gives where they listen.
+fn start(transport: TransportSettings) -> SocketAddr {
     let clock = Clock::start();
     let key = Key {
         secret: DEVELOPMENT_SECRET.into(),
@@ -98,7 +107,10 @@ fn start() -> SocketAddr {
         },
         settings: Arc::new(settings),
         seed: 1,
-        listen: vec![ShardListener::native("127.0.0.1:0".parse().unwrap())],
+        listen: vec![ShardListener {
+            transport: Arc::new(transport),
+            ..ShardListener::native("127.0.0.1:0".parse().unwrap())
+        }],
         receive_buffers: 256,
         accepts_per_second_max: 0,
         heartbeat_delay_max: Duration::from_millis(5),
@@ -109,11 +121,7 @@ fn start() -> SocketAddr {
     for shard in 0..SHARDS {
         config.place.shard = ShardId(shard);
         let shard = PreparedShard::new(config.clone()).unwrap();
-        config.listen = shard
-            .addresses()
-            .iter()
-            .map(|address| ShardListener::native(*address))
-            .collect();
+        config.listen[0].address = shard.addresses()[0];
         prepared.push(shard);
     }
     let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
@@ -150,44 +158,53 @@ fn start() -> SocketAddr {
 }
 
 /// One heartbeat on each connection, the next before the last was answered.
-fn beat(terminals: &mut [Terminal]) {
+fn beat<S: Read + Write>(terminals: &mut [S]) {
     for batch in terminals.chunks_mut(200) {
         for terminal in &mut *batch {
-            terminal.stream.write_all(HEARTBEAT).unwrap();
+            terminal.write_all(HEARTBEAT).unwrap();
         }
         for terminal in batch {
             let mut answer = [0; HEARTBEAT_ANSWER.len()];
-            terminal.stream.read_exact(&mut answer).unwrap();
+            terminal.read_exact(&mut answer).unwrap();
             assert_eq!(answer, HEARTBEAT_ANSWER);
         }
     }
 }
 
 /// What the gateway allocates while each terminal beats once.
-fn allocations_of_a_round(terminals: &mut [Terminal]) -> u64 {
+fn allocations_of_a_round<S: Read + Write>(terminals: &mut [S]) -> u64 {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     beat(terminals);
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
+/// The first rounds let vectors that are reused find their size, and what shards remember of the logins is tidied up in the next
+/// seconds. If heartbeats allocated, each round would.
+fn assert_quiet<S: Read + Write>(terminals: &mut [S]) {
+    let quiet = (0..ROUNDS_MAX).any(|_| allocations_of_a_round(terminals) == 0);
+    assert!(quiet, "heartbeats allocate");
+}
+
 /// Of a connection's heartbeats.
 const ROUNDS_MAX: u32 = 100;
+
+/// What is counted is all of the process: one test at a time.
+static COUNTS: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_heartbeat_allocates_nothing_and_an_idle_connection_holds_nothing() {
     OUTSIDE.set(true);
-    let address = start();
-    let mut terminals: Vec<Terminal> = Vec::new();
+    let _counts = COUNTS.lock();
+    let address = start(TransportSettings::default());
+    let mut terminals: Vec<TcpStream> = Vec::new();
     let mut live = Vec::new();
     for target in [FEW, MANY] {
         while terminals.len() < target {
             let user = format!("user-{}", terminals.len());
-            terminals.push(Terminal::logged_in(address, login(&user, Platform::Android, 1)).0);
+            let login = login(&user, Platform::Android, 1);
+            terminals.push(Terminal::logged_in(address, login).0.stream);
         }
-        // The first rounds let vectors that are reused find their size, and what shards remember of the logins is tidied up in
-        // the next seconds. If heartbeats allocated, each round would.
-        let quiet = (0..ROUNDS_MAX).any(|_| allocations_of_a_round(&mut terminals) == 0);
-        assert!(quiet, "heartbeats allocate");
+        assert_quiet(&mut terminals);
         live.push(LIVE.load(Ordering::Relaxed));
     }
     // The registry keeps a record a user: its map grows in place, and each record has a list of devices.
@@ -197,4 +214,85 @@ fn a_heartbeat_allocates_nothing_and_an_idle_connection_holds_nothing() {
         held < records / 50,
         "{held} allocations are held by {records} idle connections"
     );
+}
+
+/// A terminal's packets in messages: each read gives one.
+struct Messages(WebSocket<TcpStream>);
+
+impl Read for Messages {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let message = self.0.read().map_err(io::Error::other)?.into_data();
+        into[..message.len()].copy_from_slice(&message);
+        Ok(message.len())
+    }
+}
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.send(Message::binary(bytes.to_vec()));
+        sent.map_err(io::Error::other).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Has some terminals log in by these streams, and beat.
+fn assert_quiet_by<S: Read + Write>(transport: TransportSettings, open: impl Fn(TcpStream) -> S) {
+    OUTSIDE.set(true);
+    let _counts = COUNTS.lock();
+    let address = start(transport);
+    let log_in = |number| {
+        let mut stream = open(Terminal::connect(address).stream);
+        let login = login(&format!("user-{number}"), Platform::Android, 1);
+        stream.write_all(&frame(request::Packet::Login(login))).unwrap();
+        assert!(stream.read(&mut [0; 1_024]).unwrap() > 0);
+        stream
+    };
+    let mut terminals: Vec<S> = (0..FEW).map(log_in).collect();
+    assert_quiet(&mut terminals);
+}
+
+#[test]
+fn a_heartbeat_by_websocket_allocates_nothing() {
+    let transport = TransportSettings {
+        websocket: Some(Default::default()),
+        ..TransportSettings::default()
+    };
+    assert_quiet_by(transport, |stream| {
+        Messages(tungstenite::client("ws://127.0.0.1/", stream).unwrap().0)
+    });
+}
+
+#[test]
+fn a_heartbeat_by_tls_allocates_nothing() {
+    OUTSIDE.set(true);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let pem = CertificatePem {
+        chain: chain.as_bytes(),
+        key: key.as_bytes(),
+    };
+    let settings = TlsServerSettings {
+        certificates: Arc::new(Certificates::new(&[pem], Clock::start().now().wall).unwrap()),
+        version_min: TlsVersion::Tls13,
+        tickets: TicketPolicy::Own,
+        client_ca: None,
+        keeping: TlsKeeping::Keys,
+        time: Arc::new(DefaultTimeProvider),
+    };
+    let transport = TransportSettings {
+        tls: Some(TlsServer::new(&settings).unwrap()),
+        ..TransportSettings::default()
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let client = client.with_safe_default_protocol_versions().unwrap().dangerous();
+    let client = client.with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
+    let client = Arc::new(client.with_no_client_auth());
+    assert_quiet_by(transport, |stream| {
+        let name = ServerName::try_from("localhost").unwrap();
+        StreamOwned::new(ClientConnection::new(Arc::clone(&client), name).unwrap(), stream)
+    });
 }

@@ -154,6 +154,12 @@ pub const SETTINGS_IN_FLIGHT_MAX: usize = 2;
 /// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
 pub const OUTBOUND_BYTES_MAX: usize = 64 * 1024;
 
+/// Sends that have ended whose room one ring keeps for the next ones: as many as it reaps at once. Together 128 KiB.
+pub const SPARE_SENDS_MAX: usize = COMPLETIONS_PER_ROUND_MAX;
+
+/// Of each of them. A heartbeat's answer by TLS has 25 bytes, and most others have under 200.
+pub const SPARE_SEND_BYTES_MAX: usize = 256;
+
 /// How long a closing connection may take to send what is on its way out. A network of phones delivers within a few
 /// seconds or not at all.
 pub const DRAIN_MS_MAX: u64 = 3_000;

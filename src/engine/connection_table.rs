@@ -2,7 +2,7 @@
 //! ring but by [`Kernel`]; reads no bytes.
 
 use std::collections::VecDeque;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::net::SocketAddrV4;
 
 use hashbrown::HashMap;
@@ -10,21 +10,11 @@ use hashbrown::HashMap;
 use super::completion::{ConnectionEvent, KernelRefusal, LossCause, ReceiveEnd, SendEnd, Unread};
 use super::connection::{Connection, ConnectionNews, ConnectionStage};
 use super::kernel::{Kernel, KernelOf, Operation};
+use super::sending::{Sending, SpareRoom};
 use super::token::MoveToken;
 use crate::base::ids::{ConnKey, ShardId};
 use crate::base::limits::{DRAIN_MS_MAX, OUTBOUND_BYTES_MAX};
 use crate::base::time::Instant;
-
-/// What waits behind a send in flight. A connection has one as long as it is being sent something.
-#[derive(Debug, Default)]
-struct Sending {
-    /// From where on the send in flight sends its bytes.
-    start: usize,
-    /// What comes after it.
-    queue: Vec<u8>,
-    /// Where the connection moves behind it.
-    then_move: Option<(ShardId, MoveToken)>,
-}
 
 /// One slot of the table.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +42,7 @@ pub struct ConnectionTable {
     drains: VecDeque<(Instant, ConnKey)>,
     /// Connections that found no receive buffer.
     waiting: Vec<ConnKey>,
+    spare: SpareRoom,
 }
 
 impl ConnectionTable {
@@ -66,6 +57,7 @@ impl ConnectionTable {
             generation: 0,
             drains: VecDeque::new(),
             waiting: Vec::new(),
+            spare: SpareRoom::default(),
         }
     }
 
@@ -270,7 +262,8 @@ impl ConnectionTable {
         let mut rest = end.bytes;
         sending.start += count;
         if sending.start == rest.len() {
-            (sending.start, rest) = (0, take(&mut sending.queue));
+            self.spare.put(replace(&mut rest, take(&mut sending.queue)));
+            sending.start = 0;
         }
         if rest.is_empty() {
             connection.drained(sending.then_move, &mut to);
@@ -312,6 +305,12 @@ impl ConnectionTable {
         self.send(key, bytes.to_vec(), kernel)
     }
 
+    /// Empty room for what is to be sent.
+    #[must_use]
+    pub fn room_to_send(&mut self) -> Vec<u8> {
+        self.spare.take()
+    }
+
     /// Sends bytes, at least one, behind what is on its way out. A peer that does not read is lost: says if so.
     pub fn send(&mut self, key: ConnKey, bytes: Vec<u8>, kernel: &mut impl Kernel) -> Option<LossCause> {
         let (connection, mut to) = Self::at(&mut self.slots, key, kernel)?;
@@ -325,6 +324,7 @@ impl ConnectionTable {
         }
         let sending = self.sends.get_mut(&key.slot).expect("a send in flight has one");
         sending.queue.extend_from_slice(&bytes);
+        self.spare.put(bytes);
         let is_too_much = sending.queue.len() > OUTBOUND_BYTES_MAX;
         (is_too_much && connection.reset(&mut to)).then_some(LossCause::SlowReader)
     }

@@ -8,6 +8,7 @@ pub mod setup;
 pub mod kernel;
 pub mod connection;
 pub mod connection_table;
+mod sending;
 pub mod completion;
 pub mod token;
 

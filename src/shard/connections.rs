@@ -46,7 +46,8 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     }
 
     fn send(&mut self, key: ConnKey, packet: Outgoing) {
-        let lost = match self.transports.wrap(key.slot, packet) {
+        let room = || self.connections.room_to_send();
+        let lost = match self.transports.wrap(key.slot, packet, room) {
             Some(Outgoing::Constant(constant)) => {
                 self.connections
                     .send_constant(key, constant.bytes, &mut self.ring)

@@ -172,12 +172,17 @@ impl Transports {
         handshaken
     }
 
-    /// A packet as the socket gets it. `None`: nothing can be sent.
-    pub(super) fn wrap(&mut self, slot: u32, packet: Outgoing) -> Option<Outgoing> {
+    /// A packet as the socket gets it, in `room` if it has to be copied. `None`: nothing can be sent.
+    pub(super) fn wrap(
+        &mut self,
+        slot: u32,
+        packet: Outgoing,
+        room: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Outgoing> {
         match (self.at(slot), self.at(slot).state()) {
             (SlotTransport::PLAIN, _) => Some(packet),
-            (_, None) => TransportState::websocket().send(packet),
-            (_, Some(key)) => self.states[key].send(packet),
+            (_, None) => TransportState::websocket().send(packet, room),
+            (_, Some(key)) => self.states[key].send(packet, room),
         }
     }
 

@@ -46,7 +46,8 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
     /// Gives everybody what is for them: first the peer, since what logic sends goes behind it.
     fn pass_on(&mut self, key: ConnKey, mut unwrapped: Unwrapped) -> ReadOn {
         if !unwrapped.answer.is_empty() {
-            let answer = unwrapped.answer.clone();
+            let mut answer = self.connections.room_to_send();
+            answer.extend_from_slice(&unwrapped.answer);
             let lost = self.connections.send(key, answer, &mut self.ring);
             self.lost_by_send(key, lost);
         }

@@ -155,9 +155,9 @@ impl TransportState {
         handshaken
     }
 
-    /// A packet as the socket gets it; `None` if nothing can be sent now.
+    /// A packet as the socket gets it, in `room` if it has to be copied; `None` if nothing can be sent now.
     #[must_use]
-    pub fn send(&mut self, packet: Outgoing) -> Option<Outgoing> {
+    pub fn send(&mut self, packet: Outgoing, room: impl FnOnce() -> Vec<u8>) -> Option<Outgoing> {
         let is_upgrading = self.unsettled.as_ref().is_some_and(|now| now.is_upgrading());
         if self.end().is_some() || is_upgrading {
             return None;
@@ -169,7 +169,7 @@ impl TransportState {
         let Some(tls) = &mut self.tls else {
             return Some(framed);
         };
-        let mut records = Vec::new();
+        let mut records = room();
         tls.send(framed.as_slice(), &mut records);
         (!records.is_empty()).then_some(Outgoing::Bytes(records))
     }
