@@ -1,9 +1,10 @@
 // What the tests in a browser share: the programs, free ports, and a gateway with addresses of its own that ends with the tests.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { X509Certificate, createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -54,6 +55,17 @@ export async function freePorts(count) {
   return found;
 }
 
+/** A certificate that signs itself, for this host and so many days: as an entry of a setting, and the hash by which Chromium takes it. */
+export function certificate(host, days) {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-certificate-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const [chain, key] = ["chain.pem", "key.pem"].map((name) => join(folder, name));
+  const ask = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days ${days} -subj /CN=${host} -addext subjectAltName=DNS:${host}`;
+  execFileSync("openssl", [...ask.split(" "), "-keyout", key, "-out", chain], { stdio: ["ignore", "ignore", "pipe"] });
+  const spki = new X509Certificate(readFileSync(chain)).publicKey.export({ type: "spki", format: "der" });
+  return { entry: `{ chain = "${chain}", key = "${key}" }`, hash: createHash("sha256").update(spki).digest("base64") };
+}
+
 /** A process of the program, once it has written a line with `ready` in it. It ends with this one, however that ends. */
 async function start(args, ready) {
   const child = spawn("setpriv", ["--pdeathsig", "KILL", HOLDFAST, ...args], { stdio: ["pipe", "pipe", "inherit"] });
@@ -72,22 +84,24 @@ async function end(child, signal) {
   await once(child, "exit");
 }
 
-/** A gateway with a listener for WebSockets and one for browsers. It can be stopped and started again where it was. */
+/** A gateway with a listener for WebSockets, by TLS if it is given a certificate for it, and one for browsers. It can be stopped and
+ * started again where it was. */
 export class Gateway {
   #folder = mkdtempSync(join(tmpdir(), "holdfast-browser-"));
   #terminals = [];
   #process;
 
-  static async start(settings = []) {
+  static async start(settings = [], entry = null) {
     const gateway = new Gateway();
     const [terminals, http, admin, web, websocket] = await freePorts(5);
     const listen = { terminals, http, admin, web };
     gateway.reached = Object.entries(listen).flatMap(([name, port]) => ["--set", `${name}.listen=["127.0.0.1:${port}"]`]);
     gateway.admin = `http://127.0.0.1:${admin}`;
     gateway.web = `http://127.0.0.1:${web}/`;
-    gateway.url = `ws://127.0.0.1:${websocket}/`;
-    const listener = `terminals.listener=[{ address = "127.0.0.1:${websocket}", transport = "websocket" }]`;
-    const own = [listener, `registry.path="${gateway.#folder}/data"`, ...settings];
+    gateway.url = entry === null ? `ws://127.0.0.1:${websocket}/` : `wss://localhost:${websocket}/`;
+    const listener = `address = "127.0.0.1:${websocket}", transport = "websocket", tls = ${entry !== null}`;
+    const tls = entry === null ? [] : [`terminals.tls.certificates=[${entry}]`];
+    const own = [`terminals.listener=[{ ${listener} }]`, `registry.path="${gateway.#folder}/data"`, ...tls, ...settings];
     gateway.settings = own.flatMap((setting) => ["--set", setting]);
     await gateway.again();
     return gateway;
@@ -113,8 +127,8 @@ export class Gateway {
   }
 
   /** A terminal that is no browser, once it is logged in. */
-  async connect(user, platform) {
-    const terminal = await start([...this.reached, ...this.settings, "connect", "--user", user, "--platform", platform], "logged in");
+  async connect(user, platform, ...more) {
+    const terminal = await start([...this.reached, ...this.settings, "connect", "--user", user, "--platform", platform, ...more], "logged in");
     this.#terminals.push(terminal);
   }
 

@@ -3,21 +3,12 @@
 // name the programs; the pictures go to target/browser.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runInNewContext } from "node:vm";
+import { Gateway, PICTURES, ROOT, certificate, launch } from "./gateway.mjs";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
-const HOLDFAST = process.env.HOLDFAST ?? join(ROOT, "target/debug/holdfast");
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const PICTURES = join(ROOT, "target/browser");
-const { chromium } = createRequire(join(PICTURES, "modules.cjs"))("playwright-core");
 const TOKEN = "a-token+for/a=test~";
 /** What a browser would run if it took a UserID for anything but text. */
 const HOSTILE = "<img src=x onerror=alert(1)>";
@@ -94,48 +85,7 @@ test("text of others is seen as it is, and stays in its path", () => {
 
 // What is shown.
 
-let browser, folder, gateway, ports;
-const terminals = [];
-
-async function freePorts(count) {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return server;
-  }));
-  const found = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return found;
-}
-
-/** A process of the program, once it has written a line with `ready` in it. */
-async function start(args, ready) {
-  const listen = ["terminals", "http", "admin"].flatMap((name, index) => ["--set", `${name}.listen=["127.0.0.1:${ports[index]}"]`]);
-  const child = spawn(HOLDFAST, [...args, ...listen], { stdio: ["pipe", "pipe", "inherit"] });
-  await new Promise((done, fail) => {
-    let text = "";
-    child.stdout.on("data", (data) => (text += data).includes(ready) && done());
-    child.on("exit", (code) => fail(new Error(`${args} ended with ${code}: ${text}`)));
-  });
-  child.removeAllListeners("exit");
-  return child;
-}
-
-function startGateway() {
-  const settings = [`registry.path="${folder}/data"`, `admin.token="${TOKEN}"`];
-  return start(settings.flatMap((setting) => ["--set", setting]), "ready");
-}
-
-async function connect(user, platform) {
-  const terminal = await start(["connect", "--user", user, "--platform", platform, "--instance", "7"], "logged in");
-  terminals.push(terminal);
-}
-
-async function end(child, signal = "SIGTERM") {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill(signal);
-  await once(child, "exit");
-}
+let browser, gateway;
 
 /** Opens the page in a tab of its own, and holds it to what it may do: no fault, and no request to anyone else. */
 async function open(t, options = {}, prepare = async () => {}) {
@@ -147,13 +97,13 @@ async function open(t, options = {}, prepare = async () => {}) {
   page.on("dialog", (dialog) => faults.push(dialog.message()) && dialog.dismiss());
   page.on("console", (line) => /Security Policy/.test(line.text()) && faults.push(line.text()));
   page.on("request", (request) => {
-    const isOwn = request.url().startsWith(`http://127.0.0.1:${ports[2]}/`) || request.url().startsWith("data:");
+    const isOwn = request.url().startsWith(`${gateway.admin}/`) || request.url().startsWith("data:");
     const tells = decodeURIComponent(request.url()).includes(TOKEN);
     if (!isOwn || tells || request.method() !== "GET") faults.push(`${request.method()} ${request.url()}`);
   });
   t.after(() => assert.deepEqual(faults, []));
   await prepare(page);
-  await page.goto(`http://127.0.0.1:${ports[2]}/`);
+  await page.goto(`${gateway.admin}/`);
   return page;
 }
 
@@ -178,19 +128,17 @@ async function find(page, user) {
 
 describe("in Chromium", () => {
   before(async () => {
-    mkdirSync(PICTURES, { recursive: true });
-    folder = mkdtempSync(join(tmpdir(), "holdfast-page-"));
-    ports = await freePorts(3);
-    gateway = await startGateway();
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-    await Promise.all([connect("alice", "iPhone"), connect("bob", "Mac"), connect(HOSTILE, "Web")]);
+    const certificates = [certificate("gateway.example", 365), certificate("soon.example", 3)].map(({ entry }) => entry);
+    const settings = [`admin.token="${TOKEN}"`, `terminals.tls.certificates=[${certificates}]`];
+    gateway = await Gateway.start(settings);
+    browser = await launch();
+    const terminals = [["alice", "iPhone"], ["bob", "Mac"], [HOSTILE, "Web"]];
+    await Promise.all(terminals.map(([user, platform]) => gateway.connect(user, platform, "--instance", "7")));
   });
 
   after(async () => {
     await browser?.close();
-    await Promise.all(terminals.map((terminal) => end(terminal)));
-    if (gateway) await end(gateway);
-    rmSync(folder, { recursive: true, force: true });
+    await gateway?.end();
   });
 
   test("the token is asked for, kept in the tab, and sent in a header alone", async (t) => {
@@ -201,7 +149,7 @@ describe("in Chromium", () => {
     await page.getByText("The gateway does not accept this token.").waitFor();
     await giveToken(page);
     await seesState(page, "Live");
-    assert.equal(new URL(page.url()).href, `http://127.0.0.1:${ports[2]}/`);
+    assert.equal(new URL(page.url()).href, `${gateway.admin}/`);
     await page.reload();
     await seesState(page, "Live");
     assert.deepEqual(await page.evaluate(() => [localStorage.length, document.cookie]), [0, ""]);
@@ -213,11 +161,16 @@ describe("in Chromium", () => {
     const page = await open(t);
     await giveToken(page);
     await seesTile(page, "Users Online", "3");
-    await connect("carol", "Web");
+    await gateway.connect("carol", "Web");
     await seesTile(page, "Users Online", "4");
     const classes = (await page.locator("#classes tr").allInnerTexts()).map((row) => row.split(/\s+/).join(" ").trim());
     assert.deepEqual(classes, ["mobile 1", "desktop 1", "web 2"]);
     assert.match(await page.locator("#logins tbody").innerText(), /^OK\s+\S+\s+4$/);
+    const certificates = (await page.locator("#certificates tr").allInnerTexts()).map((row) => row.split(/\s+/).join(" ").trim());
+    assert.match(certificates.join("; "), /^soon\.example terminals 2 2 d 23 h; gateway\.example terminals 1 364 d 23 h$/);
+    const attention = await page.locator("#attention").innerText();
+    assert.match(attention, /certificate for soon\.example \(terminals 2\) expires in 2 d 23 h/);
+    assert.doesNotMatch(attention, /certificate for gateway\.example/);
     const shards = await page.locator("#shards tbody tr").count();
     assert.ok(shards > 1, `${shards}`);
     for (const [name, colorScheme, width] of [["light", "light", 1360], ["dark", "dark", 1360], ["phone", "light", 360]]) {
@@ -252,11 +205,11 @@ describe("in Chromium", () => {
     const page = await open(t);
     await giveToken(page);
     await seesState(page, "Live");
-    await end(gateway, "SIGKILL");
+    await gateway.kill();
     await seesState(page, "No answer");
     await page.getByText("the numbers below are of then").waitFor();
     await page.screenshot({ path: join(PICTURES, "page-away.png") });
-    gateway = await startGateway();
+    await gateway.again();
     await seesState(page, "Live");
     await page.getByText("the gateway was started again").waitFor();
     await page.getByText("the gateway did not answer").waitFor();

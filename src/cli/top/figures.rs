@@ -1,50 +1,15 @@
 //! Two readings of the metrics, and what happened between them: amounts, rates, and percentiles. Asks nobody.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::base::time::Instant;
+use super::sample::{MetricsSample, of_shard};
 use crate::cli::numbers::{bytes, grouped};
-
-/// The metrics at one moment, by their whole names with labels.
-#[derive(Debug, Clone)]
-pub(super) struct MetricsSample {
-    at: Instant,
-    values: HashMap<String, f64>,
-}
-
-impl MetricsSample {
-    /// Takes what can be read; other lines are of no interest here.
-    pub(super) fn new(at: Instant, text: &str) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
-        let values = samples.filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            Some((series.to_owned(), value.parse().ok()?))
-        });
-        Self {
-            at,
-            values: values.collect(),
-        }
-    }
-
-    fn value(&self, series: &str) -> f64 {
-        self.values.get(series).copied().unwrap_or(0.0)
-    }
-
-    /// The shards that there are.
-    fn shards(&self) -> usize {
-        let shard = |number: &usize| self.values.contains_key(&of_shard("turns_total", *number));
-        (0..).take_while(shard).count()
-    }
-}
-
-fn of_shard(name: &str, shard: usize) -> String {
-    format!("holdfast_shard_{name}{{shard=\"{shard}\"}}")
-}
 
 /// With fewer connections the growth of resident memory says nothing of what one of them takes.
 const CONNECTIONS_THAT_TELL: f64 = 10_000.0;
+
+const DAY_S: f64 = 86_400.0;
 
 /// The columns of [`Figures::rows`].
 pub(super) const COLUMNS: [&str; 11] = [
@@ -189,13 +154,19 @@ impl<'a> Figures<'a> {
             ),
             ("pressure", self.pressure()),
             ("memory", self.memory()),
+            ("certificates", self.certificates()),
         ]
     }
 
     fn connections(&self) -> String {
         let live = |class: &str| {
-            let series = format!("holdfast_connections_live_now{{class=\"{class}\",transport=\"tcp\"}}");
-            count_text(self.now.value(&series))
+            let by_all_ways = format!("holdfast_connections_live_now{{class=\"{class}\",");
+            count_text(
+                self.now
+                    .beginning_with(&by_all_ways)
+                    .map(|(_, value)| value)
+                    .sum(),
+            )
         };
         format!(
             "{} (logged in: mobile {}, desktop {}, web {}), {} opened/s, {} link ends/s",
@@ -280,6 +251,27 @@ impl<'a> Figures<'a> {
         )
     }
 
+    /// The one that expires first, and how many there are.
+    fn certificates(&self) -> String {
+        let all = self
+            .now
+            .beginning_with("holdfast_tls_certificate_expires_seconds{");
+        let count = all.clone().count();
+        let Some((series, left_s)) = all.min_by(|one, other| one.1.total_cmp(&other.1)) else {
+            return "none".to_owned();
+        };
+        let name = series
+            .split_once("name=\"")
+            .map_or("", |(_, behind)| behind.trim_end_matches("\"}"));
+        if left_s < 0.0 {
+            return format!("{count}; THE ONE FOR {name} HAS EXPIRED");
+        }
+        format!(
+            "{count}; the first to expire is for {name}, in {:.1} days",
+            left_s / DAY_S
+        )
+    }
+
     /// One row for all shards, then one for each.
     pub(super) fn rows(&self) -> Vec<[String; COLUMNS.len()]> {
         let shards = (0..self.now.shards()).map(|shard| self.row(&shard.to_string(), Some(shard)));
@@ -325,8 +317,8 @@ impl<'a> Figures<'a> {
             Some(shard) => format!("holdfast_shard_logins_total{{shard=\"{shard}\","),
             None => "holdfast_logins_total{".to_owned(),
         };
-        let of_codes = self.now.values.keys().filter(|series| series.starts_with(&head));
-        of_codes.map(|series| self.rate(series)).sum()
+        let of_codes = self.now.beginning_with(&head);
+        of_codes.map(|(series, _)| self.rate(series)).sum()
     }
 
     /// All of it as lines.
@@ -399,6 +391,7 @@ fn duration_text(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Instant;
     use crate::cli::top::tests::reading;
 
     #[test]
@@ -414,6 +407,35 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn connections_by_all_ways_are_logged_in_and_the_first_certificate_to_expire_is_told() {
+        let told = |text: &str| {
+            let sample = MetricsSample::new(Instant(0), text);
+            Figures::between(&sample, &sample).text()
+        };
+        let live = |transport, count| {
+            format!("holdfast_connections_live_now{{class=\"web\",transport=\"{transport}\"}} {count}\n")
+        };
+        let certificate = |name, left_s| {
+            format!(
+                "holdfast_tls_certificate_expires_seconds{{listener=\"http\",entry=\"1\",name=\"{name}\"}} {left_s}\n"
+            )
+        };
+        let text = told(&[live("tcp", 1), live("websocket-tls", 2)].concat());
+        assert!(
+            text.contains("web 3)") && text.contains("certificates none\n"),
+            "{text}"
+        );
+        let good = certificate("a.example", "172800");
+        let text = told(&[certificate("b.example", "8640000"), good.clone()].concat());
+        assert!(
+            text.contains("certificates 2; the first to expire is for a.example, in 2.0 days\n"),
+            "{text}"
+        );
+        let text = told(&[good, certificate("b.example", "-1")].concat());
+        assert!(text.contains("2; THE ONE FOR b.example HAS EXPIRED\n"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! as lines anywhere else, with `--once`, and in builds without the feature `top`. Counts nothing itself.
 
 mod figures;
+mod sample;
 mod scraper;
 #[cfg(feature = "top")]
 mod screen;
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use super::outcome::print;
 use crate::node::config::Config;
-use figures::{Figures, MetricsSample};
+use figures::Figures;
+use sample::MetricsSample;
 use scraper::Scraper;
 
 /// How it is shown.

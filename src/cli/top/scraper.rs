@@ -1,6 +1,6 @@
 //! Reads a gateway's metrics again and again, each time with the moment. Makes nothing of them.
 
-use super::figures::MetricsSample;
+use super::sample::MetricsSample;
 use crate::base::time::Clock;
 use crate::cli::client;
 use crate::node::config::Config;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::figures::MetricsSample;
 use super::interval;
+use super::sample::MetricsSample;
 use crate::base::time::Instant;
 
 pub(super) fn reading(at: u64, heartbeats: u64, buckets: [u64; 3]) -> MetricsSample {

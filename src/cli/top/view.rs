@@ -13,7 +13,8 @@ use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
 use super::super::outcome::ended_by;
 use super::super::termination::Termination;
-use super::figures::{COLUMNS, Figures, MetricsSample, width};
+use super::figures::{COLUMNS, Figures, width};
+use super::sample::MetricsSample;
 use super::scraper::Scraper;
 use super::screen::{self, Screen};
 

@@ -251,6 +251,9 @@ function drawSections(interval) {
   fillTable(byId("changes"), "Changes by kind", countedColumns("kind"), countedRows(interval, "changes_by_kind", "kind"), "Nothing has changed since the start.");
   fillTable(byId("callbacks"), "Callbacks", FACTS, callbackRows(interval), "None since the start.");
   fillTable(byId("work"), "Registry and queries", FACTS, workRows(interval));
+  const certificates = certificateRows(interval);
+  fillTable(byId("certificates"), "Certificates", CERTIFICATE_COLUMNS, certificates);
+  setHidden(byId("certificates-card"), certificates.length === 0);
   fillTable(byId("shards"), "Shards", SHARD_COLUMNS, shardRows(interval));
   fillTable(byId("refused"), "Refused, closed and held up", countedColumns("what"), refusalRows(interval), "Nothing since the start.");
 }

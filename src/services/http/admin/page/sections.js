@@ -10,6 +10,10 @@ const NEARLY_FULL = 0.85;
 const CALLBACK_AGE_MAX = 600;
 const CLOCK_BEHIND_MAX = 5;
 
+/** With less time left a certificate is worth a word, and then a loud one, in seconds: as the alerts have it. */
+const CERTIFICATE_SOON = 7 * 86_400;
+const CERTIFICATE_DUE = 86_400;
+
 /** A number of the gateway by its name in the metrics. */
 function amount({ now }, name) {
   return now.value(`holdfast_${name}`);
@@ -26,6 +30,18 @@ function hasCallbacks(interval) {
 
 function loggedIn({ now }) {
   return [...now.by("connections_live_now", "class").values()].reduce((sum, count) => sum + count, 0);
+}
+
+/** The certificates of listeners, first the one that expires first. */
+function certificates({ now }) {
+  const all = now.family("holdfast_tls_certificate_expires_seconds").map(({ labels, value }) => ({
+    name: visibleText(labels.get("name") || "no host"),
+    entry: `${labels.get("listener")} ${labels.get("entry")}`,
+    left: value,
+    leftText: value < 0 ? "has expired" : `expires in ${spanText(value)}`,
+    level: value < CERTIFICATE_DUE ? "bad" : value < CERTIFICATE_SOON ? "warn" : "",
+  }));
+  return all.sort((one, other) => one.left - other.left);
 }
 
 function slowNote(verb, seconds) {
@@ -83,12 +99,16 @@ function attention(interval, unreadyText) {
   const total = (name) => of(`${name}_total`);
   const items = [];
   const say = (level, isSo, text) => isSo && items.push({ level, text });
+  const sayOfCertificates = (which) => certificates(interval).forEach(({ name, entry, leftText, level }) =>
+    say(level, level === which, `The certificate for ${name} (${entry}) ${leftText}. Renew it, then “holdfast reload”.`));
   say("bad", of("ready_now") === 0, `Not ready: ${visibleText(unreadyText || "/readyz says why")}.`);
   say("bad", of("registry_failing_now") > 0, "The registry cannot record changes: logins are refused. Look at the disk that has registry.path.");
   say("bad", of("commits_retrying_now") > 0, `What was decided for ${amountText(of("commits_retrying_now"), "user")} could not be recorded, and is tried again.`);
   say("bad", interval.grown("holdfast_accept_pauses_total") + interval.grown("holdfast_accepts_failed_total") > 0, "There is no room for new connections. The log says whether a shard is full, or the system.");
   say("bad", total("store_damaged_reads") + total("store_damaged_lost_changes") > 0, "The store is damaged. The log names the files; see “Damage” in the manual.");
   say("bad", of("callback_receiver_down_now") > 0, "The receiver of callbacks is down. Callbacks wait on disk until it answers.");
+  sayOfCertificates("bad");
+  sayOfCertificates("warn");
   say("warn", of("callbacks_oldest_age_seconds") > CALLBACK_AGE_MAX, `The oldest callback has been waiting for ${spanText(of("callbacks_oldest_age_seconds"))}.`);
   say("warn", of("callbacks_dead_now") > 0, `Given up: ${amountText(of("callbacks_dead_now"), "callback")}. “holdfast callbacks list” shows why.`);
   for (const shard of now.shards()) {
@@ -177,6 +197,15 @@ function memoryRows(interval) {
     ["Resident, all together", bytesText(now.value("process_resident_memory_bytes"))],
     ["Open descriptors", `${countText(now.value("process_open_fds"))} of ${countText(now.value("process_max_fds"))}`],
   ];
+}
+
+const CERTIFICATE_COLUMNS = [{ title: "", kind: "name" }, { title: "" }, { title: "", kind: "number" }];
+
+function certificateRows(interval) {
+  return certificates(interval).map(({ name, entry, left, level }) => {
+    const text = left < 0 ? "expired" : spanText(left);
+    return [name, { text: entry, title: "The listener, and the entry among its certificates.", level: "muted" }, { text, level }];
+  });
 }
 
 const SHARD_COLUMNS = [
