@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Gateway, PICTURES, bareTab, launch } from "./gateway.mjs";
+import { Gateway, PICTURES, bareTab, certificate, launch } from "./gateway.mjs";
 
 const HIDDEN_S = Number(process.env.HOLDFAST_HIDDEN_S ?? 0);
 const OFTEN = "presence.heartbeat_interval_s=1";
@@ -208,6 +208,23 @@ test("two tabs are online together where two may be", async (t) => {
   await sees(third, "online");
   await sees(tabs[0], "forced offline");
   assert.equal(await tabs[1].locator("#status").innerText(), "online");
+});
+
+test("it comes by wss where the browser takes the certificate, and not where it does not", async (t) => {
+  const { entry, hash } = certificate("localhost", 30);
+  const gateway = await Gateway.start(PATIENT, entry);
+  t.after(() => gateway.end());
+  const [taking, refusing] = [await launch([`--ignore-certificate-errors-spki-list=${hash}`]), await launch()];
+  t.after(() => Promise.all([taking.close(), refusing.close()]));
+  const page = await open(t, taking, gateway, "alice");
+  await sees(page, "online");
+  const { devices } = await gateway.user("alice");
+  assert.deepEqual(devices.map(({ transport }) => transport), ["websocket-tls"]);
+  await page.getByRole("button", { name: "Log out" }).click();
+  await seesEvent(page, "logged out");
+  const other = await open(t, refusing, gateway, "bob");
+  await sees(other, "reconnecting");
+  assert.equal((await gateway.user("bob")).status, null);
 });
 
 test("a tab that is hidden is in the background, and stays online", async (t) => {

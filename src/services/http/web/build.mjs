@@ -9,7 +9,9 @@ const common = { bundle: true, format: "esm", target: "es2022", charset: "utf8",
 if (process.argv.includes("--tests")) {
   const names = (await readdir(`${folder}/client/tests`)).filter((name) => name.endsWith(".test.ts"));
   const entryPoints = names.map((name) => `client/tests/${name}`);
-  await build({ ...common, entryPoints, outdir: "node_modules/.tests", platform: "node", packages: "external", outExtension: { ".js": ".mjs" } });
+  // Node 18 has Web Crypto, but not as a global.
+  const banner = { js: 'import { webcrypto } from "node:crypto";\nglobalThis.crypto ??= webcrypto;' };
+  await build({ ...common, banner, entryPoints, outdir: "node_modules/.tests", platform: "node", packages: "external", outExtension: { ".js": ".mjs" } });
 } else {
   const isChecked = process.argv.includes("--check");
   const notice = await readFile(`${folder}/client/notice.txt`, "utf8");
