@@ -17,6 +17,13 @@ use serde_json::{Value, json};
 /// The stream's longest wait is 55 s; anything else is answered within a few.
 const PATIENCE: Duration = Duration::from_secs(70);
 
+/// The gateway's own words for an answer that it had not got in time; it asks to be asked again.
+const ANSWERED_TOO_LATE: u64 = 60_008;
+
+/// How often a query is asked in all, where only the answer counts and not when it comes. Each try may take 3 s: a host that is
+/// short of CPU for longer has other things to do.
+const TRIES_MAX: usize = 10;
+
 /// One client.
 pub(crate) struct Http {
     runtime: tokio::runtime::Runtime,
@@ -121,24 +128,42 @@ impl Http {
         Ok((changes.collect::<anyhow::Result<Vec<StatusChange>>>()?, next))
     }
 
-    /// The statuses of up to 500 users. Users without an account are not among them.
+    /// The statuses of up to 500 users. Users without an account are not among them. Asks again as long as the gateway wants it.
     pub(crate) fn query(
         &self,
         backend: (SocketAddr, &str),
         users: &[String],
     ) -> anyhow::Result<HashMap<String, String>> {
-        let answer = self.query_with(backend, users, AskedDetail::None)?;
-        let statuses = answer.into_iter().map(|(user, answered)| (user, answered.status));
+        let ask = || self.ask_statuses(backend, users, AskedDetail::None);
+        let mut answer = ask()?;
+        for _ in 1..TRIES_MAX {
+            if answer["ErrorCode"] != ANSWERED_TOO_LATE {
+                break;
+            }
+            answer = ask()?;
+        }
+        let statuses = results(&answer)?
+            .into_iter()
+            .map(|(user, answered)| (user, answered.status));
         Ok(statuses.collect())
     }
 
-    /// The same with details.
+    /// The same with details, and asked once.
     pub(crate) fn query_with(
+        &self,
+        backend: (SocketAddr, &str),
+        users: &[String],
+        detail: AskedDetail,
+    ) -> anyhow::Result<HashMap<String, Answered>> {
+        results(&self.ask_statuses(backend, users, detail)?)
+    }
+
+    fn ask_statuses(
         &self,
         (http, caller): (SocketAddr, &str),
         users: &[String],
         detail: AskedDetail,
-    ) -> anyhow::Result<HashMap<String, Answered>> {
+    ) -> anyhow::Result<Value> {
         let wanted = match detail {
             AskedDetail::None => 0,
             AskedDetail::Platforms => 1,
@@ -146,19 +171,23 @@ impl Http {
         let body = json!({ "To_Account": users, "IsNeedDetail": wanted }).to_string();
         let url = format!("http://{http}/v4/openim/query_online_status?{caller}&random=1&contenttype=json");
         let (_, answer) = self.ask(Request::post(url).body(Full::from(body))?)?;
-        let answer: Value = serde_json::from_slice(&answer).context("the query's answer is not JSON")?;
-        let Some(results) = answer["QueryResult"].as_array() else {
-            bail!("the gateway refuses a query: {answer}");
-        };
-        Ok(results.iter().filter_map(answered).collect())
+        serde_json::from_slice(&answer).context("the query's answer is not JSON")
     }
+}
+
+/// Who is shown how by the answer to a query.
+fn results(answer: &Value) -> anyhow::Result<HashMap<String, Answered>> {
+    let Some(results) = answer["QueryResult"].as_array() else {
+        bail!("the gateway refuses a query: {answer}");
+    };
+    Ok(results.iter().filter_map(answered).collect())
 }
 
 /// One user's element of `QueryResult`; `None` if it is not of its form.
 fn answered(result: &Value) -> Option<(String, Answered)> {
     let text = |value: &Value| Some(value.as_str()?.to_owned());
     let platform = |entry: &Value| Some((text(&entry["Platform"])?, text(&entry["Status"])?));
-    let platforms = match result.get("AskedDetail") {
+    let platforms = match result.get("Detail") {
         None => None,
         Some(detail) => Some(
             detail
@@ -174,7 +203,56 @@ fn answered(result: &Value) -> Option<(String, Answered)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// A gateway that gives these answers, one after the other, on one connection.
+    fn answering(answers: Vec<Value>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            for answer in answers {
+                let mut length = 0;
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    if line == "\r\n" {
+                        break;
+                    }
+                }
+                reader.read_exact(&mut vec![0; length]).unwrap();
+                let body = answer.to_string();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_query_that_was_answered_too_late_is_asked_again_and_no_other() {
+        let late = json!({ "ActionStatus": "FAIL", "ErrorCode": ANSWERED_TOO_LATE });
+        let refused = json!({ "ActionStatus": "FAIL", "ErrorCode": 60_006 });
+        let good = json!({ "QueryResult": [{ "To_Account": "a", "Status": "Online" }] });
+        let ask = |answers: &[&Value]| {
+            let address = answering(answers.iter().map(|answer| (*answer).clone()).collect());
+            Http::new().unwrap().query((address, "caller"), &["a".to_owned()])
+        };
+        assert_eq!(ask(&[&late, &late, &good]).unwrap()["a"], "Online");
+        assert!(ask(&[&refused]).is_err());
+        assert!(ask(&[&late; TRIES_MAX]).is_err());
+    }
 
     fn check(result: &Value, expected: Option<Option<Vec<(&str, &str)>>>) {
         let seen = answered(result);
@@ -189,7 +267,7 @@ mod tests {
 
     #[test]
     fn details_are_read_whole_or_the_user_counts_as_not_answered() {
-        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "AskedDetail": detail });
+        let with = |detail: Value| json!({ "To_Account": "a", "Status": "Online", "Detail": detail });
         check(&json!({ "To_Account": "a", "Status": "Online" }), Some(None));
         check(&with(json!([])), Some(Some(vec![])));
         let web = json!({ "Platform": "Web", "Status": "Online" });
