@@ -50,14 +50,16 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             answer.extend_from_slice(&unwrapped.answer);
             let lost = self.connections.send(key, answer, &mut self.ring);
             self.lost_by_send(key, lost);
+            self.carry_out();
         }
         if let Some(client) = unwrapped.client {
             self.decide(Input::ClientKnown(key, as_ipv6(client)));
         }
-        if unwrapped.alive {
+        // Each of these may end the connection, of which logic must not hear any more then.
+        if unwrapped.alive && self.is_live(key) {
             self.decide(Input::Alive(key));
         }
-        if !unwrapped.bytes.is_empty() {
+        if !unwrapped.bytes.is_empty() && self.is_live(key) {
             self.decide(Input::Received(key, &unwrapped.bytes));
         }
         let mut read_on = ReadOn::AtOnce;
