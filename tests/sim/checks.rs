@@ -47,6 +47,13 @@ pub(crate) fn compare(mut seen: Vec<Shown>, mut must: Vec<Shown>) -> Result<(), 
 /// What a query answered.
 pub(crate) fn compare_statuses(statuses: &UserStatuses, model: &Model) -> Result<(), Failure> {
     let users = statuses.users.iter();
+    let answers = match &statuses.statuses {
+        StatusList::Status(all) => all.len(),
+        StatusList::Devices(all) => all.len(),
+    };
+    ensure("query", answers == users.len(), || {
+        format!("{answers} answers for {} users", users.len())
+    })?;
     match &statuses.statuses {
         StatusList::Status(all) => users
             .zip(all)
