@@ -200,3 +200,19 @@ impl Transports {
         self.states[self.at(slot).state()?].end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Transports {
+        /// The slots whose connections have a transport that is more than plain. No transport is without a slot.
+        pub(in crate::shard) fn slots_with_any(&self) -> Vec<u32> {
+            let slots = 0..u32::try_from(self.slots.len()).unwrap();
+            let all: Vec<u32> = slots.filter(|slot| !self.is_plain(*slot)).collect();
+            let with_states = all.iter().filter(|slot| self.at(**slot).state().is_some());
+            assert_eq!(with_states.count(), self.states.len(), "a transport is nobody's");
+            all
+        }
+    }
+}

@@ -100,6 +100,9 @@ impl Model {
             Operation::SendConstant(bytes) => self.send_constant(ring, key, bytes),
             Operation::Send { bytes, start } => {
                 assert!(start < bytes.len(), "an empty send");
+                if start == 0 {
+                    self.sockets[socket].is_to_send(&bytes);
+                }
                 let sent = 0;
                 self.arm(ring, key, Armed::Send { bytes, start, sent });
             }
@@ -123,6 +126,7 @@ impl Model {
         let is_sending = self.rings[ring].is_in_flight(key, Kind::Send);
         assert!(!is_sending, "two sends at once for {key:?}");
         let socket = &mut self.sockets[socket];
+        socket.is_to_send(bytes);
         let refusal = socket.refusal(&mut self.random);
         let refusal = refusal.or_else(|| {
             let is_short = socket.send(bytes) < bytes.len();

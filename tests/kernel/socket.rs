@@ -24,6 +24,8 @@ pub(crate) struct Socket {
     told: usize,
     /// What the owner wants sent.
     pub(crate) wanted: Vec<u8>,
+    /// A transport wraps what the owner sends: nobody knows its bytes before the kernel has them.
+    pub(crate) is_wrapped: bool,
     /// Of that, what the kernel took.
     pub(crate) accepted: usize,
     /// Of that, what the peer has read.
@@ -53,6 +55,7 @@ impl Socket {
             taken: 0,
             told: 0,
             wanted: Vec::new(),
+            is_wrapped: false,
             accepted: 0,
             peer_read: 0,
             room,
@@ -75,6 +78,13 @@ impl Socket {
     /// Bytes that the peer wrote.
     pub(crate) fn written(&self) -> usize {
         self.written.len()
+    }
+
+    /// The kernel is asked to send bytes, not for the second time.
+    pub(crate) fn is_to_send(&mut self, bytes: &[u8]) {
+        if self.is_wrapped {
+            self.wanted.extend_from_slice(bytes);
+        }
     }
 
     /// The peer reads so many bytes, or as many as are there.
@@ -133,6 +143,11 @@ impl Socket {
         self.told += bytes.len();
         let expected = &self.written[self.told - bytes.len()..self.told];
         assert_eq!(bytes, expected, "received bytes are missing or out of order");
+    }
+
+    /// Bytes that the owner was given.
+    pub(crate) fn told(&self) -> usize {
+        self.told
     }
 
     /// All that was received was given to the owner.

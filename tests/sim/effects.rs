@@ -11,7 +11,7 @@ use crate::sim::crowd;
 use crate::sim::registry::Ask;
 use crate::sim::shown::{self, Link, Shown};
 use crate::sim::terminal::Place;
-use crate::sim::world::{World, peer};
+use crate::sim::world::World;
 
 impl World {
     pub(crate) fn one_effect(
@@ -38,9 +38,10 @@ impl World {
                 seen.push(Shown::Moved(link, *to));
                 self.goes(shard, *key, Place::Moving(self.now.instant));
             }
-            Effect::Close(key, _) => {
+            Effect::Close(key, reason) => {
                 let link = self.link_at(shard, *key)?;
                 seen.push(Shown::Closed(link));
+                self.closes(link, *reason);
                 self.goes(shard, *key, Place::Over);
                 self.expect_stage(shard, (*key, &effect), |stage| {
                     !matches!(stage, ConnectionStage::Open | ConnectionStage::Settled)
@@ -76,9 +77,14 @@ impl World {
             crowd.sent_away(shard, self.now.instant, wait, &self.settings)?;
         }
         self.check_wait(link, &packet)?;
-        self.socket(link, |socket| socket.wanted.extend_from_slice(sent.as_slice()));
+        let read = self.socket(link, |socket| {
+            if !socket.is_wrapped {
+                socket.wanted.extend_from_slice(sent.as_slice());
+            }
+            socket.told()
+        });
         let terminal = self.terminals.get_mut(&link).expect("logic knows it");
-        terminal.told.push_back((sent.as_slice().to_vec(), said.clone()));
+        terminal.is_told(read, sent.as_slice(), &said);
         seen.push(Shown::Said(link, said));
         Ok(())
     }
@@ -153,7 +159,7 @@ impl World {
         let fits = (seen.user, seen.device, seen.signed_at_s, seen.background)
             == (login.user, login.device, login.signed_at_s, login.background)
             && seen.session.map_or(0, |session| session.0) == login.session
-            && arrival.peer == peer(link);
+            && arrival.peer == self.terminals[&link].way.peer(link);
         ensure("arrival", fits, || format!("{arrival:?} of {login:?}"))
     }
 }

@@ -1,25 +1,17 @@
 //! Between terminals and shards: the model of the kernel. What is under way in it comes when chance wants it; what comes is given
 //! to the shard that it is for.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
-
-use crate::base::ids::{ConnKey, ShardId, UserId};
-use crate::base::time::{Now, millis};
+use crate::base::ids::{ConnKey, ShardId};
+use crate::base::time::millis;
 use crate::engine::completion::{ConnectionEvent, ReceiveEnd};
 use crate::engine::connection::ConnectionStage;
-use crate::kernel::model::Model as Kernel;
 use crate::kernel::ring::{Done, FilledBuffer, Kind, ModelRing};
-use crate::kernel::shared::SharedRing;
 use crate::kernel::socket::{Peer as FarEnd, Socket};
-use crate::logic::settings::Settings;
-use crate::shard::Shard;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::shown::{Link, Said};
-use crate::sim::terminal::{Place, Reading};
-use crate::sim::watched::{LogicStep, LogicWord, ShardEvent, WatchedLogic};
-use crate::sim::world::{World, peer};
+use crate::sim::terminal::Place;
+use crate::sim::watched::{LogicStep, LogicWord, ShardEvent};
+use crate::sim::world::World;
 
 /// How soon the kernel does what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,65 +22,8 @@ pub(crate) enum Pace {
     Late,
 }
 
-/// What one run's kernel has room for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NetworkSize {
-    /// Of each shard.
-    pub(crate) slots: u32,
-    buffers: u16,
-    buffer_bytes: usize,
-    /// Connections that can be on their way to a shard at once.
-    arrivals_max: usize,
-}
-
-/// Of so many moves one finds no room, and one arrives untold, which takes a slot for good.
-const MOVE_FAILS_ONE_IN: u32 = 60;
-
 /// More than all that can be under way takes.
 const ROUNDS_MAX: u32 = 10_000;
-
-impl NetworkSize {
-    pub(crate) fn some(random: &mut fastrand::Rng) -> Self {
-        let mut choice = |all: [usize; 4]| random.choice(all).expect("there are four");
-        Self {
-            slots: u32::try_from(choice([8, 64, 64, 64])).expect("few slots"),
-            buffers: u16::try_from(choice([1, 2, 4, 16])).expect("few buffers"),
-            buffer_bytes: choice([50, 512, 512, 512]),
-            arrivals_max: choice([1, 2, 8, 64]),
-        }
-    }
-
-    pub(crate) fn kernel(self, random: fastrand::Rng, shards: u16) -> Rc<RefCell<Kernel>> {
-        Rc::new(RefCell::new(Kernel::new(
-            random,
-            self.rings(shards),
-            MOVE_FAILS_ONE_IN,
-        )))
-    }
-
-    pub(crate) fn rings(self, shards: u16) -> Vec<ModelRing> {
-        let ring = |_| ModelRing::new(self.slots as usize, self.buffers, self.buffer_bytes);
-        (0..shards).map(ring).collect()
-    }
-
-    /// The shards of a gateway on these rings.
-    pub(crate) fn shards(
-        self,
-        (now, seed): (Now, u64),
-        kernel: &Rc<RefCell<Kernel>>,
-        settings: &Arc<Settings>,
-        users: &[UserId],
-    ) -> Vec<Shard<SharedRing, WatchedLogic>> {
-        let count = u16::try_from(kernel.borrow().rings.len()).expect("few shards");
-        let logics = World::logics(now, seed, (count, self.slots), settings, users);
-        let shared = |ring| SharedRing {
-            model: Rc::clone(kernel),
-            ring,
-        };
-        let all = (0..).map(shared).zip(logics).collect();
-        Shard::simulated(now, all, (self.slots, self.arrivals_max))
-    }
-}
 
 impl World {
     /// Lets the kernel go on for a while.
@@ -102,7 +37,7 @@ impl World {
     fn kernel_acts(&mut self) -> Result<(), Failure> {
         let shard = ShardId(self.random.u16(..self.shard_count()));
         let ring = usize::from(shard.0);
-        match self.random.u8(..16) {
+        match self.random.u8(..17) {
             0..4 => self.kernel.borrow_mut().submit(ring),
             4..8 => {
                 let mut kernel = self.kernel.borrow_mut();
@@ -114,6 +49,7 @@ impl World {
             8..13 => _ = self.reap(shard)?,
             13 => _ = self.look_at_inbox(shard)?,
             14 => self.buffers_came(shard),
+            15 => _ = self.steps_are_done(shard)?,
             _ => {
                 let links: Vec<Link> = self.terminals.keys().copied().collect();
                 if let Some(link) = self.random.choice(links) {
@@ -128,17 +64,17 @@ impl World {
     /// Until nothing happens by itself.
     pub(crate) fn settle(&mut self) -> Result<(), Failure> {
         for _ in 0..ROUNDS_MAX {
-            let mut is_busy = self.terminals_read()?;
+            let mut is_busy = false;
             for shard in self.shard_ids() {
                 is_busy |= self.kernel_goes_on(usize::from(shard.0));
                 while self.reap(shard)? {
                     is_busy = true;
                 }
-                is_busy |= self.look_at_inbox(shard)?;
+                is_busy |= self.look_at_inbox(shard)? | self.steps_are_done(shard)?;
                 self.buffers_came(shard);
                 is_busy |= !self.kernel.borrow().rings[usize::from(shard.0)].queued.is_empty();
             }
-            if !is_busy {
+            if !self.terminals_read()? && !is_busy {
                 return Ok(());
             }
         }
@@ -172,8 +108,10 @@ impl World {
         };
         let event = match done {
             Done::Accepted(slot) => {
-                let socket = self.kernel.borrow_mut().socket_of(ring, slot);
-                ShardEvent::Accepted(slot, peer(Link::of_socket(socket)))
+                let link = Link::of_socket(self.kernel.borrow_mut().socket_of(ring, slot));
+                let way = self.terminals[&link].way;
+                self.is_turned_away(link);
+                ShardEvent::Accepted(slot, way.socket_peer(link), way.listener())
             }
             Done::Arrived(token, slot) => ShardEvent::Arrived(token, slot),
             Done::Of(key, event) => return self.reap_of(shard, key, event).map(|()| true),
@@ -197,9 +135,19 @@ impl World {
             !is_known || !matches!(event, ConnectionEvent::Closed),
             || format!("{key:?} of {shard:?} is closed, and its logic was not told"),
         )?;
-        let has_bytes = matches!(event, ConnectionEvent::Received(ReceiveEnd::Bytes { .. }));
+        if let ConnectionEvent::Left(_) = event {
+            let mut kernel = self.kernel.borrow_mut();
+            let socket = kernel.rings[ring].socket(key);
+            let socket = &mut kernel.sockets[socket];
+            socket.is_reset_by_move = socket.is_aborted;
+        }
+        let (mut has_bytes, mut are_told) = (false, false);
+        if let ConnectionEvent::Received(ReceiveEnd::Bytes { buffer, .. }) = &event {
+            has_bytes = true;
+            are_told = self.transport_is_given(shard, key, &buffer.bytes);
+        }
         let steps = self.shard(shard, ShardEvent::Of(key, event));
-        let are_told = matches!(
+        are_told |= matches!(
             steps.first(),
             Some(LogicStep { told: LogicWord::Received(of, _), .. }) if *of == key
         );
@@ -223,6 +171,15 @@ impl World {
         Ok(was_told)
     }
 
+    /// Whether the shard had steps to do.
+    fn steps_are_done(&mut self, shard: ShardId) -> Result<bool, Failure> {
+        if !self.shards[usize::from(shard.0)].waits_for_steps() {
+            return Ok(false);
+        }
+        let steps = self.shard(shard, ShardEvent::TimeForSteps);
+        self.replay(shard, steps, None).map(|()| true)
+    }
+
     fn buffers_came(&mut self, shard: ShardId) {
         if self.shards[usize::from(shard.0)].waits_for_buffers() {
             let steps = self.shard(shard, ShardEvent::BuffersCame);
@@ -238,7 +195,7 @@ impl World {
     fn terminals_read(&mut self) -> Result<bool, Failure> {
         let kernel = self.kernel.borrow();
         let reads = self.terminals.iter().filter(|(link, terminal)| {
-            terminal.reading == Reading::AtOnce && kernel.sockets[link.socket()].unread_by_peer() > 0
+            terminal.reads_at_once() && kernel.sockets[link.socket()].unread_by_peer() > 0
         });
         let links: Vec<Link> = reads.map(|(link, _)| *link).collect();
         drop(kernel);
@@ -265,6 +222,7 @@ impl World {
                 known.push(session);
             }
         }
+        self.answer_goes_out(link);
         Ok(())
     }
 
@@ -290,6 +248,12 @@ impl World {
 
     /// Terminals whose sockets the gateway has closed are gone.
     pub(crate) fn sweep(&mut self) -> Result<(), Failure> {
+        let links = self.terminals.keys();
+        let is_closed = |link: &&Link| self.socket(**link, |socket| socket.holders == 0);
+        let closed: Vec<Link> = links.filter(is_closed).copied().collect();
+        closed
+            .into_iter()
+            .try_for_each(|link| self.check_farewell(link))?;
         let kernel = self.kernel.borrow();
         let pairing = millis(self.settings.login_deadline);
         let mut lost = None;
@@ -325,7 +289,7 @@ impl World {
                 self.check_slot(shard, slot)?;
             }
         }
-        Ok(())
+        self.check_transport_counts()
     }
 
     fn check_slot(&self, shard: ShardId, slot: u32) -> Result<(), Failure> {
@@ -348,9 +312,14 @@ impl World {
         let hears = [Kind::Receive, Kind::Poll].map(|kind| kernel.rings[ring].is_in_flight(key, kind));
         ensure("deaf", hears != [false; 2], text)?;
         let socket = &kernel.sockets[held.socket];
-        let all_sent = socket.accepted == socket.wanted.len() || terminal.reading != Reading::AtOnce;
+        let is_all_read = socket.accepted == socket.wanted.len() && terminal.has_read_all();
+        let is_all_sent = is_all_read || !terminal.reads_at_once();
         let is_quiet = socket.is_told() && !socket.has_ended() && !socket.is_cut;
-        ensure("rest", is_quiet && all_sent, text)
+        ensure("rest", is_quiet && is_all_sent, || {
+            format!("{} {socket:?} {terminal:?}", text())
+        })?;
+        drop(kernel);
+        self.check_transport_at_rest(link)
     }
 
     /// All terminals leave. Then nothing of them is left.

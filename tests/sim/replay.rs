@@ -2,8 +2,9 @@
 
 use crate::base::ids::{ConnKey, ShardId};
 use crate::engine::connection::ConnectionStage;
-use crate::logic::{Effect, LinkLoss};
+use crate::logic::Effect;
 use crate::sim::checks::{self, Failure, ensure};
+use crate::sim::model::link::Whose;
 use crate::sim::shown::{Link, Shown};
 use crate::sim::terminal::Place;
 use crate::sim::watched::{LogicStep, LogicWord};
@@ -54,13 +55,36 @@ impl World {
 
     fn hear(&mut self, shard: ShardId, told: LogicWord, event: Option<&Event>) -> Result<(), Failure> {
         match told {
-            LogicWord::Opened(key) => {
+            LogicWord::Opened(key, peer) => {
                 let link = self.comes_in(shard, key, |place| place == Place::Coming)?;
-                self.model.opened(link, shard);
-                let terminal = self.terminals.get_mut(&link).expect("it came in");
-                for sent in terminal.unheard.drain(..) {
-                    self.model.sent(link, sent);
-                }
+                let way = self.terminals[&link].way;
+                let is_it = peer == way.peer(link) && !way.names_client();
+                ensure("peer", is_it, || format!("{peer:?} is {link:?}"))?;
+                self.model.opened(link, shard, Whose::Clients);
+                self.is_heard(link);
+            }
+            LogicWord::ProxyOpened(key) => {
+                let link = self.comes_in(shard, key, |place| place == Place::Coming)?;
+                let is_it = self.terminals[&link].way.names_client();
+                ensure("peer", is_it, || format!("{link:?} is no proxy"))?;
+                self.model.opened(link, shard, Whose::Proxys);
+                self.is_heard(link);
+            }
+            LogicWord::ClientKnown(key, address) => {
+                let link = self.link_at(shard, key)?;
+                let is_it = self.terminals[&link].way.peer(link).address == address;
+                ensure("peer", is_it, || format!("{address} is {link:?}"))?;
+                self.model.client_known(link);
+            }
+            LogicWord::Alive(key) => {
+                let link = self.link_at(shard, key)?;
+                self.life_is_heard(link)?;
+                self.model.alive(link);
+            }
+            LogicWord::TransportSkipped(key) => {
+                let link = self.link_at(shard, key)?;
+                self.is_skipped(link)?;
+                self.model.skipped(link);
             }
             LogicWord::Arrived(key, arrival) => {
                 let link = self.comes_in(shard, key, |place| matches!(place, Place::Moving(_)))?;
@@ -76,7 +100,7 @@ impl World {
             }
             LogicWord::Received(key, bytes) => {
                 let link = self.link_at(shard, key)?;
-                self.socket(link, |socket| socket.tell(&bytes));
+                self.packets_are_read(link, &bytes)?;
                 self.model.received(link, bytes.len());
             }
             LogicWord::Closed(key, loss) => {
@@ -94,6 +118,14 @@ impl World {
             LogicWord::Expired => self.model.time_passed(shard),
         }
         Ok(())
+    }
+
+    /// Logic is told of a connection: what was said before comes to the model's ears.
+    fn is_heard(&mut self, link: Link) {
+        let terminal = self.terminals.get_mut(&link).expect("it came in");
+        for sent in terminal.unheard.drain(..) {
+            self.model.sent(link, sent);
+        }
     }
 
     fn tell_model(&mut self, event: &Event) {
@@ -130,21 +162,6 @@ impl World {
         let known = &mut self.known[usize::from(shard.0)];
         let link = known.remove(&key).expect("it was just seen");
         self.terminals.get_mut(&link).expect("logic knew it").place = to;
-    }
-
-    /// A link ends by the terminal, which then was heard to its end, or because it does not read.
-    fn check_loss(&self, link: Link, loss: LinkLoss) -> Result<(), Failure> {
-        let (is_slow, has_ended, is_told) = self.socket(link, |socket| {
-            (socket.reads_slowly(), socket.has_ended(), socket.is_told())
-        });
-        let holds = match loss {
-            LinkLoss::SlowReader => is_slow,
-            LinkLoss::Peer => has_ended && is_told,
-            LinkLoss::Mistake => false,
-        };
-        ensure("loss", holds, || {
-            format!("{link:?} is lost by {loss:?}: slow {is_slow}, ended {has_ended}, heard {is_told}")
-        })
     }
 
     /// What logic asked for a connection, the machine does.

@@ -9,6 +9,7 @@ use crate::logic::record::UserRecord;
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd::Crowd;
 use crate::sim::watched::ShardEvent;
+use crate::sim::wire::TransportCounts;
 use crate::sim::world::World;
 
 impl World {
@@ -18,6 +19,8 @@ impl World {
         } else if self.random.bool() {
             self.check_rest()?;
         }
+        self.check_transport_counts()?;
+        self.counted = TransportCounts::default();
         self.past = self.counts();
         let recorded = self.end_asks()?;
         let shards = self.random.u16(1..=4);

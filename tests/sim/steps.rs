@@ -1,5 +1,7 @@
 //! What the world lets happen: one step at a time, chosen by its seed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::base::ids::{DeviceId, ShardId, UserId};
 use crate::protocol::native::proto::Code;
 use crate::sim::checks::{self, Failure};
@@ -7,7 +9,7 @@ use crate::sim::model::RegistrySays;
 use crate::sim::network::Pace;
 use crate::sim::shown::Link;
 use crate::sim::terminal::{Item, Login, Place, Reading, SIG_LIFETIME_S, Terminal};
-use crate::sim::world::{Event, World};
+use crate::sim::world::{Event, Trace, World};
 
 /// How the registry behaves for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,8 @@ impl World {
             20..40 => self.answer_one()?,
             40..54 => self.talk()?,
             54..60 => self.deliver_some()?,
-            60..65 => self.read_some()?,
+            60..63 => self.read_some()?,
+            63..65 => self.gesture()?,
             65..72 => self.settle()?,
             72..78 => self.hang_up()?,
             78..92 => self.let_time_pass()?,
@@ -138,8 +141,13 @@ impl World {
         let Some(link) = socket.map(Link::of_socket) else {
             return Ok(None);
         };
-        self.terminals.insert(link, Terminal::new(reading, user, device));
-        self.note(|| format!("{link:?} connects to {shard:?}, reads {reading:?} with room for {room}"));
+        let way = self.ways.choose(&mut self.random);
+        self.terminals
+            .insert(link, Terminal::new((way, reading), user, device));
+        self.note(|| {
+            format!("{link:?} connects to {shard:?} by {way:?}, reads {reading:?} with room for {room}")
+        });
+        self.begin(link);
         self.pump()?;
         Ok((self.terminals[&link].place != Place::Over).then_some(link))
     }
@@ -211,7 +219,7 @@ impl World {
     }
 
     /// Connections that are not over.
-    fn connected(&mut self, fits: impl Fn(&Terminal) -> bool) -> Option<Link> {
+    pub(super) fn connected(&mut self, fits: impl Fn(&Terminal) -> bool) -> Option<Link> {
         let terminals = self.terminals.iter();
         let connected = terminals.filter(|(_, terminal)| terminal.place != Place::Over && fits(terminal));
         let connected: Vec<Link> = connected.map(|(link, _)| *link).collect();
@@ -343,8 +351,14 @@ impl World {
     }
 
     pub(crate) fn note(&self, text: impl FnOnce() -> String) {
-        if self.trace {
-            println!("   {}", text());
+        match self.trace {
+            Trace::Off => {}
+            Trace::Printed => println!("   {}", text()),
+            Trace::Hashed => {
+                let mut hasher = DefaultHasher::new();
+                (self.history.get(), text()).hash(&mut hasher);
+                self.history.set(hasher.finish());
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::base::time::{Instant, Now, Timestamp};
 use crate::protocol::native::encode;
 use crate::protocol::native::proto::{self, Code, request};
 use crate::protocol::usersig;
+use crate::sim::client::Client;
 use crate::sim::shown::Said;
+use crate::sim::ways::Way;
 
 pub(crate) const APP: u64 = 1_400_000_000;
 pub(crate) const SECRET: &str = "a secret of the simulated app";
@@ -74,14 +76,17 @@ pub(crate) enum Reading {
 }
 
 /// One connection, seen from its terminal.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Terminal {
     pub(crate) place: Place,
+    pub(crate) way: Way,
+    /// `None`: the socket's bytes are packets.
+    pub(crate) client: Option<Client>,
     pub(crate) user: UserId,
     pub(crate) device: DeviceId,
-    /// Sent, and not arrived.
+    /// Sent, and not arrived: bytes of the socket.
     pub(crate) under_way: Vec<u8>,
-    /// Bytes sent in all.
+    /// Bytes of packets sent in all.
     pub(crate) sent: usize,
     /// Said before any logic was told of the connection.
     pub(crate) unheard: Vec<Sent>,
@@ -97,9 +102,11 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn new(reading: Reading, user: UserId, device: DeviceId) -> Self {
+    pub(crate) fn new((way, reading): (Way, Reading), user: UserId, device: DeviceId) -> Self {
         Self {
             place: Place::Coming,
+            way,
+            client: None,
             user,
             device,
             under_way: Vec::new(),
@@ -123,7 +130,10 @@ impl Terminal {
         self.broken |= matches!(item, Item::TooLarge | Item::BadLength);
         let header_end = self.sent + header;
         self.sent += bytes.len();
-        self.under_way.extend(bytes);
+        match &mut self.client {
+            None => self.under_way.extend(bytes),
+            Some(client) => self.under_way.extend(client.say(&bytes)),
+        }
         Sent {
             item,
             header_end,
@@ -136,7 +146,14 @@ impl Terminal {
     /// # Errors
     /// If that is not what it was sent, or it cannot be.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Vec<Said>, String> {
-        self.unfinished.extend(bytes);
+        match &mut self.client {
+            None => self.unfinished.extend(bytes),
+            Some(client) => {
+                let came = client.receive(bytes)?;
+                self.unfinished.extend(came.packets);
+                self.under_way.extend(came.answer);
+            }
+        }
         let mut heard = Vec::new();
         while let Some((packet, said)) = self
             .told
@@ -149,6 +166,24 @@ impl Terminal {
             heard.push(said);
         }
         Ok(heard)
+    }
+
+    /// Whether it reads what comes. Until packets can be sent, each does.
+    pub(crate) fn reads_at_once(&self) -> bool {
+        let is_beginning = |client: &Client| !client.is_open() && client.end.is_none();
+        self.reading == Reading::AtOnce || self.client.as_ref().is_some_and(is_beginning)
+    }
+
+    /// The gateway, which has read so many of the socket's bytes, sends a packet.
+    pub(crate) fn is_told(&mut self, read: usize, packet: &[u8], said: &Said) {
+        if self.client.as_ref().is_none_or(|client| client.can_hear(read)) {
+            self.told.push_back((packet.to_vec(), said.clone()));
+        }
+    }
+
+    /// Whether it has read all that it was sent.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.told.is_empty() && self.unfinished.is_empty()
     }
 
     /// What the terminal knows by itself: nothing comes twice, nothing uncalled for.

@@ -1,6 +1,7 @@
 //! Logic that is watched: what a shard told it, and what it asked for. It decides as the real one, which it has inside.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::base::ids::{ConnKey, DeviceId, UserId};
 use crate::engine::completion::ConnectionEvent;
@@ -14,19 +15,26 @@ use crate::sim::world::hints;
 
 /// Something that happens to a shard.
 pub(crate) enum ShardEvent {
-    Accepted(u32, Peer),
+    /// In a slot, from an address, by a listener.
+    Accepted(u32, SocketAddr, usize),
     Arrived(MoveToken, u32),
     Of(ConnKey, ConnectionEvent<FilledBuffer>),
     Delivered(ToShard),
     LookedAtInbox,
     BuffersCame,
+    /// There is time for steps of transports that wait.
+    TimeForSteps,
     TimePassed,
 }
 
 /// What logic was told.
 #[derive(Debug)]
 pub(crate) enum LogicWord {
-    Opened(ConnKey),
+    Opened(ConnKey, Peer),
+    ProxyOpened(ConnKey),
+    ClientKnown(ConnKey, Ipv6Addr),
+    Alive(ConnKey),
+    TransportSkipped(ConnKey),
     Arrived(ConnKey, Box<Arrival>),
     Received(ConnKey, Vec<u8>),
     Closed(ConnKey, LinkLoss),
@@ -39,15 +47,13 @@ pub(crate) enum LogicWord {
 impl LogicWord {
     pub(crate) fn of(input: &Input<'_>) -> Self {
         match input {
-            Input::Opened(key, _) => Self::Opened(*key),
+            Input::Opened(key, peer) => Self::Opened(*key, *peer),
+            Input::ProxyOpened(key, _) => Self::ProxyOpened(*key),
+            Input::ClientKnown(key, address) => Self::ClientKnown(*key, *address),
+            Input::Alive(key) => Self::Alive(*key),
             Input::Arrived(key, arrival) => Self::Arrived(*key, arrival.clone()),
             Input::Received(key, bytes) => Self::Received(*key, bytes.to_vec()),
-            Input::ProxyOpened(..)
-            | Input::ClientKnown(..)
-            | Input::Alive(_)
-            | Input::TransportSkipped(_) => {
-                unreachable!("the world's connections are plain")
-            }
+            Input::TransportSkipped(key) => Self::TransportSkipped(*key),
             Input::Closed(key, loss) => Self::Closed(*key, *loss),
             Input::Stayed(key) => Self::Stayed(*key),
             Input::Delivered(ToShard::TurnedAway) => Self::TurnedAway,

@@ -1,10 +1,12 @@
 //! The world: shards on the model of a kernel, terminals, the registry and the front, one clock and one seed. It lets things
 //! happen, and compares everything that shows with the model.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use crate::base::ids::{ConnKey, DeviceId, RequestId, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
@@ -14,8 +16,7 @@ use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
 use crate::logic::user_status::QueryDepth;
-use crate::logic::{Effect, Peer, ShardPosition};
-use crate::protocol::stack::ProtocolStack;
+use crate::logic::{Effect, ShardPosition};
 use crate::shard::Shard;
 use crate::sim::Counts;
 use crate::sim::callbacks::Post;
@@ -23,12 +24,15 @@ use crate::sim::checks::{Failure, ensure};
 use crate::sim::crowd::Crowd;
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, RegistrySays};
-use crate::sim::network::{NetworkSize, Pace};
+use crate::sim::network::Pace;
+use crate::sim::network_size::NetworkSize;
 use crate::sim::registry::Registry;
-use crate::sim::shown::{Group, Link};
+use crate::sim::shown::Link;
 use crate::sim::steps::Mood;
 use crate::sim::terminal::{Item, Place, Terminal, Wallet};
 use crate::sim::watched::{ShardEvent, WatchedLogic};
+use crate::sim::ways::Ways;
+use crate::sim::wire::TransportCounts;
 
 pub(crate) struct World {
     pub(crate) random: fastrand::Rng,
@@ -41,6 +45,11 @@ pub(crate) struct World {
     pub(crate) post: Post,
     pub(crate) terminals: BTreeMap<Link, Terminal>,
     pub(crate) wallet: Wallet,
+    /// How terminals come, and by which TLS.
+    pub(crate) ways: Ways,
+    pub(crate) terminals_tls: Arc<ClientConfig>,
+    /// What the shards must have counted of transports.
+    pub(crate) counted: TransportCounts,
     /// Users with their devices.
     pub(crate) pools: Vec<(UserId, Vec<DeviceId>)>,
     /// Sessions that terminals were given.
@@ -57,7 +66,17 @@ pub(crate) struct World {
     pub(crate) pace: Pace,
     /// What shards counted that are gone.
     pub(crate) past: Counts,
-    pub(crate) trace: bool,
+    pub(crate) trace: Trace,
+    /// A hash of all that was noted.
+    pub(crate) history: Cell<u64>,
+}
+
+/// What becomes of notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trace {
+    Off,
+    Printed,
+    Hashed,
 }
 
 /// After so long what the outbox took is durable, commit or not.
@@ -112,9 +131,7 @@ impl World {
             instant: Instant(passed),
             wall: Timestamp(wall),
         };
-        if self.trace {
-            println!("   now {passed} ({} s)", wall / 1_000);
-        }
+        self.note(|| format!("now {passed} ({} s)", wall / 1_000));
         for shard in self.shard_ids() {
             self.look_at_inbox(shard)?;
             self.expire(shard)?;
@@ -162,9 +179,7 @@ impl World {
 
     /// A terminal says something; it arrives later.
     pub(crate) fn say(&mut self, link: Link, item: Item) {
-        if self.trace {
-            println!("   {link:?} says {item:?}");
-        }
+        self.note(|| format!("{link:?} says {item:?}"));
         let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
         let sent = terminal.say(item, &mut self.wallet, self.now);
         match terminal.place {
@@ -172,13 +187,6 @@ impl World {
             Place::At(..) | Place::Moving(_) => self.model.sent(link, sent),
             Place::Over => {}
         }
-    }
-}
-
-pub(crate) fn peer(link: Link) -> Peer {
-    Peer {
-        address: Group::of(link).address(link),
-        stack: ProtocolStack::NATIVE_TCP,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::logic::{Effect, Input};
 use crate::shard::mesh::InboxEntry;
 use crate::shard::parts::ShardLogic;
 use crate::sim::watched::{LogicStep, LogicWord, ShardEvent, WatchedLogic};
+use crate::sim::ways::listeners;
+use crate::sim::wire::TransportCounts;
 
 impl ShardLogic for WatchedLogic {
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Vec<Effect>) {
@@ -44,6 +46,7 @@ impl Shard<SharedRing, WatchedLogic> {
         let shard = |((number, inbox), (ring, logic)): ((u16, ShardInbox), _)| {
             let mut config = config(count, slots, 1);
             config.place.shard = ShardId(number);
+            config.listen = listeners().to_vec();
             let router: Router = Box::new(Err);
             let mut shard = Self::new(
                 &config,
@@ -62,9 +65,7 @@ impl Shard<SharedRing, WatchedLogic> {
     pub(crate) fn let_happen(&mut self, now: Now, event: ShardEvent) -> Vec<LogicStep> {
         self.now = now;
         match event {
-            ShardEvent::Accepted(slot, peer) => {
-                self.accepted(slot, SocketAddr::from((peer.address, 1)), 0);
-            }
+            ShardEvent::Accepted(slot, peer, listener) => self.accepted(slot, peer, listener),
             ShardEvent::Arrived(token, slot) => self.arrived(token, slot),
             ShardEvent::Of(key, event) => self.happened(key, event),
             ShardEvent::Delivered(delivered) => self.decide(Input::Delivered(delivered)),
@@ -75,6 +76,7 @@ impl Shard<SharedRing, WatchedLogic> {
                 self.hear_of_turned_away();
             }
             ShardEvent::BuffersCame => self.connections.feed(&mut self.ring),
+            ShardEvent::TimeForSteps => self.do_steps(),
             ShardEvent::TimePassed => self.pass_time(),
         }
         assert!(self.follow_ups.is_empty(), "what followed was not told");
@@ -98,6 +100,33 @@ impl Shard<SharedRing, WatchedLogic> {
         self.connections.waits_for_buffers()
     }
 
+    /// Whether steps of transports wait.
+    pub(crate) fn waits_for_steps(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// What it counts itself.
+    pub(crate) fn transport_counts(&self) -> TransportCounts {
+        TransportCounts {
+            mistakes: self.counts.transport_errors,
+            full: self.counts.handshakes_full,
+            resumed: self.counts.handshakes_resumed,
+        }
+    }
+
+    /// Only who is here has a transport.
+    pub(crate) fn check_transports(&self) {
+        let all = self.transports.slots_with_any();
+        let is_here = |slot: &u32| {
+            let (_, stage) = self.in_slot(*slot);
+            matches!(stage, ConnectionStage::Open | ConnectionStage::Settled)
+        };
+        assert!(
+            all.iter().all(is_here),
+            "connections that are gone have transports: {all:?}"
+        );
+    }
+
     /// The connection in this slot, and where it is in its life.
     pub(crate) fn in_slot(&self, slot: u32) -> (ConnKey, ConnectionStage) {
         let key = self.connections.key(slot);
@@ -116,6 +145,9 @@ impl Shard<SharedRing, WatchedLogic> {
             "connections that are gone are sent something"
         );
         assert!(!self.moves.any_leaving(), "connections that are gone are leaving");
+        assert!(self.steps.is_empty(), "steps of connections that are gone wait");
+        let transports = self.transports.slots_with_any();
+        assert!(transports.is_empty(), "connections that are gone have transports");
         let sender = &self.shards[usize::from(self.id.0)];
         let room = (0..=arrivals_max).take_while(|_| sender.take_room_for_arrival());
         assert_eq!(

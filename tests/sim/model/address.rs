@@ -7,7 +7,7 @@ use crate::protocol::native::proto::Code;
 use crate::sim::shown::{Group, Link};
 
 use super::Model;
-use super::link::Phase;
+use super::link::{Phase, Whose};
 
 /// Failed logins count for so long from the first of them on.
 const WINDOW_MS: u64 = 60_000;
@@ -33,7 +33,8 @@ impl Model {
                 Phase::Gone | Phase::Moving(..) => false,
                 Phase::Greeting | Phase::Waiting(..) | Phase::Live(..) | Phase::LoggingOut => true,
             };
-            here && conn.shard == shard && **other != link && Group::of(**other) == Group::of(link)
+            let counts = here && conn.shard == shard && conn.whose == Whose::Clients;
+            counts && **other != link && Group::of(**other) == Group::of(link)
         });
         others.count()
     }

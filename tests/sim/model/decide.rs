@@ -6,8 +6,7 @@ use crate::base::ids::{Class, DeviceId, UserId};
 use crate::logic::delivery::KickError;
 use crate::logic::record::Status;
 use crate::logic::settings::WebClose;
-use crate::sim::shown::{Link, Shown};
-use crate::sim::world::peer;
+use crate::sim::shown::{Group, Link, Shown};
 
 use super::Model;
 use super::user::{Decision, Device, Event, Whom};
@@ -22,7 +21,7 @@ impl Model {
             Decision::GraceEnd(_) | Decision::TimeOut(_) => known.and_then(|known| self.link_there(known)),
             Decision::Expiry(_) | Decision::Kick(..) => known.and_then(|known| self.link_there(known)),
         };
-        link.map(|link| peer(link).address)
+        link.map(|link| Group::of(link).address(link))
     }
 
     fn link_there(&self, device: &Device) -> Option<Link> {

@@ -21,7 +21,16 @@ pub(crate) struct Conn {
     /// Bytes that have reached the gateway, and those of them that were looked at.
     pub(crate) delivered: usize,
     pub(crate) consumed: usize,
+    pub(super) whose: Whose,
     opened: Instant,
+}
+
+/// Whose a connection is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Clients,
+    /// Of a proxy that has not said for whom it connected. No limit counts it.
+    Proxys,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +55,43 @@ enum Next {
 }
 
 impl Model {
-    pub(crate) fn opened(&mut self, link: Link, shard: ShardId) {
+    pub(crate) fn opened(&mut self, link: Link, shard: ShardId, whose: Whose) {
         let conn = Conn {
             shard,
             phase: Phase::Greeting,
             sent: VecDeque::new(),
             delivered: 0,
             consumed: 0,
+            whose,
             opened: self.now.instant,
         };
         self.links.insert(link, conn);
-        if !self.may_enter(shard, link) {
+        if whose == Whose::Clients {
+            self.enter(link);
+        }
+    }
+
+    /// A proxy has said for whom it connected.
+    pub(crate) fn client_known(&mut self, link: Link) {
+        self.conn(link).whose = Whose::Clients;
+        self.enter(link);
+    }
+
+    fn enter(&mut self, link: Link) {
+        if !self.may_enter(self.links[&link].shard, link) {
             self.fail(link, Code::AddressLimit);
+        }
+    }
+
+    /// The terminal does without the TLS that its listener wants.
+    pub(crate) fn skipped(&mut self, link: Link) {
+        self.fail(link, Code::TlsFirst);
+    }
+
+    /// The terminal shows that it lives, without a packet.
+    pub(crate) fn alive(&mut self, link: Link) {
+        if let Phase::Live(user, device) = self.links[&link].phase {
+            self.heard(link, user, device);
         }
     }
 
