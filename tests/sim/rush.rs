@@ -1,9 +1,11 @@
 //! Terminals in a hurry: they do not wait for answers, many of one user come at once, and a crowd comes while it is refused.
 
 use crate::base::ids::ShardId;
+use crate::base::limits::OUTBOUND_BYTES_MAX;
+use crate::protocol::native::HEARTBEAT_ANSWER;
 use crate::sim::checks::Failure;
 use crate::sim::shown::Link;
-use crate::sim::terminal::Item;
+use crate::sim::terminal::{Item, Reading, Terminal};
 use crate::sim::world::World;
 
 impl World {
@@ -31,6 +33,23 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A terminal that does not read says so much that its answers are more than is kept for it. Often it then says what ends it.
+    pub(super) fn chatter(&mut self) -> Result<(), Failure> {
+        let deaf = |terminal: &Terminal| !terminal.broken && terminal.reading == Reading::Never;
+        let Some(link) = self.connected(deaf).filter(|link| self.model.is_live(*link)) else {
+            return Ok(());
+        };
+        self.note(|| format!("{link:?} chatters"));
+        let answer_bytes = HEARTBEAT_ANSWER.len() + self.terminals[&link].way.overhead();
+        for _ in 0..OUTBOUND_BYTES_MAX / answer_bytes + self.random.usize(..300) {
+            self.say(link, Item::Heartbeat);
+        }
+        if self.random.bool() {
+            self.say(link, Item::BadPacket);
+        }
+        self.deliver(link, usize::MAX)
     }
 
     /// A terminal says all that it has to say behind its login, and ends its link without waiting for an answer.

@@ -62,6 +62,7 @@ impl World {
             20..40 => self.answer_one()?,
             40..54 => self.talk()?,
             54..60 => self.deliver_some()?,
+            60 if self.random.u8(..100) == 0 => self.chatter()?,
             60..63 => self.read_some()?,
             63..65 => self.gesture()?,
             65..72 => self.settle()?,
@@ -132,6 +133,7 @@ impl World {
         device: DeviceId,
     ) -> Result<Option<Link>, Failure> {
         let (reading, room) = match self.random.u8(..100) {
+            // Some have no room for the whole answer to their login.
             0..8 => (Reading::Never, self.random.usize(1..60)),
             8..15 => (Reading::Slowly, self.random.usize(1..600)),
             15..20 => (Reading::AtOnce, self.random.usize(1..600)),

@@ -124,6 +124,12 @@ impl Way {
         )
     }
 
+    /// Bytes around a packet of the gateway: the header of a short frame; a record's, its type, and its tag.
+    pub(crate) fn overhead(self) -> usize {
+        let (frame, record) = (usize::from(self.has_frames()), usize::from(self.has_tls()));
+        2 * frame + (5 + 1 + 16) * record
+    }
+
     /// Its place in [`listeners`].
     pub(crate) fn listener(self) -> usize {
         let transport = TRANSPORTS.iter().position(|one| *one == self.transport);

@@ -140,6 +140,11 @@ impl Model {
         self.links.get(&link).is_none_or(|conn| conn.phase == Phase::Gone)
     }
 
+    pub(crate) fn is_live(&self, link: Link) -> bool {
+        let conn = self.links.get(&link);
+        conn.is_some_and(|conn| matches!(conn.phase, Phase::Live(..)))
+    }
+
     pub(super) fn is_logging_out(&self, link: Link) -> bool {
         self.links
             .get(&link)
