@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use crate::base::arena::Arena;
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::transport::ending::{CloseReason, TransportEnd, TransportMistake};
+use crate::protocol::transport::layers::TransportScratch;
 use crate::protocol::transport::settings::ListenerTransports;
-use crate::protocol::transport::state::{TransportMemory, TransportScratch, TransportState};
+use crate::protocol::transport::state::{TransportMemory, TransportState};
 use crate::protocol::transport::tls::connection::Handshaken;
 use crate::protocol::transport::unwrapped::Unwrapped;
 

@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod tls;
 pub mod websocket;
 
+pub mod layers;
 pub mod settings;
 pub mod state;
 
