@@ -103,6 +103,7 @@ fn start(transport: TransportSettings) -> SocketAddr {
         place: ShardPosition {
             shard: ShardId(0),
             shards: SHARDS,
+            partitions: 1,
             connections_max: 12_000,
         },
         settings: Arc::new(settings),

@@ -19,6 +19,16 @@ pub struct ConnKey {
     pub generation: u32,
 }
 
+/// One of the parts into which all users fall, by a hash of their UserIDs. It has one owner. The changes of its users have one
+/// order, and are its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId(pub u16);
+
+impl PartitionId {
+    /// Where there is one partition, all users are in it.
+    pub const SOLE: Self = Self(0);
+}
+
 /// A user of the one app that the gateway serves: 1 to 32 bytes of printable ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId([u8; USER_ID_BYTES_MAX]);
@@ -107,6 +117,25 @@ impl UserId {
         let hash = foldhash::quality::FixedState::with_seed(HOME_SEED).hash_one(self);
         ShardId(u16::try_from(hash % u64::from(shards)).expect("a remainder of a u16 is a u16"))
     }
+
+    /// The partition of this user, of `partitions` in all, which are a power of two: the top bits of a hash. Stored data depends on
+    /// it, so it is the same on every host and in every version.
+    #[must_use]
+    pub fn partition(&self, partitions: u16) -> PartitionId {
+        let scaled = u128::from(stable_hash(self.as_bytes())) * u128::from(partitions);
+        PartitionId(u16::try_from(scaled >> u64::BITS).expect("it is less than a u16"))
+    }
+}
+
+/// The 64-bit FNV-1a (draft-eastlake-fnv), finished as in splitmix64 (Steele, Lea and Flood 2014): FNV alone leaves names that
+/// end alike close together.
+fn stable_hash(bytes: &[u8]) -> u64 {
+    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (fnv ^ fnv >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 /// Copies at most 32 bytes in pieces of a fixed size, which may overlap: each is one instruction, where a copy of any length is
@@ -294,6 +323,44 @@ mod tests {
         }
         assert!(
             counts.iter().all(|count| (800..1_200).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn partitions_are_the_top_bits_of_a_hash_that_never_changes() {
+        // Reckoned by another program; stored data depends on them.
+        let known: [(&[u8], u64); 6] = [
+            (b"a", 0x02c0_bdbf_4814_20f8),
+            (b"alice", 0xc5d1_556d_6677_4a5c),
+            (b"user-1", 0xc499_b5f8_a721_df58),
+            (b"user-2", 0x4fb3_8f41_4590_a87b),
+            (b"0123456789abcdef0123456789abcdef", 0xd22b_7c84_089d_8009),
+            (b"a b~", 0x404b_301d_55da_df74),
+        ];
+        for (name, hash) in known {
+            let user = UserId::new(name).unwrap();
+            assert_eq!(user.partition(1), PartitionId::SOLE, "{user}");
+            for bits in 1..16 {
+                let expected = u16::try_from(hash >> (64 - bits)).unwrap();
+                assert_eq!(
+                    user.partition(1 << bits),
+                    PartitionId(expected),
+                    "{user} of {bits} bits"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn partitions_are_even() {
+        let mut counts = [0_u32; 16];
+        for number in 0..16_000 {
+            let user = UserId::new(format!("user-{number}").as_bytes()).unwrap();
+            counts[usize::from(user.partition(16).0)] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (900..1_100).contains(count)),
             "{counts:?}"
         );
     }

@@ -21,6 +21,8 @@ pub struct ShardPosition {
     pub shard: ShardId,
     /// How many there are in all.
     pub shards: u16,
+    /// Into how many partitions all users fall.
+    pub partitions: u16,
     /// Connections it can hold.
     pub connections_max: u32,
 }
@@ -28,8 +30,6 @@ pub struct ShardPosition {
 /// Whether new connections are welcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShardMode {
-    /// The registry's records are being taken in.
-    Restoring,
     Open,
     Stopping,
 }

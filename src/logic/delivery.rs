@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
+use crate::base::ids::{DeviceId, PartitionId, RequestId, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::Timestamp;
 use crate::logic::inspection::Inspection;
@@ -74,10 +74,11 @@ pub enum ToShard {
     KickDevice(RequestId, UserId, DeviceId),
     /// From the HTTP server: end all sessions of a user and forget the account. Answered by [`ToHttp::Kicked`].
     Delete(RequestId, UserId),
-    /// From the node, before everything else: users of this shard that the registry has on record with devices.
-    Restore(Vec<(UserId, UserRecord)>),
-    /// From the shard itself, once: terminals can connect from now on, so the restart grace begins.
-    Open,
+    /// Users of this shard and of this partition that the registry has on record with devices, before anything else of the
+    /// partition.
+    Adopt(PartitionId, Vec<(UserId, UserRecord)>),
+    /// All users of this partition are adopted, and their terminals can connect from now on: its restart grace begins.
+    Open(PartitionId),
     /// From another shard: logins of this shard's users were refused as busy there, since there was no way here.
     TurnedAway,
     /// From the node: other settings, for whatever is decided from now on. The receipt is dropped when they count.
@@ -115,8 +116,8 @@ impl ToShard {
             }
             Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError)),
             reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
-            notice @ (Self::Restore(_)
-            | Self::Open
+            notice @ (Self::Adopt(..)
+            | Self::Open(_)
             | Self::TurnedAway
             | Self::Settings(..)
             | Self::Transports(..)
@@ -134,8 +135,8 @@ impl ToShard {
             Self::Query(..) | Self::Inspect(..) => true,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
             Self::Loaded(..) | Self::Committed(..) => false,
-            Self::Restore(_)
-            | Self::Open
+            Self::Adopt(..)
+            | Self::Open(_)
             | Self::TurnedAway
             | Self::Settings(..)
             | Self::Transports(..)

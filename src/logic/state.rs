@@ -28,7 +28,7 @@ impl ShardState {
     pub fn new(now: Now, seed: u64, position: ShardPosition, settings: Arc<Settings>) -> Self {
         Self {
             connections: Connections::new(position.connections_max),
-            users: Users::new(now.instant, seed),
+            users: Users::new(now.instant, seed, position.partitions),
             context: Context::new(now, seed, position, settings),
         }
     }
@@ -157,9 +157,9 @@ impl ShardState {
             }
             ToShard::Delete(request, id) => users.kick(context, request, &id, KickTarget::Account),
             ToShard::Inspect(request, id) => users.inspect(context, connections, request, &id),
-            ToShard::Restore(records) => users.restore(context, records),
-            ToShard::Open => users.open(context),
-            ToShard::TurnedAway => users.turned_away(context),
+            ToShard::Adopt(partition, records) => users.adopt(context, partition, records),
+            ToShard::Open(partition) => users.open(context, partition),
+            ToShard::TurnedAway => users.pause_graces(context.now.instant),
             ToShard::Settings(settings, _receipt) => context.settings = settings,
             ToShard::Transports(..) => unreachable!("the shard takes it"),
             ToShard::Stop => {

@@ -157,6 +157,7 @@ mod tests {
         let position = ShardPosition {
             shard: ShardId(0),
             shards: 1,
+            partitions: 1,
             connections_max: 8,
         };
         let now = Clock::start().now();
@@ -264,6 +265,7 @@ mod tests {
             let position = ShardPosition {
                 shard: ShardId(0),
                 shards: 1,
+                partitions: 1,
                 connections_max: 8,
             };
             let now = Now {

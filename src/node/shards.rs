@@ -71,6 +71,7 @@ impl PreparedShards {
                 place: ShardPosition {
                     shard: ShardId(shard),
                     shards: plan.count,
+                    partitions: 1,
                     connections_max: plan.connections_max,
                 },
                 settings: Arc::clone(&settings),

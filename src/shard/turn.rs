@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use crate::base::ids::PartitionId;
 use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, INBOX_TAKEN_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
 use crate::base::time::Instant;
 use crate::engine::completion::Completion;
@@ -29,7 +30,7 @@ impl Shard {
     pub(super) fn run(mut self, restored: &Receiver<Restored>) -> Result<(), RingFault> {
         for users in restored {
             self.now = self.clock.now();
-            self.decide(Input::Delivered(ToShard::Restore(users)));
+            self.decide(Input::Delivered(ToShard::Adopt(PartitionId::SOLE, users)));
         }
         self.inbox.room.open();
         self.shards.iter().for_each(ShardSender::wake);
@@ -145,7 +146,7 @@ impl Shard {
     fn all_ready(&mut self) -> bool {
         if !self.accepting.all_ready && self.shards.iter().all(ShardSender::is_ready) {
             self.accepting.all_ready = true;
-            self.decide(Input::Delivered(ToShard::Open));
+            self.decide(Input::Delivered(ToShard::Open(PartitionId::SOLE)));
         }
         self.accepting.all_ready
     }

@@ -100,6 +100,7 @@ pub(crate) fn terminal(bytes: &[u8]) {
     let position = ShardPosition {
         shard: ShardId(0),
         shards: 1,
+        partitions: 1,
         connections_max: 4,
     };
     let now = Now {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{ShardId, UserId};
+use crate::base::ids::{PartitionId, ShardId, UserId};
 use crate::logic::delivery::ToShard;
 use crate::logic::record::UserRecord;
 use crate::sim::checks::{self, Failure, ensure};
@@ -39,7 +39,7 @@ impl World {
         self.model.crashed(self.now, shards, &recorded);
         self.restore()?;
         for shard in 0..shards {
-            self.tell(ShardId(shard), ToShard::Open)?;
+            self.tell(ShardId(shard), ToShard::Open(PartitionId::SOLE))?;
         }
         self.model.opened_doors(self.now);
         for (user, record) in &self.registry.records {
@@ -74,7 +74,8 @@ impl World {
                 let here = batch
                     .iter()
                     .filter(|(user, _)| user.home(self.shard_count()).0 == shard);
-                self.tell(ShardId(shard), ToShard::Restore(here.cloned().collect()))?;
+                let here = here.cloned().collect();
+                self.tell(ShardId(shard), ToShard::Adopt(PartitionId::SOLE, here))?;
             }
         }
         Ok(())

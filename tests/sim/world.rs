@@ -219,6 +219,7 @@ impl World {
         let position = |shard| ShardPosition {
             shard: ShardId(shard),
             shards,
+            partitions: 1,
             connections_max: slots,
         };
         let state = |shard| ShardState::new(now, seed ^ u64::from(shard), position(shard), settings.clone());

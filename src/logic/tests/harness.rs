@@ -167,6 +167,7 @@ fn first_of(shards: u16) -> ShardPosition {
     ShardPosition {
         shard: ShardId(0),
         shards,
+        partitions: 1,
         connections_max: 64,
     }
 }

@@ -131,7 +131,7 @@ impl Users {
             if let UserEvent::Login(pending) = &event
                 && pending.commitment == Commitment::Refusable
             {
-                self.grace.wait(context.now.instant);
+                self.pause_graces(context.now.instant);
                 context.counters.logins_busy += 1;
                 refuse(
                     context,

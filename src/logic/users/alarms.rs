@@ -16,7 +16,7 @@ impl Users {
             self.waiting_mut(user).state = QueueState::Free;
             self.queue.set_ready(user);
         }
-        if context.mode == ShardMode::Open {
+        if context.mode == ShardMode::Open && self.adopting.is_empty() {
             self.ring_alarms(context);
         }
         self.login_rates.expire(context);
@@ -69,7 +69,8 @@ impl Users {
         let after = match device.state() {
             DeviceState::PushOnline => settings.push_online,
             DeviceState::Unlinked if device.slot == NO_SLOT => {
-                return self.grace.due(device.platform.class(), settings);
+                let grace = self.grace_of(&self.table.user(device.user).id);
+                return grace.due(device.platform.class(), settings);
             }
             DeviceState::Offline | DeviceState::Linked | DeviceState::Unlinked => {
                 settings.timeout_of(device.platform.class())
@@ -81,7 +82,8 @@ impl Users {
     /// When [`Users::expire`] has something to do next.
     pub(in crate::logic) fn next_deadline(&self, context: &Context) -> Option<Instant> {
         let retry = self.queue.next_deadline();
-        let alarm = self.wheel.next_deadline().filter(|_| !self.alarms_wait(context));
+        let may_ring = self.adopting.is_empty() && !self.alarms_wait(context);
+        let alarm = self.wheel.next_deadline().filter(|_| may_ring);
         let sweep = self.login_rates.next_deadline();
         [retry, alarm, sweep].into_iter().flatten().min()
     }

@@ -1,4 +1,5 @@
-//! The restart grace: how long after a start devices that were Online may return in as if nothing had happened. Knows no device.
+//! The restart grace: how long after its partition is open a device that was Online may return as if nothing had happened. Knows
+//! no device.
 
 use crate::base::ids::Class;
 use crate::base::limits::GRACE_PAUSES_MAX;
@@ -8,7 +9,7 @@ use crate::logic::settings::Settings;
 /// For how long the grace stands still when a login was refused as busy: another refusal within it continues the pause.
 const BUSY_MS: u64 = 1_000;
 
-/// The restart grace of a shard.
+/// The restart grace of one partition, at one shard.
 #[derive(Debug, Default)]
 pub(super) struct Grace {
     began: Instant,

@@ -21,8 +21,9 @@ mod answer;
 
 pub(super) use events::KickTarget;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use crate::base::ids::PartitionId;
 use crate::base::time::Instant;
 use crate::base::wheel::Wheel;
 use grace::Grace;
@@ -39,19 +40,23 @@ pub(super) struct Users {
     queue: UserQueue,
     /// Unix second of the last kick, of the users here that were ever kicked.
     kicked_at_s: HashMap<u32, u64>,
-    grace: Grace,
+    /// The restart grace of each partition.
+    graces: Vec<Grace>,
+    /// Partitions whose users are being taken in: until all of them are open no alarm rings.
+    adopting: BTreeSet<PartitionId>,
     login_rates: LoginRates,
 }
 
 impl Users {
-    /// No user. `seed` is that of the table's hashes.
-    pub(super) fn new(now: Instant, seed: u64) -> Self {
+    /// No user. `seed` is that of the table's hashes; there are so many `partitions` in all.
+    pub(super) fn new(now: Instant, seed: u64, partitions: u16) -> Self {
         Self {
             table: UserTable::new(seed),
             wheel: Wheel::new(now),
             queue: UserQueue::default(),
             kicked_at_s: HashMap::new(),
-            grace: Grace::default(),
+            graces: (0..partitions).map(|_| Grace::default()).collect(),
+            adopting: BTreeSet::new(),
             login_rates: LoginRates::default(),
         }
     }

@@ -1,8 +1,9 @@
-//! After a start: users come back from the registry's records, and devices that were Online have a grace to return in.
-//! Decides nothing: when a device's grace ends, its alarm rings like any other.
+//! After a start: users come back from the registry's records, partition by partition, and devices that were Online have a grace
+//! to return in, which begins when their partition is open. Decides nothing: when a device's grace ends, its alarm rings like any other.
 
-use crate::base::ids::UserId;
-use crate::logic::context::{Context, ShardMode};
+use crate::base::ids::{PartitionId, UserId};
+use crate::base::time::Instant;
+use crate::logic::context::Context;
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::users::Users;
 use crate::logic::users::device::PackedSession;
@@ -10,9 +11,14 @@ use crate::logic::users::grace::Grace;
 use crate::logic::users::presence::DeviceState;
 
 impl Users {
-    /// Takes in users that are on record with devices.
-    pub(in crate::logic) fn restore(&mut self, context: &mut Context, users: Vec<(UserId, UserRecord)>) {
-        context.mode = ShardMode::Restoring;
+    /// Takes in users of this partition that are on record with devices.
+    pub(in crate::logic) fn adopt(
+        &mut self,
+        context: &mut Context,
+        partition: PartitionId,
+        users: Vec<(UserId, UserRecord)>,
+    ) {
+        self.adopting.insert(partition);
         for (id, record) in users {
             let user = self.table.add(id);
             context.counters.users_now += 1;
@@ -42,15 +48,22 @@ impl Users {
         self.wheel.arm(device, due);
     }
 
-    /// Terminals can connect from now on.
-    pub(in crate::logic) fn open(&mut self, context: &mut Context) {
-        context.mode = ShardMode::Open;
-        self.grace = Grace::begin(context.now.instant, &context.settings);
+    /// Terminals of this partition's users can connect from now on.
+    pub(in crate::logic) fn open(&mut self, context: &Context, partition: PartitionId) {
+        self.adopting.remove(&partition);
+        self.graces[usize::from(partition.0)] = Grace::begin(context.now.instant, &context.settings);
     }
 
-    /// A login was refused for want of room at another shard.
-    pub(in crate::logic) fn turned_away(&mut self, context: &Context) {
-        self.grace.wait(context.now.instant);
+    /// A login was refused for want of room, here or on its way here. The room is the whole shard's, so whoever wants to come
+    /// back may be next.
+    pub(in crate::logic) fn pause_graces(&mut self, now: Instant) {
+        self.graces.iter_mut().for_each(|grace| grace.wait(now));
+    }
+
+    /// The restart grace of a user's partition.
+    pub(super) fn grace_of(&self, user: &UserId) -> &Grace {
+        let partitions = u16::try_from(self.graces.len()).expect("partitions are counted in a u16");
+        &self.graces[usize::from(user.partition(partitions).0)]
     }
 }
 
@@ -61,46 +74,105 @@ mod tests {
 
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId};
-    use crate::base::time::{BEFORE_START_MS, Instant, Now, Timestamp};
+    use crate::base::time::{BEFORE_START_MS, Now, Timestamp, millis};
     use crate::logic::context::ShardPosition;
     use crate::logic::settings::Settings;
 
+    const NOW: Now = Now {
+        instant: Instant(BEFORE_START_MS),
+        wall: Timestamp(1_700_000_000_000),
+    };
+
+    const DEVICE: DeviceId = DeviceId {
+        platform: Platform::Android,
+        instance: InstanceId::MIN,
+    };
+
+    fn shard(partitions: u16) -> (Context, Users) {
+        let position = ShardPosition {
+            shard: ShardId(0),
+            shards: 1,
+            partitions,
+            connections_max: 1,
+        };
+        let context = Context::new(NOW, 1, position, Arc::new(Settings::default()));
+        (context, Users::new(NOW.instant, 1, partitions))
+    }
+
+    /// A user with one device, which has this status since then.
+    fn known(user: &str, status: Status, since: Timestamp) -> (UserId, UserRecord) {
+        let mut record = UserRecord::default();
+        record.devices.push(DeviceRecord {
+            device: DEVICE,
+            status,
+            session: ChangeNumber(1),
+            fresh: ChangeNumber(1),
+            login_at: since,
+            since,
+            address: None,
+        });
+        (UserId::new(user.as_bytes()).unwrap(), record)
+    }
+
     #[test]
     fn push_online_since_a_time_that_lies_ahead_ends_by_the_setting_from_the_start_on() {
-        let now = Now {
-            instant: Instant(BEFORE_START_MS),
-            wall: Timestamp(1_700_000_000_000),
-        };
         let due_after = |since: u64| {
-            let position = ShardPosition {
-                shard: ShardId(0),
-                shards: 1,
-                connections_max: 1,
-            };
-            let settings = Arc::new(Settings::default());
-            let mut context = Context::new(now, 1, position, settings);
-            let mut users = Users::new(now.instant, 1);
-            let mut record = UserRecord::default();
-            let device = DeviceId {
-                platform: Platform::Android,
-                instance: InstanceId::MIN,
-            };
-            record.devices.push(DeviceRecord {
-                device,
-                status: Status::PushOnline,
-                session: ChangeNumber(1),
-                fresh: ChangeNumber(1),
-                login_at: Timestamp(since),
-                since: Timestamp(since),
-                address: None,
-            });
-            users.restore(&mut context, vec![(UserId::new(b"alice").unwrap(), record)]);
+            let (mut context, mut users) = shard(1);
+            let alice = known("alice", Status::PushOnline, Timestamp(since));
+            users.adopt(&mut context, PartitionId::SOLE, vec![alice]);
             let (device, _) = users.table.devices_of(0).next().unwrap();
-            users.due(&context.settings, device).since(now.instant)
+            users.due(&context.settings, device).since(NOW.instant)
         };
         const DAY_MS: u64 = 86_400_000;
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        assert_eq!(due_after(now.wall.0 - 2 * DAY_MS), days(5));
-        assert_eq!(due_after(now.wall.0 + 3_650 * DAY_MS), days(7));
+        assert_eq!(due_after(NOW.wall.0 - 2 * DAY_MS), days(5));
+        assert_eq!(due_after(NOW.wall.0 + 3_650 * DAY_MS), days(7));
+    }
+
+    #[test]
+    fn each_partition_has_its_own_grace_and_no_alarm_rings_while_one_is_adopted() {
+        let (mut context, mut users) = shard(4);
+        let [first, second] = ["user-1", "user-2"].map(|name| known(name, Status::Online, NOW.wall));
+        let (ids, partitions) = ([first.0, second.0], [PartitionId(3), PartitionId(1)]);
+        assert_eq!(ids.map(|id| id.partition(4)), partitions);
+        users.adopt(&mut context, partitions[0], vec![first]);
+        users.adopt(&mut context, partitions[1], vec![second]);
+        assert_eq!(
+            users.next_deadline(&context),
+            None,
+            "there is nothing to wait for"
+        );
+        let grace_ms = millis(context.settings.restart_grace);
+        let mut rang_after = |graces: u64, opens: Option<PartitionId>| {
+            context.now.instant = Instant(NOW.instant.0 + graces * grace_ms);
+            if let Some(partition) = opens {
+                users.open(&context, partition);
+            }
+            users.expire(&mut context);
+            ids.map(|id| !users.alarms_waiting(&id).is_empty())
+        };
+        assert_eq!(rang_after(0, Some(partitions[0])), [false, false]);
+        assert_eq!(rang_after(2, None), [false, false], "one is not open");
+        assert_eq!(rang_after(3, Some(partitions[1])), [true, false]);
+        assert_eq!(rang_after(4, None), [true, true]);
+    }
+
+    #[test]
+    fn the_graces_of_all_partitions_stand_still_together() {
+        let (mut context, mut users) = shard(4);
+        for (name, partition) in [("user-1", PartitionId(3)), ("user-2", PartitionId(1))] {
+            users.adopt(
+                &mut context,
+                partition,
+                vec![known(name, Status::Online, NOW.wall)],
+            );
+            users.open(&context, partition);
+        }
+        users.pause_graces(Instant(NOW.instant.0 + 1));
+        let grace = context.settings.restart_grace + Duration::from_secs(1);
+        for user in 0..2 {
+            let (device, _) = users.table.devices_of(user).next().unwrap();
+            assert_eq!(users.due(&context.settings, device).since(NOW.instant), grace);
+        }
     }
 }

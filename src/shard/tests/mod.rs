@@ -46,6 +46,7 @@ fn config(shards: u16, connections_max: u32, receive_buffers: u16) -> ShardConfi
         place: ShardPosition {
             shard: ShardId(0),
             shards,
+            partitions: 1,
             connections_max,
         },
         settings: Arc::new(settings),
@@ -93,13 +94,9 @@ impl Node {
         let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
         let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
         let start = |shard: PreparedShard| {
+            let restored = crossbeam_channel::bounded(0).1;
             shard
-                .spawn(
-                    clock.clone(),
-                    neighbours.clone(),
-                    registry(&senders),
-                    crossbeam_channel::bounded(0).1,
-                )
+                .spawn(clock.clone(), neighbours.clone(), registry(&senders), restored)
                 .unwrap()
         };
         Self {

@@ -47,8 +47,8 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
         }
         ToShard::Loaded(..)
         | ToShard::Committed(..)
-        | ToShard::Restore(_)
-        | ToShard::Open
+        | ToShard::Adopt(..)
+        | ToShard::Open(_)
         | ToShard::TurnedAway
         | ToShard::Settings(..)
         | ToShard::Transports(..)
