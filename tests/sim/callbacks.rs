@@ -15,7 +15,7 @@ use crate::services::callback::attempt::{Attempt, AttemptOrigin, AttemptOutcome}
 use crate::services::callback::event::PumpEvent;
 use crate::services::callback::pump::Pump;
 use crate::services::callback::window::WINDOW_MAX;
-use crate::services::callback::{CallbackSettings, ReceiverUrl};
+use crate::services::callback::{CallbackSettings, CallbackStore, ReceiverUrl};
 use crate::services::registry::archive::{Placed, Position};
 use crate::services::registry::outbox::Outbox;
 use crate::services::trust::Trust;
@@ -145,8 +145,7 @@ impl Post {
     }
 
     fn work(&mut self, now: Timestamp) -> Result<(), Failure> {
-        // A store that fails is tried again.
-        let _ = self.pump.work(now);
+        self.pump.turn(now);
         while let Ok(attempt) = self.attempts.try_recv() {
             let user = attempt.placed.recorded.user;
             let mut others = self.under_way.iter();
@@ -183,7 +182,7 @@ impl Post {
         }
         self.pump
             .take(now, PumpEvent::Ended(Box::new(attempt), outcome, Duration::ZERO));
-        let is_down = self.pump.dispatch.is_down();
+        let is_down = self.pump.outlet.target.is_down();
         ensure("receiver", !is_down || unanswered >= UNANSWERED_MIN, || {
             format!("it counts as down after {unanswered} attempts that nobody answered")
         })
@@ -380,9 +379,9 @@ fn pump(
     seed: u64,
 ) -> (Pump, mpsc::UnboundedReceiver<Attempt>) {
     let (sender, attempts) = mpsc::unbounded_channel();
-    let shelf: Arc<Shelf> = Arc::clone(shelf);
+    let shelf: Arc<dyn CallbackStore> = Arc::<Shelf>::clone(shelf);
     // Nobody wakes it: the world calls it.
     let wakes = crossbeam_channel::never();
-    let pump = Pump::new(shelf, settings, wakes, sender, seed).expect("it can always be read");
+    let pump = Pump::new(vec![shelf], settings, wakes, sender, seed).expect("it can always be read");
     (pump, attempts)
 }

@@ -3,7 +3,8 @@
 
 use crate::base::time::Timestamp;
 use crate::services::callback::dispatch::due_at_once;
-use crate::services::callback::pump::Pump;
+use crate::services::callback::lane::CallbackLane;
+use crate::services::callback::outlet::CallbackOutlet;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::{Late, LateUser, OutboxStep};
 
@@ -23,9 +24,9 @@ fn try_later(now: Timestamp, user: LateUser) -> OutboxStep {
     })
 }
 
-impl Pump {
-    pub(super) fn replay(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        while self.dispatch.room_aside(now) > 0
+impl CallbackLane {
+    pub(super) fn replay(&mut self, outlet: &mut CallbackOutlet, now: Timestamp) -> Result<(), ReadError> {
+        while outlet.target.room_aside(now) > 0
             && let Some(dead_letter) = self.replays.next(|user| self.dispatch.is_under_way(user))
         {
             let place = dead_letter.1;
@@ -33,21 +34,25 @@ impl Pump {
             self.replays.remove(&dead_letter);
             let dead = self.store.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
             if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
-                let attempt = self.dispatch.begin_dead(dead);
-                self.send(attempt);
+                let attempt = self.dispatch.begin_dead(dead, &mut outlet.target);
+                outlet.send(attempt);
             }
         }
         Ok(())
     }
 
-    pub(super) fn work_off_late(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let mut room = self.dispatch.room_aside(now);
+    pub(super) fn work_off_late(
+        &mut self,
+        outlet: &mut CallbackOutlet,
+        now: Timestamp,
+    ) -> Result<(), ReadError> {
+        let mut room = outlet.target.room_aside(now);
         if room == 0 {
             return Ok(());
         }
         // Those of whom something is under way are in the schedule, too.
-        let due = self.dispatch.late_due(now);
-        let late = self.store.late_users(due, room + self.dispatch.in_flight())?;
+        let due = outlet.target.late_due(now);
+        let late = self.store.late_users(due, room + outlet.target.in_flight())?;
         let mut worked = Ok(());
         for user in late {
             if room == 0 || !self.steps.is_empty() {
@@ -56,7 +61,7 @@ impl Pump {
             if self.dispatch.is_under_way(&user.user) {
                 continue;
             }
-            match self.begin_late(now, &user) {
+            match self.begin_late(outlet, now, &user) {
                 Ok(Left::Yes) => room -= 1,
                 Ok(Left::No) => {}
                 Err(error) => {
@@ -70,15 +75,20 @@ impl Pump {
         worked
     }
 
-    fn begin_late(&mut self, now: Timestamp, user: &LateUser) -> Result<Left, ReadError> {
+    fn begin_late(
+        &mut self,
+        outlet: &mut CallbackOutlet,
+        now: Timestamp,
+        user: &LateUser,
+    ) -> Result<Left, ReadError> {
         match self.store.late_of(&user.user, user.after, 1)?.pop() {
             Some(Late::There(oldest)) => {
-                let attempt = self.dispatch.begin_late(user, oldest);
-                self.send(attempt);
+                let attempt = self.dispatch.begin_late(user, oldest, &mut outlet.target);
+                outlet.send(attempt);
                 return Ok(Left::Yes);
             }
             Some(Late::Lost(place)) => {
-                self.lose(user.user, place);
+                outlet.lose(user.user, place);
                 self.steps.push(OutboxStep::LateDone(user.user, place));
                 self.steps.push(due_at_once(now, user.user, place));
             }

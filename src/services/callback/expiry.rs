@@ -3,16 +3,19 @@
 //! Sends nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::services::callback::dispatch::due_at_once;
+use crate::services::callback::lane::CallbackLane;
+use crate::services::callback::outlet::CallbackOutlet;
 use crate::services::callback::progress::{DeadScan, LateDrop, LateScan};
 use crate::services::callback::pump::Pump;
 use crate::services::registry::archive::{Placed, Position, ReadError, recorded_by};
-use crate::services::registry::outbox::{Dead, Late, LateUser, OutboxStep};
+use crate::services::registry::outbox::{Late, LateUser, OutboxStep};
 
 /// Callbacks that are looked at in a turn: some milliseconds of the store.
 pub(super) const PAGE: usize = 256;
@@ -20,10 +23,10 @@ pub(super) const PAGE: usize = 256;
 /// How long after all dead letters were looked at they are again: their age is counted in days.
 const DEAD_AGAIN_AFTER_MS: u64 = 600_000;
 
-impl Pump {
-    fn is_too_old(&self, placed: &Placed, now: Timestamp) -> bool {
+impl CallbackLane {
+    fn is_too_old(&self, outlet: &CallbackOutlet, placed: &Placed, now: Timestamp) -> bool {
         let ahead_ms = self.ahead_ms(placed, now);
-        self.dispatch.is_too_old(placed, Timestamp(now.0 + ahead_ms))
+        outlet.target.is_too_old(placed, Timestamp(now.0 + ahead_ms))
     }
 
     /// By how much a wrong clock has dated a change ahead, as far as those behind it tell.
@@ -39,12 +42,22 @@ impl Pump {
     }
 
     /// While there is nobody to try them with: gives up what is too old, late ones first, and a page of each at a time.
-    pub(super) fn give_up_old(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
-        self.give_up_late(now, fault)?;
-        self.give_up_unread(now, fault)
+    pub(super) fn give_up_old(
+        &mut self,
+        outlet: &mut CallbackOutlet,
+        now: Timestamp,
+        fault: &str,
+    ) -> Result<(), ReadError> {
+        self.give_up_late(outlet, now, fault)?;
+        self.give_up_unread(outlet, now, fault)
     }
 
-    fn give_up_late(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
+    fn give_up_late(
+        &mut self,
+        outlet: &mut CallbackOutlet,
+        now: Timestamp,
+        fault: &str,
+    ) -> Result<(), ReadError> {
         let mut look = self.late_scan.clone();
         // Mostly the first one is young.
         let count_max = if look.after == Position(0) { 1 } else { PAGE };
@@ -52,7 +65,7 @@ impl Pump {
         let mut is_more = page.len() == count_max;
         let mut users = BTreeSet::new();
         for (user, late) in page {
-            if matches!(&late, Late::There(placed) if !self.is_too_old(placed, now)) {
+            if matches!(&late, Late::There(placed) if !self.is_too_old(outlet, placed, now)) {
                 is_more = false;
                 break;
             }
@@ -66,22 +79,18 @@ impl Pump {
                 // Those behind the first have waited for it.
                 false => 0,
             };
-            self.give_up(now, (user, late), attempts, fault);
+            let place = late.place();
+            match late {
+                Late::There(placed) => self.steps.push(outlet.bury(now, placed, (attempts, fault))),
+                Late::Lost(_) => outlet.lose(user, place),
+            }
+            self.steps.push(OutboxStep::LateDone(user, place));
         }
         self.keep()?;
         self.go_on_behind(now, users)?;
         self.late_scan = if is_more { look } else { LateScan::default() };
         self.more |= is_more;
         Ok(())
-    }
-
-    fn give_up(&mut self, now: Timestamp, (user, late): (UserId, Late), attempts: u32, fault: &str) {
-        let place = late.place();
-        match late {
-            Late::There(placed) => self.bury(now, placed, attempts, fault),
-            Late::Lost(_) => self.lose(user, place),
-        }
-        self.steps.push(OutboxStep::LateDone(user, place));
     }
 
     /// Users who have late callbacks left are due, as if none had failed; the others are like any user again.
@@ -97,17 +106,22 @@ impl Pump {
     }
 
     /// Of the stream: what was read and is not under way, and what was not read.
-    fn give_up_unread(&mut self, now: Timestamp, fault: &str) -> Result<(), ReadError> {
-        if self.is_paused() {
-            for placed in self.dispatch.remove_old(now) {
-                self.bury(now, placed, 0, fault);
+    fn give_up_unread(
+        &mut self,
+        outlet: &mut CallbackOutlet,
+        now: Timestamp,
+        fault: &str,
+    ) -> Result<(), ReadError> {
+        if outlet.is_paused() {
+            for placed in self.dispatch.remove_old(now, &outlet.target) {
+                self.steps.push(outlet.bury(now, placed, (0, fault)));
             }
         }
         // Mostly the first one is young.
         let count_max = if self.unread_is_old { PAGE } else { 1 };
         let after = self.dispatch.read_to();
         let (due, looked_at) = self.store.due(after, count_max)?;
-        let is_old = |placed: &&Placed| self.is_too_old(placed, now);
+        let is_old = |placed: &&Placed| self.is_too_old(outlet, placed, now);
         let old = due.iter().take_while(is_old).count();
         let all_are_old = old == due.len();
         for placed in due.into_iter().take(old) {
@@ -116,7 +130,7 @@ impl Pump {
             // It may have been dealt with before a crash took the cursor back.
             let is_done = |late: LateUser| placed.position <= late.after;
             if !late.is_some_and(is_done) {
-                self.bury(now, placed, 0, fault);
+                self.steps.push(outlet.bury(now, placed, (0, fault)));
             }
         }
         if all_are_old {
@@ -127,24 +141,13 @@ impl Pump {
         self.keep()
     }
 
-    fn bury(&mut self, now: Timestamp, placed: Placed, attempts: u32, fault: &str) {
-        let dead = Dead {
-            placed,
-            attempts,
-            at: now,
-            fault: fault.to_owned(),
-        };
-        self.log.buried(&dead);
-        self.steps.push(OutboxStep::Bury(dead));
-    }
-
     /// Drops dead letters that are older than they are kept, a page at a time.
-    pub(super) fn drop_old_dead(&mut self, now: Timestamp) -> Result<(), ReadError> {
+    pub(super) fn drop_old_dead(&mut self, now: Timestamp, kept: Duration) -> Result<(), ReadError> {
         if now < self.dead_scan.not_before {
             return Ok(());
         }
         let page = self.store.dead(self.dead_scan.after, PAGE)?;
-        let kept_ms = millis(self.dead_kept);
+        let kept_ms = millis(kept);
         let old = page
             .iter()
             .filter(|dead| dead.at.0.saturating_add(kept_ms) <= now.0);
@@ -170,42 +173,21 @@ impl Pump {
         self.keep()
     }
 
-    /// Late callbacks that there are now are to be forgotten, of one user or of all. The answer says how many there were. What
-    /// is under way of them may still arrive.
-    pub(super) fn drop_late(&mut self, user: Option<UserId>, answer: Sender<Result<u64, ReadError>>) {
-        self.late_drops.push_back(LateDrop {
-            user,
-            after: Position(0),
-            until: self.store.last(),
-            count: 0,
-            answer,
-        });
-    }
-
-    /// Forgets a page of them, and answers whoever asked if it was the last one.
-    pub(super) fn drop_some(&mut self) {
-        let Some(mut late_drops) = self.late_drops.pop_front() else {
-            return;
-        };
-        match self.drop_page(&mut late_drops) {
-            Ok(PAGE) => self.late_drops.push_front(late_drops),
-            // Whoever asked may have gone.
-            Ok(_) => _ = late_drops.answer.send(Ok(late_drops.count)),
-            Err(error) => _ = late_drops.answer.send(Err(error)),
-        }
-        self.more |= !self.late_drops.is_empty();
-    }
-
-    fn drop_page(&mut self, late_drops: &mut LateDrop) -> Result<usize, ReadError> {
+    /// Forgets a page of late callbacks. Gives how many there were.
+    fn drop_page(
+        &mut self,
+        user: Option<UserId>,
+        (after, until): (Position, Position),
+    ) -> Result<Vec<(UserId, Late)>, ReadError> {
         self.keep()?;
-        let mut page = match late_drops.user {
-            None => self.store.late(late_drops.after, PAGE)?,
+        let mut page = match user {
+            None => self.store.late(after, PAGE)?,
             Some(user) => {
-                let of_user = self.store.late_of(&user, late_drops.after, PAGE)?;
+                let of_user = self.store.late_of(&user, after, PAGE)?;
                 of_user.into_iter().map(|late| (user, late)).collect()
             }
         };
-        page.retain(|(_, late)| late.place() <= late_drops.until);
+        page.retain(|(_, late)| late.place() <= until);
         let done = page
             .iter()
             .map(|(user, late)| OutboxStep::LateDone(*user, late.place()));
@@ -213,8 +195,52 @@ impl Pump {
         // Whoever has none left is found without any in its turn.
         self.store.take(&steps)?;
         self.ages.late_is_known = false;
-        late_drops.after = page.last().map_or(late_drops.until, |(_, late)| late.place());
-        late_drops.count += page.len() as u64;
-        Ok(page.len())
+        Ok(page)
+    }
+}
+
+impl Pump {
+    /// Late callbacks that there are now are to be forgotten, of one user or of all. The answer says how many there were. What
+    /// is under way of them may still arrive.
+    pub(super) fn drop_late(&mut self, user: Option<UserId>, answer: Sender<Result<u64, ReadError>>) {
+        let lanes = match &user {
+            Some(user) => self.lane_of(user)..self.lane_of(user) + 1,
+            None => 0..self.lanes.len(),
+        };
+        let lanes = lanes.map(|lane| (lane, self.lanes[lane].store.last()));
+        self.late_drops.push_back(LateDrop {
+            user,
+            lanes: lanes.collect(),
+            after: Position(0),
+            count: 0,
+            answer,
+        });
+    }
+
+    /// Forgets a page of them, and answers whoever asked if it was the last one.
+    pub(super) fn drop_some(&mut self) {
+        let Some(mut late_drop) = self.late_drops.pop_front() else {
+            return;
+        };
+        match self.drop_page(&mut late_drop) {
+            Ok(()) if late_drop.lanes.is_empty() => _ = late_drop.answer.send(Ok(late_drop.count)),
+            Ok(()) => self.late_drops.push_front(late_drop),
+            // Whoever asked may have gone.
+            Err(error) => _ = late_drop.answer.send(Err(error)),
+        }
+    }
+
+    fn drop_page(&mut self, late_drop: &mut LateDrop) -> Result<(), ReadError> {
+        let (lane, until) = late_drop.lanes[0];
+        let page = self.lanes[lane].drop_page(late_drop.user, (late_drop.after, until))?;
+        late_drop.count += page.len() as u64;
+        match page.last().filter(|_| page.len() == PAGE) {
+            Some((_, last)) => late_drop.after = last.place(),
+            None => {
+                late_drop.lanes.pop_front();
+                late_drop.after = Position(0);
+            }
+        }
+        Ok(())
     }
 }

@@ -9,8 +9,10 @@ pub(crate) mod event;
 mod expiry;
 mod gauges;
 mod handle;
+mod lane;
 mod log;
 mod metrics;
+mod outlet;
 mod post;
 mod posting;
 mod progress;
@@ -23,6 +25,7 @@ mod resolver;
 mod rotation;
 mod settings;
 mod store;
+pub(crate) mod target;
 pub(crate) mod window;
 #[cfg(test)]
 mod tests;
@@ -72,7 +75,8 @@ impl CallbackService {
         let (events, inbox) = unbounded();
         let (attempts, due) = mpsc::unbounded_channel();
         let (settings_sender, changed) = mpsc::unbounded_channel();
-        let pump = Pump::new(Arc::clone(&store), &settings, inbox, attempts, fastrand::u64(..));
+        let lanes = vec![Arc::clone(&store)];
+        let pump = Pump::new(lanes, &settings, inbox, attempts, fastrand::u64(..));
         let pump = pump.map_err(io::Error::other)?;
         let metrics = pump.metrics();
         let posting = PostingLoop {

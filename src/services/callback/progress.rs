@@ -1,6 +1,6 @@
 //! How far the pump is with what it does page by page. Does nothing itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crossbeam_channel::Sender;
 
@@ -28,10 +28,10 @@ pub(super) struct LateScan {
 pub(super) struct LateDrop {
     /// Whose; `None` for all.
     pub(super) user: Option<UserId>,
-    /// Up to here they are forgotten.
+    /// The places of the lanes that are left, each with its last change when that was asked for.
+    pub(super) lanes: VecDeque<(usize, Position)>,
+    /// Up to here they are forgotten in the first of these.
     pub(super) after: Position,
-    /// The last change when that was asked for.
-    pub(super) until: Position,
     pub(super) count: u64,
     pub(super) answer: Sender<Result<u64, ReadError>>,
 }

@@ -10,9 +10,9 @@ use crate::services::registry::archive::Position;
 pub(super) struct Replays(BTreeSet<(UserId, Position)>);
 
 impl Replays {
-    /// These are to be sent again. Asking twice is asking once.
-    pub(super) fn ask(&mut self, dead_letters: Vec<(UserId, Position)>) {
-        self.0.extend(dead_letters);
+    /// This one of this user is to be sent again. Asking twice is asking once.
+    pub(super) fn ask(&mut self, user: UserId, place: Position) {
+        self.0.insert((user, place));
     }
 
     /// The oldest one of the first user of whom nothing is under way.

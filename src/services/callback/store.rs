@@ -1,9 +1,9 @@
-//! The registry's store as the callback service sees it.
+//! A lane of the registry's store as the callback service sees it.
 
 use crate::services::registry::archive::Archive;
 use crate::services::registry::outbox::Outbox;
 
-/// A store as the callback service sees it.
+/// A lane of a store as the callback service sees it.
 pub trait CallbackStore: Archive + Outbox {}
 
 impl<S: Archive + Outbox> CallbackStore for S {}

@@ -1,18 +1,22 @@
 //! What can be read of the registry beside its own thread: the change stream, the list of users, and what the shards begin
 //! with. The calls block, so they are made from threads that may; they never hold up a commit.
+//!
+//! All of it is of one lane: the users of one partition, and their changes in their order. A store of several partitions has a
+//! reader for each. The store on disk is one lane, as it is the only one with all users.
 
 use crate::base::ids::{ChangeNumber, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::record::{RecordedChange, UserRecord};
 
-/// A place in the commit order of all changes. The first change has 1; 0 is before all.
+/// A place in the commit order of its lane. The first change has 1; 0 is before all. It says nothing without its lane, which is that
+/// of the reader that it came from, or of the user who is named with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Position(pub u64);
 
 /// A change at its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// Where it stands among all users' changes.
+    /// Where it stands among the changes of its lane.
     pub position: Position,
     /// What was recorded.
     pub recorded: RecordedChange,
@@ -55,9 +59,9 @@ pub enum ResumeAfter {
     User(UserId),
 }
 
-/// Reading beside the registry's thread.
+/// Reading one lane beside the registry's thread.
 pub trait Archive: Send + Sync {
-    /// Which store this is: a cursor of one means nothing to another.
+    /// Which store this is a lane of: a cursor of one means nothing to another.
     fn store_id(&self) -> u64;
 
     /// The place of the last durable change.

@@ -1,5 +1,5 @@
-//! What the callback service keeps in the registry's store: how far it is, whose callbacks are late, and which were given
-//! up. A change that owes a callback lies in the stream itself; beside it is kept only what does not go as it should.
+//! What the callback service keeps in the registry's store for each lane: how far it is, whose callbacks are late, and which were
+//! given up. A change that owes a callback lies in the stream itself; beside it is kept only what does not go as it should.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub enum OutboxStep {
     Unbury(Position),
 }
 
-/// The callback service's side of the store. All calls block; none waits for a commit of changes.
+/// The callback service's side of one lane of the store. All calls block; none waits for a commit of changes.
 pub trait Outbox: Send + Sync {
     /// How far everything was delivered, or is late or dead. What lies behind is to be told.
     ///

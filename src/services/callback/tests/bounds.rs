@@ -37,7 +37,7 @@ fn what_is_given_up_while_there_is_no_receiver_is_told() {
     record(&mut store, 3, 1..=1);
     let (wakes, inbox) = unbounded();
     let (attempts, _due) = mpsc::unbounded_channel();
-    let pump = Pump::new(store.reader(), &without_a_receiver(), inbox, attempts, 1).unwrap();
+    let pump = Pump::new(vec![store.reader()], &without_a_receiver(), inbox, attempts, 1).unwrap();
     // So it has one turn.
     drop(wakes);
     let lines = Lines::default();

@@ -1,7 +1,7 @@
 //! One user, however late or busy, keeps nobody else from their callbacks.
 
 use super::*;
-use crate::services::callback::{dispatch, window};
+use crate::services::callback::{dispatch, target, window};
 
 #[test]
 fn the_oldest_callback_is_named_whether_it_is_under_way_or_waits() {
@@ -253,29 +253,35 @@ fn a_user_that_fails_for_ever_does_not_keep_the_others_from_a_receiver_that_seem
         panic!("two changes")
     };
     let (mut now, mut steps) = (Timestamp(1), Vec::new());
-    let mut dispatch = dispatch::Dispatch::new(Position(0), 8, FOR_EVER, 1);
+    let mut target = target::CallbackTarget::new(8, FOR_EVER, 1);
+    let mut dispatch = dispatch::Dispatch::new(Position(0), window::WINDOW_MAX);
     dispatch.take(now, bad.clone(), &mut steps);
-    let attempt = dispatch.next(now).unwrap();
-    dispatch.ended(now, &attempt, unreachable(), &mut steps);
+    let attempt = dispatch.next(now, &mut target).unwrap();
+    dispatch.ended(now, &attempt, unreachable(), (&mut target, &mut steps));
     let late = |steps: &[OutboxStep]| match steps.last() {
         Some(OutboxStep::Schedule(late)) => late.clone(),
         other => panic!("{other:?}"),
     };
     for _ in 0..=receiver_state::FAILURES_MAX {
         now.0 += 1_000_000;
-        assert_eq!(dispatch.room_aside(now), if dispatch.is_down() { 1 } else { 4 });
-        let attempt = dispatch.begin_late(&late(&steps), bad.clone());
-        dispatch.ended(now, &attempt, unreachable(), &mut steps);
+        assert_eq!(target.room_aside(now), if target.is_down() { 1 } else { 4 });
+        let attempt = dispatch.begin_late(&late(&steps), bad.clone(), &mut target);
+        dispatch.ended(now, &attempt, unreachable(), (&mut target, &mut steps));
     }
-    assert!(dispatch.is_down());
-    assert_eq!(dispatch.wants().map(|(_, room)| room), Some(1));
+    assert!(target.is_down());
+    assert_eq!(dispatch.wants(&target).map(|(_, room)| room), Some(1));
     dispatch.take(now, good.clone(), &mut steps);
-    assert_eq!(dispatch.wants(), None, "one is enough to try it with");
+    assert_eq!(dispatch.wants(&target), None, "one is enough to try it with");
     now.0 += 1_000_000;
     let order = [AttemptOrigin::Stream, AttemptOrigin::Late, AttemptOrigin::Dead];
-    assert_eq!(dispatch.order(), order, "the late one had its turn");
-    let attempt = dispatch.next(now).unwrap();
+    assert_eq!(target.order(), order, "the late one had its turn");
+    let attempt = dispatch.next(now, &mut target).unwrap();
     assert_eq!(attempt.placed, *good);
-    dispatch.ended(now, &attempt, AttemptOutcome::Delivered, &mut steps);
-    assert!(!dispatch.is_down());
+    dispatch.ended(
+        now,
+        &attempt,
+        AttemptOutcome::Delivered,
+        (&mut target, &mut steps),
+    );
+    assert!(!target.is_down());
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod expiry;
 mod fairness;
+mod lanes;
 mod receivers;
 mod replays;
 mod tls;
@@ -146,6 +147,25 @@ fn has_all(told: &[receiver::Told], users: usize, changes: u64) -> bool {
     pairs.len() as u64 == users as u64 * changes
 }
 
+/// Parts of a turn, whose faults the test hears of.
+impl Pump {
+    fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let lanes = self.lanes.iter_mut();
+        let worked = lanes.map(|lane| lane.work(&mut self.outlet, now));
+        worked.fold(Ok(()), Result::and)
+    }
+
+    fn pass_by(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let lanes = self.lanes.iter_mut();
+        let passed = lanes.map(|lane| lane.pass_by(&mut self.outlet, now));
+        passed.fold(Ok(()), Result::and)
+    }
+
+    fn has_more(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.more)
+    }
+}
+
 /// A pump whose attempts the test makes itself: it is a receiver that holds each as long as it likes.
 struct Held {
     pump: Pump,
@@ -155,14 +175,14 @@ struct Held {
 
 impl Held {
     fn new(store: &EmbeddedStore, settings: &CallbackSettings) -> Self {
-        Self::of(store.reader(), settings)
+        Self::of(vec![store.reader()], settings)
     }
 
-    fn of(source: Arc<dyn CallbackStore>, settings: &CallbackSettings) -> Self {
+    fn of(lanes: Vec<Arc<dyn CallbackStore>>, settings: &CallbackSettings) -> Self {
         let (sender, attempts) = mpsc::unbounded_channel();
         // Nobody wakes it: the test calls it.
         let wakes = crossbeam_channel::never();
-        let pump = Pump::new(source, settings, wakes, sender, 1).unwrap();
+        let pump = Pump::new(lanes, settings, wakes, sender, 1).unwrap();
         let now = Timestamp(1_700_000_001_000);
         Self { pump, attempts, now }
     }
@@ -176,7 +196,7 @@ impl Held {
     /// What leaves now.
     fn work(&mut self) -> Vec<Attempt> {
         self.pump.work(self.now).unwrap();
-        while self.pump.more {
+        while self.pump.has_more() {
             self.pump.work(self.now).unwrap();
         }
         std::iter::from_fn(|| self.attempts.try_recv().ok()).collect()
@@ -185,7 +205,7 @@ impl Held {
     /// Passes by all that there is, without a receiver.
     fn pass_by(&mut self) {
         self.pump.pass_by(self.now).unwrap();
-        while self.pump.more {
+        while self.pump.has_more() {
             self.pump.pass_by(self.now).unwrap();
         }
     }

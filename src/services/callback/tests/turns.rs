@@ -138,7 +138,7 @@ fn what_an_old_receiver_takes_does_not_say_that_the_new_one_is_up() {
     for attempt in held.work() {
         held.end(attempt, unreachable());
     }
-    assert!(held.pump.dispatch.is_down());
+    assert!(held.pump.outlet.target.is_down());
     held.end(old, AttemptOutcome::Delivered);
-    assert!(held.pump.dispatch.is_down());
+    assert!(held.pump.outlet.target.is_down());
 }

@@ -109,7 +109,7 @@ fn what_cannot_be_read_keeps_nobody_else_from_their_callbacks() {
         told: AtomicU64::new(0),
     });
     let source = Arc::clone(&flawed) as Arc<dyn CallbackStore>;
-    let mut held = Held::of(source, &settings("http://receiver".to_owned()));
+    let mut held = Held::of(vec![source], &settings("http://receiver".to_owned()));
     for attempt in held.work_as_it_can() {
         held.end(attempt, refused());
     }
