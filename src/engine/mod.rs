@@ -16,7 +16,7 @@ mod operations;
 pub mod connect;
 mod memory;
 mod accept;
-pub mod entered;
+pub mod enter_result;
 pub mod buffers;
 pub mod probe;
 pub mod process;

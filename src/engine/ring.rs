@@ -19,7 +19,7 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, types};
 
 use super::completion::{Completion, ConnectionEvent, KernelRefusal, ReceiveEnd, SendEnd, Unread};
-use super::entered::{Entered, RingFault, entered};
+use super::enter_result::{Entered, RingFault, entered};
 use super::memory::RingMemory;
 use super::token::{MoveToken, OperationToken};
 use crate::base::ids::ConnKey;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::buffers::Buffer;
 use super::completion::{AcceptEnd, Completion, ConnectionEvent, KernelRefusal, ReceiveEnd, Unread};
-use super::entered::{Entered, RingFault, entered};
+use super::enter_result::{Entered, RingFault, entered};
 use super::kernel::{Cancel, Kernel, ReceiveMode};
 use super::ring::{Ring, RingAddress};
 use super::setup::{PreparedRing, Size};

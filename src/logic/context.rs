@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::base::counters::Counters;
 use crate::base::ids::ShardId;
 use crate::base::time::Now;
+use crate::logic::between_wings::{ConnectionCommand, LinkOrigin, UserSignal};
 use crate::logic::contract::Effect;
 use crate::logic::delivery::Delivery;
 use crate::logic::settings::{ConnectionTrace, Settings};
-use crate::logic::signals::{ConnectionCommand, LinkOrigin, UserSignal};
 use crate::logic::trace::{Subject, Trace, TraceEvent, TraceKind};
 use crate::protocol::verdict::Code;
 

@@ -7,7 +7,7 @@
 pub mod state;
 mod connections;
 pub mod users;
-mod signals;
+mod between_wings;
 mod context;
 mod counting;
 
@@ -17,7 +17,7 @@ pub mod user_status;
 pub mod inspection;
 pub mod trace;
 pub mod record;
-mod kick_second;
+mod kick_order;
 pub mod settings;
 
 pub use context::ShardPosition;

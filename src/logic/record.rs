@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use crate::base::ids::{ChangeNumber, Class, DeviceId, Platform, SessionId, UserId};
 use crate::base::limits::ENDED_DEVICES_MAX;
 use crate::base::time::Timestamp;
-use crate::logic::kick_second::later_kick;
+use crate::logic::kick_order::later_kick;
 
 /// The status of a device, or of a user: the highest of its devices'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use crate::engine::ring::RingAddress;
 use crate::engine::token::MoveToken;
 use crate::engine::wake::{Sleeper, Waker, pair};
 use crate::logic::delivery::ToShard;
-use crate::shard::moves::Newcomer;
+use crate::shard::moves_in::Newcomer;
 
 /// What a shard finds in its inbox.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ mod turn;
 
 mod connections;
 mod unwrapping;
-mod handoff;
+mod moves_out;
 mod parts;
 
 mod accepting;
-mod moves;
+mod moves_in;
 mod transports;
 mod rate;
 mod trace;
@@ -28,7 +28,7 @@ use crossbeam_channel::Receiver;
 use crate::base::ids::ShardId;
 use crate::base::limits::ACCEPTS_PENDING;
 use crate::base::time::Clock;
-use crate::engine::entered::RingFault;
+use crate::engine::enter_result::RingFault;
 use crate::engine::setup::{PreparedRing, SetupError, Size};
 use crate::engine::socket::{listener, local_address, pin_thread};
 use crate::logic::delivery::Router;

@@ -1,4 +1,4 @@
-//! What one shard consists of. What it does with it is in `turn`, `connections`, `unwrapping` and `handoff`.
+//! What one shard consists of. What it does with it is in `turn`, `connections`, `unwrapping` and `moves_out`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::protocol::transport::unwrapped::Unwrapped;
 use crate::shard::accepting::Accepting;
 use crate::shard::config::ShardConfig;
 use crate::shard::mesh::{ShardInbox, ShardSender};
-use crate::shard::moves::Moves;
+use crate::shard::moves_in::Moves;
 use crate::shard::transports::Transports;
 use crate::shard::view::{Publisher, ShardCounts};
 use crate::shard::wake_policy::WakePolicy;

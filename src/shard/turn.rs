@@ -10,7 +10,7 @@ use crate::base::ids::PartitionId;
 use crate::base::limits::{COMPLETIONS_PER_ROUND_MAX, INBOX_TAKEN_PER_TURN_MAX, ROUNDS_PER_TURN_MAX};
 use crate::base::time::Instant;
 use crate::engine::completion::Completion;
-use crate::engine::entered::RingFault;
+use crate::engine::enter_result::RingFault;
 use crate::engine::kernel::Kernel;
 use crate::logic::Input;
 use crate::logic::delivery::ToShard;

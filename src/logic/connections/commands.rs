@@ -2,12 +2,14 @@
 
 use crate::base::ids::{ConnKey, Platform};
 use crate::base::time::{Instant, millis};
+use crate::logic::between_wings::{
+    ConnectionCommand, DeviceLink, LinkView, LoginGrant, LoginRefusal, LoginRetry,
+};
 use crate::logic::connections::Connections;
 use crate::logic::connections::endings::retry_after_ms;
 use crate::logic::connections::session::SessionPhase;
 use crate::logic::context::{Context, trace};
 use crate::logic::counting::{live_counter, login_counter};
-use crate::logic::signals::{ConnectionCommand, DeviceLink, LinkView, LoginGrant, LoginRefusal, LoginRetry};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
 use crate::protocol::transport::ending::CloseReason;

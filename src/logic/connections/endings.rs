@@ -3,13 +3,13 @@
 
 use crate::base::ids::ConnKey;
 use crate::base::time::millis;
+use crate::logic::between_wings::{DeviceLink, UserSignal};
 use crate::logic::connections::Connections;
 use crate::logic::connections::meaning::Mistake;
 use crate::logic::connections::session::{Buffered, SessionPhase};
 use crate::logic::context::{Context, trace};
 use crate::logic::contract::Effect;
 use crate::logic::counting::live_counter;
-use crate::logic::signals::{DeviceLink, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::outgoing::Outgoing;
 use crate::protocol::packet::GatewayPacket;
@@ -164,7 +164,7 @@ impl Connections {
             random,
             ..
         } = context;
-        u32::try_from(self.returns.send_away(now.instant, settings, random)).unwrap_or(u32::MAX)
+        u32::try_from(self.retry_calendar.send_away(now.instant, settings, random)).unwrap_or(u32::MAX)
     }
 }
 

@@ -4,13 +4,13 @@
 use crate::base::ids::{ConnKey, DeviceId, InstanceId, SessionId, UserId};
 use crate::base::limits::VERSION_BYTES_MAX;
 use crate::base::time::Instant;
+use crate::logic::between_wings::{LoginRefusal, LoginRetry, PendingLogin, UserSignal};
 use crate::logic::connections::Connections;
 use crate::logic::connections::addresses::AtAddress;
 use crate::logic::connections::session::SessionPhase;
 use crate::logic::context::Context;
 use crate::logic::contract::{Arrival, Effect, LoginRequest};
 use crate::logic::settings::ConnectionTrace;
-use crate::logic::signals::{LoginRefusal, LoginRetry, PendingLogin, UserSignal};
 use crate::protocol::native::PROTOCOL;
 use crate::protocol::packet::{Login, LoginAnswer};
 use crate::protocol::usersig::{App, Fault};

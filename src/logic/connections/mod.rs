@@ -5,7 +5,7 @@ mod session;
 mod meaning;
 mod addresses;
 mod versions;
-mod returns;
+mod retry_calendar;
 mod terminal;
 mod login;
 mod pipelined;
@@ -18,7 +18,7 @@ use crate::base::ids::ConnKey;
 use crate::base::time::Instant;
 use crate::protocol::usersig::Verifier;
 use addresses::Addresses;
-use returns::Returns;
+use retry_calendar::RetryCalendar;
 use session::Sessions;
 use versions::Versions;
 
@@ -32,7 +32,7 @@ pub(super) struct Connections {
     login_deadlines: VecDeque<(Instant, ConnKey)>,
     versions: Versions,
     addresses: Addresses,
-    returns: Returns,
+    retry_calendar: RetryCalendar,
     verifier: Verifier,
 }
 
@@ -45,7 +45,7 @@ impl Connections {
             login_deadlines: VecDeque::new(),
             versions: Versions::default(),
             addresses: Addresses::default(),
-            returns: Returns::default(),
+            retry_calendar: RetryCalendar::default(),
             verifier: Verifier::default(),
         }
     }

@@ -3,11 +3,11 @@
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{EAGER_BYTES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN};
+use crate::logic::between_wings::Pipelined;
 use crate::logic::connections::Connections;
 use crate::logic::connections::meaning::{Mistake, PacketMeaning, meaning};
 use crate::logic::connections::session::{Buffered, SessionPhase};
 use crate::logic::context::Context;
-use crate::logic::signals::Pipelined;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::packet::NextPacket;
 

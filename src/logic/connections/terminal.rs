@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 
 use crate::base::ids::ConnKey;
 use crate::base::limits::{FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use crate::logic::between_wings::{DeviceLink, LinkOrigin, LoginRefusal, LoginRetry, UserSignal};
 use crate::logic::connections::Connections;
 use crate::logic::connections::addresses::AtAddress;
 use crate::logic::connections::meaning::{Mistake, PacketMeaning, meaning};
@@ -13,7 +14,6 @@ use crate::logic::connections::session::{Buffered, PackedPhase, Session, Session
 use crate::logic::connections::versions::VersionId;
 use crate::logic::context::{Context, ShardMode, trace};
 use crate::logic::contract::{Arrival, Effect, LinkLoss, Peer};
-use crate::logic::signals::{DeviceLink, LinkOrigin, LoginRefusal, LoginRetry, UserSignal};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::packet::{GatewayPacket, NextPacket, TerminalPacket};

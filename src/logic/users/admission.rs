@@ -1,13 +1,13 @@
 //! Whether a login goes on with its session, begins one, or is refused, against its user's confirmed state.
 
 use crate::base::ids::{ChangeNumber, DeviceId};
+use crate::logic::between_wings::{
+    ConnectionCommand, LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined,
+};
 use crate::logic::context::Context;
 use crate::logic::contract::LoginRequest;
 use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::logic::settings::Registration;
-use crate::logic::signals::{
-    ConnectionCommand, LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined,
-};
 use crate::logic::trace::TraceKind;
 use crate::logic::users::Users;
 use crate::logic::users::device::Device;

@@ -2,11 +2,11 @@
 //! registry. Never decides itself.
 
 use crate::base::ids::UserId;
+use crate::logic::between_wings::{Commitment, LoginRefusal, LoginRetry};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{ToRegistry, UserKey};
 use crate::logic::record::Commit;
-use crate::logic::signals::{Commitment, LoginRefusal, LoginRetry};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse;
 use crate::logic::users::device::OptionalKey;

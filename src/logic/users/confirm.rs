@@ -3,13 +3,13 @@
 
 use crate::base::ids::{ChangeNumber, DeviceId, Platform, UserId};
 use crate::base::time::Instant;
+use crate::logic::between_wings::{ConnectionCommand, LoginGrant, LoginLink, PendingLogin, Pipelined};
 use crate::logic::context::{Context, deliver, trace};
 use crate::logic::counting::{count_change, count_status};
 use crate::logic::delivery::ToHttp;
-use crate::logic::kick_second::later_kick;
+use crate::logic::kick_order::later_kick;
 use crate::logic::record::platforms_online;
 use crate::logic::record::{AccountStep, Change, ChangeKind, Status};
-use crate::logic::signals::{ConnectionCommand, LoginGrant, LoginLink, PendingLogin, Pipelined};
 use crate::logic::trace::{Subject, TraceKind};
 use crate::logic::users::Users;
 use crate::logic::users::device::PackedSession;

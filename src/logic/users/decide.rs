@@ -4,11 +4,11 @@
 use std::net::Ipv6Addr;
 
 use crate::base::ids::{DeviceId, RequestId};
+use crate::logic::between_wings::{ConnectionCommand, LinkOrigin};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{KickError, ToHttp};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit};
-use crate::logic::signals::{ConnectionCommand, LinkOrigin};
 use crate::logic::users::Users;
 use crate::logic::users::events::{Decision, KickTarget, PendingLogout, Residency, UserEvent};
 use crate::logic::users::presence::{self, DeviceStep, Transition};

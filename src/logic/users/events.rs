@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::base::ids::{DeviceId, RequestId, SessionId};
 use crate::base::time::Instant;
+use crate::logic::between_wings::{LinkOrigin, PendingLogin};
 use crate::logic::record::{Commit, EndedRecord};
-use crate::logic::signals::{LinkOrigin, PendingLogin};
 
 /// What can happen to a user.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod events;
 mod queue;
 mod grace;
 mod login_rates;
-mod signals;
+mod from_connections;
 mod advance;
 mod decide;
 mod admission;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::base::limits::{COMMIT_RETRY_MS_MAX, COMMIT_RETRY_MS_MIN};
 use crate::base::time::Timestamp;
+use crate::logic::between_wings::{LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{KickError, RegistryError, ToHttp};
 use crate::logic::record::{AccountStep, UserRecord};
-use crate::logic::signals::{LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse;
 use crate::logic::users::events::{QueueState, Residency, UserEvent};

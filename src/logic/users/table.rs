@@ -8,8 +8,8 @@ use hashbrown::HashTable;
 
 use crate::base::arena::Arena;
 use crate::base::ids::{ChangeNumber, DeviceId, UserId};
+use crate::logic::between_wings::DeviceLink;
 use crate::logic::record::Status;
-use crate::logic::signals::DeviceLink;
 use crate::logic::users::device::{Device, DeviceList, OptionalKey, User};
 use crate::logic::users::presence::DeviceState;
 

@@ -22,8 +22,8 @@ use crate::services::registry::embedded::check::{self, TableCheck};
 use crate::services::registry::embedded::codec::{self, ChainedChange, FORMAT, StoredRecord};
 use crate::services::registry::embedded::errors::{OpenError, explain, other, unread, unreadable};
 use crate::services::registry::embedded::mend::Holes;
+use crate::services::registry::embedded::repair::{lock, make_directory, make_sound};
 use crate::services::registry::embedded::settings::StoreLocation;
-use crate::services::registry::embedded::sound::{lock, make_directory, make_sound};
 
 /// The store's keyspaces, in the order in which they are made: the first has the number 1.
 pub(super) const KEYSPACES: [&str; 4] = ["meta", "users", "changes", "outbox"];

@@ -31,7 +31,7 @@ mod reader;
 mod rebuild;
 mod salvage;
 mod settings;
-mod sound;
+mod repair;
 mod tidy;
 mod upkeep;
 mod verify;

@@ -9,7 +9,7 @@ use crate::services::registry::embedded::files::KEYSPACES;
 use crate::services::registry::embedded::mend::{Holes, room};
 use crate::services::registry::embedded::raw::bytes::FileFault;
 use crate::services::registry::embedded::raw::table;
-use crate::services::registry::embedded::sound::lock;
+use crate::services::registry::embedded::repair::lock;
 
 /// What a store is like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

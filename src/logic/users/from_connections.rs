@@ -3,9 +3,11 @@
 
 use crate::base::ids::{ConnKey, RequestId, UserId};
 use crate::base::limits::KICKS_WAITING_MAX;
+use crate::logic::between_wings::{
+    Commitment, ConnectionCommand, LoginLink, PendingLogin, Pipelined, UserSignal,
+};
 use crate::logic::context::{Context, ShardMode, deliver};
 use crate::logic::delivery::{KickError, ToHttp};
-use crate::logic::signals::{Commitment, ConnectionCommand, LoginLink, PendingLogin, Pipelined, UserSignal};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse_user;
 use crate::logic::users::events::{KickTarget, PendingLogout, QueueState, UserEvent};

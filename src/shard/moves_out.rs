@@ -6,7 +6,7 @@ use crate::engine::token::MoveToken;
 use crate::logic::delivery::ToShard;
 use crate::logic::{Arrival, Input};
 use crate::shard::mesh::ShardCredit;
-use crate::shard::moves::{Half, Newcomer};
+use crate::shard::moves_in::{Half, Newcomer};
 use crate::shard::parts::{FollowUp, Shard, ShardLogic};
 
 impl<K: Kernel, L: ShardLogic> Shard<K, L> {

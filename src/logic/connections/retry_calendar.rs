@@ -7,7 +7,7 @@ use crate::logic::settings::Settings;
 
 /// How many are still to come, by the second of the moment that they were told.
 #[derive(Debug)]
-pub(super) struct Returns {
+pub(super) struct RetryCalendar {
     seconds: Box<[u32; RETURN_SECONDS]>,
     /// All of them together.
     due: u64,
@@ -15,7 +15,7 @@ pub(super) struct Returns {
     second: u64,
 }
 
-impl Default for Returns {
+impl Default for RetryCalendar {
     fn default() -> Self {
         Self {
             seconds: Box::new([0; RETURN_SECONDS]),
@@ -25,7 +25,7 @@ impl Default for Returns {
     }
 }
 
-impl Returns {
+impl RetryCalendar {
     /// How long one more waits, in milliseconds: from half of `retry_after` on. With nobody else the window is as wide as
     /// `retry_after`; so many as the registry takes from this shard at once make it wider by as much again.
     pub(super) fn send_away(&mut self, now: Instant, settings: &Settings, random: &mut fastrand::Rng) -> u64 {
@@ -79,16 +79,16 @@ mod tests {
         settings
     }
 
-    fn waits(returns: &mut Returns, now: u64, settings: &Settings, count: u32) -> Vec<u64> {
+    fn waits(calendar: &mut RetryCalendar, now: u64, settings: &Settings, count: u32) -> Vec<u64> {
         let mut random = fastrand::Rng::with_seed(3);
         (0..count)
-            .map(|_| returns.send_away(Instant(now), settings, &mut random))
+            .map(|_| calendar.send_away(Instant(now), settings, &mut random))
             .collect()
     }
 
     #[test]
     fn a_few_wait_around_the_setting() {
-        let waits = waits(&mut Returns::default(), 5_000, &settings(4_096), 500);
+        let waits = waits(&mut RetryCalendar::default(), 5_000, &settings(4_096), 500);
         assert!(
             waits.iter().all(|wait| (1_000..=3_300).contains(wait)),
             "{waits:?}"
@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn a_crowd_is_spread_the_wider_the_larger_it_is() {
-        let (settings, mut returns) = (settings(100), Returns::default());
+        let (settings, mut calendar) = (settings(100), RetryCalendar::default());
         let mut latest = |count| {
-            waits(&mut returns, 0, &settings, count)
+            waits(&mut calendar, 0, &settings, count)
                 .into_iter()
                 .max()
                 .unwrap()
@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn no_second_of_a_crowd_is_much_fuller_than_the_registry_takes() {
-        let (settings, mut returns) = (settings(500), Returns::default());
+        let (settings, mut calendar) = (settings(500), RetryCalendar::default());
         let mut seconds = [0; 31];
-        for wait in waits(&mut returns, 0, &settings, 4_000) {
+        for wait in waits(&mut calendar, 0, &settings, 4_000) {
             seconds[usize::try_from(wait / 1_000).unwrap()] += 1;
         }
         let fullest = seconds.iter().max().unwrap();
@@ -125,27 +125,27 @@ mod tests {
 
     #[test]
     fn who_has_come_back_is_not_waited_for() {
-        let (settings, mut returns) = (settings(10), Returns::default());
-        waits(&mut returns, 1_000, &settings, 5_000);
-        assert_eq!(returns.due, 5_000);
-        returns.let_go(16);
-        assert!((1_000..4_500).contains(&returns.due), "{}", returns.due);
-        returns.let_go(32);
-        assert_eq!(returns.due, 0);
-        assert!(returns.seconds.iter().all(|count| *count == 0));
-        waits(&mut returns, 10_000_000, &settings, 3);
-        returns.let_go(1_000_000);
-        assert_eq!(returns.due, 0);
+        let (settings, mut calendar) = (settings(10), RetryCalendar::default());
+        waits(&mut calendar, 1_000, &settings, 5_000);
+        assert_eq!(calendar.due, 5_000);
+        calendar.let_go(16);
+        assert!((1_000..4_500).contains(&calendar.due), "{}", calendar.due);
+        calendar.let_go(32);
+        assert_eq!(calendar.due, 0);
+        assert!(calendar.seconds.iter().all(|count| *count == 0));
+        waits(&mut calendar, 10_000_000, &settings, 3);
+        calendar.let_go(1_000_000);
+        assert_eq!(calendar.due, 0);
     }
 
     #[test]
     fn a_short_grace_or_a_long_setting_leaves_the_setting_alone() {
         let mut short = settings(1);
         short.restart_grace = Duration::from_secs(1);
-        let mut all = waits(&mut Returns::default(), 0, &short, 1_000);
+        let mut all = waits(&mut RetryCalendar::default(), 0, &short, 1_000);
         short.retry_after = Duration::from_secs(60);
         all.extend(
-            waits(&mut Returns::default(), 0, &short, 1_000)
+            waits(&mut RetryCalendar::default(), 0, &short, 1_000)
                 .iter()
                 .map(|wait| wait / 30),
         );
