@@ -10,7 +10,7 @@ use holdfast::protocol::transport::tls::connection::TlsConnection;
 use holdfast::protocol::transport::tls::keys::{Sealer, TrafficKey};
 use holdfast::protocol::transport::tls::negotiation::{TicketWish, TlsKeeping};
 use holdfast::protocol::transport::tls::server::{TicketPolicy, TlsServer, TlsServerSettings, TlsVersion};
-use holdfast::protocol::transport::tls::session::{SessionKeys, TlsRole};
+use holdfast::protocol::transport::tls::session::{SessionKeys, TlsEnd, TlsRole};
 use holdfast::protocol::transport::tls::suite::TlsSuite;
 use holdfast::protocol::transport::unwrapped::Unwrapped;
 use rustls::ContentType;
@@ -94,8 +94,7 @@ fn received(suite: TlsSuite, role: TlsRole, stream: &[u8], length: usize) -> (Ve
     let mut connection = TlsConnection::Rest(SessionKeys {
         read: TrafficKey::new(suite, secret(suite, 1), 0),
         write: TrafficKey::new(suite, secret(suite, 2), 0),
-        role,
-        fruitless: 0,
+        end: TlsEnd::new(role),
     });
     let mut into = Unwrapped::default();
     for piece in stream.chunks(length) {

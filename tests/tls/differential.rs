@@ -18,7 +18,7 @@ use crate::protocol::transport::ending::TransportEnd;
 use crate::protocol::transport::tls::connection::TlsConnection;
 use crate::protocol::transport::tls::keys::{Opener, Sealer, TrafficKey};
 use crate::protocol::transport::tls::secrets::HandshakeSecrets;
-use crate::protocol::transport::tls::session::{SessionKeys, TlsRole};
+use crate::protocol::transport::tls::session::{SessionKeys, TlsEnd, TlsRole};
 use crate::protocol::transport::tls::suite::TlsSuite;
 use crate::protocol::transport::unwrapped::Unwrapped;
 
@@ -219,8 +219,7 @@ fn twins(suite: SupportedCipherSuite) -> Twins {
         ours: TlsConnection::Rest(SessionKeys {
             read: key(secrets.client()),
             write: key(secrets.server()),
-            role: TlsRole::Server,
-            fruitless: 0,
+            end: TlsEnd::new(TlsRole::Server),
         }),
         peer: Peer {
             key: key(secrets.client()),

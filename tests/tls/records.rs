@@ -7,7 +7,7 @@ use crate::protocol::transport::ending::{TransportEnd, TransportMistake};
 use crate::protocol::transport::tls::connection::TlsConnection;
 use crate::protocol::transport::tls::keys::{Opener, Sealer, TrafficKey};
 use crate::protocol::transport::tls::session::{
-    CONTENT_BYTES_MAX, FRUITLESS_RECORDS_MAX, SessionKeys, TlsRole,
+    CONTENT_BYTES_MAX, FRUITLESS_RECORDS_MAX, SessionKeys, TlsEnd, TlsRole,
 };
 use crate::protocol::transport::tls::suite::TlsSuite;
 use crate::protocol::transport::unwrapped::Unwrapped;
@@ -42,8 +42,7 @@ impl Pair {
         let keys = SessionKeys {
             read: key(1, from_peer),
             write: key(2, to_peer),
-            role: TlsRole::Server,
-            fruitless: 0,
+            end: TlsEnd::new(TlsRole::Server),
         };
         Self {
             gateway: TlsConnection::Rest(keys),
@@ -526,7 +525,7 @@ fn secrets_are_not_printed() {
     let printed = format!("{keys:?} {:?}", pair.gateway);
     assert_eq!(
         printed,
-        "SessionKeys { read: TrafficKey(Aes128, 0), write: TrafficKey(Aes128, 0), role: Server, fruitless: 0 } \
+        "SessionKeys { read: TrafficKey(Aes128, 0), write: TrafficKey(Aes128, 0), end: Server, 0 fruitless } \
          TlsConnection::Rest"
     );
 }

@@ -69,7 +69,7 @@ pub enum Resumed {
 /// What is kept of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsKept {
-    /// Keys: 136 bytes.
+    /// Keys: 135 bytes.
     Keys,
     /// A connection of rustls: some kilobytes.
     Rustls,

@@ -1,5 +1,5 @@
 //! TLS as a layer between a socket and what stands above: rustls does the handshake; afterwards an idle connection keeps its
-//! keys, 136 bytes, and nothing else. No I/O, and no cryptography of its own: ciphers, key derivation and signatures are
+//! keys, 135 bytes, and nothing else. No I/O, and no cryptography of its own: ciphers, key derivation and signatures are
 //! *ring*'s, the protocol of the handshake rustls'.
 
 pub mod suite;

@@ -12,7 +12,7 @@ use rustls::{CommonState, ConnectionTrafficSecrets, Error, ExtractedSecrets, Pro
 use crate::protocol::transport::tls::hello::{RecordWeight, next_record};
 use crate::protocol::transport::tls::keys::TrafficKey;
 use crate::protocol::transport::tls::secrets::HandshakeSecrets;
-use crate::protocol::transport::tls::session::{SessionKeys, TlsRole};
+use crate::protocol::transport::tls::session::{SessionKeys, TlsEnd, TlsRole};
 use crate::protocol::transport::tls::suite::TlsSuite;
 use crate::protocol::transport::unwrapped::Unwrapped;
 
@@ -214,8 +214,7 @@ impl Negotiation {
         let keys = SessionKeys {
             read: traffic_key(suite, read, rx)?,
             write: traffic_key(suite, write, tx)?,
-            role,
-            fruitless: 0,
+            end: TlsEnd::new(role),
         };
         Ok(HandedOver {
             keys,

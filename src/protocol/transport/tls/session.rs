@@ -1,7 +1,7 @@
 //! The record layer of TLS 1.3 once the handshake is done: records to content and back, key updates, alerts. Keeps nothing
 //! between two reads but [`SessionKeys`], and what is not complete in [`Unfinished`]. Knows no certificates, and no sockets.
 
-use std::mem;
+use std::{fmt, mem};
 
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
@@ -25,13 +25,47 @@ pub struct SessionKeys {
     pub read: TrafficKey,
     /// For our own.
     pub write: TrafficKey,
-    /// Which end this is.
-    pub role: TlsRole,
-    /// Records in a row that had no content for the layer above.
-    pub fruitless: u8,
+    /// Which end this is, and records in a row that had no content for the layer above.
+    pub end: TlsEnd,
 }
 
-const _: () = assert!(size_of::<SessionKeys>() == 136);
+const _: () = assert!(size_of::<SessionKeys>() == 135);
+
+/// Which end of a connection this is, and how many records in a row had no content for the layer above: in one byte, as a
+/// connection at rest keeps it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TlsEnd(u8);
+
+impl TlsEnd {
+    const CLIENT: u8 = 1 << 7;
+
+    /// Of a connection of which no record was read yet.
+    #[must_use]
+    pub fn new(role: TlsRole) -> Self {
+        Self(match role {
+            TlsRole::Server => 0,
+            TlsRole::Client => Self::CLIENT,
+        })
+    }
+
+    fn role(self) -> TlsRole {
+        if self.0 & Self::CLIENT == 0 {
+            TlsRole::Server
+        } else {
+            TlsRole::Client
+        }
+    }
+
+    fn fruitless(self) -> u8 {
+        self.0 & !Self::CLIENT
+    }
+}
+
+impl fmt::Debug for TlsEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {} fruitless", self.role(), self.fruitless())
+    }
+}
 
 /// What is not complete between two reads: in a box that is freed when all is.
 #[derive(Default)]
@@ -114,8 +148,7 @@ pub fn receive(
             let mut reader = RecordReader {
                 opener: Opener::new(&mut keys.read),
                 write: &mut keys.write,
-                role: keys.role,
-                fruitless: &mut keys.fruitless,
+                end: &mut keys.end,
                 unfinished,
                 content,
                 answer,
@@ -161,8 +194,7 @@ pub fn send_alert(mut key: TrafficKey, alert: AlertDescription, out: &mut Vec<u8
 struct RecordReader<'a> {
     opener: Opener<'a>,
     write: &'a mut TrafficKey,
-    role: TlsRole,
-    fruitless: &'a mut u8,
+    end: &'a mut TlsEnd,
     unfinished: &'a mut Unfinished,
     content: &'a mut Vec<u8>,
     answer: &'a mut Vec<u8>,
@@ -190,7 +222,7 @@ impl RecordReader<'_> {
             return Err(ReadStop::Mistake(AlertDescription::UnexpectedMessage));
         }
         if record.typ == ContentType::ApplicationData && !record.payload.is_empty() {
-            *self.fruitless = 0;
+            *self.end = TlsEnd::new(self.end.role());
             self.content.extend_from_slice(record.payload);
             return Ok(());
         }
@@ -201,10 +233,10 @@ impl RecordReader<'_> {
         } else if record.typ != ContentType::ApplicationData {
             return Err(ReadStop::Mistake(AlertDescription::UnexpectedMessage));
         }
-        if *self.fruitless == FRUITLESS_RECORDS_MAX {
+        if self.end.fruitless() == FRUITLESS_RECORDS_MAX {
             return Err(ReadStop::Mistake(AlertDescription::UnexpectedMessage));
         }
-        *self.fruitless += 1;
+        self.end.0 += 1;
         Ok(())
     }
 
@@ -235,7 +267,7 @@ impl RecordReader<'_> {
     fn expects(&self, kind: HandshakeType, length: usize) -> Result<(), ReadStop> {
         let longest = if kind == HandshakeType::KeyUpdate {
             1
-        } else if kind == HandshakeType::NewSessionTicket && self.role == TlsRole::Client {
+        } else if kind == HandshakeType::NewSessionTicket && self.end.role() == TlsRole::Client {
             TICKET_BYTES_MAX
         } else {
             return Err(ReadStop::Mistake(AlertDescription::UnexpectedMessage));
