@@ -46,6 +46,7 @@ const PLACES: &[Place] = &[
         "kernel bytes of a connection, the gateway's end",
     ),
     load("user-space bytes per connection", "user bytes of a connection"),
+    load("the same with TLS 1.3", "user bytes of a connection"),
     load(
         "heartbeat, saturated: CPU ÷ tokio",
         "heartbeat, saturated: CPU of the gateway ÷ CPU of tokio",

@@ -80,10 +80,11 @@ fn data(run: &str, name: &str) -> Vec<serde_json::Value> {
 #[test]
 fn what_was_measured_is_what_the_runs_say() {
     let million = data(million_run!(), "figures");
-    let bytes = |name: &str| {
-        let figure = million.iter().find(|figure| figure["name"] == name).unwrap();
+    let bytes_of = |run: &[serde_json::Value], name: &str| {
+        let figure = run.iter().find(|figure| figure["name"] == name).unwrap();
         figure["rounds"][0].as_f64().unwrap().round() as u64
     };
+    let bytes = |name: &str| bytes_of(&million, name);
     assert_eq!(
         measured::IDLE_CONNECTION_KERNEL_BYTES,
         bytes("kernel bytes of a connection, the gateway's end")
@@ -91,6 +92,11 @@ fn what_was_measured_is_what_the_runs_say() {
     assert_eq!(
         measured::IDLE_CONNECTION_USER_BYTES,
         bytes("user bytes of a connection")
+    );
+    let by_tls = bytes_of(&data(tls_run!(), "figures"), "user bytes of a connection");
+    assert_eq!(
+        measured::IDLE_CONNECTION_USER_BYTES + measured::IDLE_TLS_BYTES,
+        by_tls
     );
     let idle = data(idle_run!(), "data").remove(0);
     assert_eq!(Some(measured::PROCESS_BYTES), idle["rss_first"].as_u64());

@@ -312,7 +312,7 @@ fn put_memory(http: &HttpState, process: &ProcessFigures, out: &mut Exposition) 
         "it means something from some ten thousand connections on, and is 0 without any. kernel: not measured here but a constant, what an idle ",
         "connection took in ",
         million_run!(),
-        ". tls: a constant, too, which a connection by TLS takes of user: the keys of both directions."
+        ". tls: a constant, too, which a connection by TLS takes of user."
     );
     out.family(name, MetricKind::Gauge, help);
     out.sample(name, "part=\"user\"", grown.checked_div(connections).unwrap_or(0));

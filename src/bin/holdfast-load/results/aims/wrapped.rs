@@ -4,10 +4,12 @@ use super::super::figures::Bound::AtMost;
 use super::super::figures::{Figure, ResultsFolder, load};
 use super::reasons::IDLE_KERNEL;
 
-const TLS_USER: &str = "a plain connection and 136 B of keys for both directions";
+const TLS_USER: &str = "a plain connection and 135 B of keys for both directions";
 const WEBSOCKET_USER: &str = "a plain connection, and that it is a WebSocket";
 const BOTH_USER: &str = "a plain connection, the keys, and that it is a WebSocket";
 const LOGIN: &str = "the handshake is rustls' own; what is around it may cost a third of it";
+const FLIGHTS: &str = "A handshake sends and receives twice more than a login. Over loopback the gateway's CPU includes the terminals' half of \
+    that TCP.";
 const BEAT: &str = "a record more each way, and the ciphers that are made for it";
 
 pub(super) const FOLDERS: &[ResultsFolder] = &[
@@ -67,17 +69,19 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         command: "holdfast-load tls-cost",
         figures: &[
             load(
-                "full handshake: what it adds to a login ÷ rustls in memory",
+                "full handshake: added to a login ÷ in memory",
                 "",
                 "login, full: (CPU by TLS − plain) ÷ in memory",
             )
-            .aims(AtMost(1.3), LOGIN),
+            .aims(AtMost(1.3), LOGIN)
+            .if_missed(FLIGHTS),
             load(
-                "by a ticket: what it adds to a login ÷ rustls in memory",
+                "by a ticket: added to a login ÷ in memory",
                 "",
                 "login, resumed: (CPU by TLS − plain) ÷ in memory",
             )
-            .aims(AtMost(1.3), LOGIN),
+            .aims(AtMost(1.3), LOGIN)
+            .if_missed(FLIGHTS),
             load(
                 "heartbeat: CPU by TLS ÷ plain",
                 "",
