@@ -85,13 +85,17 @@ fn texts_and_messages_that_are_too_large_are_refused_by_their_codes() {
 }
 
 #[test]
-fn what_asks_for_no_websocket_gets_an_answer_of_http() {
+fn what_asks_for_no_websocket_is_answered_in_its_own_language() {
     let (_gateway, address) = start();
-    let check = |bytes: &[u8], expected: &str| {
+    let answer = |bytes: &[u8]| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(bytes).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let check = |bytes: &[u8], expected: &str| {
+        let answer = String::from_utf8(answer(bytes)).unwrap();
         assert!(answer.starts_with(expected), "{answer}");
     };
     check(
@@ -103,5 +107,6 @@ fn what_asks_for_no_websocket_gets_an_answer_of_http() {
         "HTTP/1.1 404 Not Found\r\n",
     );
     check(HEARTBEAT, "HTTP/1.1 400 Bad Request\r\n");
-    check(&[22, 3, 1, 2, 0, 1], "HTTP/1.1 400 Bad Request\r\n");
+    let unexpected_message = [21, 3, 3, 0, 2, 2, 10];
+    assert_eq!(answer(&[22, 3, 1, 2, 0, 1]), unexpected_message);
 }
