@@ -43,7 +43,7 @@ impl World {
         };
         self.note(|| format!("{link:?} chatters"));
         let answer_bytes = HEARTBEAT_ANSWER.len() + self.terminals[&link].way.overhead();
-        for _ in 0..OUTBOUND_BYTES_MAX / answer_bytes + self.random.usize(..300) {
+        for _ in 0..OUTBOUND_BYTES_MAX / answer_bytes + self.random.usize(..60) {
             self.say(link, Item::Heartbeat);
         }
         if self.random.bool() {

@@ -62,7 +62,7 @@ impl World {
             20..40 => self.answer_one()?,
             40..54 => self.talk()?,
             54..60 => self.deliver_some()?,
-            60 if self.random.u8(..100) == 0 => self.chatter()?,
+            60 if self.random.u8(..20) == 0 => self.chatter()?,
             60..63 => self.read_some()?,
             63..65 => self.gesture()?,
             65..72 => self.settle()?,
