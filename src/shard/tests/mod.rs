@@ -19,7 +19,7 @@ use prost::Message;
 use super::*;
 use crate::base::counters::Counters;
 use crate::base::ids::UserId;
-use crate::base::time::Timestamp;
+use crate::base::time::{Stopwatch, Timestamp};
 use crate::logic::ShardPosition;
 use crate::logic::delivery::{Delivery, Router, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
@@ -151,7 +151,9 @@ impl Node {
     }
 
     fn wait_until(&self, what: impl Fn(&Self) -> bool) {
+        let waited = Stopwatch::start();
         while !what(self) {
+            assert!(waited.elapsed() < PATIENCE, "it does not become so");
             std::thread::yield_now();
         }
     }
@@ -190,6 +192,7 @@ impl Terminal {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
@@ -333,11 +336,8 @@ fn who_does_not_read_is_cut_off() {
     let mut node = Node::start(1, 64);
     let mut terminal = node.log_in("alice");
     let many = HEARTBEAT.repeat(10_000);
-    let error = loop {
-        if let Err(error) = terminal.0.write_all(&many) {
-            break error;
-        }
-    };
+    let error = (0..10_000).find_map(|_| terminal.0.write_all(&many).err());
+    let error = error.expect("200 MB are more than anybody keeps");
     assert!(
         matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
         "{error}"

@@ -36,6 +36,11 @@ const _: () = assert!(size_of::<SessionKeys>() == 135);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TlsEnd(u8);
 
+const _: () = assert!(
+    FRUITLESS_RECORDS_MAX < TlsEnd::CLIENT,
+    "the count stays below the role's bit"
+);
+
 impl TlsEnd {
     const CLIENT: u8 = 1 << 7;
 
