@@ -1,4 +1,4 @@
-//! The names of things: users, devices, sessions, connections and shards. Plain values that never own anything.
+//! The names of things: users, devices, sessions, connections, shards and nodes. Plain values that never own anything.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -27,6 +27,22 @@ pub struct PartitionId(pub u16);
 impl PartitionId {
     /// Where there is one partition, all users are in it.
     pub const SOLE: Self = Self(0);
+}
+
+/// A gateway of a cluster, whatever process plays it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
+/// Counts the owners of a partition: whoever becomes its owner has a higher one than all before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// A user of the one app that the gateway serves: 1 to 32 bytes of printable ASCII.

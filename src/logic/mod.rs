@@ -12,6 +12,7 @@ mod context;
 mod counting;
 
 mod contract;
+pub mod cluster;
 pub mod delivery;
 pub mod user_status;
 pub mod inspection;
