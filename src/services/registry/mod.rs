@@ -1,11 +1,17 @@
 //! The registry: one thread that records what the shards decided, and the stores that it can record in. Decides nothing.
 
 pub mod archive;
+mod codec;
 pub mod embedded;
 mod faults;
 pub mod health;
 pub mod memory;
 pub mod outbox;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "batches are of the store that nodes share")
+)]
+mod shared;
 mod store;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::services::registry::archive::ReadError;
-use crate::services::registry::embedded::codec::{Damage, FORMAT};
+use crate::services::registry::codec::{Damage, FORMAT};
 use crate::services::registry::embedded::raw::bytes::FileFault;
 
 /// How many faults an error names; the rest is counted.

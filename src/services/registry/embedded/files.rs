@@ -18,8 +18,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::base::ids::UserId;
 use crate::services::registry::archive::{Placed, Position, ReadError, ResumeAfter};
+use crate::services::registry::codec::{self, ChainedChange, FORMAT, StoredRecord};
 use crate::services::registry::embedded::check::{self, TableCheck};
-use crate::services::registry::embedded::codec::{self, ChainedChange, FORMAT, StoredRecord};
 use crate::services::registry::embedded::errors::{OpenError, explain, other, unread, unreadable};
 use crate::services::registry::embedded::mend::Holes;
 use crate::services::registry::embedded::repair::{lock, make_directory, make_sound};

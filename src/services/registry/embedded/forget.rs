@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
-use crate::services::registry::embedded::codec::{self, StoredRecord};
+use crate::services::registry::codec::{self, StoredRecord};
 use crate::services::registry::embedded::errors::{WriteError, unread};
 use crate::services::registry::embedded::files::Files;
 use crate::services::registry::embedded::writer::{EmbeddedStore, ForgetPass};

@@ -17,7 +17,6 @@
 //! [fjall]: https://docs.rs/fjall
 
 mod check;
-mod codec;
 mod errors;
 mod files;
 mod forget;

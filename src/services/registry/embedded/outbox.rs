@@ -19,7 +19,7 @@ use prost::Message;
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
-use crate::services::registry::embedded::codec::{self, ChainedChange};
+use crate::services::registry::codec::{self, ChainedChange};
 use crate::services::registry::embedded::errors::{undecodable, unread};
 use crate::services::registry::embedded::files::{CURSOR_KEY, Files, key, position};
 use crate::services::registry::embedded::keys::{

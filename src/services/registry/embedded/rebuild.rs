@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use crate::base::ids::{ChangeNumber, UserId};
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, UserRecord};
 use crate::services::registry::archive::{Position, ReadError};
-use crate::services::registry::embedded::codec::{self, ChainedChange, StoredRecord};
+use crate::services::registry::codec::{self, ChainedChange, StoredRecord};
 use crate::services::registry::embedded::errors::unread;
 use crate::services::registry::embedded::files::{Files, position};
 

@@ -12,8 +12,8 @@ use hashbrown::HashMap;
 use lsm_tree::{InternalValue, ValueType};
 
 use crate::services::registry::archive::ReadError;
+use crate::services::registry::codec::FORMAT;
 use crate::services::registry::embedded::check::{self, TABLES, TableCheck, keyspace_folder};
-use crate::services::registry::embedded::codec::FORMAT;
 use crate::services::registry::embedded::errors::{OpenError, unread};
 use crate::services::registry::embedded::files::{
     CURSOR_KEY, FORMAT_KEY, Files, KEYSPACES, LAST_KEY, PRUNED_KEY, STORE_KEY, position,

@@ -14,7 +14,7 @@ use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, ToHttp, T
 use crate::logic::record::{Commit, UserRecord};
 use crate::logic::user_status::UserStatus;
 use crate::services::registry::archive::{Position, ReadError};
-use crate::services::registry::embedded::codec::{self, ChainedChange, StoredRecord};
+use crate::services::registry::codec::{self, ChainedChange, StoredRecord};
 use crate::services::registry::embedded::errors::WriteError;
 use crate::services::registry::embedded::files::key;
 use crate::services::registry::embedded::reader::StoreReader;

@@ -22,7 +22,7 @@ use crate::logic::delivery::{
 };
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit, RecordedChange, UserRecord};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
-use crate::services::registry::embedded::codec::{self, StoredRecord};
+use crate::services::registry::codec::{self, StoredRecord};
 use crate::services::registry::embedded::reader::StoreReader;
 use crate::services::registry::embedded::settings::{Durability, EmbeddedSettings, StoreLocation};
 use crate::services::registry::embedded::writer::EmbeddedStore;

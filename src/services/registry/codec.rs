@@ -43,7 +43,7 @@ impl ChainedChange {
 /// A stored value is not what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {0} is damaged")]
-pub(super) struct Damage(&'static str);
+pub(super) struct Damage(pub(super) &'static str);
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredUser {
