@@ -114,7 +114,7 @@ impl ToShard {
             Self::Kick(request, _) | Self::KickDevice(request, ..) | Self::Delete(request, _) => {
                 ToHttp::Kicked(request, Err(KickError::Busy))
             }
-            Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError)),
+            Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError::Unavailable)),
             reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
             notice @ (Self::Adopt(..)
             | Self::Open(_)
@@ -150,11 +150,13 @@ impl ToRegistry {
     #[must_use]
     pub fn refuse(self) -> Delivery {
         match self {
-            Self::Load(shard, user, _) => Delivery::Shard(shard, ToShard::Loaded(user, Err(RegistryError))),
-            Self::Commit(shard, user, _) => {
-                Delivery::Shard(shard, ToShard::Committed(user, Err(RegistryError)))
+            Self::Load(shard, user, _) => {
+                Delivery::Shard(shard, ToShard::Loaded(user, Err(RegistryError::Unavailable)))
             }
-            Self::Accounts(request, ..) => ToHttp::Accounts(request, Err(RegistryError)).into(),
+            Self::Commit(shard, user, _) => {
+                Delivery::Shard(shard, ToShard::Committed(user, Err(RegistryError::Unavailable)))
+            }
+            Self::Accounts(request, ..) => ToHttp::Accounts(request, Err(RegistryError::Unavailable)).into(),
             Self::Complete(request, mut users) => {
                 users.resolve(|_| UserStatus::Unavailable);
                 ToHttp::Statuses(request, users).into()
@@ -185,10 +187,16 @@ pub enum ToHttp {
     Accounts(RequestId, Result<Vec<bool>, RegistryError>),
 }
 
-/// The registry could not do it now. Nothing of it was recorded.
+/// Why the registry did not do it. Nothing of it was recorded on behalf of who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the registry cannot be asked now")]
-pub struct RegistryError;
+pub enum RegistryError {
+    /// It cannot now.
+    #[error("the registry cannot be asked now")]
+    Unavailable,
+    /// Another node owns the user: what is held of the user here does not count any more.
+    #[error("the user belongs to another node")]
+    Superseded,
+}
 
 /// Why a kick was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

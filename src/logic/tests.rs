@@ -88,7 +88,7 @@ fn what_is_not_recorded_yet_is_counted_until_it_is() {
         let [ToRegistry::Commit(_, asked, _)] = &shard.asked()[..] else {
             panic!("try {tries}");
         };
-        shard.deliver(ToShard::Committed(*asked, Err(RegistryError)));
+        shard.deliver(ToShard::Committed(*asked, Err(RegistryError::Unavailable)));
         assert_eq!(
             (shard.state.in_flight(), shard.counters().commits_failed),
             (1, tries)
@@ -101,6 +101,47 @@ fn what_is_not_recorded_yet_is_counted_until_it_is() {
         (shard.state.in_flight(), shard.counters().commits_retrying_now),
         (0, 0)
     );
+}
+
+#[test]
+fn of_a_user_that_went_to_another_node_all_that_waits_is_given_up() {
+    let (load, commit) = (0, 1);
+    for superseded in [load, commit] {
+        let mut shard = TestShard::new(Settings::default());
+        shard.log_in("alice", Platform::Android);
+        shard.log_in("alice", Platform::Web);
+        shard.deliver(ToShard::Kick(REQUEST, user("alice")));
+        shard.deliver(ToShard::Inspect(REQUEST, user("alice")));
+        for question in [load, commit] {
+            let answer = match &shard.asked()[..] {
+                [ToRegistry::Load(_, asked, _)] if superseded == load => {
+                    ToShard::Loaded(*asked, Err(RegistryError::Superseded))
+                }
+                [ToRegistry::Load(_, asked, _)] => ToShard::Loaded(*asked, Ok(None)),
+                [ToRegistry::Commit(_, asked, _)] => {
+                    ToShard::Committed(*asked, Err(RegistryError::Superseded))
+                }
+                other => panic!("{other:?}"),
+            };
+            shard.deliver(answer);
+            if question == superseded {
+                break;
+            }
+        }
+        let given_up = [
+            ToHttp::Kicked(REQUEST, Err(KickError::Busy)),
+            ToHttp::Inspected(REQUEST, Err(RegistryError::Unavailable)),
+        ];
+        for reply in given_up {
+            assert!(
+                shard.out.contains(&Effect::Deliver(reply.into())),
+                "{:?}",
+                shard.out
+            );
+        }
+        assert_eq!((shard.counters().login_busy, shard.state.in_flight()), (2, 0));
+        assert_eq!(shard.record(), [], "nothing is tried again");
+    }
 }
 
 #[test]

@@ -126,12 +126,12 @@ impl Registry {
                 record.iter_mut().for_each(|record| record.ended.retain(kept));
                 ToShard::Loaded(ask.key, Ok(record.map(Box::new)))
             }
-            (None, RegistrySays::Failed) => ToShard::Loaded(ask.key, Err(RegistryError)),
+            (None, RegistrySays::Failed) => ToShard::Loaded(ask.key, Err(RegistryError::Unavailable)),
             (Some(commit), RegistrySays::Done) => {
                 self.record(commit, settings)?;
                 ToShard::Committed(ask.key, Ok(self.records[&ask.user].changed_at))
             }
-            (Some(_), RegistrySays::Failed) => ToShard::Committed(ask.key, Err(RegistryError)),
+            (Some(_), RegistrySays::Failed) => ToShard::Committed(ask.key, Err(RegistryError::Unavailable)),
         };
         Ok((ask, letter))
     }

@@ -22,6 +22,13 @@ const NOT_RECORDED: LoginRefusal = LoginRefusal {
     retry: LoginRetry::Spread,
 };
 
+/// The user went to another node meanwhile: the login finds it when it comes again.
+const ELSEWHERE: LoginRefusal = LoginRefusal {
+    code: Code::Busy,
+    winner: None,
+    retry: LoginRetry::Spread,
+};
+
 impl Users {
     /// The registry answers what is on record of a user.
     pub(in crate::logic) fn loaded(
@@ -38,7 +45,8 @@ impl Users {
         waiting.state = QueueState::Free;
         match answer {
             Ok(record) => self.know(user, record),
-            Err(RegistryError) => self.give_up_first(context, user),
+            Err(RegistryError::Unavailable) => self.give_up_first(context, user),
+            Err(RegistryError::Superseded) => self.give_up_all(context, user),
         }
         self.queue.answered(user);
     }
@@ -74,20 +82,22 @@ impl Users {
         let event = self.waiting_mut(user).events.pop_front();
         let event = event.expect("an event asked for the record");
         match &event {
-            UserEvent::Login(pending) => refuse(context, pending, NOT_RECORDED),
-            UserEvent::Kick(request, _) => {
-                let reply = ToHttp::Kicked(*request, Err(KickError::Busy));
-                deliver(context, reply);
-            }
-            UserEvent::Inspect(request) => {
-                let reply = ToHttp::Inspected(*request, Err(RegistryError));
-                deliver(context, reply);
+            UserEvent::Login(_) | UserEvent::Kick(..) | UserEvent::Inspect(_) => {
+                turn_away(context, &event, NOT_RECORDED);
             }
             UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {
                 unreachable!("what happens to a device on record needs no record")
             }
         }
         self.finish(context, user, &event);
+    }
+
+    /// The user belongs to another node: whatever waits is decided there, or not at all.
+    fn give_up_all(&mut self, context: &mut Context, user: u32) {
+        while let Some(event) = self.waiting_mut(user).events.pop_front() {
+            turn_away(context, &event, ELSEWHERE);
+            self.finish(context, user, &event);
+        }
     }
 
     /// The registry answers whether it took a commit, with the time that its changes have on record.
@@ -115,7 +125,11 @@ impl Users {
                 self.confirm(context, user, &committing);
                 self.finish(context, user, &committing.event);
             }
-            Err(RegistryError) => self.failed(context, connections, user, committing.event),
+            Err(RegistryError::Unavailable) => self.failed(context, connections, user, committing.event),
+            Err(RegistryError::Superseded) => {
+                waiting.events.push_front(committing.event);
+                self.give_up_all(context, user);
+            }
         }
         self.queue.answered(user);
     }
@@ -142,6 +156,19 @@ impl Users {
         waiting.state = QueueState::BackingOff;
         let due = context.now.instant.after(Duration::from_millis(wait_ms));
         self.queue.retry_at(due, user);
+    }
+}
+
+/// Tells whoever waits for an event that nothing comes of it.
+fn turn_away(context: &mut Context, event: &UserEvent, refusal: LoginRefusal) {
+    match event {
+        UserEvent::Login(pending) => refuse(context, pending, refusal),
+        UserEvent::Kick(request, _) => deliver(context, ToHttp::Kicked(*request, Err(KickError::Busy))),
+        UserEvent::Inspect(request) => {
+            let reply = ToHttp::Inspected(*request, Err(RegistryError::Unavailable));
+            deliver(context, reply);
+        }
+        UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {}
     }
 }
 

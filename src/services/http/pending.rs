@@ -237,7 +237,7 @@ mod tests {
             .await;
         assert_eq!(
             inspected.unwrap(),
-            [ToHttp::Inspected(RequestId(2), Err(RegistryError))]
+            [ToHttp::Inspected(RequestId(2), Err(RegistryError::Unavailable))]
         );
         assert_eq!(pending.open_now(), 0);
     }

@@ -214,7 +214,7 @@ mod tests {
         registry.finish();
         let failed = answers
             .iter()
-            .filter(|(_, request)| matches!(request, ToShard::Loaded(_, Err(RegistryError))));
+            .filter(|(_, request)| matches!(request, ToShard::Loaded(_, Err(RegistryError::Unavailable))));
         assert_eq!(failed.count(), 3);
     }
 }

@@ -156,7 +156,7 @@ fn while_the_registry_cannot_be_read_administrators_may_ask() {
         let ToShard::Inspect(request, _) = request else {
             return shards(shard, request);
         };
-        Some(ToHttp::Inspected(request, Err(RegistryError)))
+        Some(ToHttp::Inspected(request, Err(RegistryError::Unavailable)))
     });
     assert_eq!(code(&world.post(&url_of("chief", &user_sig("chief")), BODY)), 0);
 }

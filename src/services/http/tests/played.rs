@@ -60,7 +60,7 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
 pub(super) fn registry(request: ToRegistry) -> ToHttp {
     match request {
         ToRegistry::Accounts(request, _, users) if users.contains(&user("busy")) => {
-            ToHttp::Accounts(request, Err(RegistryError))
+            ToHttp::Accounts(request, Err(RegistryError::Unavailable))
         }
         ToRegistry::Accounts(request, _, users) => {
             let exists = |user: &UserId| status_of(user) != UserStatus::UnknownAccount;

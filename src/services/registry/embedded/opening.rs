@@ -71,7 +71,7 @@ impl EmbeddedStore {
                 let names: Vec<_> = users.iter().map(UserId::as_str).collect();
                 self.tell_damage(&names.join(" "), &error);
             }
-            RegistryError
+            RegistryError::Unavailable
         })
     }
 

@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{self, Position, ReadError};
-use crate::services::registry::embedded::check::TableCheck;
 use crate::services::registry::codec;
+use crate::services::registry::embedded::check::TableCheck;
 use crate::services::registry::embedded::errors::{Poisoned, WriteError, unread};
 use crate::services::registry::embedded::files::{self, Files, PRUNED_KEY, RECOVERED_KEY, key};
 use crate::services::registry::embedded::writer::{EmbeddedStore, UnsureBatch};

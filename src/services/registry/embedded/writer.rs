@@ -188,7 +188,7 @@ impl EmbeddedStore {
         match self.noted(now, &[*user], self.account(user)) {
             Ok(None) => UserStatus::UnknownAccount,
             Ok(Some(record)) => UserStatus::of_record(&record),
-            Err(RegistryError) => UserStatus::Unavailable,
+            Err(_) => UserStatus::Unavailable,
         }
     }
 
@@ -339,8 +339,8 @@ fn is_write(request: &ToRegistry) -> bool {
 /// The batch was not written: what it promised is taken back.
 fn refuse(answer: &mut Delivery) {
     match answer {
-        Delivery::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError),
-        Delivery::Http(ToHttp::Accounts(_, outcome)) => *outcome = Err(RegistryError),
+        Delivery::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
+        Delivery::Http(ToHttp::Accounts(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
         Delivery::Shard(..) | Delivery::Http(_) | Delivery::Registry(_) => {
             unreachable!("only what writes is refused")
         }

@@ -127,8 +127,10 @@ pub(super) fn work(store: &mut EmbeddedStore, now: u64, requests: Vec<ToRegistry
 
 pub(super) const DONE: Delivery =
     Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(0), Ok(Timestamp(0))));
-pub(super) const REFUSED: Delivery =
-    Delivery::Shard(ShardId(0), ToShard::Committed(UserKey(0), Err(RegistryError)));
+pub(super) const REFUSED: Delivery = Delivery::Shard(
+    ShardId(0),
+    ToShard::Committed(UserKey(0), Err(RegistryError::Unavailable)),
+);
 
 fn load(store: &mut EmbeddedStore, name: &str) -> Option<UserRecord> {
     load_at(store, 0, name)
