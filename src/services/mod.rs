@@ -5,4 +5,5 @@ pub mod callback;
 pub mod http;
 pub mod registry;
 pub mod runtime;
+pub mod shared_store;
 pub mod trust;

@@ -1,0 +1,345 @@
+//! What a cluster asks of its shared store, in plain types: the seam between what decides and what stores. A shared store executes each call
+//! wholly or not at all, any number of times with the effect of one, and it decides nothing. It never interprets bytes.
+
+use std::sync::Arc;
+
+use crate::base::ids::{PartitionId, UserId};
+use crate::services::shared_store::outcome::{Fence, Outcome, Vouched};
+
+/// Most changes of a batch. Who reads the stream counts on it.
+pub const BATCH_CHANGES_MAX: u32 = 64;
+/// Most users of one [`SharedStore::load`].
+pub const LOAD_USERS_MAX: usize = 1_000;
+
+/// Bytes that only who wrote them understands.
+pub type Opaque = Vec<u8>;
+
+/// Changes of one partition that are recorded together, and the records of their users behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose users.
+    pub partition: PartitionId,
+    /// Of who owns it.
+    pub fence: Fence,
+    /// The place of its first change. An empty batch has the place that the next change will have.
+    pub first: u64,
+    /// How many changes, at most [`BATCH_CHANGES_MAX`].
+    pub count: u32,
+    /// The place up to which the owner knows all changes to be confirmed.
+    pub durable: u64,
+    /// The highest date of a change so far, in ms since 1970.
+    pub latest: u64,
+    /// The changes.
+    pub changes: Opaque,
+    /// Records of users with a device that is not Offline.
+    pub residents: Vec<(UserId, Opaque)>,
+    /// Records of other users.
+    pub others: Vec<(UserId, Opaque)>,
+    /// Users whose records go.
+    pub gone: Vec<UserId>,
+}
+
+/// A partition that is to have another owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which.
+    pub partition: PartitionId,
+    /// Its new owner, with an epoch above the one that was seen.
+    pub fence: Fence,
+    /// What the new owner has seen.
+    pub seen: Fence,
+    /// Format of the data, and the store's id: a partition of another store cannot be claimed.
+    pub format: String,
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is the claimant's.
+    Granted(Places),
+    /// This is its fence.
+    Taken(Fence),
+    /// Its data is of this format and store.
+    Foreign(String),
+}
+
+/// Where a partition stands. All 0 if nothing was ever written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Places {
+    /// The place of its last change.
+    pub seq: u64,
+    /// Up to here all is confirmed, as its owner knew it last.
+    pub durable: u64,
+    /// Up to here changes are gone.
+    pub pruned: u64,
+    /// Up to here callbacks are delivered, late or dead.
+    pub cursor: u64,
+    /// The highest date of a change, in ms since 1970.
+    pub latest: u64,
+    /// The last group of steps of the outbox.
+    pub steps: u64,
+}
+
+/// What a look sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionSeen {
+    /// Who owns it.
+    pub fence: Fence,
+    /// Where it stands.
+    pub places: Places,
+}
+
+/// A step of the callback service. Late callbacks are found by place and by user, so each has a member in both orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptStep {
+    /// All up to this place is delivered, late or dead.
+    Cursor(u64),
+    /// The callback at this place is late.
+    Late(LateMember),
+    /// A late callback is delivered or dead.
+    Done(LateMember),
+    /// A late user is tried next at this time, in ms since 1970.
+    Schedule(UserId, u64, Opaque),
+    /// A user has no late callbacks any more.
+    Unschedule(UserId),
+    /// The callback at this place is dead. The record must differ from all others, so it names the place.
+    Bury(u64, Opaque),
+    /// The dead letter of this place goes.
+    Unbury(u64),
+}
+
+/// A late callback.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LateMember {
+    /// The place of its change.
+    pub place: u64,
+    /// Whose.
+    pub user: UserId,
+}
+
+/// Steps that are taken together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepGroup {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// Of who owns it.
+    pub fence: Fence,
+    /// Groups are counted from 1, so that one which arrives twice, or late, is told from a new one.
+    pub number: u64,
+    /// In order.
+    pub steps: Vec<KeptStep>,
+}
+
+/// Which of the two hashes of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordHash {
+    /// Of users with a device that is not Offline.
+    Residents,
+    /// Of all others.
+    Others,
+}
+
+/// Some users of a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// Users with their records. While the hash changes, a user may come twice.
+    pub users: Vec<(UserId, Opaque)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// A part of a partition's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamPart {
+    /// Batches by the place of their first change, oldest first. Of the first ones, some changes or all may lie before what was
+    /// asked for.
+    pub batches: Vec<(u64, Opaque)>,
+    /// Where the partition stood behind them: what was asked for is whole only if nothing of it is pruned.
+    pub places: Places,
+}
+
+/// What a cluster was founded with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// Format of all data.
+    pub format: u32,
+    /// How many partitions.
+    pub partitions: u16,
+    /// Version of the hash that gives a user's partition.
+    pub hash: u32,
+    /// The store's id.
+    pub store: String,
+}
+
+/// What a node is, as it says itself or as others have found. Only [`Dead`](Self::Dead) means something to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// It takes part.
+    Up,
+    /// Most others cannot reach it: it hands its partitions over.
+    Isolated,
+    /// It hands its partitions over, and ends.
+    Draining,
+    /// It has ended, and comes back soon: its partitions wait for it.
+    Restarting,
+    /// It has ended, and its partitions are for others.
+    Left,
+    /// Its incarnation was buried.
+    Dead,
+}
+
+/// A node, as the shared store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeEntry {
+    /// Counts the starts of all nodes.
+    pub incarnation: u64,
+    /// Counts its beats.
+    pub beat: u64,
+    /// Whether it takes part.
+    pub state: NodeState,
+    /// What it says of itself.
+    pub says: Opaque,
+}
+
+/// A beat of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeBeat {
+    /// The node's name. It has no spaces.
+    pub node: Arc<str>,
+    /// With its number, state and words.
+    pub row: NodeEntry,
+}
+
+/// What a beat is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beaten {
+    /// The node lives.
+    Alive {
+        /// All nodes.
+        nodes: Vec<(String, NodeEntry)>,
+        /// The map's version.
+        map: u64,
+    },
+    /// This incarnation does not count: it was buried, replaced, or is unknown.
+    Dead(Option<NodeEntry>),
+}
+
+/// What came of what holds only if a node's row is what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfSeen<T> {
+    /// It was.
+    Done(T),
+    /// The row is another.
+    Changed(Option<NodeEntry>),
+}
+
+/// Who owns which partition, as far as it was told. A hint: a partition's own meta decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnerMap {
+    /// Counts its changes.
+    pub version: u64,
+    /// Partitions with their fences.
+    pub owners: Vec<(PartitionId, Fence)>,
+}
+
+/// A shared store. All calls block, for a bounded time.
+pub trait SharedStore {
+    /// Founds the cluster, or tells what it was founded with.
+    ///
+    /// # Errors
+    /// As [`SharedStoreError`](crate::services::shared_store::outcome::SharedStoreError) says; so do all other calls.
+    fn create(&mut self, founding: &Founding) -> Outcome<Vouched<Founding>>;
+    /// What the cluster was founded with, if it was.
+    ///
+    /// # Errors
+    /// As above.
+    fn founding(&mut self) -> Outcome<Option<Founding>>;
+    /// A new incarnation of a node, if its row is still what was seen.
+    ///
+    /// # Errors
+    /// As above.
+    fn join(&mut self, node: &str, seen: Option<&NodeEntry>, says: &[u8]) -> Outcome<Vouched<IfSeen<u64>>>;
+    /// A sign of life.
+    ///
+    /// # Errors
+    /// As above.
+    fn beat(&mut self, beat: &NodeBeat) -> Outcome<Vouched<Beaten>>;
+    /// Declares an incarnation dead, if it has not beaten since it was seen.
+    ///
+    /// # Errors
+    /// As above.
+    fn bury(&mut self, node: &str, seen: &NodeEntry) -> Outcome<Vouched<IfSeen<()>>>;
+    /// Takes the row of an incarnation away.
+    ///
+    /// # Errors
+    /// As above.
+    fn leave(&mut self, node: &str, incarnation: u64) -> Outcome<Vouched<IfSeen<()>>>;
+    /// All nodes. Not vouched for.
+    ///
+    /// # Errors
+    /// As above.
+    fn nodes(&mut self) -> Outcome<Vec<(String, NodeEntry)>>;
+    /// Tells of a partition's owner. Gives the map's version.
+    ///
+    /// # Errors
+    /// As above.
+    fn publish(&mut self, partition: PartitionId, fence: &Fence) -> Outcome<Vouched<u64>>;
+    /// All that was told. Not vouched for.
+    ///
+    /// # Errors
+    /// As above.
+    fn map(&mut self) -> Outcome<OwnerMap>;
+
+    /// Makes a node the owner of a partition.
+    ///
+    /// # Errors
+    /// As above.
+    fn claim(&mut self, claim: &Claim) -> Outcome<Vouched<Claimed>>;
+    /// Hands a partition over to a node, or to nobody if `next` is empty. Gives its new epoch.
+    ///
+    /// # Errors
+    /// As above.
+    fn release(&mut self, partition: PartitionId, fence: &Fence, next: &str) -> Outcome<Vouched<u64>>;
+    /// Reads where a partition stands, by a write: if it is vouched for, so is what was read through this client before it.
+    ///
+    /// # Errors
+    /// As above.
+    fn look(&mut self, partition: PartitionId) -> Outcome<Vouched<PartitionSeen>>;
+    /// Records batches, at most one of a partition. Gives for each the place of the partition's last change, in their order.
+    fn commit(&mut self, round: &[Batch]) -> Vec<Outcome<Vouched<u64>>>;
+    /// Takes steps of the outbox. Gives the number of the last group.
+    ///
+    /// # Errors
+    /// As above.
+    fn steps(&mut self, group: &StepGroup) -> Outcome<Vouched<u64>>;
+    /// Removes changes before `keep_from`. Gives the place up to which all is gone.
+    ///
+    /// # Errors
+    /// As above.
+    fn prune(&mut self, partition: PartitionId, fence: &Fence, keep_from: u64) -> Outcome<Vouched<u64>>;
+    /// Goes on behind `last` although changes before it are lost. Gives the place of the last change.
+    ///
+    /// # Errors
+    /// As above.
+    fn accept_loss(&mut self, partition: PartitionId, fence: &Fence, last: u64) -> Outcome<Vouched<u64>>;
+
+    /// Records of users of one partition, at most [`LOAD_USERS_MAX`], in their order. Not vouched for.
+    ///
+    /// # Errors
+    /// As above.
+    fn load(
+        &mut self,
+        partition: PartitionId,
+        users: &[UserId],
+    ) -> Outcome<Vec<Option<(RecordHash, Opaque)>>>;
+    /// Some `count` users of a hash, from 0 or where the last part ended. Not vouched for.
+    ///
+    /// # Errors
+    /// As above.
+    fn scan(&mut self, partition: PartitionId, hash: RecordHash, from: u64, count: u32) -> Outcome<Scanned>;
+    /// At most `batches_max` batches with what lies behind `after`. Not vouched for.
+    ///
+    /// # Errors
+    /// As above.
+    fn stream(&mut self, partition: PartitionId, after: u64, batches_max: u32) -> Outcome<StreamPart>;
+}

@@ -1,0 +1,251 @@
+//! Calls as requests: which script, with which keys and arguments. The scripts say what they take. Knows nothing of answers.
+
+use crate::base::ids::{PartitionId, UserId};
+use crate::base::limits::USER_ID_BYTES_MAX;
+use crate::services::shared_store::calls::{
+    BATCH_CHANGES_MAX, Batch, Claim, Founding, KeptStep, LOAD_USERS_MAX, LateMember, NodeBeat, NodeEntry,
+    RecordHash, StepGroup,
+};
+use crate::services::shared_store::decoding::state_word;
+use crate::services::shared_store::keys::{PartitionKey, SharedKeys, Tags};
+use crate::services::shared_store::outcome::Fence;
+use crate::services::shared_store::packing::StoreRequest;
+use crate::services::shared_store::scripts::{self, ServerScript};
+
+impl From<RecordHash> for PartitionKey {
+    fn from(hash: RecordHash) -> Self {
+        match hash {
+            RecordHash::Residents => Self::Residents,
+            RecordHash::Others => Self::Others,
+        }
+    }
+}
+
+/// A script on some of what is kept of a partition.
+pub(crate) fn of_partition(
+    script: &'static ServerScript,
+    tags: &Tags,
+    partition: PartitionId,
+    kept: &[PartitionKey],
+) -> StoreRequest {
+    let keys: Vec<Vec<u8>> = kept.iter().map(|kept| tags.key(partition, *kept)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    StoreRequest::script(script, tags.slot(partition), &keys)
+}
+
+/// The same, on behalf of who owns the partition.
+fn fenced(
+    script: &'static ServerScript,
+    tags: &Tags,
+    partition: PartitionId,
+    fence: &Fence,
+    kept: &[PartitionKey],
+) -> StoreRequest {
+    let mut request = of_partition(script, tags, partition, kept);
+    request.bytes(fence.owner.as_bytes());
+    request.number(fence.epoch);
+    request
+}
+
+pub(crate) fn commit(tags: &Tags, batch: &Batch) -> StoreRequest {
+    assert!(
+        batch.count <= BATCH_CHANGES_MAX,
+        "readers of the stream count on it"
+    );
+    let kept = [
+        PartitionKey::Meta,
+        PartitionKey::Residents,
+        PartitionKey::Others,
+        PartitionKey::Stream,
+    ];
+    let mut request = fenced(&scripts::COMMIT, tags, batch.partition, &batch.fence, &kept);
+    request.number(batch.first);
+    request.number(u64::from(batch.count));
+    request.number(batch.durable);
+    request.number(batch.latest);
+    request.bytes(&batch.changes);
+    request.number(batch.residents.len() as u64);
+    request.number(batch.others.len() as u64);
+    for (user, record) in batch.residents.iter().chain(&batch.others) {
+        request.bytes(user.as_bytes());
+        request.bytes(record);
+    }
+    batch.gone.iter().for_each(|user| request.bytes(user.as_bytes()));
+    request
+}
+
+pub(crate) fn claim(tags: &Tags, claim: &Claim) -> StoreRequest {
+    let mut request = of_partition(&scripts::CLAIM, tags, claim.partition, &[PartitionKey::Meta]);
+    request.bytes(claim.fence.owner.as_bytes());
+    request.bytes(claim.seen.owner.as_bytes());
+    request.number(claim.seen.epoch);
+    request.number(claim.fence.epoch);
+    request.bytes(claim.format.as_bytes());
+    request
+}
+
+pub(crate) fn release(tags: &Tags, partition: PartitionId, fence: &Fence, next: &str) -> StoreRequest {
+    let mut request = fenced(&scripts::RELEASE, tags, partition, fence, &[PartitionKey::Meta]);
+    request.bytes(next.as_bytes());
+    request
+}
+
+pub(crate) fn prune(tags: &Tags, partition: PartitionId, fence: &Fence, keep_from: u64) -> StoreRequest {
+    let mut request = fenced(
+        &scripts::PRUNE,
+        tags,
+        partition,
+        fence,
+        &[PartitionKey::Meta, PartitionKey::Stream],
+    );
+    request.number(keep_from);
+    request
+}
+
+pub(crate) fn accept(tags: &Tags, partition: PartitionId, fence: &Fence, last: u64) -> StoreRequest {
+    let mut request = fenced(&scripts::ACCEPT, tags, partition, fence, &[PartitionKey::Meta]);
+    request.number(last);
+    request
+}
+
+pub(crate) fn steps(tags: &Tags, group: &StepGroup) -> StoreRequest {
+    let kept = [
+        PartitionKey::Meta,
+        PartitionKey::Schedules,
+        PartitionKey::Turns,
+        PartitionKey::LateByPlace,
+        PartitionKey::LateByUser,
+        PartitionKey::Dead,
+    ];
+    let mut request = fenced(&scripts::STEPS, tags, group.partition, &group.fence, &kept);
+    request.number(group.number);
+    group.steps.iter().for_each(|step| add_step(&mut request, step));
+    request
+}
+
+fn add_step(request: &mut StoreRequest, step: &KeptStep) {
+    match step {
+        KeptStep::Cursor(place) => {
+            request.bytes(b"cursor");
+            request.number(*place);
+        }
+        KeptStep::Late(late) => {
+            request.bytes(b"late");
+            request.number(late.place);
+            request.bytes(&by_place(late));
+            request.bytes(&by_user(late));
+        }
+        KeptStep::Done(late) => {
+            request.bytes(b"done");
+            request.bytes(&by_place(late));
+            request.bytes(&by_user(late));
+        }
+        KeptStep::Schedule(user, at, record) => {
+            request.bytes(b"schedule");
+            request.bytes(user.as_bytes());
+            request.number(*at);
+            request.bytes(record);
+        }
+        KeptStep::Unschedule(user) => {
+            request.bytes(b"unschedule");
+            request.bytes(user.as_bytes());
+        }
+        KeptStep::Bury(place, record) => {
+            request.bytes(b"bury");
+            request.number(*place);
+            request.bytes(record);
+        }
+        KeptStep::Unbury(place) => {
+            request.bytes(b"unbury");
+            request.number(*place);
+        }
+    }
+}
+
+/// A late callback in the order of places: sorted by its score, and told apart by its place.
+pub(crate) fn by_place(late: &LateMember) -> Vec<u8> {
+    [&late.place.to_be_bytes()[..], late.user.as_bytes()].concat()
+}
+
+/// A late callback in the order of users: all have one score, and members are sorted by their bytes.
+pub(crate) fn by_user(late: &LateMember) -> Vec<u8> {
+    let mut member = late.user.as_bytes().to_vec();
+    member.resize(USER_ID_BYTES_MAX, 0);
+    member.extend_from_slice(&late.place.to_be_bytes());
+    member
+}
+
+pub(crate) fn load(tags: &Tags, partition: PartitionId, users: &[UserId]) -> StoreRequest {
+    assert!(users.len() <= LOAD_USERS_MAX, "a script takes no more");
+    let mut request = of_partition(
+        &scripts::LOAD,
+        tags,
+        partition,
+        &[PartitionKey::Residents, PartitionKey::Others],
+    );
+    users.iter().for_each(|user| request.bytes(user.as_bytes()));
+    request
+}
+
+/// What lies behind a place of a stream: its batch may begin as much before it as a batch is long.
+pub(crate) fn range_behind(range: &mut StoreRequest, after: u64, batches_max: u32) {
+    range.number((after + 1).saturating_sub(u64::from(BATCH_CHANGES_MAX) - 1));
+    range.bytes(b"+");
+    range.bytes(b"COUNT");
+    range.number(u64::from(batches_max));
+}
+
+pub(crate) fn create(shared: &SharedKeys, founding: &Founding) -> StoreRequest {
+    let mut request = StoreRequest::script(&scripts::CREATE, shared.slot, &[&shared.founding]);
+    request.number(u64::from(founding.format));
+    request.number(u64::from(founding.partitions));
+    request.number(u64::from(founding.hash));
+    request.bytes(founding.store.as_bytes());
+    request
+}
+
+pub(crate) fn join(shared: &SharedKeys, node: &str, seen: Option<&NodeEntry>, says: &[u8]) -> StoreRequest {
+    let keys: [&[u8]; 2] = [&shared.nodes, &shared.incarnation];
+    let mut request = StoreRequest::script(&scripts::JOIN, shared.slot, &keys);
+    request.bytes(node.as_bytes());
+    let digits = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    request.bytes(digits(seen.map(|row| row.incarnation)).as_bytes());
+    request.bytes(digits(seen.map(|row| row.beat)).as_bytes());
+    request.bytes(says);
+    request
+}
+
+pub(crate) fn beat(shared: &SharedKeys, beat: &NodeBeat) -> StoreRequest {
+    let keys: [&[u8]; 2] = [&shared.nodes, &shared.map];
+    let mut request = StoreRequest::script(&scripts::BEAT, shared.slot, &keys);
+    request.bytes(beat.node.as_bytes());
+    request.number(beat.row.incarnation);
+    request.number(beat.row.beat);
+    request.bytes(state_word(beat.row.state).as_bytes());
+    request.bytes(&beat.row.says);
+    request
+}
+
+pub(crate) fn bury(shared: &SharedKeys, node: &str, seen: &NodeEntry) -> StoreRequest {
+    let mut request = StoreRequest::script(&scripts::BURY, shared.slot, &[&shared.nodes]);
+    request.bytes(node.as_bytes());
+    request.number(seen.incarnation);
+    request.number(seen.beat);
+    request
+}
+
+pub(crate) fn leave(shared: &SharedKeys, node: &str, incarnation: u64) -> StoreRequest {
+    let keys: [&[u8]; 2] = [&shared.nodes, &shared.incarnation];
+    let mut request = StoreRequest::script(&scripts::LEAVE, shared.slot, &keys);
+    request.bytes(node.as_bytes());
+    request.number(incarnation);
+    request
+}
+
+pub(crate) fn publish(shared: &SharedKeys, partition: PartitionId, fence: &Fence) -> StoreRequest {
+    let mut request = StoreRequest::script(&scripts::PUBLISH, shared.slot, &[&shared.map]);
+    request.number(u64::from(partition.0));
+    request.number(fence.epoch);
+    request.bytes(fence.owner.as_bytes());
+    request
+}
