@@ -4,6 +4,9 @@
 /// Tencent Cloud IM's limit of a UserID.
 pub const USER_ID_BYTES_MAX: usize = 32;
 
+/// Where terminals reach another node: the URL of a WebSocket with a path, many times over.
+pub const PUBLIC_ADDRESS_BYTES_MAX: usize = 512;
+
 /// A login with the longest UserSig seen in practice (under 1 KiB) fits four times over.
 pub const FRAME_BYTES_MAX_BEFORE_LOGIN: usize = 4 * 1024;
 

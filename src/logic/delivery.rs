@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{DeviceId, PartitionId, RequestId, ShardId, UserId};
+use crate::base::ids::{DeviceId, NodeId, PartitionId, RequestId, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::Timestamp;
 use crate::logic::inspection::Inspection;
@@ -21,6 +21,8 @@ pub enum Delivery {
     Registry(ToRegistry),
     /// To the HTTP server.
     Http(ToHttp),
+    /// To another node of the cluster, which is home to the users of it.
+    Peer(NodeId, ToPeer),
 }
 
 impl Delivery {
@@ -33,6 +35,7 @@ impl Delivery {
             Self::Shard(shard, to_shard) => to_shard.refuse().map_err(|kept| Self::Shard(shard, kept)),
             Self::Registry(request) => Ok(request.refuse()),
             Self::Http(reply) => Err(Self::Http(reply)),
+            Self::Peer(_, asked) => Ok(asked.refuse().into()),
         }
     }
 }
@@ -106,11 +109,7 @@ impl ToShard {
     /// See [`Delivery::refuse`].
     fn refuse(self) -> Result<Delivery, Self> {
         let reply = match self {
-            Self::Query(request, depth, users) => {
-                let mut statuses = UserStatuses::unresolved(depth, users);
-                statuses.resolve(|_| UserStatus::Unavailable);
-                ToHttp::Statuses(request, statuses)
-            }
+            Self::Query(request, depth, users) => unavailable(request, depth, users),
             Self::Kick(request, _) | Self::KickDevice(request, ..) | Self::Delete(request, _) => {
                 ToHttp::Kicked(request, Err(KickError::Busy))
             }
@@ -163,6 +162,46 @@ impl ToRegistry {
             }
         }
     }
+}
+
+/// From the HTTP server to the home of users at another node. Each is answered as the same request to a shard or the registry of this
+/// node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToPeer {
+    /// See [`ToShard::Query`]. The users may be of several shards there.
+    Query(RequestId, QueryDepth, Vec<UserId>),
+    /// See [`ToShard::Kick`].
+    Kick(RequestId, UserId),
+    /// See [`ToShard::KickDevice`].
+    KickDevice(RequestId, UserId, DeviceId),
+    /// See [`ToShard::Delete`].
+    Delete(RequestId, UserId),
+    /// See [`ToShard::Inspect`].
+    Inspect(RequestId, UserId),
+    /// See [`ToRegistry::Accounts`].
+    Accounts(RequestId, AccountsRequest, Vec<UserId>),
+}
+
+impl ToPeer {
+    /// What is replied to one that cannot be brought there, or whose answer is lost.
+    #[must_use]
+    pub fn refuse(self) -> ToHttp {
+        match self {
+            Self::Query(request, depth, users) => unavailable(request, depth, users),
+            Self::Kick(request, _) | Self::KickDevice(request, ..) | Self::Delete(request, _) => {
+                ToHttp::Kicked(request, Err(KickError::Busy))
+            }
+            Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError::Unavailable)),
+            Self::Accounts(request, ..) => ToHttp::Accounts(request, Err(RegistryError::Unavailable)),
+        }
+    }
+}
+
+/// Nothing can be said of these users.
+fn unavailable(request: RequestId, depth: QueryDepth, users: Vec<UserId>) -> ToHttp {
+    let mut statuses = UserStatuses::unresolved(depth, users);
+    statuses.resolve(|_| UserStatus::Unavailable);
+    ToHttp::Statuses(request, statuses)
 }
 
 /// What is asked of accounts.

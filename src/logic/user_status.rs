@@ -42,6 +42,14 @@ impl UserStatuses {
         Self { users, statuses }
     }
 
+    /// Nothing is known of anyone.
+    pub fn withdraw(&mut self) {
+        match &mut self.statuses {
+            StatusList::Status(all) => all.fill(BriefStatus::Unavailable),
+            StatusList::Devices(all) => all.fill(UserStatus::Unavailable),
+        }
+    }
+
     /// Whether nothing is left for the registry.
     #[must_use]
     pub fn is_resolved(&self) -> bool {

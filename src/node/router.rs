@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::mpsc;
 
-use crate::base::ids::ShardId;
-use crate::logic::delivery::{Delivery, Router, ToRegistry, ToShard};
+use crate::base::ids::{NodeId, ShardId};
+use crate::logic::delivery::{Delivery, Router, ToPeer, ToRegistry, ToShard};
 use crate::services::http::HttpReplySender;
 
 /// The way into all shards. It never blocks: what finds no room comes back. A shard that has ended takes nothing.
 pub type SendToShard = Arc<dyn Fn(ShardId, ToShard) -> Result<(), ToShard> + Send + Sync>;
+
+/// The way to other nodes. It never blocks, either.
+pub type PeersSender = mpsc::Sender<(NodeId, ToPeer)>;
 
 /// The inboxes that one thread may write to.
 #[derive(Clone)]
@@ -21,6 +25,8 @@ pub struct Inboxes {
     registry: Option<Sender<ToRegistry>>,
     /// The HTTP server's; `None` for the server itself.
     http: Option<HttpReplySender>,
+    /// That of the thread that speaks to other nodes; `None` if there are none.
+    peers: Option<PeersSender>,
 }
 
 impl std::fmt::Debug for Inboxes {
@@ -37,6 +43,7 @@ impl Inboxes {
             shards: Arc::clone(shards),
             registry: None,
             http: Some(http),
+            peers: None,
         }
     }
 
@@ -45,6 +52,13 @@ impl Inboxes {
     pub fn with_registry(self, registry: Sender<ToRegistry>) -> Self {
         let registry = Some(registry);
         Self { registry, ..self }
+    }
+
+    /// That of the thread that speaks to other nodes beside them.
+    #[must_use]
+    pub fn with_peers(self, peers: PeersSender) -> Self {
+        let peers = Some(peers);
+        Self { peers, ..self }
     }
 
     /// Without the HTTP server's.
@@ -74,6 +88,17 @@ impl Inboxes {
                     .as_ref()
                     .expect("the HTTP server replies to nobody in here");
                 http.send(reply).map_err(Delivery::Http)
+            }
+            Delivery::Peer(node, asked) => {
+                let peers = self
+                    .peers
+                    .as_ref()
+                    .expect("without other nodes nobody is at home there");
+                let unsent = peers.try_send((node, asked)).err();
+                unsent.map_or(Ok(()), |unsent| {
+                    let (node, asked) = unsent.into_inner();
+                    Err(Delivery::Peer(node, asked))
+                })
             }
         })
     }
@@ -116,6 +141,7 @@ mod tests {
             shards: full(),
             registry: Some(registry),
             http: None,
+            peers: None,
         }
         .router();
         let load = ToRegistry::Load(ShardId(0), UserKey(1), user());

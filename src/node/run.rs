@@ -117,7 +117,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let clock = Clock::start();
         let (count, shards_sender, transports) = (shards.count(), shards.sender(), shards.transports());
         let limits = http::Limits::within(rlimits::raise_descriptors());
-        let (http_sender, inbox) = http::reply_channel(count, &limits);
+        let (http_sender, inbox) = http::reply_channel(count, 0, &limits);
         let listeners = http_listeners(config)?;
         let inboxes = Inboxes::of(&shards_sender, http_sender);
         let replies = inboxes.clone().router();
@@ -148,6 +148,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
             callbacks: handle.map(|handle| Arc::new(DeadLetterAccess(handle)) as Arc<dyn DeadLetters>),
             reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
+            cluster: None,
         };
         let life = (clock.clone(), serving.clone());
         let front = HttpServer::start(settings.clone(), listeners, inbox, handles, life)?;

@@ -3,6 +3,7 @@
 
 pub mod callback;
 pub mod http;
+pub mod peers;
 pub mod registry;
 pub mod runtime;
 pub mod shared_store;

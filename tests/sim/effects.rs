@@ -52,6 +52,7 @@ impl World {
             Effect::Deliver(Delivery::Shard(to, notice)) => {
                 unreachable!("shards say nothing to one another: {notice:?} to {to:?}")
             }
+            Effect::Deliver(Delivery::Peer(..)) => unreachable!("shards say nothing to other nodes"),
             // They are for people; that they can be made at any time is what is seen here.
             Effect::Trace(_) => {}
         }

@@ -5,8 +5,10 @@
 mod admin;
 mod backend;
 mod counters;
+mod homes;
 mod limits;
 mod metrics;
+mod peers;
 mod pending;
 mod readiness;
 mod serve;
@@ -14,6 +16,8 @@ pub(crate) mod server;
 mod settings;
 mod sizes;
 mod state;
+mod statuses;
+mod user_request;
 mod web;
 
 #[cfg(test)]
@@ -42,6 +46,8 @@ pub use admin::{
 };
 use backend::BackendState;
 pub use counters::ShardCounters;
+pub use homes::ClusterView;
+use homes::UserHomes;
 pub use limits::Limits;
 use metrics::MetricSources;
 use pending::PendingRequests;
@@ -51,7 +57,7 @@ use server::body::Bodies;
 use server::encoding::Gzip;
 use server::slots::ConnectionSlots;
 use server::throttle::FailureThrottle;
-pub use settings::{HttpListeners, HttpSettings, HttpTls, ListenerCertificate};
+pub use settings::{ClusterHandles, HttpListeners, HttpSettings, HttpTls, ListenerCertificate};
 use state::HttpState;
 use web::WebFiles;
 
@@ -75,6 +81,8 @@ pub struct GatewayHandles {
     pub callbacks: Option<Arc<dyn DeadLetters>>,
     /// Who takes a changed configuration.
     pub reload: Arc<dyn ReloadHandler>,
+    /// The cluster; `None` if this is its only node.
+    pub cluster: Option<ClusterHandles>,
 }
 
 impl fmt::Debug for GatewayHandles {
@@ -91,7 +99,7 @@ impl HttpReplySender {
     /// Hands over a reply. Nothing happens if the server has stopped.
     ///
     /// # Errors
-    /// Gives it back if there is no room. Each open request keeps room for one reply of every shard.
+    /// Gives it back if there is no room. Each open request keeps room for one reply of every shard and every other node.
     pub fn send(&self, reply: ToHttp) -> Result<(), ToHttp> {
         match self.0.try_send(reply) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -107,10 +115,10 @@ pub struct HttpReplyReceiver {
     shards: u16,
 }
 
-/// A channel to the HTTP server, with room for the replies of `shards` shards to every open request.
+/// A channel to the HTTP server, with room for the replies of `shards` shards and `peers` other nodes to every open request.
 #[must_use]
-pub fn reply_channel(shards: u16, limits: &Limits) -> (HttpReplySender, HttpReplyReceiver) {
-    let (sender, replies) = mpsc::channel(limits.in_flight_max * usize::from(shards));
+pub fn reply_channel(shards: u16, peers: u16, limits: &Limits) -> (HttpReplySender, HttpReplyReceiver) {
+    let (sender, replies) = mpsc::channel(limits.in_flight_max * (usize::from(shards) + usize::from(peers)));
     (HttpReplySender(sender), HttpReplyReceiver { replies, shards })
 }
 
@@ -138,8 +146,17 @@ impl HttpServer {
             .name("http".to_owned())
             .spawn(move || {
                 let HttpReplyReceiver { replies, shards } = receiver;
-                let rooms = rooms(settings, shards, handles, (clock, serving), stopped.clone());
-                runtime::block_on(serve::run(Rc::new(rooms), listeners, replies, stopped))?
+                let mut handles = handles;
+                let cluster = handles.cluster.take();
+                let view = cluster.as_ref().map(|cluster| cluster.view.clone());
+                let rooms = rooms(
+                    settings,
+                    (shards, view),
+                    handles,
+                    (clock, serving),
+                    stopped.clone(),
+                );
+                runtime::block_on(serve::run(Rc::new(rooms), (listeners, cluster), replies, stopped))?
             })?;
         Ok(Self { stop, thread })
     }
@@ -168,7 +185,7 @@ impl HttpServer {
 /// All that answers requests, made on the server's own thread.
 fn rooms(
     settings: watch::Receiver<Arc<HttpSettings>>,
-    shards: u16,
+    (shards, view): (u16, Option<ClusterView>),
     handles: GatewayHandles,
     (clock, serving): (Clock, Serving),
     stopped: watch::Receiver<Option<Duration>>,
@@ -177,7 +194,11 @@ fn rooms(
     let http = Rc::new(HttpState {
         settings,
         limits,
-        pending: PendingRequests::new(shards, limits, handles.router),
+        pending: PendingRequests::new(
+            UserHomes::new(shards, view, clock.clone()),
+            limits,
+            handles.router,
+        ),
         bodies: Bodies::new(&limits),
         backend_slots: ConnectionSlots::new(limits, limits.connections_max),
         admin_slots: ConnectionSlots::new(limits, limits.admin_connections_max),

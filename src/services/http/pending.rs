@@ -6,9 +6,11 @@ use std::cell::{Cell, RefCell};
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use crate::base::ids::{RequestId, UserId};
-use crate::logic::delivery::{Delivery, Router, ToHttp, ToRegistry, ToShard};
+use crate::base::ids::{NodeId, RequestId, UserId};
+use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, Router, ToHttp, ToPeer, ToRegistry};
+use crate::services::http::homes::{HomesNow, UserHome, UserHomes};
 use crate::services::http::limits::Limits;
+use crate::services::http::user_request::UserRequest;
 
 /// Why there is no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub(super) struct RequestCounts {
 
 /// All requests under way.
 pub(super) struct PendingRequests {
-    pub(super) shards: u16,
+    homes: UserHomes,
     pub(super) counts: RequestCounts,
     limits: Limits,
     router: Router,
@@ -65,9 +67,9 @@ pub(super) struct PendingRequests {
 }
 
 impl PendingRequests {
-    pub(super) fn new(shards: u16, limits: Limits, router: Router) -> Self {
+    pub(super) fn new(homes: UserHomes, limits: Limits, router: Router) -> Self {
         Self {
-            shards,
+            homes,
             limits,
             router,
             counts: RequestCounts::default(),
@@ -75,6 +77,11 @@ impl PendingRequests {
             open: RefCell::default(),
             changes_open: Cell::new(0),
         }
+    }
+
+    /// The homes of all users, as they are now.
+    pub(super) fn homes(&self) -> HomesNow {
+        self.homes.now()
     }
 
     /// How many requests are open.
@@ -96,31 +103,76 @@ impl PendingRequests {
         self.wait(vec![replies]).await
     }
 
+    /// Asks a user's home, and waits for its reply.
+    pub(super) async fn ask_home(
+        &self,
+        purpose: RequestPurpose,
+        user: UserId,
+        ask: UserRequest,
+    ) -> Result<ToHttp, NoReply> {
+        let home = self.homes().of(&user);
+        let mut replies = self.ask(purpose, |request| [ask.to(home, request, user)]).await?;
+        Ok(replies.pop().expect("one request has one reply"))
+    }
+
     /// Asks the home of each user for a change, each a request of its own, and waits for all replies. They come in the
     /// order of the users. There is room for all of them or none is sent.
-    pub(super) async fn ask_each(
-        &self,
-        users: &[UserId],
-        ask: fn(RequestId, UserId) -> ToShard,
-    ) -> Result<Vec<ToHttp>, NoReply> {
+    pub(super) async fn ask_each(&self, users: &[UserId], ask: UserRequest) -> Result<Vec<ToHttp>, NoReply> {
         self.check_room(RequestPurpose::Change, users.len())?;
+        let homes = self.homes();
         let open = |user: &UserId| {
-            self.open(RequestPurpose::Change, |request| {
-                [Delivery::Shard(user.home(self.shards), ask(request, *user))]
-            })
+            let home = homes.of(user);
+            self.open(RequestPurpose::Change, |request| [ask.to(home, request, *user)])
         };
         self.wait(users.iter().map(open).collect()).await
     }
 
-    /// Asks the registry, and waits for its reply.
-    pub(super) async fn ask_registry(
+    /// Asks the registries of the accounts' homes, each with its share of them, at least one, and gives whether each existed, in
+    /// their order. What one of them has done stays done if another one cannot.
+    pub(super) async fn ask_accounts(
         &self,
-        ask: impl FnOnce(RequestId) -> ToRegistry,
-    ) -> Result<ToHttp, NoReply> {
-        self.check_room(RequestPurpose::Read, 1)?;
-        let replies = self.open(RequestPurpose::Read, |request| [ask(request).into()]);
-        let mut replies = self.wait(vec![replies]).await?;
-        Ok(replies.pop().expect("one request has one reply"))
+        ask: AccountsRequest,
+        users: &[UserId],
+    ) -> Result<Result<Vec<bool>, RegistryError>, NoReply> {
+        let homes = self.homes();
+        let mut shares: Vec<(Option<NodeId>, Vec<usize>)> = Vec::new();
+        for (place, user) in users.iter().enumerate() {
+            let node = match homes.of(user) {
+                UserHome::Shard(_) => None,
+                UserHome::Peer(node) => Some(node),
+                UserHome::Nobody => return Ok(Err(RegistryError::Unavailable)),
+            };
+            match shares.iter_mut().find(|(known, _)| *known == node) {
+                Some((_, places)) => places.push(place),
+                None => shares.push((node, vec![place])),
+            }
+        }
+        self.check_room(RequestPurpose::Read, shares.len())?;
+        let open = |(node, places): &(Option<NodeId>, Vec<usize>)| {
+            let share: Vec<UserId> = places.iter().map(|place| users[*place]).collect();
+            self.open(RequestPurpose::Read, |request| {
+                [match node {
+                    None => ToRegistry::Accounts(request, ask, share).into(),
+                    Some(node) => Delivery::Peer(*node, ToPeer::Accounts(request, ask, share)),
+                }]
+            })
+        };
+        let replies = self.wait(shares.iter().map(open).collect()).await?;
+        let mut existed = vec![false; users.len()];
+        for (reply, (_, places)) in replies.into_iter().zip(&shares) {
+            let ToHttp::Accounts(_, share) = reply else {
+                unreachable!("accounts are answered by accounts")
+            };
+            let share = match share {
+                Ok(share) => share,
+                Err(error) => return Ok(Err(error)),
+            };
+            places
+                .iter()
+                .zip(share)
+                .for_each(|(place, it)| existed[*place] = it);
+        }
+        Ok(Ok(existed))
     }
 
     fn check_room(&self, purpose: RequestPurpose, wanted: usize) -> Result<(), NoReply> {
@@ -157,8 +209,13 @@ impl PendingRequests {
         }
         add_one(&self.counts.asked);
         for part in parts {
-            if let Err(unsent) = (self.router)(part) {
-                self.take_refusal(unsent);
+            match part {
+                Delivery::Http(refusal) => self.take(refusal),
+                part @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Peer(..)) => {
+                    if let Err(unsent) = (self.router)(part) {
+                        self.take_refusal(unsent);
+                    }
+                }
             }
         }
         replies
@@ -185,7 +242,11 @@ impl PendingRequests {
         if gathered.is_err() {
             add_one(&self.counts.late);
         }
-        gathered
+        let mut gathered = gathered?;
+        if !self.homes.may_leave() {
+            gathered.iter_mut().for_each(withdraw);
+        }
+        Ok(gathered)
     }
 
     /// Takes a reply in, and wakes the request when it was the last one.
@@ -207,6 +268,15 @@ impl PendingRequests {
     }
 }
 
+/// What was read from memory may not be true any more: nothing is known. What was recorded is.
+fn withdraw(reply: &mut ToHttp) {
+    match reply {
+        ToHttp::Statuses(_, statuses) => statuses.withdraw(),
+        ToHttp::Inspected(_, known) => *known = Err(RegistryError::Unavailable),
+        ToHttp::Kicked(..) | ToHttp::Accounts(..) => {}
+    }
+}
+
 fn add_one(count: &Cell<u64>) {
     count.set(count.get() + 1);
 }
@@ -222,13 +292,18 @@ fn request_of(reply: &ToHttp) -> RequestId {
 mod tests {
     use super::*;
     use crate::base::ids::ShardId;
-    use crate::logic::delivery::{KickError, RegistryError};
+    use crate::base::time::Clock;
+    use crate::logic::delivery::{KickError, ToShard};
 
     #[tokio::test]
     async fn a_request_that_finds_no_room_is_refused_at_once() {
-        let pending = PendingRequests::new(1, Limits::default(), Box::new(Err));
+        let pending = PendingRequests::new(
+            UserHomes::new(1, None, Clock::start()),
+            Limits::default(),
+            Box::new(Err),
+        );
         let alice = UserId::new(b"alice").unwrap();
-        let kicked = pending.ask_each(&[alice], ToShard::Kick).await.unwrap();
+        let kicked = pending.ask_each(&[alice], UserRequest::Kick).await.unwrap();
         assert_eq!(kicked, [ToHttp::Kicked(RequestId(1), Err(KickError::Busy))]);
         let inspected = pending
             .ask(RequestPurpose::Read, |request| {

@@ -15,10 +15,11 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::logic::delivery::ToHttp;
 use crate::services::http::admin::{self, AdminState};
 use crate::services::http::backend::{self, BackendState};
+use crate::services::http::peers;
 use crate::services::http::server::encoding::Gzip;
 use crate::services::http::server::listener::{AcceptLoop, Answers, stop_asked};
 use crate::services::http::server::peer::{HttpPeer, ListenerKind};
-use crate::services::http::settings::HttpListeners;
+use crate::services::http::settings::{ClusterHandles, HttpListeners};
 use crate::services::http::state::HttpState;
 use crate::services::http::web::WebFiles;
 
@@ -46,7 +47,7 @@ impl Answers for AnsweringRooms {
 /// Serves until `stopped` says so.
 pub(super) async fn run(
     rooms: Rc<AnsweringRooms>,
-    listeners: HttpListeners,
+    (listeners, cluster): (HttpListeners, Option<ClusterHandles>),
     mut replies: mpsc::Receiver<ToHttp>,
     stopped: watch::Receiver<Option<Duration>>,
 ) -> io::Result<()> {
@@ -72,6 +73,10 @@ pub(super) async fn run(
             accepting.push(spawn_local(accept.run(TcpListener::from_std(listener)?)));
         }
     }
+    // Other nodes are heard to the end: what they asked is answered like anything else.
+    let _doors = cluster
+        .map(|cluster| peers::open(&rooms.http, cluster))
+        .transpose()?;
     tokio::select! {
         () = take_replies(&rooms.http, &mut replies) => {}
         () = stop_asked(stopped.clone()) => {}

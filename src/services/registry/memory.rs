@@ -169,7 +169,10 @@ mod tests {
     fn load(memory: &mut MemoryStore, now: u64) -> Option<Box<UserRecord>> {
         match one(memory, now, ToRegistry::Load(ShardId(0), UserKey(7), user())) {
             Delivery::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
-            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
+            other
+            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -183,7 +186,10 @@ mod tests {
                 StatusList::Devices(mut all) => all.remove(0),
                 StatusList::Status(all) => panic!("{all:?}"),
             },
-            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
+            other
+            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+                panic!("{other:?}")
+            }
         }
     }
 

@@ -158,7 +158,9 @@ mod tests {
                 sender.send((shard, reply)).unwrap();
                 Ok(())
             }
-            other @ (Delivery::Registry(_) | Delivery::Http(_)) => panic!("nobody asked: {other:?}"),
+            other @ (Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+                panic!("nobody asked: {other:?}")
+            }
         });
         let registry = Registry::start(MemoryStore::default(), faults, 2, router, Clock::start()).unwrap();
         (registry, answers)
@@ -179,7 +181,10 @@ mod tests {
         let replied: HashSet<UserKey> = (0..100)
             .map(|_| match replies.recv().unwrap() {
                 Delivery::Shard(_, ToShard::Loaded(user, _)) => user,
-                other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => {
+                other @ (Delivery::Shard(..)
+                | Delivery::Registry(_)
+                | Delivery::Http(_)
+                | Delivery::Peer(..)) => {
                     panic!("{other:?}")
                 }
             })

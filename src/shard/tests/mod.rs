@@ -177,7 +177,8 @@ fn registry(senders: &[ShardSender]) -> Router {
             Delivery::Registry(ToRegistry::Commit(shard, user, _)) => {
                 (shard, ToShard::Committed(user, Ok(Timestamp(0))))
             }
-            other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => {
+            other
+            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
                 panic!("nobody asked: {other:?}")
             }
         };

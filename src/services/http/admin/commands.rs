@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
 use crate::base::json::flag;
-use crate::logic::delivery::{Delivery, KickError, ToHttp, ToShard};
+use crate::logic::delivery::{KickError, ToHttp};
 use crate::services::http::admin::readers;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::reload::{
@@ -16,22 +16,17 @@ use crate::services::http::admin::reload::{
 };
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::pending::RequestPurpose;
+use crate::services::http::user_request::UserRequest;
 
 /// Ends one device's session. UserSigs stay good: the device may log in again.
 pub(super) async fn kick(state: &AdminState, body: &Value) -> AdminAnswer {
     let (user, device) = read_device(body)?;
-    let home = user.home(state.http.pending.shards);
-    let answers = state
-        .http
-        .pending
-        .ask(RequestPurpose::Change, |request| {
-            [Delivery::Shard(home, ToShard::KickDevice(request, user, device))]
-        })
-        .await;
-    match answers.map_err(AdminRefusal::of_no_reply)?.pop() {
-        Some(ToHttp::Kicked(_, Ok(()))) => Ok(json_response(&json!({ "ended": true }))),
-        Some(ToHttp::Kicked(_, Err(error))) => Err(kick_refusal(error)),
-        Some(ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..)) | None => {
+    let ask = UserRequest::KickDevice(device);
+    let asked = state.http.pending.ask_home(RequestPurpose::Change, user, ask);
+    match asked.await.map_err(AdminRefusal::of_no_reply)? {
+        ToHttp::Kicked(_, Ok(())) => Ok(json_response(&json!({ "ended": true }))),
+        ToHttp::Kicked(_, Err(error)) => Err(kick_refusal(error)),
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
             unreachable!("a kick is answered by its outcome")
         }
     }

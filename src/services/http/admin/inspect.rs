@@ -5,36 +5,33 @@ use serde_json::{Value, json};
 
 use crate::base::ids::UserId;
 use crate::base::time::Timestamp;
-use crate::logic::delivery::{Delivery, ToHttp, ToShard};
+use crate::logic::delivery::ToHttp;
 use crate::logic::inspection::{DeviceInspection, Inspection};
 use crate::logic::record::Status;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::pending::RequestPurpose;
 use crate::services::http::server::url;
+use crate::services::http::user_request::UserRequest;
 
 /// All that is known of the user of a path.
 pub(super) async fn inspect(state: &AdminState, name: &str) -> AdminAnswer {
     let user = read_user(name)?;
-    let home = user.home(state.http.pending.shards);
-    let answers = state
+    let asked = state
         .http
         .pending
-        .ask(RequestPurpose::Read, |request| {
-            [Delivery::Shard(home, ToShard::Inspect(request, user))]
-        })
-        .await;
-    match answers.map_err(AdminRefusal::of_no_reply)?.pop() {
-        Some(ToHttp::Inspected(_, Ok(Some(known)))) => Ok(json_response(&user_json(&known))),
-        Some(ToHttp::Inspected(_, Ok(None))) => Err(AdminRefusal::new(
+        .ask_home(RequestPurpose::Read, user, UserRequest::Inspect);
+    match asked.await.map_err(AdminRefusal::of_no_reply)? {
+        ToHttp::Inspected(_, Ok(Some(known))) => Ok(json_response(&user_json(&known))),
+        ToHttp::Inspected(_, Ok(None)) => Err(AdminRefusal::new(
             StatusCode::NOT_FOUND,
             "there is no such account",
         )),
-        Some(ToHttp::Inspected(_, Err(unread))) => Err(AdminRefusal::new(
+        ToHttp::Inspected(_, Err(unread)) => Err(AdminRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             unread.to_string(),
         )),
-        Some(ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..)) | None => {
+        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) => {
             unreachable!("an inspection is answered by what is known")
         }
     }

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use crate::base::ids::UserId;
 use crate::base::json;
-use crate::logic::delivery::{AccountsRequest, KickError, ToHttp, ToRegistry, ToShard};
+use crate::logic::delivery::{AccountsRequest, KickError, ToHttp};
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::reply;
 use crate::services::http::backend::state::BackendState;
 use crate::services::http::sizes::{ACCOUNTS_MAX, FIELD_BYTES_MAX};
+use crate::services::http::user_request::UserRequest;
 
 /// What the vendor's documentation prints for an account that does not exist.
 const ACCOUNT_UNKNOWN_TEXT: &str = "Err_TLS_PT_Open_Login_Account_Not_Exist";
@@ -69,7 +70,7 @@ pub(super) async fn delete(state: &BackendState, body: &[u8]) -> Result<Vec<u8>,
     let answers = state
         .http
         .pending
-        .ask_each(&possible(&names), ToShard::Delete)
+        .ask_each(&possible(&names), UserRequest::Delete)
         .await;
     let mut answers = answers.map_err(Failure::of_no_reply)?.into_iter();
     let item = |name: &&str| {
@@ -105,22 +106,9 @@ fn outcome(answer: ToHttp) -> Result<(), KickError> {
 
 /// Which of the accounts existed before.
 async fn ask(state: &BackendState, what: AccountsRequest, users: Vec<UserId>) -> Result<Vec<bool>, Failure> {
-    let ask = |request| ToRegistry::Accounts(request, what, users);
-    match state
-        .http
-        .pending
-        .ask_registry(ask)
-        .await
-        .map_err(Failure::of_no_reply)?
-    {
-        ToHttp::Accounts(_, Ok(existed)) => Ok(existed),
-        ToHttp::Accounts(_, Err(error)) => {
-            Err(Failure::new(codes::ACCOUNT_LATE, format!("{error}: try again")))
-        }
-        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Inspected(..) => {
-            unreachable!("accounts are answered by accounts")
-        }
-    }
+    let existed = state.http.pending.ask_accounts(what, &users).await;
+    let late = |error| Failure::new(codes::ACCOUNT_LATE, format!("{error}: try again"));
+    existed.map_err(Failure::of_no_reply)?.map_err(late)
 }
 
 /// Those of the names that can be UserIDs.

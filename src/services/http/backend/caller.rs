@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::ids::UserId;
-use crate::logic::delivery::{Delivery, ToHttp, ToShard};
+use crate::logic::delivery::ToHttp;
 use crate::protocol::usersig::App;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::state::BackendState;
@@ -13,6 +13,7 @@ use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::throttle::{RefusalReason, ThrottleVerdict};
 use crate::services::http::server::url;
 use crate::services::http::settings::HttpSettings;
+use crate::services::http::user_request::UserRequest;
 
 /// A caller that may ask for nothing.
 enum CallerRefusal {
@@ -125,20 +126,15 @@ async fn kicked_at_s(state: &BackendState, caller: &UserId) -> Result<u64, Failu
     {
         return Ok(known);
     }
-    let home = caller.home(state.http.pending.shards);
-    let ask = |request| [Delivery::Shard(home, ToShard::Inspect(request, *caller))];
-    let answer = state
+    let asked = state
         .http
         .pending
-        .ask(RequestPurpose::Read, ask)
-        .await
-        .map_err(Failure::of_no_reply)?
-        .pop();
-    let known = match answer {
-        Some(ToHttp::Inspected(_, Ok(known))) => known.map_or(0, |known| known.kicked_at_s),
+        .ask_home(RequestPurpose::Read, *caller, UserRequest::Inspect);
+    let known = match asked.await.map_err(Failure::of_no_reply)? {
+        ToHttp::Inspected(_, Ok(known)) => known.map_or(0, |known| known.kicked_at_s),
         // Status queries go on while the registry cannot be read.
-        Some(ToHttp::Inspected(_, Err(_))) => return Ok(before.map_or(0, |(known, _)| known)),
-        Some(ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..)) | None => {
+        ToHttp::Inspected(_, Err(_)) => return Ok(before.map_or(0, |(known, _)| known)),
+        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) => {
             unreachable!("an inspection is answered by what is known")
         }
     };

@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
 use crate::base::ids::UserId;
-use crate::logic::delivery::{Delivery, KickError, ToHttp, ToShard};
+use crate::logic::delivery::{KickError, ToHttp};
 use crate::services::http::backend::accounts;
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
@@ -23,6 +23,7 @@ use crate::services::http::server::encoding;
 use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
 use crate::services::http::sizes;
+use crate::services::http::user_request::UserRequest;
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,27 +214,23 @@ fn unread(fault: BodyFault) -> Failure {
 }
 
 async fn kick(state: &BackendState, user: UserId) -> Result<Vec<u8>, Failure> {
-    let home = user.home(state.http.pending.shards);
-    let answers = state
+    let asked = state
         .http
         .pending
-        .ask(RequestPurpose::Change, |request| {
-            [Delivery::Shard(home, ToShard::Kick(request, user))]
-        })
-        .await;
-    match answers.map_err(Failure::of_no_reply)?.pop() {
-        Some(ToHttp::Kicked(_, Ok(()))) => {
+        .ask_home(RequestPurpose::Change, user, UserRequest::Kick);
+    match asked.await.map_err(Failure::of_no_reply)? {
+        ToHttp::Kicked(_, Ok(())) => {
             caller::kicked(state, &user);
             Ok(reply::DONE.to_vec())
         }
-        Some(ToHttp::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice))) => {
+        ToHttp::Kicked(_, Err(KickError::UnknownAccount | KickError::UnknownDevice)) => {
             Err(Failure::new(codes::ACCOUNT_UNKNOWN, "the account does not exist"))
         }
-        Some(ToHttp::Kicked(_, Err(KickError::Busy))) => Err(Failure::new(
+        ToHttp::Kicked(_, Err(KickError::Busy)) => Err(Failure::new(
             codes::TOO_FREQUENT,
             "too much waits for this user: try again later",
         )),
-        Some(ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..)) | None => {
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
             unreachable!("a kick is answered by its outcome")
         }
     }

@@ -14,6 +14,7 @@ mod encodings;
 mod history;
 mod page;
 mod paths;
+mod peers;
 mod played;
 mod probes;
 mod secrets;
@@ -46,9 +47,9 @@ use crate::protocol::usersig::{self, Key};
 use crate::services::http::backend::codes;
 use crate::services::http::server::throttle;
 use crate::services::http::{
-    Archived, CallbackStatus, DeadLetters, DeadSelection, GatewayHandles, HttpListeners, HttpReplySender,
-    HttpServer, HttpSettings, HttpTls, Limits, ReloadAsked, ReloadCaller, ReloadError, ReloadHandler,
-    ReloadMode, Reloaded, Serving, ShardCounters, Touched, reply_channel, sizes,
+    Archived, CallbackStatus, ClusterHandles, DeadLetters, DeadSelection, GatewayHandles, HttpListeners,
+    HttpReplySender, HttpServer, HttpSettings, HttpTls, Limits, ReloadAsked, ReloadCaller, ReloadError,
+    ReloadHandler, ReloadMode, Reloaded, Serving, ShardCounters, Touched, reply_channel, sizes,
 };
 use crate::services::registry::health::RegistryHealth;
 
@@ -113,7 +114,7 @@ impl World {
         let (backend, admin, web) = (listener(), listener(), listener());
         let addresses = (backend.local_addr().unwrap(), admin.local_addr().unwrap());
         let web_address = web.local_addr().unwrap();
-        let (replies, receiver) = reply_channel(SHARDS, &settings.limits);
+        let (replies, receiver) = reply_channel(SHARDS, 1, &settings.limits);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let counters = Arc::new(Mutex::new(vec![Counters::default(); usize::from(SHARDS)]));
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -130,6 +131,7 @@ impl World {
             callback_metrics: None,
             callbacks: others.callbacks,
             reload: others.reload,
+            cluster: others.cluster,
             counters: counters_view(Arc::clone(&counters)),
         };
         let listeners = HttpListeners {
@@ -314,6 +316,7 @@ struct Others {
     archive: Option<Archived>,
     callbacks: Option<Arc<dyn DeadLetters>>,
     reload: Arc<dyn ReloadHandler>,
+    cluster: Option<ClusterHandles>,
 }
 
 impl Default for Others {
@@ -322,6 +325,7 @@ impl Default for Others {
             archive: None,
             callbacks: None,
             reload: Arc::new(Stubborn),
+            cluster: None,
         }
     }
 }

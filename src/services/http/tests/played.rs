@@ -143,6 +143,7 @@ pub(super) fn router(
                 }
             }
             Delivery::Http(reply) => panic!("it answers itself: {reply:?}"),
+            Delivery::Peer(node, asked) => Some(peers::answer(node, asked)),
         };
         let sent = reply.map_or(Ok(()), |reply| replies.send(reply));
         sent.map_err(Delivery::Http)

@@ -341,7 +341,7 @@ fn refuse(answer: &mut Delivery) {
     match answer {
         Delivery::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
         Delivery::Http(ToHttp::Accounts(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
-        Delivery::Shard(..) | Delivery::Http(_) | Delivery::Registry(_) => {
+        Delivery::Shard(..) | Delivery::Http(_) | Delivery::Registry(_) | Delivery::Peer(..) => {
             unreachable!("only what writes is refused")
         }
     }

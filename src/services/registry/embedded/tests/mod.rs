@@ -140,7 +140,9 @@ fn load_at(store: &mut EmbeddedStore, now: u64, name: &str) -> Option<UserRecord
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
     match work(store, now, vec![request]).remove(0) {
         Delivery::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
-        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_)) => panic!("{other:?}"),
+        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            panic!("{other:?}")
+        }
     }
 }
 

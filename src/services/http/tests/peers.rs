@@ -1,0 +1,249 @@
+//! A node of a cluster: users who are at home elsewhere, and other nodes that ask for those who are at home here.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use super::*;
+use crate::base::ids::{Epoch, NodeId, PartitionId};
+use crate::base::time::Instant;
+use crate::logic::cluster::home::{Home, HomeMap};
+use crate::logic::cluster::lease::Lease;
+use crate::logic::delivery::{AccountsRequest, ToPeer};
+use crate::services::http::ClusterView;
+use crate::services::peers::{Exchange, ExchangeHandle, PeerIdentity, PeersClient};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Of four partitions: here, at another node, nowhere, and at a third node that nobody reaches.
+const HOMES: [Home; 4] = [
+    Home::Here(Epoch(1)),
+    Home::There(NodeId(2)),
+    Home::Nobody,
+    Home::There(NodeId(3)),
+];
+
+/// A name of this beginning in this partition.
+fn named(beginning: &str, partition: u16) -> String {
+    let mut names = (0..).map(|number| format!("{beginning}{number}"));
+    let found = names.find(|name| user(name).partition(4) == PartitionId(partition));
+    found.unwrap()
+}
+
+/// What node 2 answers. Node 3 cannot be reached.
+pub(super) fn answer(node: NodeId, asked: ToPeer) -> ToHttp {
+    if node != NodeId(2) {
+        return asked.refuse();
+    }
+    let request = |request: RequestId, asked| {
+        played::shards(ShardId(0), asked).unwrap_or_else(|| panic!("{request:?}"))
+    };
+    match asked {
+        ToPeer::Query(request, depth, users) => {
+            assert!(users.iter().all(|user| user.partition(4) == PartitionId(1)));
+            let statuses = users.iter().map(played::status_of);
+            let statuses = match depth {
+                QueryDepth::Status => StatusList::Status(statuses.map(|status| status.brief()).collect()),
+                QueryDepth::Devices => StatusList::Devices(statuses.collect()),
+            };
+            ToHttp::Statuses(request, UserStatuses { users, statuses })
+        }
+        ToPeer::Kick(id, user) => request(id, ToShard::Kick(id, user)),
+        ToPeer::KickDevice(id, user, device) => request(id, ToShard::KickDevice(id, user, device)),
+        ToPeer::Delete(id, user) => request(id, ToShard::Kick(id, user)),
+        ToPeer::Inspect(id, user) => request(id, ToShard::Inspect(id, user)),
+        ToPeer::Accounts(id, ask, users) => played::registry(ToRegistry::Accounts(id, ask, users)),
+    }
+}
+
+struct ClusterWorld {
+    world: World,
+    door: String,
+    lease: watch::Sender<Lease>,
+    _homes: watch::Sender<Arc<HomeMap>>,
+}
+
+fn identity(node: u16) -> PeerIdentity {
+    PeerIdentity::new(NodeId(node), "test", "a secret of this test".into()).unwrap()
+}
+
+fn exchange() -> ExchangeHandle {
+    ExchangeHandle {
+        own: Arc::new(Exchange::default),
+        heard: unbounded().0,
+    }
+}
+
+impl ClusterWorld {
+    fn new() -> Self {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = door.local_addr().unwrap().to_string();
+        let map = HomeMap::new(HOMES.to_vec(), BTreeMap::new());
+        let (homes_sender, homes) = watch::channel(Arc::new(map));
+        let (lease_sender, lease) = watch::channel(Lease::Forever);
+        let cluster = ClusterHandles {
+            view: ClusterView { homes, lease },
+            identity: identity(1),
+            exchange: exchange(),
+            listeners: vec![door],
+        };
+        let others = Others {
+            cluster: Some(cluster),
+            ..Others::default()
+        };
+        Self {
+            world: World::with(settings(), shards, others),
+            door: address,
+            lease: lease_sender,
+            _homes: homes_sender,
+        }
+    }
+
+    fn statuses(&self, names: &[&str]) -> Vec<(String, String)> {
+        let body = json!({ "To_Account": names }).to_string();
+        let answer = self.world.ask(QUERY, &body);
+        let found = |key: &str, status: &str| -> Vec<_> {
+            let list = answer[key].as_array().cloned().unwrap_or_default();
+            let pair = |entry: &Value| {
+                let status = entry[status]
+                    .as_str()
+                    .map_or_else(|| entry[status].to_string(), str::to_owned);
+                (entry["To_Account"].as_str().unwrap().to_owned(), status)
+            };
+            list.iter().map(pair).collect()
+        };
+        [found("QueryResult", "Status"), found("ErrorList", "ErrorCode")].concat()
+    }
+}
+
+#[test]
+fn a_query_finds_users_wherever_they_are_at_home() {
+    let cluster = ClusterWorld::new();
+    let [here, there] = [0, 1].map(|partition| named("online", partition));
+    let off = named("off", 1);
+    let [nowhere, unreached] = [2, 3].map(|partition| named("online", partition));
+    let all = [&there, &here, &off].map(|name| name.as_str());
+    let known = |name: &str, status: &str| (name.to_owned(), status.to_owned());
+    let expected = [
+        known(&there, "Online"),
+        known(&here, "Online"),
+        known(&off, "Offline"),
+    ];
+    assert_eq!(cluster.statuses(&all), expected);
+    let unknown: Vec<_> = cluster.statuses(&[&nowhere, &unreached]);
+    let names: Vec<_> = unknown.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [&nowhere, &unreached]);
+    assert!(
+        unknown.iter().all(|(_, code)| code.parse::<u32>().is_ok()),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn what_is_in_memory_is_not_told_when_the_lease_is_over_by_then() {
+    let cluster = ClusterWorld::new();
+    let here = named("online", 0);
+    cluster.lease.send_replace(Lease::Until {
+        until: Instant(0),
+        stretch: 0,
+    });
+    let lapsed = cluster.statuses(&[&here]);
+    assert!(lapsed[0].1.parse::<u32>().is_ok(), "{lapsed:?}");
+    let later = Lease::Until {
+        until: Instant(u64::MAX),
+        stretch: 1,
+    };
+    cluster.lease.send_replace(later);
+    assert_eq!(cluster.statuses(&[&here]), [(here, "Online".to_owned())]);
+}
+
+#[test]
+fn kicks_and_accounts_go_to_their_homes() {
+    let cluster = ClusterWorld::new();
+    let kick =
+        |name: &str| cluster.world.ask(KICK, &json!({ "UserID": name }).to_string())["ErrorCode"].clone();
+    let [here, there, nowhere] = [0, 1, 2].map(|partition| named("online", partition));
+    assert_eq!([kick(&here), kick(&there)], [0, 0]);
+    assert_ne!(kick(&nowhere), 0);
+    let check = |names: &[&str]| {
+        let items: Vec<_> = names.iter().map(|name| json!({ "UserID": name })).collect();
+        let body = json!({ "CheckItem": items }).to_string();
+        cluster.world.ask("/v4/im_open_login_svc/account_check", &body)
+    };
+    let ghost = named("ghost", 0);
+    let checked = check(&[&there, &ghost, &here]);
+    let statuses: Vec<_> = checked["ResultItem"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["AccountStatus"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["Imported", "NotImported", "Imported"]);
+    assert_ne!(check(&[&here, &nowhere])["ErrorCode"], 0);
+}
+
+/// Node 2, which asks this one.
+fn asking(door: &str) -> (PeersClient, Receiver<ToHttp>) {
+    let (replies, replied) = unbounded();
+    let router: Router = Box::new(move |delivery| {
+        let Delivery::Http(reply) = delivery else {
+            panic!("{delivery:?}")
+        };
+        replies.send(reply).unwrap();
+        Ok(())
+    });
+    let addresses = BTreeMap::from([(NodeId(1), door.to_owned())]);
+    let (_, addresses) = watch::channel(Arc::new(addresses));
+    (
+        PeersClient::start(identity(2), addresses, exchange(), router).unwrap(),
+        replied,
+    )
+}
+
+#[test]
+fn another_node_is_answered_for_those_who_are_at_home_here_and_for_nobody_else() {
+    let cluster = ClusterWorld::new();
+    let (client, replied) = asking(&cluster.door);
+    let ask = |asked: ToPeer| {
+        // The connection may not be there yet: then it is refused, and asked again.
+        loop {
+            client.sender().try_send((NodeId(1), asked.clone())).unwrap();
+            let reply = replied.recv_timeout(PATIENCE).unwrap();
+            if reply != asked.clone().refuse() {
+                return reply;
+            }
+            std::thread::yield_now();
+        }
+    };
+    let request = RequestId(7);
+    let [here, there] = [0, 1].map(|partition| user(&named("online", partition)));
+    let off = user(&named("off", 0));
+    let users = vec![there, off, here];
+    let brief = |user: &UserId| match *user == there {
+        true => UserStatus::Unavailable.brief(),
+        false => played::status_of(user).brief(),
+    };
+    let statuses = StatusList::Status(users.iter().map(brief).collect());
+    let asked = ToPeer::Query(request, QueryDepth::Status, users.clone());
+    assert_eq!(
+        ask(asked),
+        ToHttp::Statuses(request, UserStatuses { users, statuses })
+    );
+    assert_eq!(ask(ToPeer::Kick(request, here)), ToHttp::Kicked(request, Ok(())));
+    let known = Some(Box::new(inspection(here)));
+    assert_eq!(
+        ask(ToPeer::Inspect(request, here)),
+        ToHttp::Inspected(request, Ok(known))
+    );
+    let accounts = ToPeer::Accounts(request, AccountsRequest::Check, vec![here, off]);
+    assert_eq!(ask(accounts), ToHttp::Accounts(request, Ok(vec![true, true])));
+    // It is not passed on.
+    for elsewhere in [
+        ToPeer::Kick(request, there),
+        ToPeer::Accounts(request, AccountsRequest::Import, vec![here, there]),
+    ] {
+        client.sender().try_send((NodeId(1), elsewhere.clone())).unwrap();
+        assert_eq!(replied.recv_timeout(PATIENCE).unwrap(), elsewhere.refuse());
+    }
+    client.finish().unwrap();
+}
