@@ -45,7 +45,7 @@ fn owned(store: &mut RedisStore, partition: PartitionId) -> Fence {
 
 fn firsts(store: &mut RedisStore, partition: PartitionId) -> Vec<u64> {
     let part = store.stream(partition, 0, 1_000).unwrap();
-    part.batches.into_iter().map(|(first, _)| first).collect()
+    part.value.into_iter().map(|(first, _)| first).collect()
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_master_stands_still_over_its_failover(cluster: &RedisCluster, old: &mut Red
         told
     });
     let part = new.stream(p, 5, 1_000).unwrap();
-    assert_eq!(part.batches.last(), Some(&(6, b"changes 6+2".to_vec())));
+    assert_eq!(part.value.last(), Some(&(6, b"changes 6+2".to_vec())));
 }
 
 #[test]

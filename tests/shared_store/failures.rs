@@ -9,6 +9,7 @@ use super::samples::*;
 use super::servers::*;
 use super::shared_store::calls::*;
 use super::shared_store::client::RedisStore;
+use super::shared_store::outbox::{KeptStep, StepGroup};
 use super::shared_store::outcome::{Fence, Outcome, Refusal, SharedStoreError, Vouched};
 use super::shared_store::settings::{CopiesMissing, RedisSettings, TypedRedis};
 
@@ -76,7 +77,7 @@ fn check_refused(why: Refusal, break_it: &dyn Fn(&RedisServer), mend: &dyn Fn(&R
     assert_eq!(refusal(commit(&mut store, next.clone())), why);
     mend(&server);
     assert_eq!(seq(&mut store), 1, "{why}");
-    assert_eq!(store.stream(P, 1, 100).unwrap().batches.len(), 1, "{why}");
+    assert_eq!(store.stream(P, 1, 100).unwrap().value.len(), 1, "{why}");
     assert_eq!(commit(&mut store, next), recorded(4, 0), "{why}");
 }
 
@@ -166,7 +167,7 @@ fn a_full_memory_stops_no_lease_and_no_pruning() {
         number: 1,
         steps: vec![KeptStep::Cursor(1)],
     };
-    assert_eq!(store.steps(&group), recorded(1, 0));
+    assert_eq!(take(&mut store, &group), recorded(1, 0));
     assert_eq!(store.prune(P, &mine, 1), recorded(0, 0));
     let next = fence("b.1", 2);
     assert!(matches!(
@@ -285,7 +286,7 @@ fn a_server_that_stands_still_and_goes_on() {
     wait_for("an outcome", || {
         commit(&mut store, next.clone()) == recorded(6, 0)
     });
-    assert_eq!(store.stream(P, 0, 100).unwrap().batches.len(), 2);
+    assert_eq!(store.stream(P, 0, 100).unwrap().value.len(), 2);
 }
 
 #[test]
@@ -388,7 +389,7 @@ fn every_answer_that_says_ok_has_written() {
         store.look(P).unwrap();
     });
     check("steps", &mut |store| {
-        store.steps(&group).unwrap();
+        take(store, &group).unwrap();
     });
     check("prune", &mut |store| {
         store.prune(P, &mine, 1).unwrap();

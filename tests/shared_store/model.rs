@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::base::ids::{PartitionId, UserId};
 use super::shared_store::calls::*;
-use super::shared_store::outcome::{Fence, Outcome, SharedStoreError, Vouched};
+use super::shared_store::outbox::*;
+use super::shared_store::outcome::{Confirmation, Fence, Outcome, SharedStoreError, Vouched};
 
 /// What is kept of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,6 +57,21 @@ impl ModelStore {
         }
     }
 
+    fn snapshot<T>(
+        &mut self,
+        partition: PartitionId,
+        read: impl FnOnce(&ModelPartition) -> T,
+    ) -> Outcome<Snapshot<T>> {
+        let kept = self.of(partition);
+        Ok(Snapshot {
+            seen: PartitionSeen {
+                fence: kept.fence(),
+                places: kept.places,
+            },
+            value: read(kept),
+        })
+    }
+
     fn record(&mut self, batch: &Batch) -> Outcome<Vouched<u64>> {
         let kept = self.owned(batch.partition, &batch.fence)?;
         let (seq, last) = (kept.places.seq, batch.first + u64::from(batch.count) - 1);
@@ -84,6 +100,20 @@ impl ModelPartition {
         Fence {
             owner: self.owner.as_str().into(),
             epoch: self.epoch,
+        }
+    }
+
+    fn counts(&self) -> OutboxCounts {
+        OutboxCounts {
+            late: self.late.len() as u64,
+            dead: self.dead.len() as u64,
+        }
+    }
+
+    fn taken(&self) -> StepsTaken {
+        StepsTaken {
+            number: self.places.steps,
+            counts: self.counts(),
         }
     }
 
@@ -226,18 +256,18 @@ impl SharedStore for ModelStore {
         round.iter().map(|batch| self.record(batch)).collect()
     }
 
-    fn steps(&mut self, group: &StepGroup) -> Outcome<Vouched<u64>> {
+    fn steps(&mut self, group: &StepGroup, _: Confirmation) -> Outcome<Vouched<StepsTaken>> {
         let kept = self.owned(group.partition, &group.fence)?;
         let taken = kept.places.steps;
         if taken >= group.number {
-            return done(taken);
+            return done(kept.taken());
         }
         if taken + 1 != group.number {
             return Err(SharedStoreError::Behind(taken));
         }
         group.steps.iter().for_each(|step| kept.step(step));
         kept.places.steps = group.number;
-        done(group.number)
+        done(kept.taken())
     }
 
     fn prune(&mut self, partition: PartitionId, fence: &Fence, keep_from: u64) -> Outcome<Vouched<u64>> {
@@ -281,16 +311,104 @@ impl SharedStore for ModelStore {
         })
     }
 
-    fn stream(&mut self, partition: PartitionId, after: u64, batches_max: u32) -> Outcome<StreamPart> {
-        let kept = self.of(partition);
-        let from = (after + 1).saturating_sub(u64::from(BATCH_CHANGES_MAX) - 1);
-        let batches = kept.stream.range(from..).take(batches_max as usize);
-        Ok(StreamPart {
-            batches: batches
+    fn stream(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        batches_max: u32,
+    ) -> Outcome<Snapshot<KeptBatches>> {
+        self.snapshot(partition, |kept| {
+            let from = kept.stream.range(..=after + 1).next_back();
+            let from = from.map_or(after + 1, |(first, _)| *first);
+            let batches = kept.stream.range(from..).take(batches_max as usize);
+            batches
                 .map(|(first, changes)| (*first, changes.clone()))
-                .collect(),
-            places: kept.places,
+                .collect()
         })
+    }
+
+    fn batches(&mut self, partition: PartitionId, places: &[u64]) -> Outcome<Snapshot<KeptBatches>> {
+        self.snapshot(partition, |kept| {
+            let holding = |place: &u64| kept.stream.range(..=*place).next_back();
+            let mut found: KeptBatches = places
+                .iter()
+                .filter_map(holding)
+                .map(|(first, changes)| (*first, changes.clone()))
+                .collect();
+            found.dedup();
+            found
+        })
+    }
+
+    fn turns(
+        &mut self,
+        partition: PartitionId,
+        due: u64,
+        far: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<KeptTurns>> {
+        self.snapshot(partition, |kept| {
+            let turns = kept.schedules.iter();
+            let mut turns: Vec<_> = turns.map(|(user, (at, record))| (*at, *user, record)).collect();
+            turns.sort();
+            let times = turns.iter().map(|(at, ..)| *at);
+            let is_due = |at: u64| at <= due;
+            let near = turns.iter().filter(|(at, ..)| is_due(*at));
+            let distant = turns.iter().filter(|(at, ..)| *at >= far);
+            KeptTurns {
+                span: times.clone().min().zip(times.max()),
+                users: near
+                    .chain(distant)
+                    .take(count as usize)
+                    .map(|(_, user, record)| (*user, (*record).clone()))
+                    .collect(),
+            }
+        })
+    }
+
+    fn turn(&mut self, partition: PartitionId, user: &UserId) -> Outcome<Snapshot<Option<Opaque>>> {
+        self.snapshot(partition, |kept| {
+            kept.schedules.get(user).map(|(_, record)| record.clone())
+        })
+    }
+
+    fn late(&mut self, partition: PartitionId, after: u64, count: u32) -> Outcome<Snapshot<Vec<LateMember>>> {
+        self.snapshot(partition, |kept| {
+            let behind = kept.late.keys().filter(|late| late.place > after);
+            behind.take(count as usize).cloned().collect()
+        })
+    }
+
+    fn late_of(
+        &mut self,
+        partition: PartitionId,
+        user: &UserId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<u64>>> {
+        self.snapshot(partition, |kept| {
+            let behind = kept
+                .late
+                .keys()
+                .filter(|late| late.place > after && late.user == *user);
+            behind.take(count as usize).map(|late| late.place).collect()
+        })
+    }
+
+    fn dead(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<(u64, Opaque)>>> {
+        self.snapshot(partition, |kept| {
+            let behind = kept.dead.range(after + 1..).take(count as usize);
+            behind.map(|(place, record)| (*place, record.clone())).collect()
+        })
+    }
+
+    fn outbox_counts(&mut self, partition: PartitionId) -> Outcome<Snapshot<OutboxCounts>> {
+        self.snapshot(partition, ModelPartition::counts)
     }
 }
 

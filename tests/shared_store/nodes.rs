@@ -62,6 +62,14 @@ fn who_joins_has_an_incarnation_of_its_own() {
         IfSeen::Changed(Some(second))
     );
     assert_eq!(done(store.join("c", Some(&first), b"")), IfSeen::Changed(None));
+    // One that has beaten since it was seen.
+    let beaten = row(2, 1, NodeState::Up, "");
+    done(store.beat(&beat("b", beaten.clone())));
+    let seen = row(2, 0, NodeState::Up, "");
+    assert_eq!(
+        done(store.join("b", Some(&seen), b"")),
+        IfSeen::Changed(Some(beaten))
+    );
 }
 
 #[test]
@@ -106,9 +114,13 @@ fn only_who_stood_still_is_buried() {
     let told = done(store.beat(&beat("a", row(1, 2, NodeState::Up, "says"))));
     assert_eq!(told, Beaten::Dead(Some(dead.clone())));
     assert_eq!(done(store.join("a", Some(&dead), b"again")), IfSeen::Done(2));
-    // Late, for who was there before.
+    // Late, for who was there before: also if both have beaten as often.
     let alive = row(2, 0, NodeState::Up, "again");
-    assert_eq!(done(store.bury("a", &moved)), IfSeen::Changed(Some(alive)));
+    assert_eq!(
+        done(store.bury("a", &moved)),
+        IfSeen::Changed(Some(alive.clone()))
+    );
+    assert_eq!(done(store.bury("a", &seen)), IfSeen::Changed(Some(alive)));
 }
 
 #[test]

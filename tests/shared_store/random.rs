@@ -10,7 +10,8 @@ use super::servers::*;
 use super::shared_store::calls::*;
 use super::shared_store::client::RedisStore;
 use super::shared_store::keys::PartitionKey;
-use super::shared_store::outcome::Fence;
+use super::shared_store::outbox::{KeptStep, LateMember, StepGroup};
+use super::shared_store::outcome::{Confirmation, Fence};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::Connection;
@@ -281,7 +282,7 @@ impl Both<'_> {
                     number: moved(places.steps + 1, *number_off),
                     steps: steps.clone(),
                 };
-                same!(self, steps(&group));
+                same!(self, steps(&group, Confirmation::Wanted));
                 self.last_group = Some(group);
             }
             Call::Prune { fence_off, back } => {
@@ -300,7 +301,7 @@ impl Both<'_> {
                     same!(self, commit(std::slice::from_ref(&batch)));
                 }
                 if let Some(group) = self.last_group.clone() {
-                    same!(self, steps(&group));
+                    same!(self, steps(&group, Confirmation::Wanted));
                 }
             }
             Call::Look => same!(self, look(P)),
@@ -426,6 +427,16 @@ impl Both<'_> {
             .collect();
         prop_assert_eq!(dead, kept.dead.into_iter().collect::<Vec<_>>());
         same!(self, stream(P, 0, 10_000));
+        same!(self, outbox_counts(P));
+        for place in 0..8 {
+            same!(self, stream(P, place, 2));
+            same!(self, batches(P, &[place, place + 3]));
+            same!(self, turns(P, place, place + 2, 2));
+            same!(self, late(P, place, 2));
+            same!(self, dead(P, place, 2));
+            same!(self, turn(P, &name(place as u8)));
+            same!(self, late_of(P, &name(place as u8 % 3), place / 2, 2));
+        }
         same!(self, look(P));
         let mut nodes = self.store.nodes().unwrap();
         nodes.sort_by(|one, other| one.0.cmp(&other.0));

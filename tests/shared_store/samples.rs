@@ -3,7 +3,8 @@
 use super::base::ids::{PartitionId, UserId};
 use super::shared_store::calls::{Batch, Claim, Claimed, Opaque, Places, SharedStore};
 use super::shared_store::client::RedisStore;
-use super::shared_store::outcome::Fence;
+use super::shared_store::outbox::{LateMember, StepGroup};
+use super::shared_store::outcome::{Confirmation, Fence, Outcome, Vouched};
 
 pub const FORMAT: &str = "1 store";
 
@@ -46,6 +47,22 @@ pub fn batch(partition: PartitionId, fence: &Fence, first: u64, count: u32) -> B
         residents: Vec::new(),
         others: Vec::new(),
         gone: Vec::new(),
+    }
+}
+
+/// Takes steps; gives the number of the last group.
+pub fn take(store: &mut impl SharedStore, group: &StepGroup) -> Outcome<Vouched<u64>> {
+    let Vouched { answer, copies } = store.steps(group, Confirmation::Wanted)?;
+    Ok(Vouched {
+        answer: answer.number,
+        copies,
+    })
+}
+
+pub fn late(name: &str, place: u64) -> LateMember {
+    LateMember {
+        place,
+        user: user(name),
     }
 }
 

@@ -6,7 +6,8 @@ use super::servers::*;
 use super::shared_store::calls::*;
 use super::shared_store::client::RedisStore;
 use super::shared_store::keys::PartitionKey;
-use super::shared_store::outcome::{Fence, Outcome, SharedStoreError, Vouched};
+use super::shared_store::outbox::{KeptStep, KeptTurns, LateMember, OutboxCounts, StepGroup, StepsTaken};
+use super::shared_store::outcome::{Confirmation, Fence, Outcome, SharedStoreError, Vouched};
 
 const P: PartitionId = PartitionId(3);
 
@@ -42,7 +43,7 @@ fn record_of(store: &mut RedisStore, user: &str) -> Option<(RecordHash, String)>
 
 fn stream(store: &mut RedisStore, after: u64) -> Vec<u64> {
     let part = store.stream(P, after, 1_000).unwrap();
-    part.batches.into_iter().map(|(first, _)| first).collect()
+    part.value.into_iter().map(|(first, _)| first).collect()
 }
 
 #[test]
@@ -93,7 +94,11 @@ fn check_place(first: u64, count: u32, expected: &Outcome<u64>, in_stream: &[u64
         is_written,
         "{first}+{count}"
     );
-    assert_eq!(stream(&mut store, 10 + 63), in_stream, "{first}+{count}");
+    let behind: Vec<u64> = stream(&mut store, 10)
+        .into_iter()
+        .filter(|first| *first > 10)
+        .collect();
+    assert_eq!(behind, in_stream, "{first}+{count}");
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn only_the_holder_of_the_fence_changes_anything() {
             Err(fenced.clone()),
             "{wrong}"
         );
-        assert_eq!(store.steps(&group), Err(fenced.clone()), "{wrong}");
+        assert_eq!(take(&mut store, &group), Err(fenced.clone()), "{wrong}");
         assert_eq!(store.prune(P, &wrong, 1), Err(fenced.clone()), "{wrong}");
         assert_eq!(store.release(P, &wrong, "b.1"), Err(fenced.clone()), "{wrong}");
         assert_eq!(store.accept_loss(P, &wrong, 9), Err(fenced), "{wrong}");
@@ -293,7 +298,7 @@ fn a_claim_tells_where_the_partition_stands() {
         number: 1,
         steps: vec![KeptStep::Cursor(7)],
     };
-    done(store.steps(&group));
+    done(take(&mut store, &group));
     let expected = Places {
         seq: 11,
         durable: 10,
@@ -347,13 +352,6 @@ fn a_look_is_a_write_and_finds_nothing_where_nothing_is() {
     );
 }
 
-fn late(user: &str, place: u64) -> LateMember {
-    LateMember {
-        place,
-        user: samples::user(user),
-    }
-}
-
 /// How many members each of the outbox's keys has.
 fn outbox(server: &RedisServer) -> [u64; 5] {
     let schedules = server.ask(&["HLEN", &key(P, PartitionKey::Schedules)]);
@@ -387,7 +385,7 @@ fn steps_are_taken_once_and_in_order() {
             KeptStep::Cursor(9),
         ],
     );
-    assert_eq!(done(store.steps(&one)), 1);
+    assert_eq!(done(take(&mut store, &one)), 1);
     assert_eq!(outbox(&server), [1, 1, 2, 2, 1]);
     assert_eq!(places(&mut store).cursor, 9);
     let two = group(
@@ -399,7 +397,7 @@ fn steps_are_taken_once_and_in_order() {
             KeptStep::Bury(4, b"4 dead".to_vec()),
         ],
     );
-    assert_eq!(done(store.steps(&two)), 2);
+    assert_eq!(done(take(&mut store, &two)), 2);
     assert_eq!(outbox(&server), [1, 1, 1, 1, 2]);
     assert_eq!(
         server.ask::<String>(&["ZSCORE", &key(P, PartitionKey::Turns), "u"]),
@@ -414,16 +412,16 @@ fn steps_are_taken_once_and_in_order() {
             KeptStep::Unbury(4),
         ],
     );
-    assert_eq!(done(store.steps(&three)), 3);
+    assert_eq!(done(take(&mut store, &three)), 3);
     assert_eq!(outbox(&server), [0; 5]);
     // Late and doubled ones bring nothing back.
     for again in [&one, &two, &three] {
-        assert_eq!(done(store.steps(again)), 3);
+        assert_eq!(done(take(&mut store, again)), 3);
     }
     assert_eq!(outbox(&server), [0; 5]);
     assert_eq!(places(&mut store).cursor, 9);
     // One is missing.
-    assert_eq!(store.steps(&group(5, vec![KeptStep::Cursor(20)])), behind(3));
+    assert_eq!(take(&mut store, &group(5, vec![KeptStep::Cursor(20)])), behind(3));
     assert_eq!(places(&mut store).cursor, 9);
 }
 
@@ -461,9 +459,11 @@ fn a_loss_is_accepted_in_one_direction() {
     assert_eq!(places(&mut store).pruned, 0);
     assert_eq!(done(store.accept_loss(P, &mine, 15)), 15);
     assert_eq!(done(store.accept_loss(P, &mine, 15)), 15);
+    // What is before the loss may be removed, and still counts as gone.
+    assert_eq!(done(store.prune(P, &mine, 5)), 15);
     assert_eq!(done(commit(&mut store, batch(P, &mine, 16, 1))), 16);
     let part = store.stream(P, 10, 1_000).unwrap();
-    assert_eq!(part.places.pruned, 15);
+    assert_eq!(part.seen.places.pruned, 15);
 }
 
 #[test]
@@ -516,15 +516,15 @@ fn a_stream_is_read_from_any_place() {
         done(commit(&mut store, batch(P, &mine, first, 64)));
     }
     for after in 0..192 {
-        let first = stream(&mut store, after)[0];
-        assert!(first <= after + 1, "{after}: {first}");
+        assert_eq!(stream(&mut store, after)[0], after / 64 * 64 + 1, "{after}");
     }
+    assert_eq!(stream(&mut store, 192), [129]);
     assert_eq!(stream(&mut store, 128), [129]);
     let part = store.stream(P, 0, 2).unwrap();
-    assert_eq!(part.batches.len(), 2);
-    assert_eq!(part.batches[1], (65, b"changes 65+64".to_vec()));
-    assert_eq!(part.places.durable, 128);
-    assert_eq!(store.stream(PartitionId(4), 0, 2).unwrap().batches, []);
+    assert_eq!(part.value.len(), 2);
+    assert_eq!(part.value[1], (65, b"changes 65+64".to_vec()));
+    assert_eq!(part.seen.places.durable, 128);
+    assert_eq!(store.stream(PartitionId(4), 0, 2).unwrap().value, []);
 }
 
 #[test]
@@ -568,4 +568,126 @@ fn a_round_has_an_outcome_for_each_batch() {
     ];
     assert_eq!(came, expected);
     assert_eq!(store.commit(&[]), []);
+}
+
+/// A partition with late callbacks, late users and dead letters.
+fn outbox_of(store: &mut RedisStore) -> Fence {
+    let mine = own(store, P, "a.1");
+    let schedule = |name, at: u64| KeptStep::Schedule(user(name), at, format!("{name} at {at}").into_bytes());
+    let group = StepGroup {
+        partition: P,
+        fence: mine.clone(),
+        number: 1,
+        steps: vec![
+            KeptStep::Late(late("u", 4)),
+            KeptStep::Late(late("uu", 5)),
+            KeptStep::Late(late("u", 300)),
+            KeptStep::Late(late("u", 70_000)),
+            schedule("u", 500),
+            schedule("uu", 90_000),
+            schedule("v", 400),
+            schedule("w", 1_000_000),
+            KeptStep::Bury(9, b"9 dead".to_vec()),
+            KeptStep::Bury(300, b"300 dead".to_vec()),
+            KeptStep::Bury(2, b"2 dead".to_vec()),
+        ],
+    };
+    let taken = done(store.steps(&group, Confirmation::Needless));
+    let counts = OutboxCounts { late: 4, dead: 3 };
+    assert_eq!(taken, StepsTaken { number: 1, counts });
+    mine
+}
+
+#[test]
+fn late_callbacks_are_found_by_place_and_by_user() {
+    let (_server, mut store) = start();
+    let mine = outbox_of(&mut store);
+    let all = [late("u", 4), late("uu", 5), late("u", 300), late("u", 70_000)];
+    let read = store.late(P, 0, 10).unwrap();
+    assert_eq!((read.value.as_slice(), read.seen.fence), (&all[..], mine.clone()));
+    assert_eq!(store.late(P, 4, 2).unwrap().value, all[1..3]);
+    assert_eq!(store.late(P, 70_000, 2).unwrap().value, []);
+    let read = store.late_of(P, &user("u"), 0, 10).unwrap();
+    assert_eq!(
+        (read.value.as_slice(), read.seen.fence),
+        (&[4, 300, 70_000][..], mine)
+    );
+    assert_eq!(store.late_of(P, &user("u"), 4, 1).unwrap().value, [300]);
+    assert_eq!(store.late_of(P, &user("u"), 70_000, 1).unwrap().value, [0; 0]);
+    assert_eq!(store.late_of(P, &user("uu"), 0, 10).unwrap().value, [5]);
+    assert_eq!(store.late_of(P, &user("x"), 0, 10).unwrap().value, [0; 0]);
+}
+
+#[test]
+fn late_users_are_found_by_their_turns() {
+    let (_server, mut store) = start();
+    let mine = outbox_of(&mut store);
+    let mut check = |(due, far, count), expected: &[&str]| {
+        let read = store.turns(P, due, far, count).unwrap();
+        assert_eq!(read.value.span, Some((400, 1_000_000)));
+        assert_eq!(read.seen.fence, mine);
+        let records = read.value.users.into_iter().map(|(found, record)| {
+            let record = String::from_utf8(record).unwrap();
+            assert!(record.starts_with(&format!("{found} at ")), "{record}");
+            record
+        });
+        assert_eq!(records.collect::<Vec<_>>(), expected, "{due} {far} {count}");
+    };
+    check((399, 2_000_000, 10), &[]);
+    check((500, 2_000_000, 10), &["v at 400", "u at 500"]);
+    check((500, 2_000_000, 1), &["v at 400"]);
+    check((450, 90_001, 10), &["v at 400", "w at 1000000"]);
+    check((500, 90_000, 3), &["v at 400", "u at 500", "uu at 90000"]);
+    check((500, 90_000, 0), &[]);
+    let read = store.turn(P, &user("u")).unwrap();
+    assert_eq!((read.value, read.seen.fence), (Some(b"u at 500".to_vec()), mine));
+    assert_eq!(store.turn(P, &user("x")).unwrap().value, None);
+    let none = store.turns(PartitionId(4), 500, 500, 10).unwrap();
+    assert_eq!(
+        (none.value, none.seen.fence),
+        (KeptTurns::default(), Fence::none())
+    );
+}
+
+#[test]
+fn dead_letters_are_found_by_place() {
+    let (_server, mut store) = start();
+    let mine = outbox_of(&mut store);
+    let all = [
+        (2, b"2 dead".to_vec()),
+        (9, b"9 dead".to_vec()),
+        (300, b"300 dead".to_vec()),
+    ];
+    let read = store.dead(P, 0, 10).unwrap();
+    assert_eq!((read.value.as_slice(), read.seen.fence), (&all[..], mine));
+    assert_eq!(store.dead(P, 2, 1).unwrap().value, all[1..2]);
+    assert_eq!(store.dead(P, 300, 1).unwrap().value, []);
+    let counts = OutboxCounts { late: 4, dead: 3 };
+    assert_eq!(store.outbox_counts(P).unwrap().value, counts);
+    let nothing = store.outbox_counts(PartitionId(4)).unwrap();
+    assert_eq!(nothing.value, OutboxCounts::default());
+}
+
+#[test]
+fn batches_are_found_by_any_of_their_places() {
+    let (_server, mut store) = start();
+    let mine = own(&mut store, P, "a.1");
+    for (first, count) in [(1, 10), (11, 1), (12, 20)] {
+        done(commit(&mut store, batch(P, &mine, first, count)));
+    }
+    let mut check = |places: &[u64], expected: &[u64]| {
+        let read = store.batches(P, places).unwrap();
+        let firsts: Vec<u64> = read.value.iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, expected, "{places:?}");
+        assert_eq!((read.seen.fence, read.seen.places.seq), (mine.clone(), 31));
+    };
+    check(&[1, 10, 11, 12, 31], &[1, 11, 12]);
+    check(&[10], &[1]);
+    check(&[20, 25], &[12]);
+    check(&[0], &[]);
+    check(&[], &[]);
+    // Behind the last.
+    check(&[32], &[12]);
+    let read = store.batches(P, &[11]).unwrap();
+    assert_eq!(read.value, [(11, b"changes 11+1".to_vec())]);
 }

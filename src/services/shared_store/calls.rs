@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use crate::base::ids::{PartitionId, UserId};
-use crate::services::shared_store::outcome::{Fence, Outcome, Vouched};
+use crate::services::shared_store::outbox::{
+    KeptBatches, KeptTurns, LateMember, OutboxCounts, StepGroup, StepsTaken,
+};
+use crate::services::shared_store::outcome::{Confirmation, Fence, Outcome, Vouched};
+pub use crate::services::shared_store::seen::{Opaque, PartitionSeen, Places, Snapshot};
 
 /// Most changes of a batch. Who reads the stream counts on it.
 pub const BATCH_CHANGES_MAX: u32 = 64;
 /// Most users of one [`SharedStore::load`].
 pub const LOAD_USERS_MAX: usize = 1_000;
-
-/// Bytes that only who wrote them understands.
-pub type Opaque = Vec<u8>;
+/// Most places of one [`SharedStore::batches`].
+pub const PLACES_MAX: usize = 1_000;
 
 /// Changes of one partition that are recorded together, and the records of their users behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,73 +66,6 @@ pub enum Claimed {
     Foreign(String),
 }
 
-/// Where a partition stands. All 0 if nothing was ever written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Places {
-    /// The place of its last change.
-    pub seq: u64,
-    /// Up to here all is confirmed, as its owner knew it last.
-    pub durable: u64,
-    /// Up to here changes are gone.
-    pub pruned: u64,
-    /// Up to here callbacks are delivered, late or dead.
-    pub cursor: u64,
-    /// The highest date of a change, in ms since 1970.
-    pub latest: u64,
-    /// The last group of steps of the outbox.
-    pub steps: u64,
-}
-
-/// What a look sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionSeen {
-    /// Who owns it.
-    pub fence: Fence,
-    /// Where it stands.
-    pub places: Places,
-}
-
-/// A step of the callback service. Late callbacks are found by place and by user, so each has a member in both orders.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeptStep {
-    /// All up to this place is delivered, late or dead.
-    Cursor(u64),
-    /// The callback at this place is late.
-    Late(LateMember),
-    /// A late callback is delivered or dead.
-    Done(LateMember),
-    /// A late user is tried next at this time, in ms since 1970.
-    Schedule(UserId, u64, Opaque),
-    /// A user has no late callbacks any more.
-    Unschedule(UserId),
-    /// The callback at this place is dead. The record must differ from all others, so it names the place.
-    Bury(u64, Opaque),
-    /// The dead letter of this place goes.
-    Unbury(u64),
-}
-
-/// A late callback.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LateMember {
-    /// The place of its change.
-    pub place: u64,
-    /// Whose.
-    pub user: UserId,
-}
-
-/// Steps that are taken together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepGroup {
-    /// Of which partition.
-    pub partition: PartitionId,
-    /// Of who owns it.
-    pub fence: Fence,
-    /// Groups are counted from 1, so that one which arrives twice, or late, is told from a new one.
-    pub number: u64,
-    /// In order.
-    pub steps: Vec<KeptStep>,
-}
-
 /// Which of the two hashes of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordHash {
@@ -146,16 +82,6 @@ pub struct Scanned {
     pub users: Vec<(UserId, Opaque)>,
     /// Where to go on; `None` at the end.
     pub next: Option<u64>,
-}
-
-/// A part of a partition's stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamPart {
-    /// Batches by the place of their first change, oldest first. Of the first ones, some changes or all may lie before what was
-    /// asked for.
-    pub batches: Vec<(u64, Opaque)>,
-    /// Where the partition stood behind them: what was asked for is whole only if nothing of it is pruned.
-    pub places: Places,
 }
 
 /// What a cluster was founded with.
@@ -307,11 +233,12 @@ pub trait SharedStore {
     fn look(&mut self, partition: PartitionId) -> Outcome<Vouched<PartitionSeen>>;
     /// Records batches, at most one of a partition. Gives for each the place of the partition's last change, in their order.
     fn commit(&mut self, round: &[Batch]) -> Vec<Outcome<Vouched<u64>>>;
-    /// Takes steps of the outbox. Gives the number of the last group.
+    /// Takes steps of the outbox. Gives the number of the last group. Who does not want to know of copies need not wait for them:
+    /// a later group that is vouched for vouches for the earlier ones.
     ///
     /// # Errors
     /// As above.
-    fn steps(&mut self, group: &StepGroup) -> Outcome<Vouched<u64>>;
+    fn steps(&mut self, group: &StepGroup, copies: Confirmation) -> Outcome<Vouched<StepsTaken>>;
     /// Removes changes before `keep_from`. Gives the place up to which all is gone.
     ///
     /// # Errors
@@ -337,9 +264,67 @@ pub trait SharedStore {
     /// # Errors
     /// As above.
     fn scan(&mut self, partition: PartitionId, hash: RecordHash, from: u64, count: u32) -> Outcome<Scanned>;
-    /// At most `batches_max` batches with what lies behind `after`. Not vouched for.
+    /// At most `batches_max` batches with what lies behind `after`, oldest first. Of the first one, some changes or all may lie before.
+    /// Whether they are those of the partition's owner, and none of them is gone, is for the caller to see. So it is of all below.
     ///
     /// # Errors
     /// As above.
-    fn stream(&mut self, partition: PartitionId, after: u64, batches_max: u32) -> Outcome<StreamPart>;
+    fn stream(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        batches_max: u32,
+    ) -> Outcome<Snapshot<KeptBatches>>;
+    /// Of each of these places, ascending and at most [`PLACES_MAX`], the batch that has it, or the last before it; none twice.
+    ///
+    /// # Errors
+    /// As above.
+    fn batches(&mut self, partition: PartitionId, places: &[u64]) -> Outcome<Snapshot<KeptBatches>>;
+    /// Late users who are due up to `due`, the longest first, then those due from `far` on; at most `count`.
+    ///
+    /// # Errors
+    /// As above.
+    fn turns(
+        &mut self,
+        partition: PartitionId,
+        due: u64,
+        far: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<KeptTurns>>;
+    /// How one late user stands.
+    ///
+    /// # Errors
+    /// As above.
+    fn turn(&mut self, partition: PartitionId, user: &UserId) -> Outcome<Snapshot<Option<Opaque>>>;
+    /// Late callbacks behind a place, in their order, at most `count`.
+    ///
+    /// # Errors
+    /// As above.
+    fn late(&mut self, partition: PartitionId, after: u64, count: u32) -> Outcome<Snapshot<Vec<LateMember>>>;
+    /// Places of one user's late callbacks behind a place, in their order, at most `count`.
+    ///
+    /// # Errors
+    /// As above.
+    fn late_of(
+        &mut self,
+        partition: PartitionId,
+        user: &UserId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<u64>>>;
+    /// Dead letters behind a place, with their places, in their order, at most `count`.
+    ///
+    /// # Errors
+    /// As above.
+    fn dead(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<(u64, Opaque)>>>;
+    /// How many callbacks are late, and how many dead.
+    ///
+    /// # Errors
+    /// As above.
+    fn outbox_counts(&mut self, partition: PartitionId) -> Outcome<Snapshot<OutboxCounts>>;
 }

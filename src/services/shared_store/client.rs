@@ -5,14 +5,18 @@ use redis::Value;
 use crate::base::ids::{PartitionId, UserId};
 use crate::services::shared_store::calls::{
     Batch, Beaten, Claim, Claimed, Founding, IfSeen, NodeBeat, NodeEntry, Opaque, OwnerMap, PartitionSeen,
-    RecordHash, Scanned, SharedStore, StepGroup, StreamPart,
+    RecordHash, Scanned, SharedStore, Snapshot,
 };
 use crate::services::shared_store::decoding::{self, fence, number, text, worded};
 use crate::services::shared_store::keys::{PartitionKey, SharedKeys, Tags};
-use crate::services::shared_store::outcome::{Fence, Outcome, SharedStoreError, Vouched};
+use crate::services::shared_store::outbox::{
+    KeptBatches, KeptTurns, LateMember, OutboxCounts, StepGroup, StepsTaken,
+};
+use crate::services::shared_store::outbox_requests;
+use crate::services::shared_store::outcome::{Confirmation, Fence, Outcome, SharedStoreError, Vouched};
 use crate::services::shared_store::packing::StoreRequest;
 use crate::services::shared_store::requests;
-use crate::services::shared_store::rounds::{Confirmation, StoreServers};
+use crate::services::shared_store::rounds::StoreServers;
 use crate::services::shared_store::scripts;
 use crate::services::shared_store::settings::RedisSettings;
 
@@ -56,12 +60,23 @@ impl RedisStore {
         Ok(Vouched { answer, copies })
     }
 
-    /// Calls that write nothing; gives their answers.
-    fn read(&mut self, requests: &[StoreRequest]) -> Outcome<Vec<Value>> {
-        let outcomes = self.servers.run(requests, Confirmation::Needless).into_iter();
-        outcomes
-            .map(|outcome| outcome.map(|vouched| vouched.answer))
-            .collect()
+    /// Reads what a partition is, and what is read of it by `read`.
+    fn snapshot<T>(
+        &mut self,
+        request: StoreRequest,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Outcome<Snapshot<T>> {
+        let answer = self.read_one(request)?;
+        let parts = |answer: &Value| {
+            let [meta, value] = decoding::list(answer)? else {
+                return None;
+            };
+            Some(Snapshot {
+                seen: decoding::seen(meta)?,
+                value: read(value)?,
+            })
+        };
+        understood(&answer, parts(&answer))
     }
 
     fn read_one(&mut self, request: StoreRequest) -> Outcome<Value> {
@@ -79,11 +94,19 @@ impl RedisStore {
 
 /// What a script says whose call was fenced: OK with a number, or why not.
 fn fenced(answer: &Value) -> Outcome<Option<u64>> {
+    fenced_by(answer, |rest| match rest {
+        [last] => number(last),
+        _ => None,
+    })
+}
+
+/// The same, if OK comes with something else.
+fn fenced_by<T>(answer: &Value, done: impl FnOnce(&[Value]) -> Option<T>) -> Outcome<Option<T>> {
     let Some((word, rest)) = worded(answer) else {
         return Ok(None);
     };
     match (word.as_str(), rest) {
-        ("OK", [number]) => Ok(decoding::number(number)),
+        ("OK", rest) => Ok(done(rest)),
         ("FENCED", owner) => fence(owner).map_or(Ok(None), |fence| Err(SharedStoreError::Fenced(fence))),
         ("BEHIND", [place]) => number(place).map_or(Ok(None), |place| Err(SharedStoreError::Behind(place))),
         _ => Ok(None),
@@ -231,8 +254,12 @@ impl SharedStore for RedisStore {
         outcomes.map(read).collect()
     }
 
-    fn steps(&mut self, group: &StepGroup) -> Outcome<Vouched<u64>> {
-        self.write(requests::steps(&self.tags, group), fenced)
+    fn steps(&mut self, group: &StepGroup, copies: Confirmation) -> Outcome<Vouched<StepsTaken>> {
+        let request = outbox_requests::steps(&self.tags, group);
+        let Vouched { answer, copies } = self.servers.run_one(request, copies)?;
+        let read = |rest: &[Value]| outbox_requests::read_taken(rest);
+        let answer = understood(&answer, fenced_by(&answer, read)?)?;
+        Ok(Vouched { answer, copies })
     }
 
     fn prune(&mut self, partition: PartitionId, fence: &Fence, keep_from: u64) -> Outcome<Vouched<u64>> {
@@ -264,20 +291,65 @@ impl SharedStore for RedisStore {
         understood(&answer, decoding::scanned(&answer))
     }
 
-    fn stream(&mut self, partition: PartitionId, after: u64, batches_max: u32) -> Outcome<StreamPart> {
-        let mut range = self.command("XRANGE", partition, PartitionKey::Stream);
-        requests::range_behind(&mut range, after, batches_max);
-        // Behind the range, so that what was pruned meanwhile is noticed.
-        let meta = self.command("HGETALL", partition, PartitionKey::Meta);
-        let answers = self.read(&[range, meta])?;
-        let [batches, meta] = &answers[..] else {
-            return Err(SharedStoreError::Unknown(
-                "two requests have two answers".to_owned(),
-            ));
-        };
-        Ok(StreamPart {
-            batches: understood(batches, decoding::batches(batches))?,
-            places: understood(meta, decoding::seen(meta))?.places,
-        })
+    fn stream(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        batches_max: u32,
+    ) -> Outcome<Snapshot<KeptBatches>> {
+        let request = requests::stream(&self.tags, partition, after, batches_max);
+        self.snapshot(request, decoding::batches)
+    }
+
+    fn batches(&mut self, partition: PartitionId, places: &[u64]) -> Outcome<Snapshot<KeptBatches>> {
+        let request = requests::batches(&self.tags, partition, places);
+        self.snapshot(request, decoding::batches)
+    }
+
+    fn turns(
+        &mut self,
+        partition: PartitionId,
+        due: u64,
+        far: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<KeptTurns>> {
+        let request = outbox_requests::turns(&self.tags, partition, due, far, count);
+        self.snapshot(request, outbox_requests::read_turns)
+    }
+
+    fn turn(&mut self, partition: PartitionId, user: &UserId) -> Outcome<Snapshot<Option<Opaque>>> {
+        let request = outbox_requests::turn(&self.tags, partition, user);
+        self.snapshot(request, outbox_requests::read_turn)
+    }
+
+    fn late(&mut self, partition: PartitionId, after: u64, count: u32) -> Outcome<Snapshot<Vec<LateMember>>> {
+        let request = outbox_requests::late(&self.tags, partition, after, count);
+        self.snapshot(request, outbox_requests::read_late)
+    }
+
+    fn late_of(
+        &mut self,
+        partition: PartitionId,
+        user: &UserId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<u64>>> {
+        let request = outbox_requests::late_of(&self.tags, partition, user, after, count);
+        self.snapshot(request, outbox_requests::read_late_of)
+    }
+
+    fn dead(
+        &mut self,
+        partition: PartitionId,
+        after: u64,
+        count: u32,
+    ) -> Outcome<Snapshot<Vec<(u64, Opaque)>>> {
+        let request = outbox_requests::dead(&self.tags, partition, after, count);
+        self.snapshot(request, outbox_requests::read_dead)
+    }
+
+    fn outbox_counts(&mut self, partition: PartitionId) -> Outcome<Snapshot<OutboxCounts>> {
+        let request = outbox_requests::counts(&self.tags, partition);
+        self.snapshot(request, outbox_requests::read_counts)
     }
 }

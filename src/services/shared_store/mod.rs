@@ -13,6 +13,8 @@
 //! | BEHIND, FENCED | `Behind`, `Fenced` | the caller |
 
 pub mod outcome;
+pub mod seen;
+pub mod outbox;
 pub mod keys;
 pub mod calls;
 pub mod address;
@@ -20,6 +22,7 @@ pub mod settings;
 mod scripts;
 mod packing;
 mod requests;
+mod outbox_requests;
 mod heard;
 mod decoding;
 mod link;

@@ -109,3 +109,12 @@ pub struct Vouched<T> {
     /// How many replicas have confirmed that they have it.
     pub copies: u16,
 }
+
+/// Whether it matters in how many copies something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// WAIT tells.
+    Wanted,
+    /// Nothing was written.
+    Needless,
+}

@@ -1,10 +1,8 @@
 //! Calls as requests: which script, with which keys and arguments. The scripts say what they take. Knows nothing of answers.
 
 use crate::base::ids::{PartitionId, UserId};
-use crate::base::limits::USER_ID_BYTES_MAX;
 use crate::services::shared_store::calls::{
-    BATCH_CHANGES_MAX, Batch, Claim, Founding, KeptStep, LOAD_USERS_MAX, LateMember, NodeBeat, NodeEntry,
-    RecordHash, StepGroup,
+    BATCH_CHANGES_MAX, Batch, Claim, Founding, LOAD_USERS_MAX, NodeBeat, NodeEntry, PLACES_MAX, RecordHash,
 };
 use crate::services::shared_store::decoding::state_word;
 use crate::services::shared_store::keys::{PartitionKey, SharedKeys, Tags};
@@ -34,7 +32,7 @@ pub(crate) fn of_partition(
 }
 
 /// The same, on behalf of who owns the partition.
-fn fenced(
+pub(crate) fn fenced(
     script: &'static ServerScript,
     tags: &Tags,
     partition: PartitionId,
@@ -108,73 +106,6 @@ pub(crate) fn accept(tags: &Tags, partition: PartitionId, fence: &Fence, last: u
     request
 }
 
-pub(crate) fn steps(tags: &Tags, group: &StepGroup) -> StoreRequest {
-    let kept = [
-        PartitionKey::Meta,
-        PartitionKey::Schedules,
-        PartitionKey::Turns,
-        PartitionKey::LateByPlace,
-        PartitionKey::LateByUser,
-        PartitionKey::Dead,
-    ];
-    let mut request = fenced(&scripts::STEPS, tags, group.partition, &group.fence, &kept);
-    request.number(group.number);
-    group.steps.iter().for_each(|step| add_step(&mut request, step));
-    request
-}
-
-fn add_step(request: &mut StoreRequest, step: &KeptStep) {
-    match step {
-        KeptStep::Cursor(place) => {
-            request.bytes(b"cursor");
-            request.number(*place);
-        }
-        KeptStep::Late(late) => {
-            request.bytes(b"late");
-            request.number(late.place);
-            request.bytes(&by_place(late));
-            request.bytes(&by_user(late));
-        }
-        KeptStep::Done(late) => {
-            request.bytes(b"done");
-            request.bytes(&by_place(late));
-            request.bytes(&by_user(late));
-        }
-        KeptStep::Schedule(user, at, record) => {
-            request.bytes(b"schedule");
-            request.bytes(user.as_bytes());
-            request.number(*at);
-            request.bytes(record);
-        }
-        KeptStep::Unschedule(user) => {
-            request.bytes(b"unschedule");
-            request.bytes(user.as_bytes());
-        }
-        KeptStep::Bury(place, record) => {
-            request.bytes(b"bury");
-            request.number(*place);
-            request.bytes(record);
-        }
-        KeptStep::Unbury(place) => {
-            request.bytes(b"unbury");
-            request.number(*place);
-        }
-    }
-}
-
-/// A late callback in the order of places: sorted by its score, and told apart by its place.
-pub(crate) fn by_place(late: &LateMember) -> Vec<u8> {
-    [&late.place.to_be_bytes()[..], late.user.as_bytes()].concat()
-}
-
-/// A late callback in the order of users: all have one score, and members are sorted by their bytes.
-pub(crate) fn by_user(late: &LateMember) -> Vec<u8> {
-    let mut member = late.user.as_bytes().to_vec();
-    member.resize(USER_ID_BYTES_MAX, 0);
-    member.extend_from_slice(&late.place.to_be_bytes());
-    member
-}
-
 pub(crate) fn load(tags: &Tags, partition: PartitionId, users: &[UserId]) -> StoreRequest {
     assert!(users.len() <= LOAD_USERS_MAX, "a script takes no more");
     let mut request = of_partition(
@@ -187,12 +118,29 @@ pub(crate) fn load(tags: &Tags, partition: PartitionId, users: &[UserId]) -> Sto
     request
 }
 
-/// What lies behind a place of a stream: its batch may begin as much before it as a batch is long.
-pub(crate) fn range_behind(range: &mut StoreRequest, after: u64, batches_max: u32) {
-    range.number((after + 1).saturating_sub(u64::from(BATCH_CHANGES_MAX) - 1));
-    range.bytes(b"+");
-    range.bytes(b"COUNT");
-    range.number(u64::from(batches_max));
+/// Of a stream, what lies behind a place.
+pub(crate) fn stream(tags: &Tags, partition: PartitionId, after: u64, batches_max: u32) -> StoreRequest {
+    let mut request = of_partition(
+        &scripts::STREAM,
+        tags,
+        partition,
+        &[PartitionKey::Meta, PartitionKey::Stream],
+    );
+    request.number(after.saturating_add(1));
+    request.number(u64::from(batches_max));
+    request
+}
+
+pub(crate) fn batches(tags: &Tags, partition: PartitionId, places: &[u64]) -> StoreRequest {
+    assert!(places.len() <= PLACES_MAX, "a script takes no more");
+    let mut request = of_partition(
+        &scripts::BATCHES,
+        tags,
+        partition,
+        &[PartitionKey::Meta, PartitionKey::Stream],
+    );
+    places.iter().for_each(|place| request.number(*place));
+    request
 }
 
 pub(crate) fn create(shared: &SharedKeys, founding: &Founding) -> StoreRequest {

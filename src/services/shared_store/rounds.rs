@@ -8,7 +8,7 @@ use redis::Value;
 use crate::services::shared_store::address::ServerAddress;
 use crate::services::shared_store::heard::{Heard, Redirect};
 use crate::services::shared_store::link::StoreLink;
-use crate::services::shared_store::outcome::{Outcome, Refusal, SharedStoreError, Vouched};
+use crate::services::shared_store::outcome::{Confirmation, Outcome, Refusal, SharedStoreError, Vouched};
 use crate::services::shared_store::packing::{StoreRequest, plain};
 use crate::services::shared_store::settings::{RedisSettings, WAIT_MS};
 use crate::services::shared_store::slots::SlotMap;
@@ -16,15 +16,6 @@ use crate::services::shared_store::topology;
 
 /// How often a request is sent on: to where the slot was, to where it is, and twice more while it is being moved.
 const PASSES_MAX: usize = 4;
-
-/// Whether it matters in how many copies something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Confirmation {
-    /// WAIT tells.
-    Wanted,
-    /// Nothing was written.
-    Needless,
-}
 
 /// What is known of the servers, and the connections to them.
 pub(crate) struct StoreServers {

@@ -41,6 +41,9 @@ scripts! {
     PRUNE = "prune.lua",
     ACCEPT = "accept.lua",
     LOAD = "load.lua",
+    STREAM = "stream.lua",
+    BATCHES = "batches.lua",
+    OUTBOX = "outbox.lua",
     CREATE = "create.lua",
     JOIN = "join.lua",
     BEAT = "beat.lua",
@@ -55,7 +58,9 @@ mod tests {
 
     #[test]
     fn each_says_what_it_is_given_and_gives() {
-        let owners = [&COMMIT, &CLAIM, &RELEASE, &LOOK, &STEPS, &PRUNE, &ACCEPT, &LOAD];
+        let owners = [
+            &COMMIT, &CLAIM, &RELEASE, &LOOK, &STEPS, &PRUNE, &ACCEPT, &LOAD, &STREAM, &BATCHES, &OUTBOX,
+        ];
         let nodes = [&CREATE, &JOIN, &BEAT, &BURY, &LEAVE, &PUBLISH];
         for script in owners.into_iter().chain(nodes) {
             let lines: Vec<&str> = script.text.lines().collect();

@@ -6,7 +6,7 @@
 -- ARGV  1 owner  2 epoch  3 number of this group of steps; then for each step its word and what it needs:
 --       cursor PLACE | late PLACE BY_PLACE BY_USER | done BY_PLACE BY_USER | schedule USER AT RECORD | unschedule USER
 --       bury PLACE RECORD | unbury PLACE
--- Gives OK, number | FENCED, owner, epoch | BEHIND, last number
+-- Gives OK, number, how many callbacks are late, how many dead | FENCED, owner, epoch | BEHIND, last number
 local was = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'steps', 'cursor')
 if was[1] ~= ARGV[1] or was[2] ~= ARGV[2] then
   return { 'FENCED', was[1] or '', was[2] or '0' }
@@ -14,7 +14,7 @@ end
 local taken, number = tonumber(was[3] or '0'), tonumber(ARGV[3])
 if taken >= number then
   redis.call('HINCRBY', KEYS[1], 'looks', 1)
-  return { 'OK', taken }
+  return { 'OK', taken, redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]) }
 end
 if taken ~= number - 1 then
   return { 'BEHIND', taken }
@@ -62,4 +62,4 @@ while at <= #ARGV do
   steps[take()]()
 end
 redis.call('HSET', KEYS[1], 'steps', number)
-return { 'OK', number }
+return { 'OK', number, redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]) }
