@@ -52,7 +52,7 @@ pub struct Login {
     /// The protocol version the terminal speaks: 1.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
-    /// Bits of optional features the terminal knows. None is defined yet: send 0.
+    /// Bits of optional features the terminal knows. 1: it goes to the address of a LoginAnswer or a GoAway. Others: send 0.
     #[prost(uint64, tag = "2")]
     pub features: u64,
     /// 1 to 32 bytes of printable ASCII.
@@ -141,6 +141,9 @@ pub struct LoginAnswer {
     /// With SESSION_FORCED_OFF: the platform of the login that ended the session.
     #[prost(enumeration = "Platform", tag = "11")]
     pub winner: i32,
+    /// With ELSEWHERE: where to connect and log in, HOST:PORT, or over WebSocket a URL. At most 512 bytes. Empty: nobody knows.
+    #[prost(string, tag = "12")]
+    pub address: ::prost::alloc::string::String,
 }
 /// Another login, or the app's backend, ended this session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -158,6 +161,9 @@ pub struct GoAway {
     pub verdict: ::core::option::Option<Verdict>,
     #[prost(enumeration = "go_away::Reason", tag = "2")]
     pub reason: i32,
+    /// With ELSEWHERE: where to come back, as in a LoginAnswer.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `GoAway`.
 pub mod go_away {
@@ -166,7 +172,7 @@ pub mod go_away {
     pub enum Reason {
         Unspecified = 0,
         Stop = 1,
-        /// Not sent yet.
+        /// Another node of the cluster has the user from now on.
         Drain = 2,
         /// Not sent yet.
         Overload = 3,
@@ -316,6 +322,8 @@ pub enum Code {
     /// The user has as many logins waiting, or in a minute, as it may have. Wait for retry_after_ms and try again, with the
     /// same session. A resume that keeps its session does not count.
     UserLimit = 206,
+    /// Another node of the cluster has the user: log in at `address`, with the same session.
+    Elsewhere = 207,
     /// The session.
     SessionUnknown = 301,
     SessionForcedOff = 302,
@@ -360,6 +368,7 @@ impl Code {
             Self::Silent => "CODE_SILENT",
             Self::AddressLimit => "CODE_ADDRESS_LIMIT",
             Self::UserLimit => "CODE_USER_LIMIT",
+            Self::Elsewhere => "CODE_ELSEWHERE",
             Self::SessionUnknown => "CODE_SESSION_UNKNOWN",
             Self::SessionForcedOff => "CODE_SESSION_FORCED_OFF",
             Self::SessionKicked => "CODE_SESSION_KICKED",
@@ -395,6 +404,7 @@ impl Code {
             "CODE_SILENT" => Some(Self::Silent),
             "CODE_ADDRESS_LIMIT" => Some(Self::AddressLimit),
             "CODE_USER_LIMIT" => Some(Self::UserLimit),
+            "CODE_ELSEWHERE" => Some(Self::Elsewhere),
             "CODE_SESSION_UNKNOWN" => Some(Self::SessionUnknown),
             "CODE_SESSION_FORCED_OFF" => Some(Self::SessionForcedOff),
             "CODE_SESSION_KICKED" => Some(Self::SessionKicked),

@@ -71,6 +71,7 @@ counters! {
     login_not_recorded as "logins{code=\"NOT_RECORDED\"}": "Logins answered, by the code of the answer.",
     login_address_limit as "logins{code=\"ADDRESS_LIMIT\"}": "Logins answered, by the code of the answer.",
     login_user_limit as "logins{code=\"USER_LIMIT\"}": "Logins answered, by the code of the answer.",
+    login_elsewhere as "logins{code=\"ELSEWHERE\"}": "Logins answered, by the code of the answer.",
     login_session_unknown as "logins{code=\"SESSION_UNKNOWN\"}": "Logins answered, by the code of the answer.",
     login_session_forced_off as "logins{code=\"SESSION_FORCED_OFF\"}": "Logins answered, by the code of the answer.",
     login_session_kicked as "logins{code=\"SESSION_KICKED\"}": "Logins answered, by the code of the answer.",

@@ -4,7 +4,7 @@
 /// Tencent Cloud IM's limit of a UserID.
 pub const USER_ID_BYTES_MAX: usize = 32;
 
-/// Where terminals reach another node: the URL of a WebSocket with a path, many times over.
+/// Where terminals reach a node, as they are told: a host's name has at most 253 bytes, and a port or a path come behind it.
 pub const PUBLIC_ADDRESS_BYTES_MAX: usize = 512;
 
 /// A login with the longest UserSig seen in practice (under 1 KiB) fits four times over.
@@ -38,6 +38,11 @@ pub const RETRY_WINDOW_MS_MAX: u64 = 60_000;
 /// window behind it. 512 B a shard.
 pub const RETURN_SECONDS: usize = 128;
 
+/// The same for a user whose partition no node has, or one that is not open yet. It is about to be taken over: after the loss of a
+/// host that takes some 11 s.
+pub const HOMELESS_WINDOW_MS_MAX: u64 = 15_000;
+
+const _: () = assert!(HOMELESS_WINDOW_MS_MAX <= RETRY_WINDOW_MS_MAX);
 const _: () = assert!(RETURN_SECONDS as u64 * 1_000 > RETRY_WINDOW_MS_MAX + 30_000);
 
 /// Addresses, as far as their prefixes tell them apart, that one shard counts connections and failed logins of. At 33 B each
@@ -153,6 +158,10 @@ pub const ROUNDS_PER_TURN_MAX: usize = 4;
 
 /// Reloaded settings on their way to one shard. A reload waits until every shard has taken the one before the last.
 pub const SETTINGS_IN_FLIGHT_MAX: usize = 2;
+
+/// What is told of partitions, homes and the lease on its way to one shard: a few for each partition that is adopted at a time.
+/// Users that are adopted are in some of them, so it bounds what a shard is given at once.
+pub const CLUSTER_NOTICES_IN_FLIGHT_MAX: usize = 64;
 
 /// Bytes that wait for a terminal that does not read. A login's answer and a goodbye fit many times over.
 pub const OUTBOUND_BYTES_MAX: usize = 64 * 1024;

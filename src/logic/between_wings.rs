@@ -3,9 +3,8 @@
 
 use std::net::Ipv6Addr;
 
-use crate::base::ids::{Class, ConnKey, Platform, SessionId};
-use crate::logic::contract::LoginRequest;
-use crate::logic::contract::Peer;
+use crate::base::ids::{Class, ConnKey, Platform, SessionId, UserId};
+use crate::logic::contract::{LoginRequest, Peer, Redirects};
 use crate::logic::trace::Subject;
 use crate::protocol::verdict::Code;
 
@@ -90,6 +89,10 @@ pub(super) enum ConnectionCommand {
     Wait(ConnKey, u32),
     /// Answer its login with a refusal, and close.
     Refuse(ConnKey, LoginRefusal),
+    /// Its login's user is not at home here: say where it is to go, and close.
+    TurnAway(ConnKey, UserId, Redirects),
+    /// The user of this device is not at home here any more: say where its terminal is to go, and close.
+    SendAway(DeviceLink, Subject, UserId),
     /// Answer its login: the terminal is logged in as this device.
     GoLive(ConnKey, LoginGrant),
     /// The device's session was ended, by the login of this platform or by a kick: tell its terminal, and close.

@@ -5,13 +5,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::counters::Counters;
-use crate::base::ids::ShardId;
+use crate::base::ids::{ShardId, UserId};
 use crate::base::time::Now;
 use crate::logic::between_wings::{ConnectionCommand, LinkOrigin, UserSignal};
+use crate::logic::cluster::home::{Home, HomeMap, PublicAddress};
+use crate::logic::cluster::lease::Lease;
 use crate::logic::contract::Effect;
 use crate::logic::delivery::Delivery;
 use crate::logic::settings::{ConnectionTrace, Settings};
 use crate::logic::trace::{Subject, Trace, TraceEvent, TraceKind};
+use crate::protocol::transport::Transport;
 use crate::protocol::verdict::Code;
 
 /// Where a shard stands among the others.
@@ -42,6 +45,9 @@ pub(super) struct Context {
     pub(super) position: ShardPosition,
     pub(super) settings: Arc<Settings>,
     pub(super) mode: ShardMode,
+    /// Where users are at home; `None`: all are here.
+    pub(super) homes: Option<Arc<HomeMap>>,
+    pub(super) lease: Lease,
     pub(super) random: fastrand::Rng,
     pub(super) counters: Counters,
     pub(super) traced: Trace,
@@ -61,12 +67,39 @@ impl Context {
             position,
             settings,
             mode: ShardMode::Open,
+            homes: None,
+            lease: Lease::Forever,
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             traced: Trace::default(),
             out: Vec::new(),
             signals: VecDeque::new(),
             commands: VecDeque::new(),
+        }
+    }
+}
+
+/// Where a user's terminals are to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whereabouts<'a> {
+    /// Nowhere: they are at home.
+    Here,
+    /// To the node that is reached there, if that is known.
+    There(Option<&'a PublicAddress>),
+    /// Nowhere yet: the user has no home.
+    Nobody,
+}
+
+impl Context {
+    /// Where a user's terminals that speak so are to go, as the last map has it.
+    pub(super) fn whereabouts(&self, user: &UserId, transport: Transport) -> Whereabouts<'_> {
+        let Some(map) = &self.homes else {
+            return Whereabouts::Here;
+        };
+        match map.home(user) {
+            Home::Here(_) => Whereabouts::Here,
+            Home::There(node) => Whereabouts::There(map.address(node, transport)),
+            Home::Nobody => Whereabouts::Nobody,
         }
     }
 }

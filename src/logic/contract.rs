@@ -105,4 +105,15 @@ pub struct LoginRequest {
     pub app_version: String,
     /// The app is in the background.
     pub background: bool,
+    /// Whether it can be sent to another node.
+    pub redirects: Redirects,
+}
+
+/// Whether a terminal goes where a login's answer sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// It connects there.
+    Followed,
+    /// It knows nothing of them.
+    Unknown,
 }

@@ -76,6 +76,7 @@ pub(super) fn login_counter(counters: &mut Counters, code: Code) -> &mut u64 {
         Code::NotRecorded => &mut counters.login_not_recorded,
         Code::AddressLimit => &mut counters.login_address_limit,
         Code::UserLimit => &mut counters.login_user_limit,
+        Code::Elsewhere => &mut counters.login_elsewhere,
         Code::SessionUnknown => &mut counters.login_session_unknown,
         Code::SessionForcedOff => &mut counters.login_session_forced_off,
         Code::SessionKicked => &mut counters.login_session_kicked,

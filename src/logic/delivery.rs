@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::base::ids::{DeviceId, NodeId, PartitionId, RequestId, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::Timestamp;
+use crate::logic::cluster::home::HomeMap;
+use crate::logic::cluster::lease::Lease;
 use crate::logic::inspection::Inspection;
 use crate::logic::record::{Commit, UserRecord};
 use crate::logic::settings::Settings;
@@ -80,8 +82,20 @@ pub enum ToShard {
     /// Users of this shard and of this partition that the registry has on record with devices, before anything else of the
     /// partition.
     Adopt(PartitionId, Vec<(UserId, UserRecord)>),
-    /// All users of this partition are adopted, and their terminals can connect from now on: its restart grace begins.
+    /// All users of this partition are adopted, and their terminals can connect from now on: its restart grace begins. One that
+    /// settles goes on as it was.
     Open(PartitionId),
+    /// Decide nothing more of this partition's users. The receipt is dropped when nothing of them is with the registry.
+    Settle(PartitionId, Receipt),
+    /// Forget this partition's users without a change. Their terminals are sent away, to the address that the last map has for
+    /// them. It may be adopted again at any time.
+    Drop(PartitionId),
+    /// Forget all users without a change, and send their terminals away.
+    SendAway,
+    /// Where users are at home, from now on. Before the first one all are here.
+    Homes(Arc<HomeMap>),
+    /// Until when nobody else owns this node's partitions. Before the first one that is for ever.
+    Lease(Lease),
     /// From another shard: logins of this shard's users were refused as busy there, since there was no way here.
     TurnedAway,
     /// From the node: other settings, for whatever is decided from now on. The receipt is dropped when they count.
@@ -117,6 +131,11 @@ impl ToShard {
             reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
             notice @ (Self::Adopt(..)
             | Self::Open(_)
+            | Self::Settle(..)
+            | Self::Drop(_)
+            | Self::SendAway
+            | Self::Homes(_)
+            | Self::Lease(_)
             | Self::TurnedAway
             | Self::Settings(..)
             | Self::Transports(..)
@@ -127,6 +146,19 @@ impl ToShard {
         Ok(reply.into())
     }
 
+    /// Whether it is a word on the cluster: whoever sends it keeps what is not taken.
+    #[must_use]
+    pub fn is_of_cluster(&self) -> bool {
+        match self {
+            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => true,
+            Self::Homes(_) | Self::Lease(_) => true,
+            Self::Query(..) | Self::Inspect(..) => false,
+            Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => false,
+            Self::Loaded(..) | Self::Committed(..) => false,
+            Self::TurnedAway | Self::Settings(..) | Self::Transports(..) | Self::Stop => false,
+        }
+    }
+
     /// Whether it is a request: new work, which may be refused.
     #[must_use]
     pub fn is_request(&self) -> bool {
@@ -134,12 +166,9 @@ impl ToShard {
             Self::Query(..) | Self::Inspect(..) => true,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
             Self::Loaded(..) | Self::Committed(..) => false,
-            Self::Adopt(..)
-            | Self::Open(_)
-            | Self::TurnedAway
-            | Self::Settings(..)
-            | Self::Transports(..)
-            | Self::Stop => false,
+            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => false,
+            Self::Homes(_) | Self::Lease(_) => false,
+            Self::TurnedAway | Self::Settings(..) | Self::Transports(..) | Self::Stop => false,
         }
     }
 }

@@ -22,7 +22,7 @@ mod kick_order;
 pub mod settings;
 
 pub use context::ShardPosition;
-pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, Peer};
+pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, Peer, Redirects};
 
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,8 @@ pub struct RecordedChange {
 pub struct Commit {
     /// Whose.
     pub user: UserId,
-    /// In order, the first following what is on record. Empty if only `kicked_at_s` is recorded.
+    /// In order, the first following what is on record. Empty if only `kicked_at_s` is recorded, or nothing: that the registry takes
+    /// it shows that the user is this node's.
     pub changes: Vec<Change>,
     /// The Unix second of a kick: UserSigs made in it or before are refused from now on.
     pub kicked_at_s: Option<u64>,
@@ -223,6 +224,14 @@ impl ChangeKind {
             Self::Kick | Self::Deletion => Ending::Kick,
             Self::Login { .. } => unreachable!("a login ends no session of its own device"),
         }
+    }
+}
+
+impl Commit {
+    /// Whether it changes nothing, and only asks whether it could.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        self.changes.is_empty() && self.kicked_at_s.is_none() && self.account == AccountStep::Keep
     }
 }
 

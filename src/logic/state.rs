@@ -65,6 +65,19 @@ impl ShardState {
         self.end(out);
     }
 
+    /// Whether answers from memory wait for the end of the turn, and for [`ShardState::let_out`]. Without a lease none does.
+    #[must_use]
+    pub fn has_gathered(&self) -> bool {
+        self.users.has_gathered()
+    }
+
+    /// The turn ends: answers that wait for it leave as far as they may. The clock was read for it, after all of them were made.
+    pub fn let_out(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.begin(now, out);
+        self.users.let_out(&mut self.context);
+        self.end(out);
+    }
+
     /// When [`ShardState::expire`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -159,6 +172,11 @@ impl ShardState {
             ToShard::Inspect(request, id) => users.inspect(context, connections, request, &id),
             ToShard::Adopt(partition, records) => users.adopt(context, partition, records),
             ToShard::Open(partition) => users.open(context, partition),
+            ToShard::Settle(partition, receipt) => users.settle_partition(partition, receipt),
+            ToShard::Drop(partition) => users.drop_partition(context, partition),
+            ToShard::SendAway => users.drop_all(context),
+            ToShard::Homes(homes) => context.homes = Some(homes),
+            ToShard::Lease(lease) => context.lease = lease,
             ToShard::TurnedAway => users.pause_graces(context.now.instant),
             ToShard::Settings(settings, _receipt) => context.settings = settings,
             ToShard::Transports(..) => unreachable!("the shard takes it"),

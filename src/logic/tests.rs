@@ -1,6 +1,10 @@
 //! A shard driven by hand, one event after the other: what its counters, and its answers in rare cases, say.
 
 pub(in crate::logic) mod harness;
+mod member;
+mod homes;
+mod departures;
+mod leases;
 
 use harness::{TestShard, user};
 

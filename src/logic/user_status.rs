@@ -59,6 +59,20 @@ impl UserStatuses {
         }
     }
 
+    /// Takes back what is known of these users: nobody here can say it.
+    pub fn withhold(&mut self, is_away: impl Fn(&UserId) -> bool) {
+        match &mut self.statuses {
+            StatusList::Status(all) => {
+                let away = self.users.iter().zip(all).filter(|(user, _)| is_away(user));
+                away.for_each(|(_, status)| *status = BriefStatus::Unavailable);
+            }
+            StatusList::Devices(all) => {
+                let away = self.users.iter().zip(all).filter(|(user, _)| is_away(user));
+                away.for_each(|(_, status)| *status = UserStatus::Unavailable);
+            }
+        }
+    }
+
     /// Fills in those that the shard did not hold.
     pub fn resolve(&mut self, mut look_up: impl FnMut(&UserId) -> UserStatus) {
         match &mut self.statuses {

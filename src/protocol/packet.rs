@@ -19,11 +19,16 @@ pub enum TerminalPacket {
     Unknown,
 }
 
+/// The terminal connects to the address that a login's answer names, and logs in there.
+pub const FEATURE_REDIRECT: u64 = 1;
+
 /// A login.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Login {
     /// The version of the protocol.
     pub protocol: u32,
+    /// What it knows beyond the protocol's first page, in bits: [`FEATURE_REDIRECT`].
+    pub features: u64,
     /// Who.
     pub user_id: String,
     /// What proves it.
@@ -53,8 +58,8 @@ pub enum GatewayPacket {
     LogoutAnswer,
     /// The session was ended, and the link ends, for this reason; on this platform somebody took its place.
     ForceOffline(Verdict, Option<Platform>),
-    /// The gateway stops, and the link ends.
-    GoAway(Verdict),
+    /// The gateway ends the link for a reason of its own. Where there is an address, the terminal is to go on there.
+    GoAway(Verdict, Option<Box<str>>),
     /// The link ends, for this reason.
     Error(Verdict),
 }
@@ -66,6 +71,8 @@ pub struct LoginAnswer {
     pub verdict: Verdict,
     /// On which platform somebody took the place of the session that was to be resumed.
     pub winner: Option<Platform>,
+    /// Where the terminal is to log in.
+    pub address: Option<Box<str>>,
     /// What a login that was taken has to know.
     pub session: Option<SessionTerms>,
 }
@@ -92,6 +99,7 @@ impl LoginAnswer {
         Self {
             verdict,
             winner: None,
+            address: None,
             session: None,
         }
     }

@@ -67,6 +67,7 @@ codes! {
     Silent = 204, "SILENT", Retry, "no frame came for the heartbeat time-out";
     AddressLimit = 205, "ADDRESS_LIMIT", Retry, "too many connections, or failed logins, come from this address";
     UserLimit = 206, "USER_LIMIT", Retry, "too many logins of this user wait, or came in the last minute";
+    Elsewhere = 207, "ELSEWHERE", Retry, "another node of the cluster has this user";
     SessionUnknown = 301, "SESSION_UNKNOWN", LogInAfresh, "the session is not known";
     SessionForcedOff = 302, "SESSION_FORCED_OFF", LogInAfresh, "another device logged in and took this one's place";
     SessionKicked = 303, "SESSION_KICKED", LogInAfresh, "the app's backend ended the session";

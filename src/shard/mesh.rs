@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::base::credits::{CreditClass, Credits};
 use crate::base::limits::{
-    HTTP_IN_FLIGHT_MAX, MOVES_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX, SETTINGS_IN_FLIGHT_MAX,
+    CLUSTER_NOTICES_IN_FLIGHT_MAX, HTTP_IN_FLIGHT_MAX, MOVES_IN_FLIGHT_MAX, REGISTRY_IN_FLIGHT_MAX,
+    SETTINGS_IN_FLIGHT_MAX,
 };
 use crate::engine::ring::RingAddress;
 use crate::engine::token::MoveToken;
@@ -47,16 +48,16 @@ impl ShardSender {
     /// Puts something into the inbox.
     ///
     /// # Errors
-    /// Gives it back: a request if there is no credit for it, anything else only if there is more than its senders may have on
-    /// the way.
+    /// Gives it back: a request or a word on the cluster if there is no credit for it, anything else only if there is more than its
+    /// senders may have on the way.
     pub fn send(&self, sent: ToShard) -> Result<(), ShardSendError> {
-        let is_request = sent.is_request();
-        if is_request && !self.room.credits.take(ShardCredit::Request) {
+        let credit = ShardCredit::of(&sent);
+        if credit.is_some_and(|credit| !self.room.credits.take(credit)) {
             return Err(ShardSendError::Full(sent));
         }
         let sent = self.entries.try_send(InboxEntry::Sent(sent));
-        if is_request && sent.is_err() {
-            self.room.give_back(ShardCredit::Request);
+        if let Some(credit) = credit.filter(|_| sent.is_err()) {
+            self.room.give_back(credit);
         }
         sent.map_err(|error| match error {
             TrySendError::Full(InboxEntry::Sent(sent)) => ShardSendError::Full(sent),
@@ -114,10 +115,23 @@ pub(super) enum ShardCredit {
     Arrival,
     /// New work from a service.
     Request,
+    /// A word on the cluster.
+    Cluster,
+}
+
+impl ShardCredit {
+    /// What something takes that is sent.
+    pub(super) fn of(sent: &ToShard) -> Option<Self> {
+        if sent.is_request() {
+            Some(Self::Request)
+        } else {
+            sent.is_of_cluster().then_some(Self::Cluster)
+        }
+    }
 }
 
 impl CreditClass for ShardCredit {
-    const ALL: &[Self] = &[Self::Arrival, Self::Request];
+    const ALL: &[Self] = &[Self::Arrival, Self::Request, Self::Cluster];
 
     fn number(self) -> usize {
         self as usize
@@ -127,6 +141,7 @@ impl CreditClass for ShardCredit {
         match self {
             Self::Arrival => MOVES_IN_FLIGHT_MAX,
             Self::Request => HTTP_IN_FLIGHT_MAX,
+            Self::Cluster => CLUSTER_NOTICES_IN_FLIGHT_MAX,
         }
     }
 }
@@ -172,8 +187,12 @@ impl InboxRoom {
 
 /// All that may be on its way to one shard: what has credit, the registry's replies to as many requests as a shard may have open,
 /// settings of logic and of transports, and one stop.
-const INBOX_ENTRIES_MAX: usize =
-    MOVES_IN_FLIGHT_MAX + HTTP_IN_FLIGHT_MAX + REGISTRY_IN_FLIGHT_MAX + 2 * SETTINGS_IN_FLIGHT_MAX + 1;
+const INBOX_ENTRIES_MAX: usize = MOVES_IN_FLIGHT_MAX
+    + HTTP_IN_FLIGHT_MAX
+    + CLUSTER_NOTICES_IN_FLIGHT_MAX
+    + REGISTRY_IN_FLIGHT_MAX
+    + 2 * SETTINGS_IN_FLIGHT_MAX
+    + 1;
 
 /// The shard's side of its sender.
 #[derive(Debug)]

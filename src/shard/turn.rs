@@ -1,5 +1,5 @@
 //! The turn of a shard: take what others sent, reap what the kernel has done, decide, carry out, hand over, publish, wait.
-//! The clock is read once a turn.
+//! The clock is read once a turn, and once more where answers wait for its end.
 
 use std::mem::{swap, take};
 use std::time::Duration;
@@ -58,6 +58,7 @@ impl Shard {
         self.hear_of_turned_away();
         self.pass_time();
         self.accept();
+        self.let_out();
         self.hand_over();
         self.ring.hand_in();
         self.look_for_the_end();
@@ -74,6 +75,16 @@ impl Shard {
         self.publisher.turn_took(self.clock.since_now());
     }
 
+    /// Answers that waited for the end of the turn leave. The clock is read anew: what the lease says of them counts from behind the
+    /// last one.
+    fn let_out(&mut self) {
+        if self.logic.has_gathered() {
+            self.now = self.clock.now();
+            self.logic.let_out(self.now, &mut self.effects);
+            self.carry_out();
+        }
+    }
+
     fn take_inbox(&mut self) {
         for _ in 0..INBOX_TAKEN_PER_TURN_MAX {
             let Ok(entry) = self.inbox.entries.try_recv() else {
@@ -82,8 +93,8 @@ impl Shard {
             self.wake_policy.event();
             match entry {
                 InboxEntry::Sent(sent) => {
-                    if sent.is_request() {
-                        self.inbox.room.give_back(ShardCredit::Request);
+                    if let Some(credit) = ShardCredit::of(&sent) {
+                        self.inbox.room.give_back(credit);
                     }
                     if sent == ToShard::Stop && self.life == ShardLife::Works {
                         self.life = ShardLife::StopsBy(self.now.instant.after(self.stop_within));

@@ -25,6 +25,10 @@ impl Connections {
         match command {
             ConnectionCommand::Wait(key, user) => self.set_phase(key, SessionPhase::Waiting { user }),
             ConnectionCommand::Refuse(key, refusal) => self.refuse_login_by(context, key, refusal),
+            ConnectionCommand::TurnAway(key, user, redirects) => {
+                self.turn_away(context, key, &user, redirects)
+            }
+            ConnectionCommand::SendAway(link, subject, user) => self.send_away(context, link, subject, &user),
             ConnectionCommand::GoLive(key, grant) => {
                 self.go_live(context, key, grant);
                 return Some(key);
@@ -126,7 +130,7 @@ impl Connections {
     }
 
     /// The connection that a device has, logged out or not.
-    fn key_of(&self, link: DeviceLink) -> Option<ConnKey> {
+    pub(super) fn key_of(&self, link: DeviceLink) -> Option<ConnKey> {
         let key = self.sessions.at(link.slot)?;
         let (phase, device) = (self.sessions.phase(key), link.device);
         (phase == SessionPhase::Live { device } || phase == SessionPhase::Leaving { device }).then_some(key)
@@ -161,6 +165,7 @@ fn login_answer(context: &Context, grant: LoginGrant) -> LoginAnswer {
     LoginAnswer {
         verdict: Verdict::of(Code::Ok),
         winner: None,
+        address: None,
         session: Some(terms),
     }
 }

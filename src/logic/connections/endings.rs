@@ -2,6 +2,7 @@
 //! what that means for the user.
 
 use crate::base::ids::ConnKey;
+use crate::base::limits::RETRY_WINDOW_MS_MAX;
 use crate::base::time::millis;
 use crate::logic::between_wings::{DeviceLink, UserSignal};
 use crate::logic::connections::Connections;
@@ -34,7 +35,18 @@ impl Connections {
             self.lose_link(context, key);
         }
         let verdict = Verdict::of(Code::Stopping).after_ms(self.return_after_ms(context));
-        self.send(context, key, &GatewayPacket::GoAway(verdict));
+        self.go_away(context, key, verdict, None);
+    }
+
+    /// Sends a terminal away, and closes.
+    pub(super) fn go_away(
+        &mut self,
+        context: &mut Context,
+        key: ConnKey,
+        verdict: Verdict,
+        address: Option<Box<str>>,
+    ) {
+        self.send(context, key, &GatewayPacket::GoAway(verdict, address));
         self.close(context, key, CloseReason::GoingAway);
     }
 
@@ -158,13 +170,19 @@ impl Connections {
 
     /// How long one that is sent away because something is full, or ends, is to wait: the longer the more there are.
     pub(super) fn return_after_ms(&mut self, context: &mut Context) -> u32 {
+        self.return_within_ms(context, RETRY_WINDOW_MS_MAX)
+    }
+
+    /// The same, in a window that grows up to this.
+    pub(super) fn return_within_ms(&mut self, context: &mut Context, most: u64) -> u32 {
         let Context {
             now,
             settings,
             random,
             ..
         } = context;
-        u32::try_from(self.retry_calendar.send_away(now.instant, settings, random)).unwrap_or(u32::MAX)
+        let wait_ms = self.retry_calendar.send_away(now.instant, settings, random, most);
+        u32::try_from(wait_ms).unwrap_or(u32::MAX)
     }
 }
 

@@ -8,11 +8,11 @@ use crate::logic::between_wings::{LoginRefusal, LoginRetry, PendingLogin, UserSi
 use crate::logic::connections::Connections;
 use crate::logic::connections::addresses::AtAddress;
 use crate::logic::connections::session::SessionPhase;
-use crate::logic::context::Context;
-use crate::logic::contract::{Arrival, Effect, LoginRequest};
+use crate::logic::context::{Context, Whereabouts};
+use crate::logic::contract::{Arrival, Effect, LoginRequest, Redirects};
 use crate::logic::settings::ConnectionTrace;
 use crate::protocol::native::PROTOCOL;
-use crate::protocol::packet::{Login, LoginAnswer};
+use crate::protocol::packet::{FEATURE_REDIRECT, Login, LoginAnswer};
 use crate::protocol::usersig::{App, Fault};
 use crate::protocol::verdict::{Code, Verdict};
 
@@ -46,6 +46,10 @@ impl Connections {
                 return;
             }
         };
+        if context.whereabouts(&login.user, peer.stack.transport) != Whereabouts::Here {
+            self.turn_away(context, key, &login.user, login.redirects);
+            return context.traced.name_last(Some(login.user), Some(login.device));
+        }
         let home = login.user.home(context.position.shards);
         if home == context.position.shard {
             return self.come_home(context, key, login);
@@ -113,6 +117,10 @@ impl Connections {
             sdk_version: login.sdk_version,
             app_version: login.app_version,
             background: login.background,
+            redirects: match login.features & FEATURE_REDIRECT {
+                0 => Redirects::Unknown,
+                _ => Redirects::Followed,
+            },
         })
     }
 

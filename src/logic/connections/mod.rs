@@ -10,6 +10,7 @@ mod terminal;
 mod login;
 mod pipelined;
 mod endings;
+mod redirects;
 mod commands;
 
 use std::collections::{HashMap, VecDeque};

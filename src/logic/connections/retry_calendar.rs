@@ -1,7 +1,7 @@
 //! When those who were sent away come back. Each is told a random moment in a window, and the window grows with the
 //! number of those who are still to come, so that a refused crowd does not come back as one. Sends nobody away itself.
 
-use crate::base::limits::{RETRY_WINDOW_MS_MAX, RETURN_SECONDS};
+use crate::base::limits::RETURN_SECONDS;
 use crate::base::time::{Instant, millis};
 use crate::logic::settings::Settings;
 
@@ -26,12 +26,18 @@ impl Default for RetryCalendar {
 }
 
 impl RetryCalendar {
-    /// How long one more waits, in milliseconds: from half of `retry_after` on. With nobody else the window is as wide as
-    /// `retry_after`; so many as the registry takes from this shard at once make it wider by as much again.
-    pub(super) fn send_away(&mut self, now: Instant, settings: &Settings, random: &mut fastrand::Rng) -> u64 {
+    /// How long one more waits, in milliseconds: from half of `retry_after` on, and about `most` at most. With nobody else the
+    /// window is as wide as `retry_after`; so many as the registry takes from this shard at once make it wider by as much again.
+    pub(super) fn send_away(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        random: &mut fastrand::Rng,
+        most: u64,
+    ) -> u64 {
         self.let_go(now.0 / 1_000);
         let least = millis(settings.retry_after) / 2;
-        let wait = random.u64(least..=least + self.window_ms(settings));
+        let wait = random.u64(least..=least + self.window_ms(settings, most));
         // A moment beyond the calendar counts as its last second.
         let ahead = (wait / 1_000).min(RETURN_SECONDS as u64 - 1);
         self.seconds[place(self.second + ahead)] += 1;
@@ -39,12 +45,12 @@ impl RetryCalendar {
         wait
     }
 
-    fn window_ms(&self, settings: &Settings) -> u64 {
+    fn window_ms(&self, settings: &Settings, most: u64) -> u64 {
         let one = millis(settings.retry_after);
         let room = settings.capacities.registry_in_flight.max(1) as u64;
         let grown = one.saturating_add(one.saturating_mul(self.due) / room);
         // Whoever is sent away after a start must come back within the grace, even if sent away once more.
-        let most = RETRY_WINDOW_MS_MAX.min(millis(settings.restart_grace) / 2);
+        let most = most.min(millis(settings.restart_grace) / 2);
         grown.min(most.saturating_sub(one / 2).max(one))
     }
 
@@ -68,6 +74,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::base::limits::{HOMELESS_WINDOW_MS_MAX, RETRY_WINDOW_MS_MAX};
 
     fn settings(room: usize) -> Settings {
         let mut settings = Settings {
@@ -82,8 +89,21 @@ mod tests {
     fn waits(calendar: &mut RetryCalendar, now: u64, settings: &Settings, count: u32) -> Vec<u64> {
         let mut random = fastrand::Rng::with_seed(3);
         (0..count)
-            .map(|_| calendar.send_away(Instant(now), settings, &mut random))
+            .map(|_| calendar.send_away(Instant(now), settings, &mut random, RETRY_WINDOW_MS_MAX))
             .collect()
+    }
+
+    #[test]
+    fn who_waits_for_a_home_comes_back_within_its_window_however_many_there_are() {
+        let (settings, mut calendar) = (settings(10), RetryCalendar::default());
+        waits(&mut calendar, 0, &settings, 5_000);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut wait = || calendar.send_away(Instant(0), &settings, &mut random, HOMELESS_WINDOW_MS_MAX);
+        let latest = (0..500).map(|_| wait()).max();
+        assert!(
+            (14_000..=HOMELESS_WINDOW_MS_MAX).contains(&latest.unwrap()),
+            "{latest:?}"
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::logic::record::ChangeKind;
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
 use crate::logic::{Effect, Input, Peer, ShardPosition};
-use crate::protocol::native::{encode, proto};
+use crate::protocol::native::encode;
+use crate::protocol::native::proto::{self, response};
+use crate::protocol::native::terminal::{self, NextResponse};
 use crate::protocol::stack::ProtocolStack;
 use crate::protocol::usersig::{self, Key};
 
@@ -120,6 +122,28 @@ impl TestShard {
     pub(in crate::logic) fn say(&mut self, key: ConnKey, packet: proto::request::Packet) {
         let packet = Some(packet);
         self.handle(Input::Received(key, &encode(&proto::Request { packet })));
+    }
+
+    /// What terminals were told, and nothing else of what there was to do.
+    pub(in crate::logic) fn told(&mut self) -> Vec<(ConnKey, response::Packet)> {
+        let told = self.out.drain(..).filter_map(|effect| match effect {
+            Effect::Send(key, bytes) => match terminal::next(bytes.as_slice(), usize::MAX) {
+                NextResponse::Packet(Some(packet), _) => Some((key, packet)),
+                NextResponse::Packet(None, _) | NextResponse::Incomplete | NextResponse::Malformed(_) => {
+                    panic!("not a packet: {bytes:?}")
+                }
+            },
+            Effect::Stay(_) | Effect::Move(..) | Effect::Close(..) => None,
+            Effect::Deliver(_) | Effect::Trace(_) => None,
+        });
+        told.collect()
+    }
+
+    /// The turn ends at this moment.
+    pub(in crate::logic) fn end_turn(&mut self) {
+        if self.state.has_gathered() {
+            self.state.let_out(self.now, &mut self.out);
+        }
     }
 
     /// What the registry is asked.

@@ -4,6 +4,7 @@ use crate::base::ids::{ChangeNumber, DeviceId};
 use crate::logic::between_wings::{
     ConnectionCommand, LoginLink, LoginRefusal, LoginRetry, PendingLogin, Pipelined,
 };
+use crate::logic::cluster::lease::Lease;
 use crate::logic::context::Context;
 use crate::logic::contract::LoginRequest;
 use crate::logic::record::{ChangeKind, Ending, Status};
@@ -24,6 +25,15 @@ enum LoginRight {
     Keep(u32),
     /// Nothing.
     No(LoginRefusal),
+}
+
+/// What comes of a login.
+enum LoginOutcome {
+    /// A session that goes back to this change, `None`: to itself; these devices must go for it.
+    Begins(Option<ChangeNumber>, Vec<DeviceId>),
+    /// The session on record goes on.
+    Keeps(u32),
+    Refused(LoginRefusal),
 }
 
 impl Users {
@@ -54,17 +64,53 @@ impl Users {
         if waiting.residency == Residency::Unknown || (ended_matters && waiting.ended.is_none()) {
             return Decision::Load;
         }
-        let by_import = context.settings.registration == Registration::ByImport;
-        if by_import && waiting.residency == Residency::NoAccount {
-            self.refuse_session(context, pending, LoginRefusal::of(Code::AccountUnknown));
-            return Decision::Done;
+        let outcome = self.judge(context, user, device, login);
+        if !matches!(outcome, LoginOutcome::Begins(..)) && !self.may_answer(context, user) {
+            return Decision::Gather;
         }
-        match self.right_of(context, user, device, login) {
-            LoginRight::No(refusal) => self.refuse_session(context, pending, refusal),
-            LoginRight::Keep(device) => self.keep_session(context, device, pending),
-            LoginRight::Begin(fresh) => return self.decide_session(context, user, pending, fresh),
+        match outcome {
+            LoginOutcome::Refused(refusal) => self.refuse_session(context, pending, refusal),
+            LoginOutcome::Keeps(device) => self.keep_session(context, device, pending),
+            LoginOutcome::Begins(fresh, leaving) => {
+                return self.begin_session(context, user, pending, fresh, leaving);
+            }
         }
         Decision::Done
+    }
+
+    /// What comes of a login, by the account, the sessions and the policy.
+    fn judge(&self, context: &Context, user: u32, device: Option<u32>, login: &LoginRequest) -> LoginOutcome {
+        let by_import = context.settings.registration == Registration::ByImport;
+        if by_import && self.waiting(user).residency == Residency::NoAccount {
+            return LoginOutcome::Refused(LoginRefusal::of(Code::AccountUnknown));
+        }
+        match self.right_of(context, user, device, login) {
+            LoginRight::Begin(fresh) => self.admit(context, user, login, fresh),
+            LoginRight::Keep(device) => LoginOutcome::Keeps(device),
+            LoginRight::No(refusal) => LoginOutcome::Refused(refusal),
+        }
+    }
+
+    /// A login would begin a session: the policy says who must go.
+    fn admit(
+        &self,
+        context: &Context,
+        user: u32,
+        login: &LoginRequest,
+        fresh: Option<ChangeNumber>,
+    ) -> LoginOutcome {
+        let candidates = self.table.devices_of(user).map(|(_, device)| candidate(device));
+        let candidates: Vec<Candidate> = candidates.collect();
+        match policy::admit(&context.settings, login.device, &candidates) {
+            PolicyVerdict::Admit(leaving) => LoginOutcome::Begins(fresh, leaving),
+            PolicyVerdict::Refuse => LoginOutcome::Refused(LoginRefusal::of(Code::OtherDeviceOnline)),
+        }
+    }
+
+    /// Whether a login may be answered by what is in memory alone, without the registry. Where nobody else could own the user it
+    /// always may.
+    fn may_answer(&self, context: &Context, user: u32) -> bool {
+        context.lease == Lease::Forever || self.waiting(user).vouched
     }
 
     /// Whether a login only goes on with the session of a device that is there.
@@ -136,24 +182,15 @@ impl Users {
         self.go_live(context, TraceKind::Resumed, device, pending, Vec::new());
     }
 
-    /// A login that begins a session: the policy says who must go.
-    fn decide_session(
-        &mut self,
-        context: &mut Context,
+    /// A login that begins a session, for which these devices must go.
+    fn begin_session(
+        &self,
+        context: &Context,
         user: u32,
         pending: &PendingLogin,
         fresh: Option<ChangeNumber>,
+        leaving: Vec<DeviceId>,
     ) -> Decision {
-        let newcomer = pending.login.device;
-        let candidates = self.table.devices_of(user).map(|(_, device)| candidate(device));
-        let candidates: Vec<Candidate> = candidates.collect();
-        let leaving = match policy::admit(&context.settings, newcomer, &candidates) {
-            PolicyVerdict::Admit(leaving) => leaving,
-            PolicyVerdict::Refuse => {
-                self.refuse_session(context, pending, LoginRefusal::of(Code::OtherDeviceOnline));
-                return Decision::Done;
-            }
-        };
         let status = |id| {
             let key = self.table.find_device(user, id);
             let key = key.expect("the policy names devices that are there");
@@ -162,7 +199,7 @@ impl Users {
         let forced_off: Vec<(DeviceId, Status)> = leaving.into_iter().map(|id| (id, status(id))).collect();
         let fresh = fresh.unwrap_or(self.table.user(user).change.next());
         let login = ChangeKind::Login { fresh, forced_off };
-        let change = (newcomer, login, Some(pending.origin.address));
+        let change = (pending.login.device, login, Some(pending.origin.address));
         Decision::Commit(self.propose(context, user, [change]))
     }
 }

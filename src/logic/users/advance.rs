@@ -11,6 +11,7 @@ use crate::logic::users::Users;
 use crate::logic::users::admission::refuse;
 use crate::logic::users::device::OptionalKey;
 use crate::logic::users::events::{Committing, Decision, QueueState, Residency, UserEvent, Waiting};
+use crate::logic::users::partitions::{Partition, PartitionStage};
 use crate::protocol::verdict::Code;
 
 impl Users {
@@ -65,20 +66,29 @@ impl Users {
             QueueState::Loading
             | QueueState::Committing(..)
             | QueueState::WaitingForRoom
-            | QueueState::BackingOff => {
+            | QueueState::BackingOff
+            | QueueState::Gathered
+            | QueueState::Abandoned(_) => {
                 self.queue.set_deciding(None);
                 return true;
             }
         }
-        let Some(event) = waiting.events.pop_front() else {
+        if waiting.events.is_empty() {
             self.queue.set_deciding(None);
             self.settle(context, user);
             return true;
-        };
+        }
+        if self.partition_of(user).stage() == PartitionStage::Settling {
+            self.queue.set_deciding(None);
+            return true;
+        }
+        let event = self.waiting_mut(user).events.pop_front();
+        let event = event.expect("it has just been there");
         match self.decide(context, connections, user, &event) {
             Decision::Done => self.finish(context, user, &event),
             Decision::Load => self.ask(context, user, event, None),
             Decision::Commit(commit) => self.ask(context, user, event, Some(commit)),
+            Decision::Gather => self.gather(user, event),
         }
         true
     }
@@ -106,17 +116,73 @@ impl Users {
 
     /// Nothing waits any more. A user without devices is forgotten.
     fn settle(&mut self, context: &mut Context, user: u32) {
+        let residency = self.waiting(user).residency;
         self.queue.remove(self.entry_of(user));
         self.table.user_mut(user).waiting = OptionalKey::NONE;
-        if self.table.user(user).devices.first() == OptionalKey::NONE {
-            self.table.remove(user);
-            self.kicked_at_s.remove(&user);
-            context.counters.users_now -= 1;
+        if residency == Residency::Dropped {
+            self.table.remove_unlisted(user);
+            self.forget_kick(context, user);
+        } else if self.table.user(user).devices.first() == OptionalKey::NONE {
+            self.forget(context, user);
+        }
+    }
+
+    /// Forgets a user for whom nothing waits, and who has no devices.
+    pub(super) fn forget(&mut self, context: &mut Context, user: u32) {
+        self.table.remove(user);
+        self.forget_kick(context, user);
+    }
+
+    fn forget_kick(&mut self, context: &mut Context, user: u32) {
+        self.kicked_at_s.remove(&user);
+        context.counters.users_now -= 1;
+    }
+
+    /// The partition of a user.
+    pub(super) fn partition_of(&self, user: u32) -> &Partition {
+        self.partitions.of(&self.table.user(user).id)
+    }
+
+    /// The event is answered at the end of the turn, if it may be.
+    fn gather(&mut self, user: u32, event: UserEvent) {
+        let waiting = self.waiting_mut(user);
+        waiting.events.push_front(event);
+        waiting.state = QueueState::Gathered;
+        self.queue.gather(user);
+    }
+
+    /// Whether answers from memory wait for the end of the turn.
+    pub(in crate::logic) fn has_gathered(&self) -> bool {
+        self.queue.has_gathered()
+    }
+
+    /// The turn ends: what was gathered in it leaves if the lease holds by a clock that was read since, and else behind a commit
+    /// of nothing, which the registry takes of the owner alone.
+    pub(in crate::logic) fn let_out(&mut self, context: &mut Context) {
+        for user in self.queue.take_gathered() {
+            let known = self.table.get(user);
+            let is_there = known.is_some_and(|known| known.waiting != OptionalKey::NONE);
+            if !is_there || !matches!(self.waiting(user).state, QueueState::Gathered) {
+                continue;
+            }
+            let passes = self.partition_of(user).passes(context.now.instant, context.lease);
+            let waiting = self.waiting_mut(user);
+            waiting.state = QueueState::Free;
+            waiting.vouched = passes;
+            if passes {
+                self.queue.set_ready(user);
+                continue;
+            }
+            let event = waiting.events.pop_front();
+            let event = event.expect("its answer was gathered");
+            let nothing = self.propose(context, user, []);
+            self.ask(context, user, event, Some(nothing));
         }
     }
 
     /// Counts out an event that was decided for good.
     pub(super) fn finish(&mut self, context: &mut Context, user: u32, event: &UserEvent) {
+        self.waiting_mut(user).vouched = false;
         if self.queue.finish(self.entry_of(user), event) {
             context.counters.commits_retrying_now -= 1;
         }
@@ -146,6 +212,7 @@ impl Users {
             return self.queue.wait_for_room(user);
         }
         self.queue.asked();
+        self.partitions.of_mut(&self.table.user(user).id).ask();
         if let UserEvent::Login(pending) = &mut event {
             pending.commitment = Commitment::Accepted;
         }
@@ -162,6 +229,7 @@ impl Users {
                     commit: commit.clone(),
                     event,
                     decided_at: context.now.instant,
+                    stretch: context.lease.stretch(context.now.instant),
                 }));
                 ToRegistry::Commit(shard, key, commit)
             }

@@ -16,7 +16,7 @@ impl Users {
             self.waiting_mut(user).state = QueueState::Free;
             self.queue.set_ready(user);
         }
-        if context.mode == ShardMode::Open && self.adopting.is_empty() {
+        if context.mode == ShardMode::Open && self.partitions.any_decides() {
             self.ring_alarms(context);
         }
         self.login_rates.expire(context);
@@ -35,8 +35,17 @@ impl Users {
             if due > now {
                 self.wheel.arm(device, due);
             } else {
-                self.check(device);
+                self.ring(device);
             }
+        }
+    }
+
+    /// An alarm of a partition of which nothing may be decided rings when it is open.
+    fn ring(&mut self, device: u32) {
+        let user = self.table.device(device).user;
+        let partition = self.partitions.of_mut(&self.table.user(user).id);
+        if !partition.holds_alarm(device) {
+            self.check(device);
         }
     }
 
@@ -69,8 +78,10 @@ impl Users {
         let after = match device.state() {
             DeviceState::PushOnline => settings.push_online,
             DeviceState::Unlinked if device.slot == NO_SLOT => {
-                let grace = self.grace_of(&self.table.user(device.user).id);
-                return grace.due(device.platform.class(), settings);
+                return self
+                    .partition_of(device.user)
+                    .grace()
+                    .due(device.platform.class(), settings);
             }
             DeviceState::Offline | DeviceState::Linked | DeviceState::Unlinked => {
                 settings.timeout_of(device.platform.class())
@@ -82,7 +93,7 @@ impl Users {
     /// When [`Users::expire`] has something to do next.
     pub(in crate::logic) fn next_deadline(&self, context: &Context) -> Option<Instant> {
         let retry = self.queue.next_deadline();
-        let may_ring = self.adopting.is_empty() && !self.alarms_wait(context);
+        let may_ring = self.partitions.any_decides() && !self.alarms_wait(context);
         let alarm = self.wheel.next_deadline().filter(|_| may_ring);
         let sweep = self.login_rates.next_deadline();
         [retry, alarm, sweep].into_iter().flatten().min()

@@ -3,7 +3,7 @@
 use crate::base::ids::{RequestId, UserId};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, deliver};
-use crate::logic::delivery::{ToHttp, ToRegistry};
+use crate::logic::delivery::{RegistryError, ToHttp, ToRegistry};
 use crate::logic::inspection::{DeviceInspection, Inspection, LinkInspection};
 use crate::logic::user_status::{
     BriefStatus, DeviceStatuses, QueryDepth, StatusList, UserStatus, UserStatuses,
@@ -14,7 +14,8 @@ use crate::logic::users::events::{Decision, Residency, UserEvent};
 use crate::logic::users::presence::DeviceState;
 
 impl Users {
-    /// The statuses of some users of this shard. Those it does not hold are the registry's to answer.
+    /// The statuses of some users of this shard. Those that are not resident are the registry's to answer. Nobody here can answer for
+    /// those of a partition that is not here.
     pub(in crate::logic) fn query(
         &self,
         context: &mut Context,
@@ -37,7 +38,10 @@ impl Users {
                 StatusList::Devices(whole.collect())
             }
         };
-        let statuses = UserStatuses { users, statuses };
+        let mut statuses = UserStatuses { users, statuses };
+        if context.homes.is_some() {
+            statuses.withhold(|user| !self.is_held(user));
+        }
         if statuses.is_resolved() {
             deliver(context, ToHttp::Statuses(request, statuses));
         } else {
@@ -76,6 +80,10 @@ impl Users {
         request: RequestId,
         user: &UserId,
     ) {
+        if !self.is_open(context, user) {
+            let reply = ToHttp::Inspected(request, Err(RegistryError::Unavailable));
+            return deliver(context, reply);
+        }
         let resident = |key: &u32| self.is_resident(self.table.user(*key));
         match self.table.find(user).filter(resident) {
             Some(key) => {
@@ -100,6 +108,7 @@ impl Users {
         let inspection = match self.waiting(user).residency {
             Residency::Unknown => return Decision::Load,
             Residency::NoAccount => None,
+            Residency::Dropped => unreachable!("nothing is decided of a user that was dropped"),
             Residency::Resident => Some(Box::new(self.inspection(context, connections, user))),
         };
         let reply = ToHttp::Inspected(request, Ok(inspection));

@@ -185,7 +185,7 @@ impl Users {
         count_status(&mut context.counters, statuses, (user_before, user_after));
     }
 
-    fn remove_device(&mut self, context: &mut Context, device: u32) {
+    pub(super) fn remove_device(&mut self, context: &mut Context, device: u32) {
         self.wheel.cancel(device);
         self.set_state(context, device, DeviceState::Offline);
         self.table.remove_device(device);
@@ -196,7 +196,7 @@ impl Users {
         self.kicked_at_s.get(&user).copied().unwrap_or(0)
     }
 
-    fn subject(&self, device: u32) -> Subject {
+    pub(super) fn subject(&self, device: u32) -> Subject {
         let known = self.table.device(device);
         Subject::Named(Some(self.table.user(known.user).id), Some(known.id()))
     }

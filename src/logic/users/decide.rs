@@ -127,6 +127,7 @@ impl Users {
         let refusal = match (self.waiting(user).residency, target) {
             (Residency::Unknown, _) => return Decision::Load,
             (Residency::NoAccount, _) => KickError::UnknownAccount,
+            (Residency::Dropped, _) => unreachable!("nothing is decided of a user that was dropped"),
             (Residency::Resident, KickTarget::Device(id)) => match self.table.find_device(user, id) {
                 Some(device) => {
                     let commit = self.propose_ends(context, connections, user, [device], &ChangeKind::Kick);

@@ -55,6 +55,8 @@ pub(super) struct Waiting {
     pub(super) kicks: usize,
     /// How often the registry could not take the change of the first event.
     pub(super) retries: u32,
+    /// The first event may be answered from memory.
+    pub(super) vouched: bool,
 }
 
 /// Why the first event is not decided now.
@@ -70,6 +72,10 @@ pub(super) enum QueueState {
     WaitingForRoom,
     /// The registry could not take the change.
     BackingOff,
+    /// Its answer is from memory, and waits for the end of the turn.
+    Gathered,
+    /// The registry has something of a user that was dropped, perhaps the change of this event.
+    Abandoned(Option<UserEvent>),
 }
 
 /// A change that the registry has.
@@ -78,6 +84,8 @@ pub(super) struct Committing {
     pub(super) commit: Box<Commit>,
     pub(super) event: UserEvent,
     pub(super) decided_at: Instant,
+    /// The stretch of the lease in which the registry was asked.
+    pub(super) stretch: Option<u32>,
 }
 
 /// What is known of the user's record.
@@ -89,6 +97,8 @@ pub(super) enum Residency {
     NoAccount,
     /// All but how sessions ended.
     Resident,
+    /// That another node owns the user: it was dropped, and is not found any more.
+    Dropped,
 }
 
 /// What an event leads to.
@@ -100,6 +110,8 @@ pub(super) enum Decision {
     Load,
     /// This is recorded first.
     Commit(Box<Commit>),
+    /// It is to be answered from memory, when that may leave.
+    Gather,
 }
 
 impl Waiting {
@@ -113,6 +125,7 @@ impl Waiting {
             logins: 0,
             kicks: 0,
             retries: 0,
+            vouched: false,
         }
     }
 }

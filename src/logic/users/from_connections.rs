@@ -45,6 +45,10 @@ impl Users {
 
     fn enqueue_login(&mut self, context: &mut Context, mut pending: Box<PendingLogin>) {
         let (key, id) = (pending.origin.key, pending.login.user);
+        if !self.is_open(context, &id) {
+            let command = ConnectionCommand::TurnAway(key, id, pending.login.redirects);
+            return context.commands.push_back(command);
+        }
         let user = self.key_of(context, &id);
         let waiting = self.waiting_mut(user);
         if waiting.logins >= context.settings.capacities.logins_waiting {
@@ -65,9 +69,8 @@ impl Users {
         let waiting = self.waiting_mut(user);
         let confirming = match &mut waiting.state {
             QueueState::Committing(committing) => pending_of(&mut committing.event, key),
-            QueueState::Free | QueueState::Loading | QueueState::WaitingForRoom | QueueState::BackingOff => {
-                None
-            }
+            QueueState::Free | QueueState::Loading | QueueState::WaitingForRoom => None,
+            QueueState::BackingOff | QueueState::Gathered | QueueState::Abandoned(_) => None,
         };
         let is_stopping = context.mode == ShardMode::Stopping;
         let mut link_end = None;
@@ -95,6 +98,9 @@ impl Users {
         id: &UserId,
         target: KickTarget,
     ) {
+        if !self.is_open(context, id) {
+            return deliver(context, ToHttp::Kicked(request, Err(KickError::Busy)));
+        }
         let user = self.key_of(context, id);
         let waiting = self.waiting_mut(user);
         if waiting.kicks >= KICKS_WAITING_MAX {

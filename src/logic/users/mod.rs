@@ -8,6 +8,7 @@ mod table;
 mod events;
 mod queue;
 mod grace;
+mod partitions;
 mod login_rates;
 mod from_connections;
 mod advance;
@@ -17,17 +18,17 @@ mod alarms;
 mod recorded;
 mod confirm;
 mod restart;
+mod departure;
 mod answer;
 
 pub(super) use events::KickTarget;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use crate::base::ids::PartitionId;
 use crate::base::time::Instant;
 use crate::base::wheel::Wheel;
-use grace::Grace;
 use login_rates::LoginRates;
+use partitions::Partitions;
 use queue::UserQueue;
 use table::UserTable;
 
@@ -40,10 +41,7 @@ pub(super) struct Users {
     queue: UserQueue,
     /// Unix second of the last kick, of the users here that were ever kicked.
     kicked_at_s: HashMap<u32, u64>,
-    /// The restart grace of each partition.
-    graces: Vec<Grace>,
-    /// Partitions whose users are being taken in: until all of them are open no alarm rings.
-    adopting: BTreeSet<PartitionId>,
+    partitions: Partitions,
     login_rates: LoginRates,
 }
 
@@ -55,8 +53,7 @@ impl Users {
             wheel: Wheel::new(now),
             queue: UserQueue::default(),
             kicked_at_s: HashMap::new(),
-            graces: (0..partitions).map(|_| Grace::default()).collect(),
-            adopting: BTreeSet::new(),
+            partitions: Partitions::new(partitions),
             login_rates: LoginRates::default(),
         }
     }

@@ -2,7 +2,7 @@
 //! recorded. Never decides itself.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 
 use crate::base::arena::Arena;
 use crate::base::time::Instant;
@@ -20,6 +20,8 @@ pub(super) struct UserQueue {
     without_room: VecDeque<u32>,
     /// Users whose change failed, by when it is tried again.
     retries: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// Users whose answers wait for the end of the turn.
+    gathered: Vec<u32>,
     /// Asked of the registry and not answered.
     in_flight: usize,
     /// Checks of devices whose alarms rang that are not decided yet.
@@ -112,6 +114,27 @@ impl UserQueue {
     pub(super) fn answered(&mut self, user: u32) {
         self.in_flight -= 1;
         self.ready.push_back(user);
+    }
+
+    /// The user's answer waits for the end of the turn.
+    pub(super) fn gather(&mut self, user: u32) {
+        self.gathered.push(user);
+    }
+
+    /// Whether answers wait for the end of the turn.
+    pub(super) fn has_gathered(&self) -> bool {
+        !self.gathered.is_empty()
+    }
+
+    /// Whose answers have waited for the end of the turn. Some may have gone meanwhile.
+    pub(super) fn take_gathered(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.gathered)
+    }
+
+    /// These users do not wait for room or a moment any more.
+    pub(super) fn forget(&mut self, users: &HashSet<u32>) {
+        self.without_room.retain(|user| !users.contains(user));
+        self.retries.retain(|Reverse((_, user))| !users.contains(user));
     }
 
     /// How many users have something that is not recorded yet.

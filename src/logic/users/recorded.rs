@@ -12,19 +12,12 @@ use crate::logic::delivery::{KickError, RegistryError, ToHttp};
 use crate::logic::record::{AccountStep, UserRecord};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse;
-use crate::logic::users::events::{QueueState, Residency, UserEvent};
+use crate::logic::users::events::{Committing, QueueState, Residency, UserEvent};
 use crate::protocol::verdict::Code;
 
 /// The registry failed: a login that needs it may come again soon.
 const NOT_RECORDED: LoginRefusal = LoginRefusal {
     code: Code::NotRecorded,
-    winner: None,
-    retry: LoginRetry::Spread,
-};
-
-/// The user went to another node meanwhile: the login finds it when it comes again.
-const ELSEWHERE: LoginRefusal = LoginRefusal {
-    code: Code::Busy,
     winner: None,
     retry: LoginRetry::Spread,
 };
@@ -38,17 +31,27 @@ impl Users {
         answer: Result<Option<Box<UserRecord>>, RegistryError>,
     ) {
         let waiting = self.waiting_mut(user);
-        assert!(
-            matches!(waiting.state, QueueState::Loading),
-            "the registry answers what it was asked"
-        );
-        waiting.state = QueueState::Free;
-        match answer {
-            Ok(record) => self.know(user, record),
-            Err(RegistryError::Unavailable) => self.give_up_first(context, user),
-            Err(RegistryError::Superseded) => self.give_up_all(context, user),
+        match (std::mem::replace(&mut waiting.state, QueueState::Free), answer) {
+            (QueueState::Abandoned(event), answer) => self.end_abandoned(context, user, event, answer),
+            (QueueState::Loading, Ok(record)) => self.know(user, record),
+            (QueueState::Loading, Err(RegistryError::Unavailable)) => self.give_up_first(context, user),
+            (QueueState::Loading, Err(RegistryError::Superseded)) => self.superseded(context, user),
+            (
+                QueueState::Free
+                | QueueState::Committing(_)
+                | QueueState::WaitingForRoom
+                | QueueState::BackingOff
+                | QueueState::Gathered,
+                _,
+            ) => unreachable!("the registry answers what it was asked"),
         }
+        self.answered(user);
+    }
+
+    /// The registry has answered.
+    fn answered(&mut self, user: u32) {
         self.queue.answered(user);
+        self.partitions.of_mut(&self.table.user(user).id).answered();
     }
 
     fn know(&mut self, user: u32, record: Option<Box<UserRecord>>) {
@@ -82,22 +85,20 @@ impl Users {
         let event = self.waiting_mut(user).events.pop_front();
         let event = event.expect("an event asked for the record");
         match &event {
-            UserEvent::Login(_) | UserEvent::Kick(..) | UserEvent::Inspect(_) => {
-                turn_away(context, &event, NOT_RECORDED);
+            UserEvent::Login(pending) => refuse(context, pending, NOT_RECORDED),
+            UserEvent::Kick(request, _) => {
+                let reply = ToHttp::Kicked(*request, Err(KickError::Busy));
+                deliver(context, reply);
+            }
+            UserEvent::Inspect(request) => {
+                let reply = ToHttp::Inspected(*request, Err(RegistryError::Unavailable));
+                deliver(context, reply);
             }
             UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {
                 unreachable!("what happens to a device on record needs no record")
             }
         }
         self.finish(context, user, &event);
-    }
-
-    /// The user belongs to another node: whatever waits is decided there, or not at all.
-    fn give_up_all(&mut self, context: &mut Context, user: u32) {
-        while let Some(event) = self.waiting_mut(user).events.pop_front() {
-            turn_away(context, &event, ELSEWHERE);
-            self.finish(context, user, &event);
-        }
     }
 
     /// The registry answers whether it took a commit, with the time that its changes have on record.
@@ -109,29 +110,43 @@ impl Users {
         answer: Result<Timestamp, RegistryError>,
     ) {
         let waiting = self.waiting_mut(user);
-        let state = std::mem::replace(&mut waiting.state, QueueState::Free);
-        let QueueState::Committing(mut committing) = state else {
-            unreachable!("the registry answers what it was asked")
-        };
-        match answer {
-            Ok(at) => {
-                let commit = &mut committing.commit;
-                commit.changes.iter_mut().for_each(|change| change.at = at);
-                waiting.ended = None;
-                waiting.residency = match commit.account {
-                    AccountStep::Keep => Residency::Resident,
-                    AccountStep::Delete => Residency::NoAccount,
-                };
-                self.confirm(context, user, &committing);
-                self.finish(context, user, &committing.event);
-            }
-            Err(RegistryError::Unavailable) => self.failed(context, connections, user, committing.event),
-            Err(RegistryError::Superseded) => {
-                waiting.events.push_front(committing.event);
-                self.give_up_all(context, user);
-            }
+        match std::mem::replace(&mut waiting.state, QueueState::Free) {
+            QueueState::Abandoned(event) => self.end_abandoned(context, user, event, answer),
+            QueueState::Committing(committing) => match answer {
+                Ok(at) => self.taken(context, user, *committing, at),
+                Err(RegistryError::Unavailable) => self.failed(context, connections, user, committing.event),
+                Err(RegistryError::Superseded) => {
+                    waiting.events.push_front(committing.event);
+                    self.superseded(context, user);
+                }
+            },
+            QueueState::Free
+            | QueueState::Loading
+            | QueueState::WaitingForRoom
+            | QueueState::BackingOff
+            | QueueState::Gathered => unreachable!("the registry answers what it was asked"),
         }
-        self.queue.answered(user);
+        self.answered(user);
+    }
+
+    /// The registry took a commit. One of nothing shows that this node was the owner when it was asked.
+    fn taken(&mut self, context: &mut Context, user: u32, mut committing: Committing, at: Timestamp) {
+        let partition = self.partitions.of_mut(&self.table.user(user).id);
+        partition.vouch(committing.stretch);
+        let waiting = self.waiting_mut(user);
+        let commit = &mut committing.commit;
+        if commit.is_of_nothing() {
+            waiting.vouched = true;
+            return waiting.events.push_front(committing.event);
+        }
+        commit.changes.iter_mut().for_each(|change| change.at = at);
+        waiting.ended = None;
+        waiting.residency = match commit.account {
+            AccountStep::Keep => Residency::Resident,
+            AccountStep::Delete => Residency::NoAccount,
+        };
+        self.confirm(context, user, &committing);
+        self.finish(context, user, &committing.event);
     }
 
     /// The registry could not take a change. A login is refused, unless a logout is behind it: what a person ends must not
@@ -156,19 +171,6 @@ impl Users {
         waiting.state = QueueState::BackingOff;
         let due = context.now.instant.after(Duration::from_millis(wait_ms));
         self.queue.retry_at(due, user);
-    }
-}
-
-/// Tells whoever waits for an event that nothing comes of it.
-fn turn_away(context: &mut Context, event: &UserEvent, refusal: LoginRefusal) {
-    match event {
-        UserEvent::Login(pending) => refuse(context, pending, refusal),
-        UserEvent::Kick(request, _) => deliver(context, ToHttp::Kicked(*request, Err(KickError::Busy))),
-        UserEvent::Inspect(request) => {
-            let reply = ToHttp::Inspected(*request, Err(RegistryError::Unavailable));
-            deliver(context, reply);
-        }
-        UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {}
     }
 }
 

@@ -2,12 +2,13 @@
 //! to return in, which begins when their partition is open. Decides nothing: when a device's grace ends, its alarm rings like any other.
 
 use crate::base::ids::{PartitionId, UserId};
+use crate::base::receipt::Receipt;
 use crate::base::time::Instant;
 use crate::logic::context::Context;
 use crate::logic::record::{DeviceRecord, Status, UserRecord};
 use crate::logic::users::Users;
-use crate::logic::users::device::PackedSession;
-use crate::logic::users::grace::Grace;
+use crate::logic::users::device::{OptionalKey, PackedSession};
+use crate::logic::users::partitions::PartitionStage;
 use crate::logic::users::presence::DeviceState;
 
 impl Users {
@@ -18,7 +19,7 @@ impl Users {
         partition: PartitionId,
         users: Vec<(UserId, UserRecord)>,
     ) {
-        self.adopting.insert(partition);
+        self.partitions.get_mut(partition).adopt();
         for (id, record) in users {
             let user = self.table.add(id);
             context.counters.users_now += 1;
@@ -48,22 +49,53 @@ impl Users {
         self.wheel.arm(device, due);
     }
 
-    /// Terminals of this partition's users can connect from now on.
+    /// Terminals of this partition's users can connect from now on. One that settles goes on, with what has waited meanwhile.
     pub(in crate::logic) fn open(&mut self, context: &Context, partition: PartitionId) {
-        self.adopting.remove(&partition);
-        self.graces[usize::from(partition.0)] = Grace::begin(context.now.instant, &context.settings);
+        let now = context.now.instant;
+        let opening = self.partitions.get_mut(partition);
+        let opened = opening.open(now, context.lease, &context.settings);
+        if opened.before == PartitionStage::Settling {
+            self.wake(partition);
+        }
+        // A device may have gone meanwhile.
+        let rang = opened.rang.into_iter();
+        rang.filter(|device| self.table.get_device(*device).is_some())
+            .for_each(|device| self.wheel.arm(device, now));
+    }
+
+    /// Has the users of a partition decide what waits for them.
+    fn wake(&mut self, partition: PartitionId) {
+        let users = self
+            .table
+            .listed()
+            .filter(|(_, user)| user.waiting != OptionalKey::NONE);
+        let users = users.filter(|(_, user)| self.partitions.id_of(&user.id) == partition);
+        users.for_each(|(user, _)| self.queue.set_ready(user));
+    }
+
+    /// Nothing more of this partition's users is decided.
+    pub(in crate::logic) fn settle_partition(&mut self, partition: PartitionId, receipt: Receipt) {
+        self.partitions.get_mut(partition).settle(receipt);
+    }
+
+    /// Whether all that is known of this user is known here.
+    pub(super) fn is_held(&self, user: &UserId) -> bool {
+        matches!(
+            self.partitions.of(user).stage(),
+            PartitionStage::Open | PartitionStage::Settling
+        )
+    }
+
+    /// Whether a user's requests are taken here: as long as nothing is known of a cluster all are.
+    pub(super) fn is_open(&self, context: &Context, user: &UserId) -> bool {
+        context.homes.is_none() || self.partitions.of(user).stage() == PartitionStage::Open
     }
 
     /// A login was refused for want of room, here or on its way here. The room is the whole shard's, so whoever wants to come
     /// back may be next.
     pub(in crate::logic) fn pause_graces(&mut self, now: Instant) {
-        self.graces.iter_mut().for_each(|grace| grace.wait(now));
-    }
-
-    /// The restart grace of a user's partition.
-    pub(super) fn grace_of(&self, user: &UserId) -> &Grace {
-        let partitions = u16::try_from(self.graces.len()).expect("partitions are counted in a u16");
-        &self.graces[usize::from(user.partition(partitions).0)]
+        let partitions = self.partitions.iter_mut();
+        partitions.for_each(|partition| partition.pause_grace(now));
     }
 }
 
@@ -130,18 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn each_partition_has_its_own_grace_and_no_alarm_rings_while_one_is_adopted() {
+    fn each_partition_has_its_own_grace_and_its_alarms_wait_until_it_is_open() {
         let (mut context, mut users) = shard(4);
         let [first, second] = ["user-1", "user-2"].map(|name| known(name, Status::Online, NOW.wall));
         let (ids, partitions) = ([first.0, second.0], [PartitionId(3), PartitionId(1)]);
         assert_eq!(ids.map(|id| id.partition(4)), partitions);
         users.adopt(&mut context, partitions[0], vec![first]);
         users.adopt(&mut context, partitions[1], vec![second]);
-        assert_eq!(
-            users.next_deadline(&context),
-            None,
-            "there is nothing to wait for"
-        );
         let grace_ms = millis(context.settings.restart_grace);
         let mut rang_after = |graces: u64, opens: Option<PartitionId>| {
             context.now.instant = Instant(NOW.instant.0 + graces * grace_ms);
@@ -152,9 +179,35 @@ mod tests {
             ids.map(|id| !users.alarms_waiting(&id).is_empty())
         };
         assert_eq!(rang_after(0, Some(partitions[0])), [false, false]);
-        assert_eq!(rang_after(2, None), [false, false], "one is not open");
+        assert_eq!(rang_after(2, None), [true, false], "one is not open");
         assert_eq!(rang_after(3, Some(partitions[1])), [true, false]);
-        assert_eq!(rang_after(4, None), [true, true]);
+        assert_eq!(rang_after(5, None), [true, true]);
+    }
+
+    #[test]
+    fn as_long_as_all_users_are_adopted_there_is_nothing_to_wait_for() {
+        let (mut context, mut users) = shard(1);
+        let alice = known("alice", Status::PushOnline, Timestamp(1));
+        users.adopt(&mut context, PartitionId::SOLE, vec![alice]);
+        assert_eq!(users.next_deadline(&context), None);
+        users.open(&context, PartitionId::SOLE);
+        assert!(users.next_deadline(&context).is_some());
+    }
+
+    #[test]
+    fn an_alarm_that_rang_before_its_partition_was_open_rings_then() {
+        let (mut context, mut users) = shard(4);
+        // Her 7 days are over, and his partition is there already.
+        let alice = known("user-1", Status::PushOnline, Timestamp(1));
+        users.adopt(&mut context, PartitionId(3), vec![alice]);
+        let rang = |users: &mut Users, context: &mut Context| {
+            context.now.instant = context.now.instant.after(Duration::from_secs(2));
+            users.expire(context);
+            !users.alarms_waiting(&UserId::new(b"user-1").unwrap()).is_empty()
+        };
+        assert!(!rang(&mut users, &mut context));
+        users.open(&context, PartitionId(3));
+        assert!(rang(&mut users, &mut context));
     }
 
     #[test]

@@ -109,15 +109,29 @@ impl UserTable {
 
     /// Forgets a user that has no devices.
     pub(super) fn remove(&mut self, key: u32) {
+        self.unlist(key);
+        self.remove_unlisted(key);
+    }
+
+    /// From now on nobody finds the user any more, nor another one of the same name instead.
+    pub(super) fn unlist(&mut self, key: u32) {
+        let hash = self.hasher.hash_one(self.users[key].id);
+        let found = self.index.find_entry(hash, |known| *known == key);
+        found.expect("the user is in the index").remove();
+    }
+
+    /// Forgets a user that has no devices and is not found any more.
+    pub(super) fn remove_unlisted(&mut self, key: u32) {
         let user = self.users.remove(key);
         assert!(
             user.devices.first() == OptionalKey::NONE,
             "a user with devices is kept"
         );
-        let found = self
-            .index
-            .find_entry(self.hasher.hash_one(user.id), |known| *known == key);
-        found.expect("every user is in the index").remove();
+    }
+
+    /// All users that can be found.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (u32, &User)> {
+        self.index.iter().map(|key| (*key, &self.users[*key]))
     }
 
     /// The user's devices with their keys.

@@ -56,6 +56,7 @@ fn plain(login: proto::Login) -> Login {
         .find(|platform| *platform as i32 == login.platform);
     Login {
         protocol: login.protocol,
+        features: login.features,
         user_id: login.user_id,
         user_sig: login.user_sig,
         platform,

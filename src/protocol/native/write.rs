@@ -31,9 +31,10 @@ pub fn write(packet: &GatewayPacket) -> Outgoing {
             verdict: Some(verdict(why)),
             winner: platform(*winner),
         }),
-        GatewayPacket::GoAway(why) => response::Packet::GoAway(proto::GoAway {
+        GatewayPacket::GoAway(why, address) => response::Packet::GoAway(proto::GoAway {
             verdict: Some(verdict(why)),
-            reason: go_away::Reason::Stop.into(),
+            reason: reason(why.code).into(),
+            address: text(address.as_deref()),
         }),
         GatewayPacket::Error(why) => response::Packet::Error(proto::Error {
             verdict: Some(verdict(why)),
@@ -57,6 +58,7 @@ fn login_answer(answer: &LoginAnswer) -> proto::LoginAnswer {
     let refused = proto::LoginAnswer {
         verdict: Some(verdict(&answer.verdict)),
         winner: platform(answer.winner),
+        address: text(answer.address.as_deref()),
         ..Default::default()
     };
     match &answer.session {
@@ -81,6 +83,18 @@ fn logged_in(answer: proto::LoginAnswer, terms: &SessionTerms) -> proto::LoginAn
         forced_off: forced_off.map(|platform| *platform as i32).collect(),
         ..answer
     }
+}
+
+fn reason(code: Code) -> go_away::Reason {
+    if code == Code::Elsewhere {
+        go_away::Reason::Drain
+    } else {
+        go_away::Reason::Stop
+    }
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
 }
 
 /// The numbers of platforms are those of the protocol.

@@ -49,6 +49,11 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
         | ToShard::Committed(..)
         | ToShard::Adopt(..)
         | ToShard::Open(_)
+        | ToShard::Settle(..)
+        | ToShard::Drop(_)
+        | ToShard::SendAway
+        | ToShard::Homes(_)
+        | ToShard::Lease(_)
         | ToShard::TurnedAway
         | ToShard::Settings(..)
         | ToShard::Transports(..)
