@@ -1,5 +1,7 @@
 //! The callback service in the node: its settings by the configuration, and the operator's way to what was given up.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::store;
@@ -7,7 +9,7 @@ use crate::base::ids::UserId;
 use crate::base::receipt::Receipt;
 use crate::logic::record::Callbacks;
 use crate::node::config::Config;
-use crate::services::callback::{CallbackHandle, CallbackSettings};
+use crate::services::callback::{CallbackHandle, CallbackSettings, CallbackStore};
 use crate::services::http::{CallbackStatus, DeadLetters, DeadSelection};
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::outbox::Dead;
@@ -55,11 +57,20 @@ impl CallbackUpdates {
 }
 
 /// The dead letters of a running callback service.
-pub(super) struct DeadLetterAccess(pub(super) CallbackHandle);
+pub(super) struct DeadLetterAccess {
+    handle: CallbackHandle,
+    store: Arc<dyn CallbackStore>,
+}
 
 impl DeadLetterAccess {
+    /// That of a service whose store is one for ever; `None` of any other.
+    pub(super) fn of(handle: CallbackHandle) -> Option<Self> {
+        let store = handle.store()?;
+        Some(Self { handle, store })
+    }
+
     fn named(&self, which: &DeadSelection) -> Result<Vec<(UserId, Position)>, ReadError> {
-        let store = self.0.store();
+        let store = &self.store;
         let name = |dead: &Dead| (dead.placed.recorded.user, dead.placed.position);
         let mut named = Vec::new();
         match which {
@@ -84,7 +95,7 @@ impl DeadLetterAccess {
 
 impl DeadLetters for DeadLetterAccess {
     fn status(&self) -> Result<CallbackStatus, ReadError> {
-        let store = self.0.store();
+        let store = &self.store;
         Ok(CallbackStatus {
             done: store.cursor()?,
             last: store.last(),
@@ -94,25 +105,25 @@ impl DeadLetters for DeadLetterAccess {
     }
 
     fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
-        self.0.store().dead(after, count_max)
+        self.store.dead(after, count_max)
     }
 
     fn replay(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         let letters = self.named(which)?;
         let count = letters.len() as u64;
-        self.0.replay(letters);
+        self.handle.replay(letters);
         Ok(count)
     }
 
     fn drop_late(&self, user: Option<UserId>) -> Result<u64, ReadError> {
-        self.0.drop_late(user)
+        self.handle.drop_late(user)
     }
 
     fn forget(&self, which: &DeadSelection) -> Result<u64, ReadError> {
         let letters = self.named(which)?;
         let places: Vec<Position> = letters.into_iter().map(|(_, place)| place).collect();
         for some in places.chunks(READ_AT_ONCE) {
-            self.0.forget(some)?;
+            self.handle.forget(some)?;
         }
         Ok(places.len() as u64)
     }

@@ -146,7 +146,9 @@ impl<R: LiveShards + Send + 'static> Node<R> {
             registry_workload: Some(registry.workload()),
             archive: archived,
             callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
-            callbacks: handle.map(|handle| Arc::new(DeadLetterAccess(handle)) as Arc<dyn DeadLetters>),
+            callbacks: handle
+                .and_then(DeadLetterAccess::of)
+                .map(|access| Arc::new(access) as Arc<dyn DeadLetters>),
             reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
             cluster: None,
         };

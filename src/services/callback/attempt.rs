@@ -18,6 +18,8 @@ pub(crate) enum AttemptOrigin {
 pub(crate) struct Attempt {
     pub(crate) placed: Placed,
     pub(crate) origin: AttemptOrigin,
+    /// Which lane it is of, counted from the start: a lane that was lost and is back has another number.
+    pub(crate) lane: u64,
     /// 1 for the first.
     pub(crate) number: u32,
     /// Which receiver it was meant for, counted from the start: what came of it says nothing of a later one.

@@ -35,7 +35,7 @@ impl CallbackLane {
             let dead = self.store.dead(Position(place.0.saturating_sub(1)), 1)?.pop();
             if let Some(dead) = dead.filter(|dead| dead.placed.position == place) {
                 let attempt = self.dispatch.begin_dead(dead, &mut outlet.target);
-                outlet.send(attempt);
+                outlet.send(self.number, attempt);
             }
         }
         Ok(())
@@ -84,7 +84,7 @@ impl CallbackLane {
         match self.store.late_of(&user.user, user.after, 1)?.pop() {
             Some(Late::There(oldest)) => {
                 let attempt = self.dispatch.begin_late(user, oldest, &mut outlet.target);
-                outlet.send(attempt);
+                outlet.send(self.number, attempt);
                 return Ok(Left::Yes);
             }
             Some(Late::Lost(place)) => {

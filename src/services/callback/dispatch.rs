@@ -41,6 +41,11 @@ impl Dispatch {
         }
     }
 
+    /// So many callbacks it holds in memory at most, from the next that is read on.
+    pub(super) fn set_window(&mut self, window_max: usize) {
+        self.window_max = window_max;
+    }
+
     /// From where the stream is to be read, and how many callbacks there is room for. Of a receiver that is down one is
     /// enough, to try it with.
     pub(crate) fn wants(&self, target: &CallbackTarget) -> Option<(Position, usize)> {

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use crate::base::ids::UserId;
+use crate::base::ids::{PartitionId, UserId};
 use crate::base::receipt::Receipt;
 use crate::services::callback::attempt::{Attempt, AttemptOutcome};
 use crate::services::callback::settings::CallbackSettings;
+use crate::services::callback::store::CallbackStore;
 use crate::services::registry::archive::{Position, ReadError};
 
 /// What the pump is told.
-#[derive(Debug)]
 pub(crate) enum PumpEvent {
     /// There may be new changes.
     News,
+    /// This partition's callbacks are told from here from now on. It may be there already, with another store.
+    LaneGained(PartitionId, Arc<dyn CallbackStore>),
+    /// They are not any more: whatever is under way of them ends without a word to the store.
+    LaneLost(PartitionId),
     /// An attempt ended.
     Ended(Box<Attempt>, AttemptOutcome, Duration),
     /// These dead letters of these users are to be sent again.

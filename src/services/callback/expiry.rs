@@ -203,11 +203,12 @@ impl Pump {
     /// Late callbacks that there are now are to be forgotten, of one user or of all. The answer says how many there were. What
     /// is under way of them may still arrive.
     pub(super) fn drop_late(&mut self, user: Option<UserId>, answer: Sender<Result<u64, ReadError>>) {
-        let lanes = match &user {
-            Some(user) => self.lane_of(user)..self.lane_of(user) + 1,
-            None => 0..self.lanes.len(),
-        };
-        let lanes = lanes.map(|lane| (lane, self.lanes[lane].store.last()));
+        let only = user.as_ref().map(|user| self.partition_of(user));
+        let lanes = self
+            .lanes
+            .iter()
+            .filter(|(partition, _)| only.is_none_or(|only| only == **partition));
+        let lanes = lanes.map(|(partition, lane)| (*partition, lane.store.last()));
         self.late_drops.push_back(LateDrop {
             user,
             lanes: lanes.collect(),
@@ -231,8 +232,14 @@ impl Pump {
     }
 
     fn drop_page(&mut self, late_drop: &mut LateDrop) -> Result<(), ReadError> {
-        let (lane, until) = late_drop.lanes[0];
-        let page = self.lanes[lane].drop_page(late_drop.user, (late_drop.after, until))?;
+        let Some((partition, until)) = late_drop.lanes.front().copied() else {
+            return Ok(());
+        };
+        let page = match self.lanes.get_mut(&partition) {
+            Some(lane) => lane.drop_page(late_drop.user, (late_drop.after, until))?,
+            // It was lost meanwhile.
+            None => Vec::new(),
+        };
         late_drop.count += page.len() as u64;
         match page.last().filter(|_| page.len() == PAGE) {
             Some((_, last)) => late_drop.after = last.place(),

@@ -23,7 +23,7 @@ impl Pump {
     /// Publishes the amounts of now.
     pub(crate) fn count(&mut self) {
         let (mut behind_all, mut late, mut dead) = (0, 0, 0);
-        for lane in &self.lanes {
+        for lane in self.lanes.values() {
             behind_all += behind(&*lane.store);
             late += lane.store.late_count();
             dead += lane.store.dead_count();
@@ -31,6 +31,6 @@ impl Pump {
         let (metrics, target) = (&self.outlet.metrics, &self.outlet.target);
         metrics.set_amounts([target.in_flight() as u64, behind_all, late, dead]);
         metrics.set_down(target.is_down());
-        metrics.set_oldest(self.lanes.iter_mut().filter_map(CallbackLane::oldest).min());
+        metrics.set_oldest(self.lanes.values_mut().filter_map(CallbackLane::oldest).min());
     }
 }

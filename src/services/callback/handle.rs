@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Sender, bounded};
 use tokio::sync::mpsc;
 
-use crate::base::ids::UserId;
+use crate::base::ids::{PartitionId, UserId};
 use crate::base::receipt::Receipt;
 use crate::services::callback::event::PumpEvent;
 use crate::services::callback::metrics::CallbackMetrics;
@@ -19,7 +19,8 @@ use crate::services::registry::outbox::OutboxStep;
 #[derive(Clone)]
 pub struct CallbackHandle {
     pub(super) events: Sender<PumpEvent>,
-    pub(super) store: Arc<dyn CallbackStore>,
+    /// That of the one lane, if there never is another one.
+    pub(super) store: Option<Arc<dyn CallbackStore>>,
     pub(super) settings: mpsc::UnboundedSender<(Arc<CallbackSettings>, Receipt)>,
     pub(super) metrics: Arc<CallbackMetrics>,
 }
@@ -53,7 +54,7 @@ impl CallbackHandle {
     /// If the store cannot be written.
     pub fn forget(&self, places: &[Position]) -> Result<(), ReadError> {
         let steps: Vec<OutboxStep> = places.iter().map(|place| OutboxStep::Unbury(*place)).collect();
-        self.store.take(&steps)
+        self.store.as_ref().map_or(Ok(()), |store| store.take(&steps))
     }
 
     /// Forgets late callbacks, of one user or of all, and gives how many there were. It blocks.
@@ -67,10 +68,20 @@ impl CallbackHandle {
         answered.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// The store that callbacks are read from.
+    /// The store that callbacks are read from, if it is one for ever.
     #[must_use]
-    pub fn store(&self) -> Arc<dyn CallbackStore> {
-        Arc::clone(&self.store)
+    pub fn store(&self) -> Option<Arc<dyn CallbackStore>> {
+        self.store.clone()
+    }
+
+    /// This partition's callbacks are told from here from now on, of this store.
+    pub fn gain(&self, partition: PartitionId, store: Arc<dyn CallbackStore>) {
+        let _ = self.events.send(PumpEvent::LaneGained(partition, store));
+    }
+
+    /// They are not any more.
+    pub fn lose(&self, partition: PartitionId) {
+        let _ = self.events.send(PumpEvent::LaneLost(partition));
     }
 
     /// How callbacks go.

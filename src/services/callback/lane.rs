@@ -13,6 +13,7 @@ use crate::services::callback::outlet::CallbackOutlet;
 use crate::services::callback::progress::{DeadScan, LateScan, WaitingAges};
 use crate::services::callback::replays::Replays;
 use crate::services::callback::store::CallbackStore;
+use crate::services::callback::window::WINDOW_MAX;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 use crate::services::registry::outbox::{LateUser, OutboxStep};
 
@@ -29,6 +30,8 @@ type TurnStage = fn(&mut CallbackLane, &mut CallbackOutlet, Timestamp) -> Result
 
 /// One lane, and how far it is.
 pub(crate) struct CallbackLane {
+    /// Tells it from other lanes, and from itself before it was lost.
+    pub(super) number: u64,
     pub(super) store: Arc<dyn CallbackStore>,
     pub(super) dispatch: Dispatch,
     pub(super) replays: Replays,
@@ -46,15 +49,16 @@ pub(crate) struct CallbackLane {
 }
 
 impl CallbackLane {
-    /// One that goes on where the store's cursor stands, and holds so many callbacks in memory at most.
+    /// One that goes on where the store's cursor stands.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(super) fn new(store: Arc<dyn CallbackStore>, window_max: usize) -> Result<Self, ReadError> {
+    pub(super) fn new(number: u64, store: Arc<dyn CallbackStore>) -> Result<Self, ReadError> {
         let cursor = store.cursor()?;
         Ok(Self {
+            number,
             store,
-            dispatch: Dispatch::new(cursor, window_max),
+            dispatch: Dispatch::new(cursor, WINDOW_MAX),
             replays: Replays::default(),
             steps: Vec::new(),
             told: false,
@@ -143,7 +147,7 @@ impl CallbackLane {
 
     fn begin(&mut self, outlet: &mut CallbackOutlet, now: Timestamp) -> Result<(), ReadError> {
         while let Some(attempt) = self.dispatch.next(now, &mut outlet.target) {
-            outlet.send(attempt);
+            outlet.send(self.number, attempt);
         }
         Ok(())
     }

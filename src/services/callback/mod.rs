@@ -35,12 +35,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, unbounded};
 use tokio::sync::{mpsc, watch};
 
 use crate::base::time::Clock;
 use crate::services::registry::archive::Position;
 use crate::services::runtime;
+use attempt::Attempt;
 use event::PumpEvent;
 pub use handle::CallbackHandle;
 pub use metrics::CallbackMetrics;
@@ -71,27 +72,68 @@ impl CallbackService {
         news: watch::Receiver<Position>,
         clock: Clock,
     ) -> io::Result<Self> {
+        let store_id = store.store_id();
+        let lane = Arc::clone(&store);
+        let make = |settings: &CallbackSettings, inbox, attempts| {
+            Pump::new(vec![lane], settings, inbox, attempts, fastrand::u64(..)).map_err(io::Error::other)
+        };
+        let service = Self::with(settings, make, (store_id, news), clock)?;
+        let handle = CallbackHandle {
+            store: Some(store),
+            ..service.handle
+        };
+        Ok(Self { handle, ..service })
+    }
+
+    /// The same without a store: each partition's is given to the [`handle`](Self::handle), and taken away again. `store_id` is that of all
+    /// of them.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start_without_lanes(
+        settings: CallbackSettings,
+        partitions: u16,
+        store_id: u64,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let make = |settings: &CallbackSettings, inbox, attempts| {
+            let seed = fastrand::u64(..);
+            Ok(Pump::without_lanes(partitions, settings, inbox, attempts, seed))
+        };
+        // Nobody tells of changes: the pump looks for them.
+        let (_, news) = watch::channel(Position::default());
+        Self::with(settings, make, (store_id, news), clock)
+    }
+
+    fn with(
+        settings: CallbackSettings,
+        make: impl FnOnce(
+            &CallbackSettings,
+            Receiver<PumpEvent>,
+            mpsc::UnboundedSender<Attempt>,
+        ) -> io::Result<Pump>,
+        (store_id, news): (u64, watch::Receiver<Position>),
+        clock: Clock,
+    ) -> io::Result<Self> {
         let settings = Arc::new(settings);
         let (events, inbox) = unbounded();
         let (attempts, due) = mpsc::unbounded_channel();
         let (settings_sender, changed) = mpsc::unbounded_channel();
-        let lanes = vec![Arc::clone(&store)];
-        let pump = Pump::new(lanes, &settings, inbox, attempts, fastrand::u64(..));
-        let pump = pump.map_err(io::Error::other)?;
+        let pump = make(&settings, inbox, attempts)?;
         let metrics = pump.metrics();
         let posting = PostingLoop {
             resolver: Resolver::of_system(clock.clone()),
             events: events.clone(),
             settings,
             changed,
-            store_id: store.store_id(),
+            store_id,
             clock: clock.clone(),
         };
         let poster = thread("callbacks", move || runtime::block_on(posting.run(due, news))?)?;
         let pump = thread("outbox", move || pump.run(clock))?;
         let handle = CallbackHandle {
             events,
-            store,
+            store: None,
             settings: settings_sender,
             metrics,
         };

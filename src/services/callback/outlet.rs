@@ -61,9 +61,10 @@ impl CallbackOutlet {
         self.url.is_none()
     }
 
-    pub(super) fn send(&self, attempt: Attempt) {
+    /// An attempt of this lane leaves.
+    pub(super) fn send(&self, lane: u64, attempt: Attempt) {
         // The poster ends after this thread; if it has failed the node notices.
-        let _ = self.attempts.send(attempt);
+        let _ = self.attempts.send(Attempt { lane, ..attempt });
     }
 
     /// Nobody is told of a change that is gone.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crossbeam_channel::Sender;
 
-use crate::base::ids::UserId;
+use crate::base::ids::{PartitionId, UserId};
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
 
@@ -28,8 +28,8 @@ pub(super) struct LateScan {
 pub(super) struct LateDrop {
     /// Whose; `None` for all.
     pub(super) user: Option<UserId>,
-    /// The places of the lanes that are left, each with its last change when that was asked for.
-    pub(super) lanes: VecDeque<(usize, Position)>,
+    /// The lanes that are left, each with its last change when that was asked for.
+    pub(super) lanes: VecDeque<(PartitionId, Position)>,
     /// Up to here they are forgotten in the first of these.
     pub(super) after: Position,
     pub(super) count: u64,

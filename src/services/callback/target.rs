@@ -103,6 +103,7 @@ impl CallbackTarget {
         Attempt {
             placed,
             origin,
+            lane: 0,
             number,
             receiver: self.receiver,
             ahead_ms: 0,

@@ -194,3 +194,37 @@ fn lanes_share_the_room_of_the_window() {
     };
     assert_eq!(lanes.held(&many).work().len(), WINDOW_MAX / 2);
 }
+
+#[test]
+fn a_lane_that_is_lost_and_back_tells_again_what_was_under_way() {
+    let mut lanes = Lanes::new();
+    (0..2).for_each(|lane| lanes.flood(lane, 1..=1));
+    let all_at_once = CallbackSettings {
+        parallel: 4 * USERS,
+        ..settings("http://receiver".to_owned())
+    };
+    let mut held = lanes.held(&all_at_once);
+    let under_way = turn(&mut held);
+    assert_eq!(by_lane(&under_way), [USERS; 2]);
+    let partition = PartitionId(1);
+    held.pump.take(held.now, PumpEvent::LaneLost(partition));
+    assert!(turn(&mut held).is_empty());
+    let store = lanes.stores[1].reader() as Arc<dyn CallbackStore>;
+    held.pump
+        .take(held.now, PumpEvent::LaneGained(partition, store));
+    let again = turn(&mut held);
+    assert_eq!(by_lane(&again), [0, USERS], "nobody has kept that they were told");
+    // What was begun before the loss ends: it counts for the lane that was not lost, and for the receiver.
+    for attempt in under_way {
+        held.end(attempt, AttemptOutcome::Delivered);
+    }
+    turn(&mut held);
+    assert_eq!(lanes.counts(|store| store.cursor().unwrap().0), [USERS as u64, 0]);
+    assert_eq!(held.pump.outlet.target.in_flight(), USERS);
+    for attempt in again {
+        held.end(attempt, AttemptOutcome::Delivered);
+    }
+    turn(&mut held);
+    assert_eq!(lanes.counts(|store| store.cursor().unwrap().0), [USERS as u64; 2]);
+    assert_eq!(held.pump.outlet.target.in_flight(), 0);
+}

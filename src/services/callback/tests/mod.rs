@@ -19,7 +19,7 @@ use crossbeam_channel::{bounded, unbounded};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
-use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, ShardId, UserId};
+use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, PartitionId, Platform, ShardId, UserId};
 use crate::base::receipt::Receipt;
 use crate::base::time::{Clock, Timestamp, millis};
 use crate::logic::delivery::{Delivery, ToRegistry, ToShard, UserKey};
@@ -150,19 +150,19 @@ fn has_all(told: &[receiver::Told], users: usize, changes: u64) -> bool {
 /// Parts of a turn, whose faults the test hears of.
 impl Pump {
     fn work(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let lanes = self.lanes.iter_mut();
+        let lanes = self.lanes.values_mut();
         let worked = lanes.map(|lane| lane.work(&mut self.outlet, now));
         worked.fold(Ok(()), Result::and)
     }
 
     fn pass_by(&mut self, now: Timestamp) -> Result<(), ReadError> {
-        let lanes = self.lanes.iter_mut();
+        let lanes = self.lanes.values_mut();
         let passed = lanes.map(|lane| lane.pass_by(&mut self.outlet, now));
         passed.fold(Ok(()), Result::and)
     }
 
     fn has_more(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.more)
+        self.lanes.values().any(|lane| lane.more)
     }
 }
 
