@@ -388,6 +388,12 @@ fn every_answer_that_says_ok_has_written() {
     check("look", &mut |store| {
         store.look(P).unwrap();
     });
+    check("load", &mut |store| {
+        store.load(&[(P, vec![user("a")])]).pop().unwrap().unwrap();
+    });
+    check("empty commit, late", &mut |store| {
+        commit(store, batch(P, &mine, 1, 0)).unwrap();
+    });
     check("steps", &mut |store| {
         take(store, &group).unwrap();
     });

@@ -77,6 +77,7 @@ impl ModelStore {
         let (seq, last) = (kept.places.seq, batch.first + u64::from(batch.count) - 1);
         match batch.count {
             0 if seq < last => return Err(SharedStoreError::Behind(seq)),
+            0 if seq >= batch.first => return done(seq),
             0 => {}
             _ if last <= seq => return done(seq),
             _ if batch.first != seq + 1 => return Err(SharedStoreError::Behind(seq)),
@@ -288,18 +289,20 @@ impl SharedStore for ModelStore {
         done(places.seq)
     }
 
-    fn load(
-        &mut self,
-        partition: PartitionId,
-        users: &[UserId],
-    ) -> Outcome<Vec<Option<(RecordHash, Opaque)>>> {
-        let kept = self.of(partition);
-        let of = |user| {
-            kept.users
-                .get(user)
-                .map(|(kind, record)| (kind.hash(), record.clone()))
+    fn load(&mut self, wanted: &[(PartitionId, Vec<UserId>)]) -> Vec<Outcome<Vouched<LoadedRecords>>> {
+        let read = |(partition, users): &(PartitionId, Vec<UserId>)| {
+            let kept = self.of(*partition);
+            let of = |user| {
+                let (kind, record) = kept.users.get(user)?;
+                Some((kind.hash(), record.clone()))
+            };
+            done(LoadedRecords {
+                fence: kept.fence(),
+                seq: kept.places.seq,
+                records: users.iter().map(of).collect(),
+            })
         };
-        Ok(users.iter().map(of).collect())
+        wanted.iter().map(read).collect()
     }
 
     fn scan(&mut self, partition: PartitionId, hash: RecordHash, _: u64, _: u32) -> Outcome<Scanned> {

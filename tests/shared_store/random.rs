@@ -443,7 +443,8 @@ impl Both<'_> {
         prop_assert_eq!(nodes, self.model.nodes().unwrap());
         same!(self, map());
         let users: Vec<_> = (0..12).map(name).collect();
-        same!(self, load(P, &users));
+        let wanted = [(P, users)];
+        same!(self, load(&wanted));
         Ok(())
     }
 }

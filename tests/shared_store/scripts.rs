@@ -1,6 +1,6 @@
 //! Each script against a real server, row by row of what it may find.
 
-use super::base::ids::PartitionId;
+use super::base::ids::{PartitionId, UserId};
 use super::samples::{self, *};
 use super::servers::*;
 use super::shared_store::calls::*;
@@ -36,8 +36,12 @@ fn places(store: &mut RedisStore) -> Places {
     done(store.look(P)).places
 }
 
+fn load(store: &mut RedisStore, users: Vec<UserId>) -> Vec<Option<(RecordHash, Opaque)>> {
+    done(store.load(&[(P, users)]).pop().unwrap()).records
+}
+
 fn record_of(store: &mut RedisStore, user: &str) -> Option<(RecordHash, String)> {
-    let loaded = store.load(P, &[samples::user(user)]).unwrap().pop().unwrap();
+    let loaded = load(store, vec![samples::user(user)]).pop().unwrap();
     loaded.map(|(hash, record)| (hash, String::from_utf8(record).unwrap()))
 }
 
@@ -106,6 +110,9 @@ fn a_batch_comes_behind_the_last_or_not_at_all() {
     check_place(11, 1, &Ok(11), &[11]);
     check_place(11, 64, &Ok(74), &[11]);
     check_place(11, 0, &Ok(10), &[]);
+    // Older than what is there.
+    check_place(10, 0, &Ok(10), &[]);
+    check_place(1, 0, &Ok(10), &[]);
     check_place(10, 1, &Ok(10), &[]);
     check_place(5, 6, &Ok(10), &[]);
     check_place(1, 3, &Ok(10), &[]);
@@ -477,14 +484,30 @@ fn reading_gives_what_was_written() {
     some.others = users(&names[600..900], "o");
     done(commit(&mut store, some));
     let asked: Vec<_> = names.iter().map(|name| user(name)).collect();
-    let loaded = store.load(P, &asked).unwrap();
+    let loaded = load(&mut store, asked);
     let expected = |number| match number {
         0..600 => Some((RecordHash::Residents, b"r".to_vec())),
         600..900 => Some((RecordHash::Others, b"o".to_vec())),
         _ => None,
     };
     assert!(loaded.into_iter().eq((0..1_000).map(expected)));
-    assert_eq!(store.load(P, &[]), Ok(Vec::new()));
+    assert_eq!(load(&mut store, Vec::new()), []);
+    let (first, second) = (vec![user("user599")], vec![user("user600")]);
+    let wanted = [(P, first), (PartitionId(P.0 + 1), second.clone()), (P, second)];
+    let found = store.load(&wanted).into_iter().map(done);
+    let expected = |fence: &Fence, seq, record| LoadedRecords {
+        fence: fence.clone(),
+        seq,
+        records: vec![record],
+    };
+    let resident = Some((RecordHash::Residents, b"r".to_vec()));
+    let other = Some((RecordHash::Others, b"o".to_vec()));
+    let expected = [
+        expected(&mine, 1, resident),
+        expected(&Fence::none(), 0, None),
+        expected(&mine, 1, other),
+    ];
+    assert!(found.eq(expected));
     for (hash, count) in [(RecordHash::Residents, 600), (RecordHash::Others, 300)] {
         let (mut found, mut from) = (Vec::new(), 0);
         loop {

@@ -12,7 +12,7 @@ pub use crate::services::shared_store::seen::{Opaque, PartitionSeen, Places, Sna
 
 /// Most changes of a batch. Who reads the stream counts on it.
 pub const BATCH_CHANGES_MAX: u32 = 64;
-/// Most users of one [`SharedStore::load`].
+/// Most users of one partition of a [`SharedStore::load`].
 pub const LOAD_USERS_MAX: usize = 1_000;
 /// Most places of one [`SharedStore::batches`].
 pub const PLACES_MAX: usize = 1_000;
@@ -73,6 +73,17 @@ pub enum RecordHash {
     Residents,
     /// Of all others.
     Others,
+}
+
+/// Records of one partition, and how it stood when they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedRecords {
+    /// Who owned it.
+    pub fence: Fence,
+    /// The place of its last change.
+    pub seq: u64,
+    /// In the order of the users whose they are, with the hash that each is in.
+    pub records: Vec<Option<(RecordHash, Opaque)>>,
 }
 
 /// Some users of a hash.
@@ -250,15 +261,9 @@ pub trait SharedStore {
     /// As above.
     fn accept_loss(&mut self, partition: PartitionId, fence: &Fence, last: u64) -> Outcome<Vouched<u64>>;
 
-    /// Records of users of one partition, at most [`LOAD_USERS_MAX`], in their order. Not vouched for.
-    ///
-    /// # Errors
-    /// As above.
-    fn load(
-        &mut self,
-        partition: PartitionId,
-        users: &[UserId],
-    ) -> Outcome<Vec<Option<(RecordHash, Opaque)>>>;
+    /// Records of users of some partitions, at most [`LOAD_USERS_MAX`] of each, in their order. Each partition is read together with a
+    /// write to it: if that is vouched for, so is what was read.
+    fn load(&mut self, wanted: &[(PartitionId, Vec<UserId>)]) -> Vec<Outcome<Vouched<LoadedRecords>>>;
     /// Some `count` users of a hash, from 0 or where the last part ended. Not vouched for.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use redis::Value;
 
 use crate::base::ids::{PartitionId, UserId};
 use crate::services::shared_store::calls::{
-    Batch, Beaten, Claim, Claimed, Founding, IfSeen, NodeBeat, NodeEntry, Opaque, OwnerMap, PartitionSeen,
-    RecordHash, Scanned, SharedStore, Snapshot,
+    Batch, Beaten, Claim, Claimed, Founding, IfSeen, LoadedRecords, NodeBeat, NodeEntry, Opaque, OwnerMap,
+    PartitionSeen, RecordHash, Scanned, SharedStore, Snapshot,
 };
 use crate::services::shared_store::decoding::{self, fence, number, text, worded};
 use crate::services::shared_store::keys::{PartitionKey, SharedKeys, Tags};
@@ -270,16 +270,17 @@ impl SharedStore for RedisStore {
         self.write(requests::accept(&self.tags, partition, fence, last), fenced)
     }
 
-    fn load(
-        &mut self,
-        partition: PartitionId,
-        users: &[UserId],
-    ) -> Outcome<Vec<Option<(RecordHash, Opaque)>>> {
-        if users.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answer = self.read_one(requests::load(&self.tags, partition, users))?;
-        understood(&answer, decoding::loaded(&answer, users.len()))
+    fn load(&mut self, wanted: &[(PartitionId, Vec<UserId>)]) -> Vec<Outcome<Vouched<LoadedRecords>>> {
+        let requests = wanted.iter();
+        let requests = requests.map(|(partition, users)| requests::load(&self.tags, *partition, users));
+        let requests: Vec<_> = requests.collect();
+        let outcomes = self.servers.run(&requests, Confirmation::Wanted).into_iter();
+        let read = |(outcome, (_, users)): (Outcome<Vouched<Value>>, &(PartitionId, Vec<UserId>))| {
+            let Vouched { answer, copies } = outcome?;
+            let answer = understood(&answer, decoding::loaded(&answer, users.len()))?;
+            Ok(Vouched { answer, copies })
+        };
+        outcomes.zip(wanted).map(read).collect()
     }
 
     fn scan(&mut self, partition: PartitionId, hash: RecordHash, from: u64, count: u32) -> Outcome<Scanned> {

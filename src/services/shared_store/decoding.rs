@@ -4,7 +4,7 @@ use redis::Value;
 
 use crate::base::ids::{PartitionId, UserId};
 use crate::services::shared_store::calls::{
-    NodeEntry, NodeState, Opaque, OwnerMap, PartitionSeen, Places, RecordHash, Scanned,
+    LoadedRecords, NodeEntry, NodeState, Opaque, OwnerMap, PartitionSeen, Places, RecordHash, Scanned,
 };
 use crate::services::shared_store::outcome::Fence;
 
@@ -179,9 +179,12 @@ fn owned(partition: &[u8], owner: &[u8]) -> Option<(PartitionId, Fence)> {
     Some((PartitionId(partition), fence))
 }
 
-/// Records from both hashes, of so many users.
-pub(crate) fn loaded(value: &Value, count: usize) -> Option<Vec<Option<(RecordHash, Opaque)>>> {
-    let [residents, others] = list(value)? else {
+/// How a partition stands, and records from both its hashes, of so many users.
+pub(crate) fn loaded(value: &Value, count: usize) -> Option<LoadedRecords> {
+    let [meta, residents, others] = list(value)? else {
+        return None;
+    };
+    let [owner, epoch, seq] = list(meta)? else {
         return None;
     };
     let (residents, others) = (list(residents)?, list(others)?);
@@ -191,7 +194,11 @@ pub(crate) fn loaded(value: &Value, count: usize) -> Option<Vec<Option<(RecordHa
         resident.or_else(|| bytes(other).map(record(RecordHash::Others)))
     };
     let all = residents.len() == count && others.len() == count;
-    all.then(|| residents.iter().zip(others).map(either).collect())
+    all.then_some(LoadedRecords {
+        fence: fence(&[owner.clone(), epoch.clone()])?,
+        seq: number(seq)?,
+        records: residents.iter().zip(others).map(either).collect(),
+    })
 }
 
 /// A part of a hash: where to go on, and users.

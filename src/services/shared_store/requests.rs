@@ -112,7 +112,7 @@ pub(crate) fn load(tags: &Tags, partition: PartitionId, users: &[UserId]) -> Sto
         &scripts::LOAD,
         tags,
         partition,
-        &[PartitionKey::Residents, PartitionKey::Others],
+        &[PartitionKey::Meta, PartitionKey::Residents, PartitionKey::Others],
     );
     users.iter().for_each(|user| request.bytes(user.as_bytes()));
     request

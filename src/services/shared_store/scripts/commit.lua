@@ -1,7 +1,8 @@
 #!lua
 -- Records a batch of changes of one partition: if its owner still owns it, nothing before the batch is missing, and the
--- batch is not there yet. A user is afterwards in one of the two hashes, or in none. An empty batch records nothing: it only
--- shows that the owner still owns the partition, with all that it recorded.
+-- batch is not there yet. A user is afterwards in one of the two hashes, or in none. A batch without changes has no place of its
+-- own: its records are written as long as no change follows. With no records either it only shows that the owner still owns the
+-- partition, with all that it recorded.
 --
 -- KEYS  1 meta  2 residents  3 others  4 stream
 -- ARGV  1 owner  2 epoch  3 place of the first change  4 how many changes  5 place up to which all is confirmed
@@ -37,11 +38,11 @@ if was[1] ~= ARGV[1] or was[2] ~= ARGV[2] then
 end
 local seq, first, count = tonumber(was[3] or '0'), tonumber(ARGV[3]), tonumber(ARGV[4])
 local last = first + count - 1
-if seq >= last and count > 0 then
+if seq >= first and (count == 0 or seq >= last) then -- there already; or older than what is there, which must not be undone
   redis.call('HINCRBY', meta, 'looks', 1)
   return { 'OK', seq }
 end
-if seq < first - 1 or (seq >= first and count > 0) then
+if seq < first - 1 or seq >= first then
   return { 'BEHIND', seq }
 end
 if count > 0 then
