@@ -21,6 +21,7 @@ use holdfast::services::shared_store;
 
 mod cluster;
 mod cost;
+mod desk;
 mod failures;
 mod model;
 mod mutants;

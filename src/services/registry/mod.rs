@@ -7,11 +7,7 @@ mod faults;
 pub mod health;
 pub mod memory;
 pub mod outbox;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "batches are of the store that nodes share")
-)]
-mod shared;
+pub mod shared;
 mod store;
 mod worker;
 
@@ -27,6 +23,10 @@ use crate::logic::delivery::{Router, ToRegistry};
 pub use faults::FaultInjection;
 use faults::FaultInjector;
 use health::BatchPace;
+use shared::desk::Desk;
+use shared::settings::DeskSettings;
+use shared::thread::{DeskDoors, DeskThread};
+use shared::workers::StoreWorkers;
 pub use store::{ENDED_KEPT, REST_MS, Store};
 pub use worker::BATCH_REQUESTS_MAX;
 use worker::RegistryWorker;
@@ -95,6 +95,43 @@ impl Registry {
                 };
                 worker.run(&inbox);
             })?;
+        Ok(Self {
+            sender,
+            commit_times: view,
+            thread,
+        })
+    }
+
+    /// Starts a registry whose store is shared with other nodes, which owns no user yet. Replies go out by `router`.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start_shared(
+        settings: DeskSettings,
+        doors: DeskDoors,
+        shards: u16,
+        router: Router,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let (sender, inbox) = bounded(room(shards));
+        let commit_times = Histogram::default();
+        let view = commit_times.view();
+        let workers = StoreWorkers::start(doors.clients)?;
+        let desk = DeskThread {
+            desk: Desk::new(settings, doors.confirmed, doors.health.clone()),
+            workers,
+            orders: doors.orders,
+            news: doors.news,
+            router,
+            clock,
+            figures: doors.figures,
+            health: doors.health,
+            commit_times,
+            pace: BatchPace::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("registry".to_owned())
+            .spawn(move || desk.run(&inbox))?;
         Ok(Self {
             sender,
             commit_times: view,

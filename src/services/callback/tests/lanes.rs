@@ -210,8 +210,7 @@ fn a_lane_that_is_lost_and_back_tells_again_what_was_under_way() {
     held.pump.take(held.now, PumpEvent::LaneLost(partition));
     assert!(turn(&mut held).is_empty());
     let store = lanes.stores[1].reader() as Arc<dyn CallbackStore>;
-    held.pump
-        .take(held.now, PumpEvent::LaneGained(partition, store));
+    held.pump.take(held.now, PumpEvent::LaneGained(partition, store));
     let again = turn(&mut held);
     assert_eq!(by_lane(&again), [0, USERS], "nobody has kept that they were told");
     // What was begun before the loss ends: it counts for the lane that was not lost, and for the receiver.
