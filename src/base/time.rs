@@ -78,6 +78,12 @@ impl Instant {
         Self(self.0.saturating_add(millis(duration)))
     }
 
+    /// This moment less `duration`, to the millisecond; no earlier than the clock's beginning.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -2,6 +2,7 @@
 //! learns what a shard is made of.
 
 pub mod callback;
+pub mod cluster;
 pub mod http;
 pub mod peers;
 pub mod registry;

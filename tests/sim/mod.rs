@@ -10,6 +10,7 @@ mod backend;
 mod callbacks;
 mod checks;
 mod client;
+mod cluster;
 mod crowd;
 mod effects;
 mod model;
