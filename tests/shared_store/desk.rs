@@ -99,6 +99,16 @@ impl TestDesk {
         self.registry.sender().send(request).unwrap();
     }
 
+    /// A figure as it was told last: once in a turn of the desk.
+    pub fn figure(&self, name: &str) -> u64 {
+        Self::figure_of(&self.figures, name)
+    }
+
+    pub fn figure_of(figures: &DeskFiguresView, name: &str) -> u64 {
+        let place = DeskFigures::NAMES.iter().position(|(known, _)| *known == name);
+        figures.values()[place.unwrap()]
+    }
+
     /// How a commit ended.
     pub fn committed(&self) -> (u32, Result<Timestamp, RegistryError>) {
         let answer = self.answers.recv_timeout(PATIENCE).unwrap();
@@ -201,8 +211,5 @@ fn a_registry_records_repairs_and_gives_way() {
         matches!(left[..], [ToShard::Committed(UserKey(7), Ok(_))]),
         "{left:?}"
     );
-    let place = DeskFigures::NAMES
-        .iter()
-        .position(|(name, _)| *name == "repaired");
-    assert!(figures.values()[place.unwrap()] > 0, "batches of the tail");
+    assert!(TestDesk::figure_of(&figures, "repaired") > 0);
 }

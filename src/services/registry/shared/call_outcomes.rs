@@ -119,7 +119,7 @@ impl PartitionDesk {
             BatchVerdict::Confirmed(place) if place == end => self.confirm(common),
             BatchVerdict::Confirmed(place) => self.stop(common, place),
             BatchVerdict::Doubtful(why) => {
-                tracing::debug!(partition = self.partition.0, why, "a batch is sent again");
+                common.health.fail(common.now.wall, &why);
                 if self.repair.is_none() {
                     self.doubt();
                 }

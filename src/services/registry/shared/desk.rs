@@ -73,7 +73,6 @@ impl Desk {
     /// It is this time. The wall clock is one that nobody sets.
     pub fn tell_time(&mut self, now: Now) {
         self.common.now = now;
-        self.common.tails.shrink(now.instant);
     }
 
     /// Carries out an order of the membership.
@@ -306,12 +305,17 @@ impl Desk {
         std::mem::take(&mut self.common.news)
     }
 
-    /// When there is a job again without anything happening: now or before, if there is one already.
+    /// When there is a job again without anything happening. What can be done by now is not named: whoever can do it, asks for it.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         let due = self.owned.values().filter_map(PartitionDesk::due);
-        let reads = self.to_read.keys().map(|_| Instant(0));
-        due.chain(reads).min()
+        due.filter(|due| *due > self.common.now.instant).min()
+    }
+
+    /// Whether nobody waits for anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.to_read.is_empty() && self.reading.is_empty() && self.owned.values().all(PartitionDesk::is_idle)
     }
 
     /// The figures as they are.

@@ -70,7 +70,10 @@ impl Gatherings {
         let gathering = self.open.get_mut(&id).expect("a part is answered once");
         gathering.parts -= 1;
         match answer {
-            PartAnswer::Records(records) => gathering.found.extend(records),
+            // Of an account that is named twice the first counts.
+            PartAnswer::Records(records) => records.into_iter().for_each(|(user, record)| {
+                gathering.found.entry(user).or_insert(record);
+            }),
             PartAnswer::Unavailable => gathering.failed = true,
         }
         self.finish(id)

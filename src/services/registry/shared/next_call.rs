@@ -12,7 +12,7 @@ use crate::services::registry::shared::partition::{
     DoubtableBatch, PartitionCall, PartitionDesk, RepairCursor, Sent, WantedCall,
 };
 use crate::services::registry::shared::writes::{Promise, QueuedWrite};
-use crate::services::shared_store::calls::Batch;
+use crate::services::shared_store::calls::{Batch, LOAD_USERS_MAX};
 
 /// How many of the writes that wait have their records loaded together.
 const LOAD_AHEAD: usize = 128;
@@ -67,7 +67,7 @@ impl PartitionDesk {
         let writers = writers.filter(|user| !self.loaded.contains_key(*user) && !common.cache.knows(user));
         let readers = self.readers.iter().take(LOAD_AHEAD).map(|(_, _, user)| user);
         let users: BTreeSet<UserId> = writers.chain(readers).copied().collect();
-        users.into_iter().collect()
+        users.into_iter().take(LOAD_USERS_MAX).collect()
     }
 
     /// Puts a batch together from what waits and whose records are known.

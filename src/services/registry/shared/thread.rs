@@ -82,7 +82,7 @@ impl DeskThread {
                 let _ = self.news.send(news);
             }
             self.tell(now);
-            let is_done = self.desk.due().is_none() && self.workers.are_idle();
+            let is_done = self.desk.is_idle() && self.workers.are_idle() && unsent.is_empty();
             if closing.is_some_and(|until| is_done || now.instant >= until) {
                 return self.workers.end();
             }
@@ -105,8 +105,16 @@ impl DeskThread {
     }
 
     fn take_orders(&mut self) {
-        for order in self.orders.try_iter() {
-            self.desk.order(order);
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.desk.order(order),
+                Err(TryRecvError::Empty) => return,
+                // A channel that is closed would be ready for ever.
+                Err(TryRecvError::Disconnected) => {
+                    self.orders = crossbeam_channel::never();
+                    return;
+                }
+            }
         }
     }
 

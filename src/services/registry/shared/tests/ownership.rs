@@ -65,13 +65,14 @@ fn of_a_partition_that_is_lost_all_is_superseded_and_nothing_kept() {
     };
     desk.desk.order(OwnershipOrder::Own(P, fence(3), places));
     desk.fence = fence(3);
+    desk.log_in(5, user_of(1, 5), 1);
+    let new = desk.sent();
     desk.outcome(sent, recorded(2));
     assert_eq!(
         (desk.committed(), desk.confirmed.of(P)),
         (Vec::new(), Position(1))
     );
-    desk.log_in(5, user_of(1, 5), 1);
-    desk.record_all();
+    desk.outcome(new, recorded(2));
     assert_eq!(desk.committed(), [(5, Ok(()))]);
 }
 

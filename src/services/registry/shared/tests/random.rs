@@ -272,7 +272,7 @@ impl World {
             self.desk.pass(1_000);
             self.work();
         }
-        assert!(self.desk.desk.due().is_none(), "{:?}", self.desk.desk.figures());
+        assert!(self.desk.desk.is_idle(), "{:?}", self.desk.desk.figures());
         assert!(self.users.iter().all(|user| user.doing == Doing::Nothing));
     }
 

@@ -115,15 +115,16 @@ fn a_record_that_cannot_be_read_or_understood_is_refused() {
 fn a_commit_that_does_not_follow_the_record_is_refused_and_the_record_read_again() {
     let mut desk = TestDesk::owner(settings());
     let alice = user_of(1, 1);
-    for change in [4, 6] {
-        desk.log_in(1, alice, 7);
-        let wanted = only_read(&mut desk);
-        read(&mut desk, wanted, recorded(vec![account(change)]));
-        if change == 4 {
-            assert!(desk.job().is_empty());
-            assert_eq!(desk.committed(), [(1, Err(RegistryError::Unavailable))]);
-        }
-    }
+    load(&mut desk, 1, alice);
+    let wanted = only_read(&mut desk);
+    read(&mut desk, wanted, recorded(vec![account(4)]));
+    assert_eq!(loaded(&mut desk), [(1, Ok(Some(4)))]);
+    desk.log_in(1, alice, 7);
+    assert!(desk.job().is_empty());
+    assert_eq!(desk.committed(), [(1, Err(RegistryError::Unavailable))]);
+    desk.log_in(1, alice, 7);
+    let wanted = only_read(&mut desk);
+    read(&mut desk, wanted, recorded(vec![account(6)]));
     desk.record_all();
     assert_eq!(desk.committed(), [(1, Ok(()))]);
     assert_eq!(desk.desk.figures().mismatched, 1);
@@ -290,4 +291,34 @@ fn what_is_read_counts_only_if_the_store_has_all_that_was_confirmed() {
     });
     let unavailable = ToHttp::Accounts(REQUEST, Err(RegistryError::Unavailable));
     assert_eq!(desk.http(), unavailable);
+}
+
+#[test]
+fn a_call_reads_no_more_records_than_the_store_gives_at_once() {
+    let mut desk = TestDesk::owner(settings());
+    let mut users = (0..).map(|number| UserId::new(format!("user-{number}").as_bytes()).unwrap());
+    let mut of_one = users
+        .by_ref()
+        .filter(|user| user.partition(PARTITIONS) == PartitionId(1));
+    for _ in 0..12 {
+        let hundred = of_one.by_ref().take(100).collect();
+        desk.desk
+            .request(ToRegistry::Accounts(REQUEST, AccountsRequest::Import, hundred));
+    }
+    let mut read_in_all = Vec::new();
+    loop {
+        let mut job = desk.job();
+        if let Some(wanted) = job.reads.pop() {
+            read_in_all.push(wanted.users.len());
+            let records = vec![None; wanted.users.len()];
+            read(&mut desk, wanted, recorded(records));
+        } else if let Some((ticket, batch)) = job.batches.pop() {
+            assert_eq!(batch.others.len(), 100);
+            desk.outcome((ticket, batch), recorded(0));
+        } else {
+            break;
+        }
+    }
+    assert_eq!(read_in_all, [1_000, 200]);
+    assert_eq!(desk.desk.take_answers().len(), 12);
 }
