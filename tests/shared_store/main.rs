@@ -23,6 +23,7 @@ mod cluster;
 mod cost;
 mod desk;
 mod failures;
+mod members;
 mod model;
 mod mutants;
 mod nodes;

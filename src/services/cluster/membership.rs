@@ -23,7 +23,7 @@ use crate::services::cluster::peers::{OutageVerdict, Peers};
 use crate::services::cluster::settings::{ClusterSettings, RETRY};
 use crate::services::cluster::table::{NodeRow, RowVersion};
 use crate::services::cluster::tenure::Tenure;
-use crate::services::cluster::token::{Owner, Token};
+use crate::services::cluster::token::{Incarnation, Owner, Token};
 use crate::services::cluster::watch::Watch;
 use crate::services::cluster::witness::Witness;
 use crate::services::shared_store::calls::NodeState;
@@ -321,6 +321,30 @@ impl Membership {
     fn lives(&self, owner: Owner) -> bool {
         let row = self.nodes.get(&owner.node);
         row.is_some_and(|row| row.incarnation == owner.incarnation && row.state.beats())
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.settings.node
+    }
+
+    /// The nodes, as the last answer of the shared store had them.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<NodeId, NodeRow> {
+        &self.nodes
+    }
+
+    /// The life that this node is in, if it belongs to the cluster.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.member().map(|member| member.owner.incarnation)
+    }
+
+    /// Under which token this node holds a partition, takes or gives it.
+    #[must_use]
+    pub fn held_token(&self, partition: PartitionId) -> Option<Token> {
+        self.holdings.get(partition).map(|holding| holding.token)
     }
 
     /// What is known of a partition's owner.

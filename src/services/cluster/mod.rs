@@ -1,6 +1,8 @@
-//! Membership of a cluster: who lives, who owns which partition, and what this node has to do about it. A [`Membership`] takes
+//! Membership of a cluster: who lives, who owns which partition, and what this node has to do about it. A [`Cluster`] is a running
+//! member: a thread with a [`Membership`], and others that ask the shared store. A [`Membership`] takes
 //! one [`MemberEvent`] with the time, and appends [`MemberAct`]s. It never waits, never reads a clock, and never learns what the store is.
 //!
+//! [`Cluster`]: handle::Cluster
 //! [`Membership`]: membership::Membership
 //! [`MemberEvent`]: event::MemberEvent
 //! [`MemberAct`]: act::MemberAct
@@ -22,6 +24,18 @@ mod map;
 mod watch;
 mod peers;
 mod witness;
+pub mod says;
+mod wording;
+mod job;
+pub mod notices;
+mod residents;
+mod asking;
+pub mod workers;
+mod partition_jobs;
+pub mod published;
+mod driver;
+mod carrying;
+pub mod handle;
 
 #[cfg(test)]
 mod tests;

@@ -31,8 +31,7 @@ struct PeerWord {
 
 impl Peers {
     pub(super) fn hear(&mut self, now: Instant, from: NodeId, contact: Contact) {
-        let before = self.word(now, from);
-        let had = match (contact, before) {
+        let had = match (contact, self.word(now, from)) {
             (Contact::Held, _) => Some(now),
             // While it says so without a break, it is the same time; and two clocks run apart.
             (Contact::Lost { .. }, Some(before)) if before.contact != Contact::Held => before.had,

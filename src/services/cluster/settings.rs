@@ -7,6 +7,8 @@ use crate::services::cluster::token::Site;
 
 /// How often a node beats.
 pub const BEAT: Duration = Duration::from_secs(1);
+/// How often a member is told that time has passed.
+pub const TICK: Duration = Duration::from_millis(100);
 /// When something that was not done is asked for again.
 pub const RETRY: Duration = Duration::from_millis(200);
 /// How many partitions a node takes over at the same time: each is a scan of a whole hash in the store.

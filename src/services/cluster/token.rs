@@ -1,6 +1,8 @@
 //! Who owns a partition, as the store keeps it: a token that changes with every owner, so that a store can refuse whatever names
 //! another one. Plain data.
 
+use sha2::{Digest, Sha256};
+
 use crate::base::ids::{Epoch, NodeId};
 
 /// One life of a node. The store counts them, so that none has the number of another.
@@ -21,6 +23,16 @@ pub struct Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Site(pub u64);
 
+impl Site {
+    /// The site of a host's boot, by its id, and of a lock file, by what tells it from all others of the host.
+    #[must_use]
+    pub fn of(boot: &str, lock_file: &str) -> Self {
+        let digest = Sha256::digest(format!("{boot}\0{lock_file}"));
+        let first = digest.first_chunk().expect("a digest has 32 bytes");
+        Self(u64::from_be_bytes(*first))
+    }
+}
+
 /// A partition's owner and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Token {
@@ -38,5 +50,18 @@ impl Token {
             owner,
             epoch: self.epoch.next(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_boot_or_another_lock_file_is_another_site() {
+        let site = Site::of("boot", "8:1:77");
+        assert_eq!(site, Site::of("boot", "8:1:77"));
+        assert_ne!(site, Site::of("boot", "8:1:78"));
+        assert_ne!(site, Site::of("later boot", "8:1:77"));
     }
 }

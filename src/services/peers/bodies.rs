@@ -167,6 +167,9 @@ pub(super) struct ExchangeBody {
     /// What it owns.
     #[prost(message, repeated, tag = "3")]
     pub(super) owned: Vec<OwnedPartition>,
+    /// How long ago it has last had the shared store; nothing if it never had.
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) had_store_ago_ms: Option<u64>,
 }
 
 /// A partition, as its owner tells of it.

@@ -21,6 +21,8 @@ pub struct Exchange {
     pub has_lease: bool,
     /// Which of its lives it is.
     pub incarnation: u64,
+    /// How long ago, in ms, it has last had the shared store, in any life; `None` if it never had.
+    pub had_store_ago_ms: Option<u64>,
     /// What it owns.
     pub owned: Vec<OwnedPartition>,
 }
@@ -45,6 +47,7 @@ pub(super) fn told(exchange: &Exchange) -> PeerFrame {
     let Exchange {
         has_lease,
         incarnation,
+        had_store_ago_ms,
         owned,
     } = exchange.clone();
     PeerFrame {
@@ -53,6 +56,7 @@ pub(super) fn told(exchange: &Exchange) -> PeerFrame {
             has_lease,
             incarnation,
             owned,
+            had_store_ago_ms,
         })),
     }
 }
@@ -63,10 +67,12 @@ pub(super) fn heard_of(body: ExchangeBody) -> Exchange {
         has_lease,
         incarnation,
         owned,
+        had_store_ago_ms,
     } = body;
     Exchange {
         has_lease,
         incarnation,
+        had_store_ago_ms,
         owned,
     }
 }

@@ -49,6 +49,7 @@ fn stands(incarnation: u64) -> Exchange {
     Exchange {
         has_lease: true,
         incarnation,
+        had_store_ago_ms: Some(1_200),
         owned: vec![owned],
     }
 }

@@ -17,11 +17,11 @@ pub(super) const FORMAT: u64 = 1;
 
 /// A user's record, and where its last change lies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct StoredRecord {
-    pub(super) record: UserRecord,
-    pub(super) last: Position,
+pub(crate) struct StoredRecord {
+    pub(crate) record: UserRecord,
+    pub(crate) last: Position,
     /// Of a deleted account whose record does not tell since when: when that was found; else 0.
-    pub(super) deleted_by: Timestamp,
+    pub(crate) deleted_by: Timestamp,
 }
 
 /// A change with the place of the same user's change before it: a user's changes are a chain from the last one back.
@@ -43,7 +43,7 @@ impl ChainedChange {
 /// A stored value is not what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {0} is damaged")]
-pub(super) struct Damage(pub(super) &'static str);
+pub(crate) struct Damage(pub(super) &'static str);
 
 #[derive(Clone, PartialEq, Message)]
 struct StoredUser {
@@ -146,7 +146,7 @@ struct StoredLoser {
 }
 
 /// The bytes of a user's record.
-pub(super) fn encode_user(known: &StoredRecord) -> Vec<u8> {
+pub(crate) fn encode_user(known: &StoredRecord) -> Vec<u8> {
     let record = &known.record;
     let stored = StoredUser {
         change: record.change.0,
@@ -163,7 +163,7 @@ pub(super) fn encode_user(known: &StoredRecord) -> Vec<u8> {
 }
 
 /// Reads what [`encode_user`] wrote.
-pub(super) fn decode_user(bytes: &[u8]) -> Result<StoredRecord, Damage> {
+pub(crate) fn decode_user(bytes: &[u8]) -> Result<StoredRecord, Damage> {
     let damage = Damage("user record");
     let stored = StoredUser::decode(bytes).map_err(|_| damage)?;
     let record = UserRecord {

@@ -1,7 +1,7 @@
 //! The registry: one thread that records what the shards decided, and the stores that it can record in. Decides nothing.
 
 pub mod archive;
-mod codec;
+pub(crate) mod codec;
 pub mod embedded;
 mod faults;
 pub mod health;

@@ -1,0 +1,295 @@
+//! The member's thread: the only one that calls the [`Membership`]. It reads the clock, tells what happened, and has done what is
+//! wanted: requests to the shared store by other threads, notices to the shards, orders to the desk. It never waits for any of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+
+use crate::base::ids::{Epoch, NodeId, PartitionId};
+use crate::base::receipt::{Receipt, Receipts};
+use crate::base::time::{Clock, Instant};
+use crate::logic::cluster::lease::Lease;
+use crate::logic::delivery::ToShard;
+use crate::services::cluster::act::{MemberAct, MemberEnding, PartitionRequest};
+use crate::services::cluster::event::{Contact, JoinAnswer, MemberEvent, Order, PartitionNews};
+use crate::services::cluster::job::JobDone;
+use crate::services::cluster::membership::Membership;
+use crate::services::cluster::notices::ShardNotices;
+use crate::services::cluster::partition_jobs::PartitionJobs;
+use crate::services::cluster::published::Published;
+use crate::services::cluster::says::NodeSays;
+use crate::services::cluster::settings::TICK;
+use crate::services::cluster::token::{Incarnation, Owner, Token};
+use crate::services::cluster::wording::token_of;
+use crate::services::cluster::workers::MemberWorkers;
+use crate::services::peers::Exchange;
+use crate::services::registry::shared::ownership::{OwnershipNews, OwnershipOrder};
+use crate::services::shared_store::calls::Places;
+
+/// Everything that a member is joined to.
+pub(super) struct MemberDriver {
+    pub(super) clock: Clock,
+    pub(super) membership: Membership,
+    pub(super) workers: MemberWorkers,
+    pub(super) shards: ShardNotices,
+    pub(super) desk: Sender<OwnershipOrder>,
+    pub(super) published: Published,
+    /// Dropped once the lease holds.
+    pub(super) joining: Option<Receipt>,
+    pub(super) kept: DriverMemory,
+}
+
+/// What the driver remembers between acts.
+#[derive(Default)]
+pub(super) struct DriverMemory {
+    pub(super) jobs: PartitionJobs,
+    /// What all nodes say, as the last beat has brought it.
+    pub(super) says: BTreeMap<NodeId, NodeSays>,
+    /// Where partitions stood when they were last looked at.
+    pub(super) places: BTreeMap<PartitionId, Places>,
+    /// The partitions that the desk has, with the token that it has them under.
+    pub(super) owned: BTreeMap<PartitionId, Token>,
+    pub(super) settling: BTreeMap<PartitionId, SettlingPartition>,
+    /// The partitions that the desk has stopped for want of changes in the shared store.
+    pub(super) behind: Vec<PartitionId>,
+    pub(super) last_beat: u64,
+    pub(super) ending: Option<MemberEnding>,
+}
+
+/// A partition that settles.
+pub(super) struct SettlingPartition {
+    pub(super) token: Token,
+    /// Of the shards; `None` once the desk settles.
+    pub(super) shards: Option<Receipts>,
+}
+
+/// What reaches the member's thread.
+pub(super) struct MemberInboxes {
+    /// Orders of the node. When nobody can give any more, the thread ends without a word.
+    pub(super) orders: Receiver<Order>,
+    pub(super) done: Receiver<JobDone>,
+    pub(super) desk: Receiver<OwnershipNews>,
+    /// What peers have told.
+    pub(super) heard: Receiver<(NodeId, Exchange)>,
+}
+
+impl MemberDriver {
+    /// Runs until the member has ended, or nobody can order anything any more. Gives how it ended.
+    pub(super) fn run(mut self, inboxes: &MemberInboxes) -> Option<MemberEnding> {
+        let (mut desk, mut heard) = (inboxes.desk.clone(), inboxes.heard.clone());
+        self.shards.tell(&ToShard::Lease(Lease::Never));
+        self.shards
+            .tell(&ToShard::Homes(Arc::clone(&self.published.homes.borrow())));
+        let (mut is_desk_gone, mut are_peers_gone) = (false, false);
+        let mut tick_at = self.now();
+        while self.kept.ending.is_none() {
+            let wait = tick_at.since(self.now());
+            select! {
+                recv(inboxes.orders) -> order => match order {
+                    Ok(order) => self.handle(MemberEvent::Ordered(order)),
+                    Err(_) => break,
+                },
+                recv(inboxes.done) -> done => match done {
+                    Ok(done) => self.done(done),
+                    // They end only by a panic, which the node notices.
+                    Err(_) => break,
+                },
+                recv(desk) -> news => match news {
+                    Ok(news) => self.desk_news(news),
+                    Err(_) => is_desk_gone = true,
+                },
+                recv(heard) -> told => match told {
+                    Ok((node, exchange)) => self.hear(node, &exchange),
+                    Err(_) => are_peers_gone = true,
+                },
+                default(wait) => {}
+            }
+            if is_desk_gone {
+                desk = never();
+            }
+            if are_peers_gone {
+                heard = never();
+            }
+            let now = self.now();
+            if tick_at <= now {
+                tick_at = now.after(TICK);
+                self.tick(now);
+            }
+            self.settle_on();
+        }
+        self.kept.jobs.call_all_off();
+        self.kept.ending
+    }
+
+    pub(super) fn now(&mut self) -> Instant {
+        self.clock.now().instant
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.shards.go_on();
+        self.handle(MemberEvent::Tick);
+        self.show_homes();
+        self.published
+            .show(now, &self.membership, &self.kept.says, &self.kept.behind);
+    }
+
+    /// A job is done.
+    fn done(&mut self, done: JobDone) {
+        if let Some(says) = done.says {
+            self.kept.says = says;
+        }
+        if let Some(partition) = done.partition {
+            if let Some(places) = done.places {
+                self.kept.places.insert(partition, places);
+            }
+            if let Some(next) = self.kept.jobs.done(partition) {
+                self.workers.ask(next);
+            }
+        }
+        if let Some(event) = done.event {
+            self.handle(event);
+        }
+    }
+
+    /// A peer tells how it stands.
+    fn hear(&mut self, from: NodeId, exchange: &Exchange) {
+        let contact = if exchange.has_lease {
+            Contact::Held
+        } else {
+            let had = exchange.had_store_ago_ms.map(Duration::from_millis);
+            Contact::Lost { had }
+        };
+        self.handle(MemberEvent::Heard { from, contact });
+        let owner = Some(Owner {
+            node: from,
+            incarnation: Incarnation(exchange.incarnation),
+        });
+        for owned in &exchange.owned {
+            let Ok(partition) = u16::try_from(owned.partition).map(PartitionId) else {
+                continue;
+            };
+            let epoch = Epoch(owned.epoch);
+            let token = Token { owner, epoch };
+            self.handle(MemberEvent::Told { partition, token });
+            let position = owned.confirmed;
+            self.handle(MemberEvent::Witnessed { partition, position });
+        }
+    }
+
+    /// Of nodes that were not heard, those that should have been: without a door for peers at both ends silence says nothing.
+    pub(super) fn missed(&self, unheard: Vec<NodeId>) -> Vec<NodeId> {
+        let has_door = |node: &NodeId| self.kept.says.get(node).is_some_and(|says| says.peers.is_some());
+        if !has_door(&self.membership.node()) {
+            return Vec::new();
+        }
+        unheard.into_iter().filter(has_door).collect()
+    }
+
+    fn desk_news(&mut self, news: OwnershipNews) {
+        let (partition, token, news) = match news {
+            OwnershipNews::Settled(partition) => {
+                let Some(SettlingPartition { token, .. }) = self.kept.settling.remove(&partition) else {
+                    return;
+                };
+                (partition, token, PartitionNews::Settled)
+            }
+            OwnershipNews::Fenced(partition, fence) => {
+                let Some(token) = token_of(&fence) else {
+                    return;
+                };
+                (partition, token, PartitionNews::Fenced)
+            }
+            OwnershipNews::Behind(partition, position) => {
+                tracing::error!(
+                    partition = partition.0,
+                    position = position.0,
+                    "the shared store lacks changes that were confirmed: the partition takes no more"
+                );
+                self.kept.behind.push(partition);
+                return;
+            }
+        };
+        self.handle(MemberEvent::Partition {
+            partition,
+            token,
+            news,
+        });
+    }
+
+    /// Partitions whose shards have settled settle at the desk.
+    fn settle_on(&mut self) {
+        for (partition, settling) in &mut self.kept.settling {
+            if settling.shards.as_ref().is_some_and(Receipts::are_in) {
+                settling.shards = None;
+                let _ = self.desk.send(OwnershipOrder::Settle(*partition));
+            }
+        }
+    }
+
+    /// The clock is read here, after whatever brought the event.
+    fn handle(&mut self, event: MemberEvent) {
+        let now = self.now();
+        let before = self.membership.standing_name();
+        let mut acts = Vec::new();
+        if let MemberEvent::Joined(JoinAnswer::Joined(life)) = event {
+            tracing::info!(life = life.0, "the node has joined its cluster");
+            self.kept.last_beat = 0;
+        }
+        let is_word = is_word(&event);
+        self.membership.handle(now, event, &mut acts);
+        let after = self.membership.standing_name();
+        if before != after {
+            tracing::info!(from = before, to = after, "the node's standing has changed");
+        }
+        // A partition opens before anybody is sent here for it, and others are named before anybody is sent away to them.
+        let (later, sooner): (Vec<_>, Vec<_>) = acts.into_iter().partition(sends_away);
+        let is_quiet = is_word && sooner.is_empty() && later.is_empty();
+        sooner.into_iter().for_each(|act| self.act(act));
+        if !is_quiet {
+            self.show_homes();
+        }
+        later.into_iter().for_each(|act| self.act(act));
+    }
+
+    fn show_homes(&mut self) {
+        if let Some(homes) = self.published.show_homes(&self.membership, &self.kept.says) {
+            self.shards.tell(&ToShard::Homes(homes));
+        }
+    }
+}
+
+/// Whether it is heard often, and changes homes rarely: then they are shown with the next tick.
+fn is_word(event: &MemberEvent) -> bool {
+    match event {
+        MemberEvent::Tick | MemberEvent::Heard { .. } => true,
+        MemberEvent::Told { .. } | MemberEvent::Witnessed { .. } => true,
+        MemberEvent::Surveyed(_)
+        | MemberEvent::Joined(_)
+        | MemberEvent::Beaten { .. }
+        | MemberEvent::Buried { .. }
+        | MemberEvent::Departed { .. }
+        | MemberEvent::Partition { .. }
+        | MemberEvent::Ordered(_) => false,
+    }
+}
+
+/// Whether users are stopped or sent away by it: not before everybody knows where to.
+fn sends_away(act: &MemberAct) -> bool {
+    match act {
+        MemberAct::Drop(_) | MemberAct::SendAway { .. } => true,
+        MemberAct::Ask { request, .. } => *request == PartitionRequest::Settle,
+        MemberAct::Survey
+        | MemberAct::Join { .. }
+        | MemberAct::Beat { .. }
+        | MemberAct::Bury(_)
+        | MemberAct::Depart { .. }
+        | MemberAct::Publish { .. }
+        | MemberAct::Lease(_)
+        | MemberAct::Open { .. }
+        | MemberAct::Resume { .. }
+        | MemberAct::Alarm(_)
+        | MemberAct::End(_) => false,
+    }
+}
