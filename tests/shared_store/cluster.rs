@@ -11,7 +11,7 @@ use super::shared_store::client::RedisStore;
 use super::shared_store::keys::PartitionKey;
 use super::shared_store::outcome::{Fence, Outcome, Refusal, SharedStoreError, Vouched};
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn commit(store: &mut RedisStore, batch: Batch) -> Outcome<Vouched<u64>> {
     store.commit(&[batch]).pop().unwrap()

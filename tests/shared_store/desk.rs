@@ -1,6 +1,7 @@
 //! A registry on a real server: its thread, its workers, and what is in the store behind them.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -19,12 +20,13 @@ use holdfast::services::registry::shared::tail::TailLimits;
 use holdfast::services::registry::shared::thread::DeskDoors;
 use tokio::sync::watch;
 
+use super::cluster::ONE_AT_A_TIME;
 use super::samples::*;
 use super::servers::*;
 use super::shared_store::calls::{Claimed, SharedStore};
 use super::shared_store::client::RedisStore;
 use super::shared_store::outcome::Fence;
-use super::shared_store::settings::CopiesMissing;
+use super::shared_store::settings::{CopiesMissing, RedisSettings};
 
 /// What is awaited comes within this time, or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +44,11 @@ pub struct TestDesk {
 
 impl TestDesk {
     pub fn start(urls: &[String], copies: u16) -> Self {
-        let (settings, confirmed) = (settings(urls, copies), ConfirmedPlaces::new(PARTITIONS));
+        Self::start_with(urls, settings(urls, copies))
+    }
+
+    pub fn start_with(urls: &[String], settings: RedisSettings) -> Self {
+        let (copies, confirmed) = (settings.copies, ConfirmedPlaces::new(PARTITIONS));
         let (orders, wanted) = unbounded();
         let (sender, news) = unbounded();
         let (answered, answers) = unbounded();
@@ -212,4 +218,44 @@ fn a_registry_records_repairs_and_gives_way() {
         "{left:?}"
     );
     assert!(TestDesk::figure_of(&figures, "repaired") > 0);
+}
+
+#[test]
+fn a_master_that_stands_still_holds_up_nobody_else() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = RedisCluster::start(3, &[]);
+    let urls = cluster.urls();
+    let mut settings = settings(&urls, 1);
+    // Whoever waits for the master waits longer than the test.
+    settings.reply_ms = 600_000;
+    let desk = TestDesk::start_with(&urls, settings);
+    let mut names = (0..).map(|number| user(&format!("user-{number}")));
+    let mut user_at = |master: usize| {
+        let is_there = |user: &UserId| cluster.first_master(user.partition(PARTITIONS)) == master;
+        names.find(is_there).unwrap()
+    };
+    let users: Vec<UserId> = (0..3).map(&mut user_at).collect();
+    // Which worker has which master is known with the first change.
+    for (key, user) in (0..).zip(&users) {
+        desk.ask(step(key, *user, 1));
+        assert_eq!(desk.committed().0, key);
+    }
+    let stuck = &cluster.servers[0];
+    stuck.pause();
+    desk.ask(step(0, users[0], 2));
+    for number in 2..10 {
+        for key in [1, 2] {
+            desk.ask(step(key, users[key as usize], number));
+            let (answered, outcome) = desk.committed();
+            assert_eq!((answered, outcome.is_ok()), (key, true));
+        }
+    }
+    stuck.go_on();
+    let (answered, outcome) = desk.committed();
+    assert_eq!(
+        (answered, outcome.is_ok()),
+        (0, true),
+        "at whichever master it is"
+    );
+    desk.registry.finish();
 }

@@ -116,7 +116,7 @@ impl Registry {
         let (sender, inbox) = bounded(room(shards));
         let commit_times = Histogram::default();
         let view = commit_times.view();
-        let workers = StoreWorkers::start(doors.clients)?;
+        let workers = StoreWorkers::start(doors.clients, settings.partitions)?;
         let desk = DeskThread {
             desk: Desk::new(settings, doors.confirmed, doors.health.clone()),
             workers,

@@ -193,11 +193,8 @@ impl Desk {
     #[must_use]
     pub fn job(&mut self, belongs: impl Fn(PartitionId) -> bool) -> Job {
         let mut job = Job::default();
-        for (partition, owned) in self
-            .owned
-            .iter_mut()
-            .filter(|(partition, _)| belongs(**partition))
-        {
+        let waiting = self.owned.iter_mut().filter(|(_, owned)| !owned.is_idle());
+        for (partition, owned) in waiting.filter(|(partition, _)| belongs(**partition)) {
             match owned.next_call(&mut self.common) {
                 None => {}
                 Some(WantedCall::Batch(ticket, batch)) => job.batches.push((ticket, batch)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use crate::base::histogram::Histogram;
-use crate::base::time::{Clock, Now, Steady};
+use crate::base::time::{Clock, Now, Steady, Timestamp};
 use crate::logic::delivery::{Delivery, Router, ToRegistry};
 use crate::services::registry::health::{BatchPace, RegistryHealth};
 use crate::services::registry::shared::desk::Desk;
@@ -81,7 +81,7 @@ impl DeskThread {
                 // Nobody listens when the node ends.
                 let _ = self.news.send(news);
             }
-            self.tell(now);
+            self.tell(wall);
             let is_done = self.desk.is_idle() && self.workers.are_idle() && unsent.is_empty();
             if closing.is_some_and(|until| is_done || now.instant >= until) {
                 return self.workers.end();
@@ -158,11 +158,11 @@ impl DeskThread {
         answers.append(&mut unsent);
     }
 
-    fn tell(&mut self, now: Now) {
+    fn tell(&mut self, now: Timestamp) {
         let figures = self.desk.figures();
         self.health
             .set_memory(figures.cache_bytes_now + figures.tail_bytes_now);
-        self.health.tell_if_well(now.wall);
+        self.health.tell_if_well(now);
         self.figures.publish(&figures);
     }
 }

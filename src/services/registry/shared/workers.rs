@@ -2,7 +2,7 @@
 //! master stands still, its own worker waits for it, up to the time-outs of the client, and no other. So it costs the partitions of
 //! other masters nothing, and its own partitions as long as that lasts.
 //!
-//! Who a partition's master is, a worker learns with its first call. Until then the partition is the first worker's.
+//! Who the masters are, a worker learns with its first call. Until then all partitions are the first worker's.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -46,6 +46,7 @@ pub(in crate::services::registry) struct StoreReport {
 /// All workers of a desk.
 pub(in crate::services::registry) struct StoreWorkers {
     clients: StoreClients,
+    partitions: u16,
     workers: Vec<StoreWorker>,
     by_master: HashMap<String, usize>,
     /// Whose a partition is. Those of the first are not named.
@@ -71,10 +72,11 @@ impl StoreWorkers {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(in crate::services::registry) fn start(clients: StoreClients) -> io::Result<Self> {
+    pub(in crate::services::registry) fn start(clients: StoreClients, partitions: u16) -> io::Result<Self> {
         let (sender, reports) = unbounded();
         let mut workers = Self {
             clients,
+            partitions,
             workers: Vec::new(),
             by_master: HashMap::new(),
             by_partition: HashMap::new(),
@@ -88,9 +90,10 @@ impl StoreWorkers {
     fn add(&mut self) -> io::Result<()> {
         let (jobs, wanted) = bounded(1);
         let (worker, client, reports) = (self.workers.len(), (self.clients)(), self.sender.clone());
+        let all = (0..self.partitions).map(PartitionId).collect();
         let thread = std::thread::Builder::new()
             .name(format!("registry-{worker}"))
-            .spawn(move || work(worker, client, &wanted, &reports))?;
+            .spawn(move || work(worker, client, all, (&wanted, &reports)))?;
         self.workers.push(StoreWorker {
             jobs,
             at_work: Working::No,
@@ -164,13 +167,14 @@ impl StoreWorkers {
 fn work(
     worker: usize,
     mut client: Box<dyn StoreClient>,
-    jobs: &Receiver<(Stopwatch, Job)>,
-    reports: &Sender<StoreReport>,
+    all: Vec<PartitionId>,
+    (jobs, reports): (&Receiver<(Stopwatch, Job)>, &Sender<StoreReport>),
 ) {
+    let mut untold = all;
     for (began, job) in jobs {
         let batches = job.batches.iter().map(|(_, batch)| batch.partition);
         let reads = job.reads.iter().map(|wanted| wanted.partition);
-        let partitions: Vec<PartitionId> = batches.chain(reads).collect();
+        let partitions: Vec<PartitionId> = batches.chain(reads).chain(untold.drain(..)).collect();
         let outcomes = job.run(&mut *client);
         let masters = partitions.into_iter();
         let masters = masters.filter_map(|partition| Some((partition, client.master_of(partition)?)));
