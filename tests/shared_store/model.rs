@@ -28,7 +28,7 @@ pub enum Kind {
     Other,
 }
 
-/// A shared store that never fails.
+/// A shared store that fails only as it is told.
 #[derive(Debug, Clone, Default)]
 pub struct ModelStore {
     pub partitions: BTreeMap<PartitionId, ModelPartition>,
@@ -37,6 +37,8 @@ pub struct ModelStore {
     nodes: BTreeMap<String, NodeEntry>,
     map: BTreeMap<PartitionId, Fence>,
     map_version: u64,
+    /// Of so many of the next groups of steps nobody is told what became of them.
+    pub lost_answers: usize,
 }
 
 fn done<T>(answer: T) -> Outcome<Vouched<T>> {
@@ -268,7 +270,12 @@ impl SharedStore for ModelStore {
         }
         group.steps.iter().for_each(|step| kept.step(step));
         kept.places.steps = group.number;
-        done(kept.taken())
+        let taken = kept.taken();
+        if self.lost_answers > 0 {
+            self.lost_answers -= 1;
+            return Err(SharedStoreError::Unknown("the answer is lost".to_owned()));
+        }
+        done(taken)
     }
 
     fn prune(&mut self, partition: PartitionId, fence: &Fence, keep_from: u64) -> Outcome<Vouched<u64>> {

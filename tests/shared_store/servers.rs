@@ -9,10 +9,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::base::ids::PartitionId;
-use super::engine::process::end_with_this_process;
 use super::shared_store::client::RedisStore;
 use super::shared_store::keys::{PartitionKey, Tags};
 use super::shared_store::settings::{CopiesMissing, RedisSettings, TypedRedis};
+use crate::engine::process::end_with_this_process;
 use redis::{Connection, FromRedisValue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

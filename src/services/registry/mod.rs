@@ -7,6 +7,7 @@ mod faults;
 pub mod health;
 pub mod memory;
 pub mod outbox;
+mod outbox_codec;
 pub mod shared;
 mod store;
 mod worker;

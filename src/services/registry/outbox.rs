@@ -141,3 +141,21 @@ pub trait Outbox: Send + Sync {
     /// How many callbacks are dead.
     fn dead_count(&self) -> u64;
 }
+
+/// How many of the looked-at changes may owe nothing, for each that is asked for.
+pub(super) const LOOKED_AT_PER_DUE: usize = 4;
+
+/// Of some changes the first that owe callbacks, and the place up to which there are no others.
+pub(super) fn first_due(changes: Vec<Placed>, after: Position, count_max: usize) -> (Vec<Placed>, Position) {
+    let (mut due, mut looked_at) = (Vec::new(), after);
+    for change in changes {
+        if due.len() == count_max {
+            break;
+        }
+        looked_at = change.position;
+        if change.recorded.previous.is_some() {
+            due.push(change);
+        }
+    }
+    (due, looked_at)
+}

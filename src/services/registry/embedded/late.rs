@@ -1,34 +1,12 @@
 //! How late users stand: whose turn comes when, and how often the oldest callback was tried. Writes nothing.
 
-use prost::Message;
-
 use crate::base::ids::UserId;
-use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
-use crate::services::registry::embedded::errors::{undecodable, unread};
+use crate::services::registry::embedded::errors::unread;
 use crate::services::registry::embedded::files::{Files, position};
 use crate::services::registry::embedded::keys::{turn_key, unpadded};
 use crate::services::registry::outbox::LateUser;
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTurn {
-    #[prost(uint32, tag = "1")]
-    attempts: u32,
-    #[prost(uint64, tag = "2")]
-    next_at: u64,
-    #[prost(uint64, tag = "3")]
-    after: u64,
-}
-
-/// The bytes of a user's turn.
-pub(super) fn stored_turn(late: &LateUser) -> Vec<u8> {
-    let turn = StoredTurn {
-        attempts: late.attempts,
-        next_at: late.next_at.0,
-        after: late.after.0,
-    };
-    turn.encode_to_vec()
-}
+use crate::services::registry::outbox_codec;
 
 /// Whose turn comes when, from this time on.
 pub(super) fn turns_from(files: &Files, from: u64) -> impl Iterator<Item = Result<(u64, UserId), ReadError>> {
@@ -43,13 +21,7 @@ pub(super) fn late_user(files: &Files, user: &UserId) -> Result<Option<LateUser>
     let Some(bytes) = files.outbox.get(turn_key(user)).map_err(unread)? else {
         return Ok(None);
     };
-    let turn = StoredTurn::decode(&bytes[..]).map_err(undecodable)?;
-    Ok(Some(LateUser {
-        user: *user,
-        attempts: turn.attempts,
-        next_at: Timestamp(turn.next_at),
-        after: Position(turn.after),
-    }))
+    Ok(Some(outbox_codec::decode_turn(user, &bytes)?))
 }
 
 /// How many callbacks are late, and how many dead.

@@ -14,35 +14,22 @@ use std::sync::atomic::Ordering;
 
 use fjall::{OwnedWriteBatch, PersistMode};
 use hashbrown::HashMap;
-use prost::Message;
 
 use crate::base::ids::UserId;
 use crate::base::time::{Timestamp, millis};
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
-use crate::services::registry::codec::{self, ChainedChange};
+use crate::services::registry::codec::ChainedChange;
 use crate::services::registry::embedded::errors::{undecodable, unread};
 use crate::services::registry::embedded::files::{CURSOR_KEY, Files, key, position};
 use crate::services::registry::embedded::keys::{
     dead_key, late_key, place_key, schedule_key, turn_key, unpadded,
 };
-use crate::services::registry::embedded::late::{late_user, stored_turn, turns_from};
+use crate::services::registry::embedded::late::{late_user, turns_from};
 use crate::services::registry::embedded::reader::StoreReader;
-use crate::services::registry::outbox::{Dead, LATE_WAIT_MAX, Late, LateUser, Outbox, OutboxStep};
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredDead {
-    #[prost(bytes = "vec", tag = "1")]
-    change: Vec<u8>,
-    #[prost(uint32, tag = "2")]
-    attempts: u32,
-    #[prost(uint64, tag = "3")]
-    at: u64,
-    #[prost(string, tag = "4")]
-    fault: String,
-}
-
-/// How many of the looked-at changes may owe nothing, for each that is asked for.
-const LOOKED_AT_PER_DUE: usize = 4;
+use crate::services::registry::outbox::{
+    Dead, LATE_WAIT_MAX, LOOKED_AT_PER_DUE, Late, LateUser, Outbox, OutboxStep, first_due,
+};
+use crate::services::registry::outbox_codec;
 
 /// The change of a late callback. One that is lost by damage is gone like any other.
 fn late_change(files: &Files, place: Position) -> Result<Option<ChainedChange>, ReadError> {
@@ -88,7 +75,7 @@ impl StoreReader {
                 }
                 let earliest = draft.scheduled.get_or_insert(late.next_at);
                 *earliest = late.next_at.min(*earliest);
-                batch.insert(outbox, turn_key(&late.user), stored_turn(late));
+                batch.insert(outbox, turn_key(&late.user), outbox_codec::encode_turn(late));
                 batch.insert(outbox, schedule_key(late.next_at, &late.user), []);
             }
             OutboxStep::LateDone(user, place) => {
@@ -103,18 +90,8 @@ impl StoreReader {
                 batch.remove(outbox, turn_key(user));
             }
             OutboxStep::Bury(dead) => {
-                let link = ChainedChange {
-                    recorded: dead.placed.recorded.clone(),
-                    before: Position(0),
-                };
-                let stored = StoredDead {
-                    change: codec::encode_change(&link),
-                    attempts: dead.attempts,
-                    at: dead.at.0,
-                    fault: dead.fault.clone(),
-                };
                 let key = dead_key(dead.placed.position);
-                batch.insert(outbox, key.clone(), stored.encode_to_vec());
+                batch.insert(outbox, key.clone(), outbox_codec::encode_dead(dead));
                 draft.set(files, key, true)?;
             }
             OutboxStep::Unbury(place) => {
@@ -131,21 +108,6 @@ impl StoreReader {
         self.late_count.fetch_add(late, Ordering::AcqRel);
         self.dead_count.fetch_add(dead, Ordering::AcqRel);
     }
-}
-
-/// Of some changes the first that owe callbacks, and the place up to which there are no others.
-fn first_due(changes: Vec<Placed>, after: Position, count_max: usize) -> (Vec<Placed>, Position) {
-    let (mut due, mut looked_at) = (Vec::new(), after);
-    for change in changes {
-        if due.len() == count_max {
-            break;
-        }
-        looked_at = change.position;
-        if change.recorded.previous.is_some() {
-            due.push(change);
-        }
-    }
-    (due, looked_at)
 }
 
 /// What the earlier steps of a batch have set.
@@ -334,13 +296,7 @@ impl Outbox for StoreReader {
                 .range(dead_key(Position(after.0.saturating_add(1)))..=dead_key(Position(u64::MAX)));
             let dead = |guard: fjall::Guard| {
                 let (place, bytes) = guard.into_inner().map_err(unread)?;
-                let stored = StoredDead::decode(&bytes[..]).map_err(undecodable)?;
-                Ok(Dead {
-                    placed: codec::decode_change(&stored.change)?.placed(position(&place[1..])?),
-                    attempts: stored.attempts,
-                    at: Timestamp(stored.at),
-                    fault: stored.fault,
-                })
+                Ok(outbox_codec::decode_dead(position(&place[1..])?, &bytes)?)
             };
             range.take(count_max).map(dead).collect()
         })

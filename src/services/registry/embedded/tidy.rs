@@ -10,8 +10,9 @@ use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::embedded::errors::unread;
 use crate::services::registry::embedded::files::{Files, position};
 use crate::services::registry::embedded::keys::{late_key, place_key, schedule_key, turn_key, unpadded};
-use crate::services::registry::embedded::late::{late_user, stored_turn};
+use crate::services::registry::embedded::late::late_user;
 use crate::services::registry::outbox::LateUser;
+use crate::services::registry::outbox_codec;
 
 /// Puts the outbox in order if a part of it, or of the changes, is lost. To do it again changes nothing.
 pub(super) fn tidy(files: &Files) -> Result<(), ReadError> {
@@ -47,7 +48,7 @@ pub(super) fn put_in_order(files: &Files) -> Result<(), ReadError> {
             .ok()
             .flatten()
             .unwrap_or_else(|| at_once(*user));
-        batch.insert(&files.outbox, turn_key(user), stored_turn(&turn));
+        batch.insert(&files.outbox, turn_key(user), outbox_codec::encode_turn(&turn));
         batch.insert(&files.outbox, schedule_key(turn.next_at, user), []);
     }
     batch.commit().map_err(unread)

@@ -18,10 +18,6 @@ pub(super) fn encode_batch(links: &[ChainedChange]) -> Vec<u8> {
 }
 
 /// Reads what [`encode_batch`] wrote.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "readers of the stream are still to come")
-)]
 pub(super) fn decode_batch(bytes: &[u8]) -> Result<Vec<ChainedChange>, Damage> {
     let stored = StoredBatch::decode(bytes).map_err(|_| Damage("batch"))?;
     stored

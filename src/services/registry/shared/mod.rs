@@ -38,6 +38,11 @@ mod call_outcomes;
 pub mod desk;
 pub mod workers;
 pub mod thread;
+mod step_line;
+mod listed_names;
+pub mod lane;
+mod lane_archive;
+mod lane_outbox;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ mod random;
 mod servers;
 #[allow(unreachable_pub, reason = "shared with the tests outside")]
 #[path = "../../../../../tests/shared_store/model.rs"]
-mod model;
+pub(in crate::services::registry::shared) mod model;
 
 use std::net::Ipv4Addr;
 
