@@ -99,6 +99,9 @@ pub const MOVES_IN_FLIGHT_MAX: usize = 1_024;
 /// Requests of the HTTP server that are not answered yet. Each may have one part in every shard's inbox.
 pub const HTTP_IN_FLIGHT_MAX: usize = 1_024;
 
+/// Other nodes that may answer one request at once: far more than a cluster with the most partitions is divided among.
+pub const CLUSTER_NODES_MAX: u16 = 1_024;
+
 /// First wait before a failed commit is tried again, and the longest; doubled in between.
 pub const COMMIT_RETRY_MS_MIN: u64 = 100;
 /// See [`COMMIT_RETRY_MS_MIN`].

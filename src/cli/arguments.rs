@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::callbacks::CallbacksCommand;
+use super::cluster::ClusterCommand;
 use super::connect::{ConnectArguments, FOR_SCRIPTS};
 use super::numbers;
 use super::plan::PlanArguments;
@@ -73,8 +74,14 @@ pub(super) enum CliCommand {
     /// Looks for damage in a store that no gateway has open, and makes a new store from a damaged one.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Founds a cluster of gateways in a shared store, and shows its nodes.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Checks whether the gateway could run on this host, and says what to do if not.
     Check {
+        /// Also checks every server of the shared store.
+        #[arg(long)]
+        cluster: bool,
         /// Also checks whether this host can hold so many connections: 250000, 250k, 10M.
         #[arg(long, value_parser = numbers::count)]
         connections: Option<u64>,

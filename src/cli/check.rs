@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
+use super::cluster;
 use super::host::Host;
 use super::outcome::print;
 use super::sizing::{self, Wanted};
@@ -17,6 +18,7 @@ use crate::node::certificates::TlsTerms;
 use crate::node::config::{Config, StoreKind};
 use crate::node::rlimits;
 use crate::node::shards::try_rings;
+use crate::node::shared_store;
 use crate::node::startup_wait::StartupWait;
 use crate::services::http::ListenerCertificate;
 use crate::services::runtime;
@@ -27,8 +29,16 @@ const NO_WAIT: StartupWait = StartupWait(Duration::ZERO);
 /// One probe's outcome: what is good, or what to do.
 type CheckOutcome = Result<String, String>;
 
+/// What is checked besides the gateway itself.
+pub(super) struct Wants {
+    /// Every server of the shared store.
+    pub(super) cluster: bool,
+    /// Whether the host can hold so many connections.
+    pub(super) connections: Option<u64>,
+}
+
 /// Probes everything, and prints each outcome.
-pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result<ExitCode> {
+pub(super) fn check(config: &Config, wants: &Wants) -> anyhow::Result<ExitCode> {
     rlimits::raise_locked_memory();
     let mut probes = vec![
         ("configuration", Ok("no problem".to_owned())),
@@ -44,7 +54,14 @@ pub(super) fn check(config: &Config, connections: Option<u64>) -> anyhow::Result
     probes.extend(probe_keys(config, now).map(|outcome| ("keys", outcome)));
     let certificates = probe_certificates(config, now).into_iter();
     probes.extend(certificates.map(|outcome| ("certificates", outcome)));
-    if let Some(connections) = connections {
+    if wants.cluster {
+        probes.extend(
+            probe_cluster(config)
+                .into_iter()
+                .map(|outcome| ("cluster", outcome)),
+        );
+    }
+    if let Some(connections) = wants.connections {
         probes.extend(compare_host(&host, config, connections));
     }
     let good = probes.iter().all(|(_, outcome)| outcome.is_ok());
@@ -123,6 +140,28 @@ fn probe_registry(config: &Config) -> CheckOutcome {
     match config.registry.store {
         StoreKind::Memory => Ok("in memory: gone with the process".to_owned()),
         StoreKind::Embedded => probe_folder(&config.registry.path),
+        StoreKind::Shared => shared_store::founded(config)
+            .map(|founded| {
+                format!(
+                    "the cluster {:?} has {} partitions",
+                    config.cluster.name, founded.partitions
+                )
+            })
+            .map_err(|error| format!("{error:#}")),
+    }
+}
+
+/// Whether the servers of the shared store are set up as a cluster needs them.
+fn probe_cluster(config: &Config) -> Vec<CheckOutcome> {
+    if config.registry.store != StoreKind::Shared {
+        return vec![Err(
+            "registry.store is not \"redis\": there is no cluster".to_owned()
+        )];
+    }
+    match cluster::faults(config) {
+        Err(error) => vec![Err(format!("{error:#}; check registry.redis"))],
+        Ok(faults) if faults.is_empty() => vec![Ok("every server is set up as it must be".to_owned())],
+        Ok(faults) => faults.iter().map(|fault| Err(cluster::told(fault))).collect(),
     }
 }
 
@@ -151,6 +190,7 @@ fn probe_addresses(config: &Config) -> Vec<(&'static str, CheckOutcome)> {
         ("backend", ListenerRole::Backend),
         ("admin", ListenerRole::Admin),
         ("web", ListenerRole::Web),
+        ("cluster", ListenerRole::Peers),
     ] {
         for (address, opened) in addresses::open_each(side, config, NO_WAIT) {
             let outcome = match opened {

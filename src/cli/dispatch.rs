@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 use super::arguments::{CliCommand, CommandLine, all_set, texts};
 use super::outcome::{print, tell_error, tell_problems};
 use super::signing::{best_key, sign};
-use super::{callbacks, check, connect, greeting, plan, printed, reload, status, store, top};
+use super::{callbacks, check, cluster, connect, greeting, plan, printed, reload, status, store, top};
 use crate::base::time::Clock;
 use crate::engine::process::outlive_file_limits;
 use crate::node::certificates::TlsTerms;
@@ -17,6 +17,7 @@ use crate::node::config::{Config, Sources};
 use crate::node::log::Log;
 use crate::node::reload::ConfigSource;
 use crate::node::shards::PreparedShards;
+use crate::node::shared_store;
 use crate::node::{privacy, rlimits, run};
 
 /// Does what was typed.
@@ -84,7 +85,8 @@ fn serve((config, tls): (&Config, TlsTerms), sources: &Sources, log: &Log) -> an
     let plan = config.shards.plan(cores, rlimits::raise_descriptors());
     let plan = plan.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     rlimits::raise_locked_memory();
-    let shards = PreparedShards::new(config, plan, &tls)?;
+    let partitions = shared_store::partitions(config)?;
+    let shards = PreparedShards::new(config, plan, partitions, &tls)?;
     let program = std::env::args_os().next().unwrap_or_else(|| "holdfast".into());
     let program = program.to_string_lossy();
     let greeting = greeting::greeting((config, sources), &program, plan.count, Clock::start().now().wall);
@@ -130,7 +132,11 @@ fn execute(command: CliCommand, config: &Config, sources: &Sources) -> anyhow::R
             privacy::keep_files_private();
             store::store(config, command)
         }
-        CliCommand::Check { connections } => check::check(config, connections),
+        CliCommand::Cluster(command) => on_a_runtime(cluster::cluster(config, &command)),
+        CliCommand::Check { cluster, connections } => {
+            let wanted = check::Wants { cluster, connections };
+            check::check(config, &wanted)
+        }
         CliCommand::Plan(arguments) => plan::plan(config, &arguments),
         CliCommand::Top(arguments) => on_a_runtime(top::top(config, &arguments)),
         CliCommand::Print(wanted) => printed::printed(&wanted, CommandLine::command()),

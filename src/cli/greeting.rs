@@ -90,6 +90,12 @@ fn records(config: &Config) -> String {
     let path = path.as_ref().unwrap_or(&config.registry.path).display();
     match (config.registry.store, config.registry.durability) {
         (StoreKind::Memory, _) => "in memory alone: gone when this ends".to_owned(),
+        (StoreKind::Shared, _) => format!(
+            "the shared store at {}, as node {} of {:?}",
+            joined(&config.shared_store.urls),
+            config.cluster.node.0,
+            config.cluster.name
+        ),
         (StoreKind::Embedded, Durability::Commit) => path.to_string(),
         (StoreKind::Embedded, Durability::Relaxed) => format!("{path}, on disk within 100 ms"),
     }

@@ -6,6 +6,7 @@ mod dispatch;
 
 mod callbacks;
 mod check;
+mod cluster;
 mod connect;
 mod greeting;
 mod plan;

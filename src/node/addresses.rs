@@ -21,6 +21,8 @@ pub enum ListenerRole {
     Admin,
     /// Browsers.
     Web,
+    /// Other nodes of the cluster.
+    Peers,
 }
 
 /// An address of a listener.
@@ -57,6 +59,7 @@ impl ListenAddress {
             ListenerRole::Backend => of_http("http.listen", &config.http),
             ListenerRole::Admin => of_http("admin.listen", &config.admin),
             ListenerRole::Web => of_http("web.listen", &config.web),
+            ListenerRole::Peers => of_http("cluster.listen", &config.cluster.listen),
         }
     }
 }
@@ -86,7 +89,7 @@ pub fn open_each(
 ) -> Vec<(SocketAddr, anyhow::Result<TcpListener>)> {
     let free = |at: &ListenAddress| match role {
         ListenerRole::Terminals => await_free(at, wait),
-        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => Ok(()),
+        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web | ListenerRole::Peers => Ok(()),
     };
     let all = ListenAddress::all(role, config).into_iter();
     let found: Vec<_> = all.map(|at| (free(&at), at)).collect();
@@ -105,7 +108,9 @@ pub fn open_each(
 fn open(at: &ListenAddress, wait: StartupWait) -> anyhow::Result<TcpListener> {
     let attempt = || match at.role {
         ListenerRole::Terminals => listener(at.address),
-        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web => sole_listener(at.address),
+        ListenerRole::Backend | ListenerRole::Admin | ListenerRole::Web | ListenerRole::Peers => {
+            sole_listener(at.address)
+        }
     };
     let opened = wait_for(at, wait, attempt)?;
     Ok(TcpListener::from(opened))

@@ -2,14 +2,20 @@
 
 mod callbacks;
 pub mod certificates;
+mod cluster;
+mod cluster_plan;
 mod counter_watch;
 mod deadline;
 mod expiry_watch;
 mod holder;
+mod lanes;
 mod listeners;
 mod named_files;
+mod node_lock;
+mod records;
 mod reload_thread;
 mod service_manager;
+pub mod shared_store;
 mod signals;
 mod store;
 mod timekeeper;

@@ -54,17 +54,14 @@ impl Inboxes {
         Self { registry, ..self }
     }
 
-    /// That of the thread that speaks to other nodes beside them.
+    /// Those that the HTTP server writes to: all but its own, and other nodes if there are any.
     #[must_use]
-    pub fn with_peers(self, peers: PeersSender) -> Self {
-        let peers = Some(peers);
-        Self { peers, ..self }
-    }
-
-    /// Without the HTTP server's.
-    #[must_use]
-    pub fn without_http(self) -> Self {
-        Self { http: None, ..self }
+    pub fn of_http(self, peers: Option<PeersSender>) -> Self {
+        Self {
+            http: None,
+            peers,
+            ..self
+        }
     }
 
     /// Carries to these inboxes.

@@ -1,7 +1,6 @@
 //! Start, run, stop: threads are started against the way of deliveries, so that nobody writes to someone who is not
 //! there yet, and ended along it, by one deadline.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,13 @@ use tokio::sync::watch;
 use super::addresses::{ListenerRole, listen};
 use super::callbacks::{self, CallbackUpdates, DeadLetterAccess};
 use super::certificates::warn_of_open_keys;
+use super::cluster::{ClusterNode, StoppedCluster};
+use super::cluster_plan::{ClusterPlan, DeskEnds};
 use super::config::Config;
 use super::counter_watch::CounterWatch;
 use super::deadline::{Deadline, StopStage};
 use super::expiry_watch::ExpiryWatch;
+use super::records::{Records, StartedRegistry};
 use super::reload::{self, ConfigSource, ReloadTargets, Reloader, http_settings};
 use super::reload_thread::ReloadThread;
 use super::rlimits;
@@ -24,7 +26,7 @@ use super::service_manager::ServiceManager;
 use super::shard_set::{LiveShards, ShardLauncher};
 use super::signals::{self, SignalRequest, Signals};
 use super::startup_wait::StartupWait;
-use super::store::{self, DiskStore, OpenedStore};
+use super::store::{self, DiskStore};
 use super::timekeeper::{self, Timekeeper};
 use crate::base::ids::ShardId;
 use crate::base::time::{Clock, Stopwatch};
@@ -61,6 +63,7 @@ struct Node<R> {
     counters: ShardCounters,
     settings: watch::Receiver<Arc<http::HttpSettings>>,
     manager: ServiceManager,
+    cluster: Option<ClusterNode>,
 }
 
 /// Runs a node until a signal asks it to stop; SIGHUP has it read its configuration again. Calls `announce` when its listeners are open.
@@ -75,7 +78,7 @@ pub fn run<P: ShardLauncher>(
 ) -> anyhow::Result<()> {
     let signals = Signals::hear(config.stop_within)?;
     let manager = ServiceManager::from_environment();
-    let node = Node::start(config, origin, (shards, tls), manager)?;
+    let mut node = Node::start(config, origin, (shards, tls), manager)?;
     node.serving.begin();
     signals.started();
     node.manager.ready(&node.condition());
@@ -108,54 +111,54 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         (shards, tls): (P, http::HttpTls),
         manager: ServiceManager,
     ) -> anyhow::Result<Self> {
-        let OpenedStore {
-            store,
-            health: registry_health,
-            kept,
-            callbacks: callbacks_owed,
-        } = OpenedStore::new(config)?;
+        let records = Records::of(config)?;
         let clock = Clock::start();
         let (count, shards_sender, transports) = (shards.count(), shards.sender(), shards.transports());
         let limits = http::Limits::within(rlimits::raise_descriptors());
-        let (http_sender, inbox) = http::reply_channel(count, 0, &limits);
+        let (http_sender, inbox) = http::reply_channel(count, records.peers_max(), &limits);
         let listeners = http_listeners(config)?;
         let inboxes = Inboxes::of(&shards_sender, http_sender);
-        let replies = inboxes.clone().router();
-        let registry = Registry::start(store, config.trouble, count, replies, clock.clone())?;
+        let replies = inboxes.clone();
+        records.close(&shards_sender, count);
+        let StartedRegistry {
+            registry,
+            health: registry_health,
+            callbacks: callbacks_owed,
+            kept,
+            cluster,
+        } = records.start_registry(config, count, replies.clone(), &clock)?;
         let inboxes = inboxes.with_registry(registry.sender());
-        let (restored, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(RESTORED_UNDER_WAY)).unzip();
-        let shards = shards.start(clock.clone(), &inboxes, receivers)?;
-        bring_back(kept.as_ref(), restored, &registry_health, clock.clone())?;
-        let callbacks = kept.as_ref().map(|kept| start_callbacks(config, kept, &clock));
-        let callbacks = callbacks.transpose().context("the callback service")?;
+        let shards = start_shards(shards, &inboxes, (kept.as_ref(), &registry_health), &clock)?;
+        let callbacks = start_callbacks(config, kept.as_ref(), cluster.as_ref(), &clock)?;
         let handle = callbacks.as_ref().map(CallbackService::handle);
+        let ways = (&shards_sender, count, replies);
+        let (cluster, cluster_handles) = start_cluster(config, cluster, ways, handle.clone(), &clock)?;
         let serving = Serving::default();
         let (http_settings, settings) = watch::channel(Arc::new(http_settings(config, tls, limits)));
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
         let shards_told = (&shards_sender, count, transports);
         let told = told_of_reloads(shards_told, http_settings, callbacks_told, &manager);
-        let archived = kept.as_ref().map(DiskStore::archived);
-        let archive = archived.as_ref().map(|archived| Arc::clone(&archived.archive));
+        let archive = kept.as_ref().map(|kept| kept.archived().archive);
         let (lines, life) = (origin.lines.clone(), (serving.clone(), clock.clone()));
         let reloader = Arc::new(Reloader::new((config.clone(), origin), told, archive, life));
         let handles = http::GatewayHandles {
-            router: inboxes.without_http().router(),
+            router: inboxes.of_http(cluster.as_ref().map(ClusterNode::peers)).router(),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
             registry_health: registry_health.clone(),
             registry_workload: Some(registry.workload()),
-            archive: archived,
+            archive: kept.as_ref().map(DiskStore::archived),
             callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
-            callbacks: handle
-                .and_then(DeadLetterAccess::of)
-                .map(|access| Arc::new(access) as Arc<dyn DeadLetters>),
+            callbacks: handle.and_then(dead_letters),
             reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
-            cluster: None,
+            cluster: cluster_handles,
         };
         let life = (clock.clone(), serving.clone());
         let front = HttpServer::start(settings.clone(), listeners, inbox, handles, life)?;
         let reloads = ReloadThread::start(move || reloader.reload_by_signal(reload::SIGNAL_ROUNDS))?;
+        cluster.as_ref().map_or(Ok(()), ClusterNode::wait_joined)?;
         Ok(Self {
+            cluster,
             counters: shards.counters(),
             settings,
             shards,
@@ -174,7 +177,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     }
 
     /// Does what signals ask for, and looks after the threads, until it is to stop.
-    fn serve(&self, signals: &Signals) -> anyhow::Result<()> {
+    fn serve(&mut self, signals: &Signals) -> anyhow::Result<()> {
         let mut timekeeper = Timekeeper::start();
         let mut expiry_watch = ExpiryWatch::new(self.settings.clone());
         let mut watch = CounterWatch::new(self.shards.counters());
@@ -185,10 +188,14 @@ impl<R: LiveShards + Send + 'static> Node<R> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("nobody hears signals any more"),
             }
+            if self.cluster.as_ref().is_some_and(ClusterNode::has_drained) {
+                return Ok(());
+            }
             self.check()?;
             timekeeper.look();
             expiry_watch.look(self.clock.clone().now().wall);
             watch.look();
+            self.cluster.iter_mut().for_each(ClusterNode::look);
             self.manager.look(|| self.condition());
         }
     }
@@ -205,6 +212,9 @@ impl<R: LiveShards + Send + 'static> Node<R> {
     fn check(&self) -> anyhow::Result<()> {
         if self.callbacks.as_ref().is_some_and(CallbackService::has_ended) {
             bail!("the callback service has ended on its own; its last words are in the log");
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.check()?;
         }
         if self.shards.has_ended() {
             bail!("a shard has ended on its own; its last words are in the log");
@@ -248,10 +258,12 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         tracing::info!(connections, "stopping");
         self.manager.stopping(self.stop_within + signals::GRACE);
         self.serving.end();
+        let left = |clock: &mut Clock, part| deadline.left(clock.now().instant, part);
+        let within = left(&mut self.clock, StopStage::Clients);
+        let cluster = self.cluster.map(|cluster| cluster.stop(within));
         for shard in 0..self.count {
             notify(&self.shards_sender, ShardId(shard), ToShard::Stop);
         }
-        let left = |clock: &mut Clock, part| deadline.left(clock.now().instant, part);
         let front = self.front.stop(left(&mut self.clock, StopStage::Clients));
         let dropped = self.shards.join();
         if dropped > 0 {
@@ -261,6 +273,9 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let within = left(&mut self.clock, StopStage::Callbacks);
         let callbacks = self.callbacks.map_or(Ok(()), |service| service.stop(within));
         front.context("the HTTP server")?;
+        cluster
+            .map_or(Ok(()), StoppedCluster::finish)
+            .context("the way to other nodes")?;
         callbacks.context("the callback service")?;
         let closed = connections.saturating_sub(dropped);
         tracing::info!(closed, dropped, took = ?began.elapsed(), "stopped");
@@ -294,6 +309,40 @@ fn http_listeners(config: &Config) -> anyhow::Result<http::HttpListeners> {
     })
 }
 
+/// Starts the shards, which first take in the users that are on record.
+fn start_shards<P: ShardLauncher>(
+    shards: P,
+    inboxes: &Inboxes,
+    (kept, health): (Option<&DiskStore>, &registry::health::RegistryHealth),
+    clock: &Clock,
+) -> anyhow::Result<P::Shards> {
+    let channels = (0..shards.count()).map(|_| bounded(RESTORED_UNDER_WAY));
+    let (restored, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+    let shards = shards.start(clock.clone(), inboxes, receivers)?;
+    bring_back(kept, restored, health, clock.clone())?;
+    Ok(shards)
+}
+
+/// Has the node take part in its cluster, if it is of one.
+fn start_cluster(
+    config: &Config,
+    cluster: Option<(ClusterPlan, DeskEnds)>,
+    (shards, count, replies): (&SendToShard, u16, Inboxes),
+    callbacks: Option<CallbackHandle>,
+    clock: &Clock,
+) -> anyhow::Result<(Option<ClusterNode>, Option<http::ClusterHandles>)> {
+    let start = |(cluster, callbacks)| {
+        ClusterNode::start(config, cluster, (shards, count), (replies, callbacks), clock)
+    };
+    Ok(cluster.zip(callbacks).map(start).transpose()?.unzip())
+}
+
+/// The dead letters of a service whose store is one for ever.
+fn dead_letters(callbacks: CallbackHandle) -> Option<Arc<dyn DeadLetters>> {
+    let access = DeadLetterAccess::of(callbacks)?;
+    Some(Arc::new(access))
+}
+
 /// Has the shards take in the users that are on record, and looks whether the clock agrees with the records.
 fn bring_back(
     kept: Option<&DiskStore>,
@@ -307,15 +356,28 @@ fn bring_back(
     Ok(())
 }
 
-fn start_callbacks(config: &Config, kept: &DiskStore, clock: &Clock) -> io::Result<CallbackService> {
-    let source = Arc::clone(&kept.reader) as Arc<dyn CallbackStore>;
-    let trust = Trust::read(config.callback.ca_file.as_deref())?;
-    CallbackService::start(
-        callbacks::settings(config, trust),
-        source,
-        kept.news.clone(),
-        clock.clone(),
-    )
+/// For the changes of this gateway's store, or of a cluster's, of the partitions that the node will own; for none in memory.
+fn start_callbacks(
+    config: &Config,
+    kept: Option<&DiskStore>,
+    cluster: Option<&(ClusterPlan, DeskEnds)>,
+    clock: &Clock,
+) -> anyhow::Result<Option<CallbackService>> {
+    const SERVICE: &str = "the callback service";
+    let trust = Trust::read(config.callback.ca_file.as_deref()).context(SERVICE)?;
+    let settings = callbacks::settings(config, trust);
+    let service = match (cluster, kept) {
+        (Some((plan, _)), _) => {
+            let (partitions, store_id) = (plan.partitions(), plan.store_id());
+            CallbackService::start_without_lanes(settings, partitions, store_id, clock.clone())
+        }
+        (None, Some(kept)) => {
+            let source = Arc::clone(&kept.reader) as Arc<dyn CallbackStore>;
+            CallbackService::start(settings, source, kept.news.clone(), clock.clone())
+        }
+        (None, None) => return Ok(None),
+    };
+    service.map(Some).context(SERVICE)
 }
 
 #[cfg(test)]

@@ -53,11 +53,11 @@ pub struct PreparedShards {
 pub struct RunningShards(Vec<ShardHandle>);
 
 impl PreparedShards {
-    /// Makes all shards of `plan`, each listening at all addresses of terminals.
+    /// Makes all shards of `plan`, each listening at all addresses of terminals, for users of so many partitions.
     ///
     /// # Errors
     /// Says what the system lacks, or which address cannot be listened at.
-    pub fn new(config: &Config, plan: ShardPlan, tls: &TlsTerms) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, plan: ShardPlan, partitions: u16, tls: &TlsTerms) -> anyhow::Result<Self> {
         probe::check()?;
         let wait = StartupWait(config.startup_wait);
         let addresses = ListenAddress::all(ListenerRole::Terminals, config);
@@ -71,7 +71,7 @@ impl PreparedShards {
                 place: ShardPosition {
                     shard: ShardId(shard),
                     shards: plan.count,
-                    partitions: 1,
+                    partitions,
                     connections_max: plan.connections_max,
                 },
                 settings: Arc::clone(&settings),

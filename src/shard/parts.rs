@@ -76,6 +76,8 @@ pub(crate) struct Shard<K: Kernel = Ring, L: ShardLogic = ShardState> {
     /// The turn has had its share, and left something.
     pub(super) is_overworked: bool,
     pub(super) life: ShardLife,
+    /// All users are of one partition, which opens with the shards. In a cluster each opens when it is this node's.
+    pub(super) is_alone: bool,
     pub(super) stop_within: Duration,
 }
 
@@ -146,6 +148,7 @@ impl<K: Kernel, L: ShardLogic> Shard<K, L> {
             follow_ups: VecDeque::new(),
             is_overworked: false,
             life: ShardLife::Works,
+            is_alone: config.place.partitions == 1,
             stop_within: config.stop_deadline,
         }
     }

@@ -157,7 +157,9 @@ impl Shard {
     fn all_ready(&mut self) -> bool {
         if !self.accepting.all_ready && self.shards.iter().all(ShardSender::is_ready) {
             self.accepting.all_ready = true;
-            self.decide(Input::Delivered(ToShard::Open(PartitionId::SOLE)));
+            if self.is_alone {
+                self.decide(Input::Delivered(ToShard::Open(PartitionId::SOLE)));
+            }
         }
         self.accepting.all_ready
     }

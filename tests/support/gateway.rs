@@ -124,6 +124,11 @@ impl Gateway {
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the gateway runs");
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child").is_some()
+    }
+
     /// Waits until it has ended. Gives its exit code, if it ended by itself.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("the gateway ends").code()

@@ -12,6 +12,7 @@ use crate::protocol::transport::Transport;
 use crate::protocol::transport::proxy::ProxyMode;
 use crate::protocol::transport::tls::server::TlsVersion;
 use crate::services::registry::embedded::Durability;
+use crate::services::shared_store::settings::CopiesMissing;
 
 /// Words, each with its meaning.
 #[derive(Debug)]
@@ -53,8 +54,14 @@ pub(super) const PROXY: Choice<ProxyMode> = Choice(&[
 pub(super) const WEB_CLOSE: Choice<WebClose> =
     Choice(&[("time-out", WebClose::TimeOut), ("at-once", WebClose::AtOnce)]);
 
-pub(super) const STORE: Choice<StoreKind> =
-    Choice(&[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)]);
+pub(super) const STORE: Choice<StoreKind> = Choice(&[
+    ("embedded", StoreKind::Embedded),
+    ("memory", StoreKind::Memory),
+    ("redis", StoreKind::Shared),
+]);
+
+pub(super) const COPIES_MISSING: Choice<CopiesMissing> =
+    Choice(&[("wait", CopiesMissing::Wait), ("go-on", CopiesMissing::GoOn)]);
 
 pub(super) const DURABILITY: Choice<Durability> =
     Choice(&[("commit", Durability::Commit), ("relaxed", Durability::Relaxed)]);

@@ -7,10 +7,12 @@ use ipnet::IpNet;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::choices;
+use super::clusters;
 use super::layers::{self, Sources};
 use super::listeners::{self, TerminalListener};
 use super::parts::{
-    CallbackConfig, CertificateFiles, CoreDumps, LogFormat, Pin, RegistryConfig, StoreKind, TerminalTls,
+    CallbackConfig, CertificateFiles, ClusterConfig, CoreDumps, LogFormat, Pin, RegistryConfig,
+    SharedStoreConfig, StoreKind, TerminalTls,
 };
 use super::print;
 use super::problem::Problem;
@@ -65,6 +67,10 @@ pub struct Config {
     pub logic: Settings,
     /// Where records are kept, and how.
     pub registry: RegistryConfig,
+    /// Where the shared store is.
+    pub shared_store: SharedStoreConfig,
+    /// This node among those of its cluster.
+    pub cluster: ClusterConfig,
     /// How the app's backend is told of changes.
     pub callback: CallbackConfig,
     /// How long a start waits for each thing that an earlier gateway still has.
@@ -175,6 +181,8 @@ impl Config {
             },
             logic: reader.logic(),
             registry: reader.registry(),
+            shared_store: reader.shared_store(),
+            cluster: reader.cluster(),
             callback: reader.callback(),
             startup_wait: reader.seconds("node.start_patience_s"),
             stop_within: reader.seconds("node.stop_deadline_s"),
@@ -226,6 +234,12 @@ impl Config {
             let remedy = "set registry.store = \"embedded\", or callback.url = \"\"";
             problems.push(Problem::new("callback.url", found, remedy));
         }
+        let of_cluster = (&self.shared_store, &self.cluster);
+        problems.extend(clusters::problems(
+            self.registry.store,
+            of_cluster,
+            self.logic.restart_grace,
+        ));
         problems.extend(listeners::problems(&Reader(&self.values), &self.terminals));
         self.check_addresses(problems);
         self.check_times(problems);
@@ -243,6 +257,7 @@ impl Config {
             ("http.listen", &self.http),
             ("admin.listen", &self.admin),
             ("web.listen", &self.web),
+            ("cluster.listen", &self.cluster.listen),
         ];
         let others = others.into_iter();
         let others = others.flat_map(|(key, list)| list.iter().map(move |address| (key, *address)));

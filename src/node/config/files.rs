@@ -45,7 +45,10 @@ pub(super) fn read_files(values: &mut Values, problems: &mut Vec<Problem>) {
             | SettingKind::FileOrNone
             | SettingKind::PemFile
             | SettingKind::RequestPath
-            | SettingKind::Origins => {}
+            | SettingKind::Origins
+            | SettingKind::Name
+            | SettingKind::WordOrNone
+            | SettingKind::StoreUrls => {}
         }
     }
 }

@@ -4,10 +4,11 @@ use toml::Value;
 
 use super::choices::Words;
 use super::texts::{
-    SECRET_BYTES_MAX, fault_of_text, is_address, is_key, is_list, is_origin, is_request_path, is_secret,
-    network,
+    NAME_BYTES_MAX, SECRET_BYTES_MAX, fault_of_text, is_address, is_key, is_list, is_name, is_origin,
+    is_request_path, is_secret, is_store_url, is_word, network,
 };
 use crate::base::ids::UserId;
+use crate::base::limits::PUBLIC_ADDRESS_BYTES_MAX;
 use crate::services::callback::ReceiverUrl;
 
 /// What may be said.
@@ -49,6 +50,12 @@ pub(super) enum SettingKind {
     PemFileOrNone,
     /// A list of `{ secret, not_after }`, or `secret_file` instead of `secret`.
     Keys,
+    /// The name of a cluster.
+    Name,
+    /// A text of printable ASCII characters without a space; empty: none.
+    WordOrNone,
+    /// A list of `redis` or `rediss` addresses without user and password.
+    StoreUrls,
     /// A list of tables.
     Entries(&'static EntryKind),
 }
@@ -117,6 +124,13 @@ impl SettingKind {
                 "a list of { secret = \"16 or more characters\", not_after = \"2027-01-01T00:00:00Z\" }, or with secret_file = \"path\" instead of secret"
                     .to_owned()
             }
+            Self::Name => format!("a name of 1 to {NAME_BYTES_MAX} characters of a-z, 0-9 and -"),
+            Self::WordOrNone => format!(
+                "a text of at most {PUBLIC_ADDRESS_BYTES_MAX} printable ASCII characters without a space, or \"\" for none"
+            ),
+            Self::StoreUrls => {
+                r#"a list of addresses as "redis://store-1.example:6379" or, with TLS, "rediss://store-1.example:6379", all of one kind, without user and password"#.to_owned()
+            }
             Self::Entries(of) => {
                 let fields: Vec<_> = of.fields.iter().map(EntryField::bounds).collect();
                 format!("a list of tables, each with {}", fields.join(", "))
@@ -135,6 +149,8 @@ impl SettingKind {
             Self::PemFileOrNone => Some(r#""/etc/holdfast/name-of-the-file.pem""#),
             Self::Keys => Some(r#"[{ secret_file = "/etc/holdfast/usersig-key" }]"#),
             Self::Networks => Some(r#"["10.0.0.0/8"]"#),
+            Self::WordOrNone => Some(r#""gateway-1.example:9001""#),
+            Self::StoreUrls => Some(r#"["redis://store-1.example:6379", "redis://store-2.example:6379"]"#),
             Self::Entries(of) => Some(of.example),
             Self::Addresses
             | Self::Address
@@ -146,6 +162,7 @@ impl SettingKind {
             | Self::Users
             | Self::Secret(_)
             | Self::Path
+            | Self::Name
             | Self::PemFile => None,
         }
     }
@@ -180,6 +197,11 @@ impl SettingKind {
                 .is_some_and(|text| !text.is_empty() && !text.contains('\0')),
             Self::FileOrNone | Self::PemFileOrNone => value.as_str().is_some_and(|text| !text.contains('\0')),
             Self::Keys => value.as_array().is_some_and(|keys| keys.iter().all(is_key)),
+            Self::Name => value.as_str().is_some_and(is_name),
+            Self::WordOrNone => value
+                .as_str()
+                .is_some_and(|text| text.is_empty() || is_word(text)),
+            Self::StoreUrls => is_list(value, 0, is_store_url),
             Self::Entries(of) => value
                 .as_array()
                 .is_some_and(|list| list.iter().all(|entry| of.takes(entry))),
@@ -206,6 +228,8 @@ impl SettingKind {
         match self {
             Self::OneOf(_)
             | Self::Address
+            | Self::Name
+            | Self::WordOrNone
             | Self::Secret(_)
             | Self::Url
             | Self::Path
@@ -221,6 +245,7 @@ impl SettingKind {
             | Self::Users
             | Self::Hosts
             | Self::Origins
+            | Self::StoreUrls
             | Self::Keys
             | Self::Entries(_) => false,
         }
@@ -347,6 +372,38 @@ mod tests {
             r#"[{secret="0123456789abcdef", secret_file="/run/key"}]"#,
             false,
         );
+    }
+
+    #[test]
+    fn kinds_of_a_cluster_have_bounds() {
+        for (name, expected) in [("prod-2", true), ("", false), ("Prod", false), ("a b", false)] {
+            check(SettingKind::Name, &format!("{name:?}"), expected);
+        }
+        check(
+            SettingKind::Name,
+            &format!("{:?}", "x".repeat(NAME_BYTES_MAX + 1)),
+            false,
+        );
+        for (word, expected) in [
+            ("", true),
+            ("wss://a.example/x", true),
+            ("a b", false),
+            ("h\u{e4}", false),
+        ] {
+            check(SettingKind::WordOrNone, &format!("{word:?}"), expected);
+        }
+        for (url, expected) in [
+            ("redis://a.example", true),
+            ("rediss://[::1]:6380", true),
+            ("redis://user:word@a.example", false),
+            ("http://a.example", false),
+            ("a.example:6379", false),
+            ("redis://", false),
+            ("redis://a.example:port", false),
+        ] {
+            check(SettingKind::StoreUrls, &format!("[{url:?}]"), expected);
+        }
+        check(SettingKind::StoreUrls, "[]", true);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod changed;
 mod choices;
+mod clusters;
 mod effective;
 mod entries;
 mod files;
@@ -28,7 +29,9 @@ pub use changed::{Difference, DifferenceKind, Given};
 pub use effective::Config;
 pub use layers::Sources;
 pub use listeners::TerminalListener;
-pub use parts::{CertificateFiles, CoreDumps, LogFormat, Pin, StoreKind, TerminalTls};
+pub use parts::{
+    CertificateFiles, ClusterConfig, CoreDumps, LogFormat, Pin, SharedStoreConfig, StoreKind, TerminalTls,
+};
 pub use problem::Problem;
 pub use sample::{Described, described, sample};
 pub use setting::TakesEffect;

@@ -1,14 +1,18 @@
 //! Parts of the configuration that are types of their own. Plain values that read and check nothing.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::ids::NodeId;
 use crate::base::secret::Secret;
+use crate::logic::cluster::home::PublicAddresses;
 use crate::logic::record::Callbacks;
 use crate::protocol::transport::tls::negotiation::TlsKeeping;
 use crate::protocol::transport::tls::server::TlsVersion;
 use crate::services::callback::ReceiverUrl;
 use crate::services::registry::embedded::Durability;
+use crate::services::shared_store::settings::CopiesMissing;
 
 /// Where records are kept, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,48 @@ pub struct RegistryConfig {
     pub deleted_kept: Duration,
 }
 
+/// The servers of Redis or Valkey that the nodes of a cluster share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedStoreConfig {
+    /// Where they are: some of a cluster, or a master and its replicas.
+    pub urls: Vec<String>,
+    /// Who logs in there.
+    pub user: Option<String>,
+    /// With which password.
+    pub password: Option<Secret>,
+    /// Who vouches for them; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The gateway's own certificate and key there.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// How many replicas must have a change before it counts.
+    pub copies: u16,
+    /// What happens while fewer have it.
+    pub copies_missing: CopiesMissing,
+}
+
+/// This node among those of its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster.
+    pub name: String,
+    /// This node.
+    pub node: NodeId,
+    /// What nodes prove to each other that they belong to it.
+    pub secret: Option<Secret>,
+    /// Where other nodes come in.
+    pub listen: Vec<SocketAddr>,
+    /// Where they reach this node, as host and port; `None`: nowhere.
+    pub peer_address: Option<String>,
+    /// Where terminals of other nodes are sent to reach this one.
+    pub public: PublicAddresses,
+    /// How many partitions it is to have, against others.
+    pub weight: u32,
+    /// How long a sign of life is good for.
+    pub lease: Duration,
+    /// For so long after that a node which cannot reach the store keeps its terminals.
+    pub hold: Duration,
+}
+
 /// Where records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
@@ -34,6 +80,8 @@ pub enum StoreKind {
     Embedded,
     /// Gone with the process.
     Memory,
+    /// On servers of Redis or Valkey, which the nodes of a cluster share.
+    Shared,
 }
 
 /// How the app's backend is told of changes.

@@ -98,6 +98,9 @@ fn shown(kind: SettingKind, value: &Value) -> String {
         | SettingKind::Hosts
         | SettingKind::RequestPath
         | SettingKind::Origins
+        | SettingKind::Name
+        | SettingKind::WordOrNone
+        | SettingKind::StoreUrls
         | SettingKind::Entries(_) => value.to_string(),
     }
 }

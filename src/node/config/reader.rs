@@ -1,6 +1,7 @@
 //! From values to what is meant: one typed value at a time. Checks nothing: the table did.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,11 +10,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::choices::{self, Choice};
 use super::files::file_key;
-use super::parts::{CallbackConfig, CertificateFiles, RegistryConfig, TerminalTls};
+use super::parts::{
+    CallbackConfig, CertificateFiles, ClusterConfig, RegistryConfig, SharedStoreConfig, TerminalTls,
+};
 use super::texts::{network, not_after_s};
 use super::values::Values;
-use crate::base::ids::{Platform, UserId};
+use crate::base::ids::{NodeId, Platform, UserId};
 use crate::base::secret::Secret;
+use crate::logic::cluster::home::PublicAddresses;
 use crate::logic::record::Callbacks;
 use crate::logic::settings::{AddressLimits, ConnectionTrace, Registration, Settings, TimeoutByClass};
 use crate::protocol::transport::tls::negotiation::TlsKeeping;
@@ -214,8 +218,59 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A text, unless it is empty.
+    fn word(&self, key: &str) -> Option<String> {
+        Some(self.text(key))
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    }
+
+    /// Where a file is, unless none is named.
+    fn file_or_none(&self, key: &str) -> Option<PathBuf> {
+        Some(self.0.path(key)).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    pub(super) fn shared_store(&self) -> SharedStoreConfig {
+        let identity = ["registry.redis.certificate_file", "registry.redis.key_file"];
+        let [certificate, key] = identity.map(|key| self.file_or_none(key));
+        SharedStoreConfig {
+            urls: self.texts("registry.redis.urls").map(str::to_owned).collect(),
+            user: self.word("registry.redis.user"),
+            password: self.token("registry.redis.password"),
+            ca_file: self.file_or_none("registry.redis.ca_file"),
+            identity: certificate.zip(key),
+            copies: self.small("registry.redis.copies"),
+            copies_missing: self.choice("registry.redis.copies_missing", &choices::COPIES_MISSING),
+        }
+    }
+
+    pub(super) fn cluster(&self) -> ClusterConfig {
+        let listen = self.addresses("cluster.listen");
+        let public = |key| {
+            self.word(key)
+                .map(|text| text.parse().expect("its kind is such a text"))
+        };
+        let first = listen.first().map(ToString::to_string);
+        ClusterConfig {
+            name: self.text("cluster.name").to_owned(),
+            node: NodeId(self.small("cluster.node")),
+            secret: self.token("cluster.secret"),
+            peer_address: self.word("cluster.peer_address").or(first),
+            listen,
+            public: PublicAddresses {
+                tcp: public("cluster.public_tcp"),
+                tls: public("cluster.public_tls"),
+                websocket: public("cluster.public_websocket"),
+                secure_websocket: public("cluster.public_secure_websocket"),
+            },
+            weight: self.small("cluster.weight"),
+            lease: self.seconds("cluster.lease_s"),
+            hold: self.seconds("cluster.hold_s"),
+        }
+    }
+
     pub(super) fn callback(&self) -> CallbackConfig {
-        let (url, ca_file) = (self.text("callback.url"), self.0.path("callback.ca_file"));
+        let url = self.text("callback.url");
         CallbackConfig {
             url: (!url.is_empty()).then(|| ReceiverUrl::read(url).expect("its kind is such a URL")),
             token: self.token("callback.token"),
@@ -229,7 +284,7 @@ impl<'a> Reader<'a> {
                 (false, false) => Callbacks::Documented,
                 (false, true) => Callbacks::All,
             },
-            ca_file: Some(ca_file).filter(|path| !path.as_os_str().is_empty()),
+            ca_file: self.file_or_none("callback.ca_file"),
         }
     }
 }

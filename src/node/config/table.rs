@@ -1,6 +1,7 @@
 //! Every setting: its name, bounds, default and meaning, and when it takes effect, in one table. What is read, checked,
 //! printed and explained is read, checked, printed and explained by this table.
 
+mod cluster;
 mod gateway;
 mod lists;
 mod services;
@@ -11,7 +12,12 @@ pub(super) use lists::LISTENER;
 
 /// All of them, section by section.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
-    let all = [terminals::SETTINGS, gateway::SETTINGS, services::SETTINGS];
+    let all = [
+        terminals::SETTINGS,
+        gateway::SETTINGS,
+        services::SETTINGS,
+        cluster::SETTINGS,
+    ];
     all.into_iter().flatten()
 }
 

@@ -154,13 +154,28 @@ fn variables_of_no_setting_are_a_problem_unless_they_are_somebody_elses() {
     assert_eq!(problems.len(), 3, "{problems:#?}");
 }
 
+/// All that a node of a cluster has to be told.
+pub(super) const NODE: &[&str] = &[
+    "registry.store=redis",
+    "registry.redis.urls=[\"redis://store.example\"]",
+    "cluster.node=3",
+    "cluster.secret=a-secret-of-this-test",
+    "cluster.listen=[\"127.0.0.1:9005\"]",
+    "cluster.public_tcp=gateway-3.example:9001",
+];
+
 #[test]
 fn every_word_that_a_setting_may_have_means_something_of_its_own() {
     for setting in settings() {
         let SettingKind::OneOf(choice) = setting.kind else {
             continue;
         };
-        let of_word = |word: &&str| read(&[&format!("{}={word}", setting.key)]).unwrap();
+        let of_word = |word: &&str| {
+            // A node of a cluster is not one by this word alone.
+            let others = if *word == "redis" { NODE } else { &[] };
+            let said = format!("{}={word}", setting.key);
+            read(&[others, &[said.as_str()]].concat()).unwrap()
+        };
         let configs: Vec<Config> = choice.words().iter().map(of_word).collect();
         for (place, config) in configs.iter().enumerate() {
             for mut other in configs[place + 1..].iter().cloned() {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use toml::Value;
 
+use crate::base::limits::PUBLIC_ADDRESS_BYTES_MAX;
+
 /// What stands in the place of a secret when the configuration is printed.
 pub(super) const HIDDEN: &str = "<set>";
 
@@ -13,6 +15,35 @@ pub(super) const KEY_BYTES_MIN: usize = 16;
 
 /// Far beyond what anyone uses.
 pub(super) const SECRET_BYTES_MAX: usize = 1_024;
+
+/// Names of clusters stand in keys of the store, and in what nodes prove to each other.
+pub(super) const NAME_BYTES_MAX: usize = 32;
+
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
+pub(super) fn is_word(text: &str) -> bool {
+    text.len() <= PUBLIC_ADDRESS_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Where a server of the shared store is. A password in it would be shown with it.
+pub(super) fn is_store_url(text: &str) -> bool {
+    let Some(("redis" | "rediss", authority)) = text.split_once("://") else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    let is_ipv6 = host.starts_with('[') && host.ends_with(']');
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@,".contains(&byte);
+    !host.is_empty()
+        && host.bytes().all(plain)
+        && (is_ipv6 || !host.contains(':'))
+        && port.is_none_or(|port| port.parse().is_ok_and(|port: u16| port != 0))
+}
 
 pub(super) fn is_list(value: &Value, length_min: usize, takes: impl Fn(&str) -> bool) -> bool {
     value.as_array().is_some_and(|list| {

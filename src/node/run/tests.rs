@@ -1,5 +1,6 @@
 //! A node that starts, serves and stops, with shards that only note what they are told.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,14 +10,19 @@ use crate::base::ids::{NodeId, ShardId, UserId};
 use crate::base::time::Clock;
 use crate::logic::cluster::home::{Home, HomeMap};
 use crate::logic::cluster::lease::Lease;
+use crate::services::cluster::published::ClusterStatus;
 
 /// What the HTTP server sees of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterView {
+    /// This node.
+    pub node: NodeId,
     /// Whose each partition is.
     pub homes: watch::Receiver<Arc<HomeMap>>,
     /// Until when nobody else owns this node's partitions.
     pub lease: watch::Receiver<Lease>,
+    /// How the cluster stands.
+    pub status: watch::Receiver<Arc<ClusterStatus>>,
 }
 
 /// Where a request about a user goes.
@@ -53,6 +58,10 @@ impl UserHomes {
             cluster,
             clock,
         }
+    }
+
+    pub(super) fn cluster(&self) -> Option<&ClusterView> {
+        self.cluster.as_ref()
     }
 
     pub(super) fn now(&self) -> HomesNow {

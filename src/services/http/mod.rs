@@ -4,6 +4,7 @@
 
 mod admin;
 mod backend;
+mod cluster_handles;
 mod counters;
 mod homes;
 mod limits;
@@ -45,6 +46,7 @@ pub use admin::{
     ReloadHandler, ReloadMode, Reloaded, Touched,
 };
 use backend::BackendState;
+pub use cluster_handles::ClusterHandles;
 pub use counters::ShardCounters;
 pub use homes::ClusterView;
 use homes::UserHomes;
@@ -57,7 +59,7 @@ use server::body::Bodies;
 use server::encoding::Gzip;
 use server::slots::ConnectionSlots;
 use server::throttle::FailureThrottle;
-pub use settings::{ClusterHandles, HttpListeners, HttpSettings, HttpTls, ListenerCertificate};
+pub use settings::{HttpListeners, HttpSettings, HttpTls, ListenerCertificate};
 use state::HttpState;
 use web::WebFiles;
 
@@ -148,10 +150,9 @@ impl HttpServer {
                 let HttpReplyReceiver { replies, shards } = receiver;
                 let mut handles = handles;
                 let cluster = handles.cluster.take();
-                let view = cluster.as_ref().map(|cluster| cluster.view.clone());
                 let rooms = rooms(
                     settings,
-                    (shards, view),
+                    (shards, cluster.as_ref()),
                     handles,
                     (clock, serving),
                     stopped.clone(),
@@ -185,12 +186,13 @@ impl HttpServer {
 /// All that answers requests, made on the server's own thread.
 fn rooms(
     settings: watch::Receiver<Arc<HttpSettings>>,
-    (shards, view): (u16, Option<ClusterView>),
+    (shards, cluster): (u16, Option<&ClusterHandles>),
     handles: GatewayHandles,
     (clock, serving): (Clock, Serving),
     stopped: watch::Receiver<Option<Duration>>,
 ) -> AnsweringRooms {
     let limits = settings.borrow().limits;
+    let view = cluster.map(|cluster| cluster.view.clone());
     let http = Rc::new(HttpState {
         settings,
         limits,
@@ -215,6 +217,7 @@ fn rooms(
         handles.log_lines_dropped,
         handles.registry_workload,
         handles.callback_metrics,
+        cluster.map(ClusterHandles::metrics),
     );
     let admin = AdminState {
         http: Rc::clone(&http),
@@ -224,6 +227,7 @@ fn rooms(
         callbacks: handles.callbacks,
         reload: handles.reload,
         reloads: Arc::new(Semaphore::new(1)),
+        drain: cluster.map(|cluster| Arc::clone(&cluster.drain)),
     };
     AnsweringRooms {
         backend: BackendState::new(Rc::clone(&http)),

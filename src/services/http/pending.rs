@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::base::ids::{NodeId, RequestId, UserId};
 use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, Router, ToHttp, ToPeer, ToRegistry};
-use crate::services::http::homes::{HomesNow, UserHome, UserHomes};
+use crate::services::http::homes::{ClusterView, HomesNow, UserHome, UserHomes};
 use crate::services::http::limits::Limits;
 use crate::services::http::user_request::UserRequest;
 
@@ -82,6 +82,16 @@ impl PendingRequests {
     /// The homes of all users, as they are now.
     pub(super) fn homes(&self) -> HomesNow {
         self.homes.now()
+    }
+
+    /// What is known of the cluster, if there is one.
+    pub(super) fn cluster(&self) -> Option<&ClusterView> {
+        self.homes.cluster()
+    }
+
+    /// Whether what is in memory may be told now.
+    pub(super) fn may_leave(&self) -> bool {
+        self.homes.may_leave()
     }
 
     /// How many requests are open.

@@ -15,11 +15,12 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::logic::delivery::ToHttp;
 use crate::services::http::admin::{self, AdminState};
 use crate::services::http::backend::{self, BackendState};
+use crate::services::http::cluster_handles::ClusterHandles;
 use crate::services::http::peers;
 use crate::services::http::server::encoding::Gzip;
 use crate::services::http::server::listener::{AcceptLoop, Answers, stop_asked};
 use crate::services::http::server::peer::{HttpPeer, ListenerKind};
-use crate::services::http::settings::{ClusterHandles, HttpListeners};
+use crate::services::http::settings::HttpListeners;
 use crate::services::http::state::HttpState;
 use crate::services::http::web::WebFiles;
 

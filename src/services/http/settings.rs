@@ -10,9 +10,7 @@ use crate::base::ids::UserId;
 use crate::base::secret::Secret;
 use crate::protocol::transport::tls::certificates::CertificateFacts;
 use crate::protocol::usersig::Key;
-use crate::services::http::homes::ClusterView;
 use crate::services::http::limits::Limits;
-use crate::services::peers::{ExchangeHandle, PeerIdentity};
 
 /// What the HTTP server goes by. All but the sizes and times may change while it runs.
 #[derive(Debug, Clone)]
@@ -76,17 +74,4 @@ pub struct HttpListeners {
     pub admin: Vec<TcpListener>,
     /// For browsers.
     pub web: Vec<TcpListener>,
-}
-
-/// What the HTTP server needs of a cluster.
-#[derive(Debug)]
-pub struct ClusterHandles {
-    /// Whose each user is.
-    pub view: ClusterView,
-    /// How other nodes prove that they may ask.
-    pub identity: PeerIdentity,
-    /// How this node stands, and who hears how others do.
-    pub exchange: ExchangeHandle,
-    /// Where they come in.
-    pub listeners: Vec<TcpListener>,
 }

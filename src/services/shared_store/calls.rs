@@ -125,6 +125,31 @@ pub enum NodeState {
     Dead,
 }
 
+impl NodeState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Up,
+        Self::Isolated,
+        Self::Draining,
+        Self::Restarting,
+        Self::Left,
+        Self::Dead,
+    ];
+
+    /// The name in every interface.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Isolated => "isolated",
+            Self::Draining => "draining",
+            Self::Restarting => "restarting",
+            Self::Left => "left",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// A node, as the shared store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeEntry {

@@ -1,6 +1,7 @@
 //! The operator's REST interface: a page for browsers, health, metrics, users, changes, callbacks, kicks and reloads.
 
 mod callbacks;
+mod cluster;
 mod commands;
 pub(crate) mod cursor;
 mod dead_letters;

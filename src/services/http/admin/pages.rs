@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::base::json;
 use crate::services::http::admin::callbacks::{self, Deed};
+use crate::services::http::admin::cluster;
 use crate::services::http::admin::commands;
 use crate::services::http::admin::history;
 use crate::services::http::admin::inspect;
@@ -40,6 +41,8 @@ pub(crate) enum AdminPage<'a> {
     ChangesOf(&'a str),
     Kick,
     Reload,
+    Cluster,
+    Drain,
     Callbacks,
     Dead,
     Replay,
@@ -47,7 +50,7 @@ pub(crate) enum AdminPage<'a> {
 }
 
 /// Pages whose path names nobody.
-pub(crate) const FIXED: [(&str, AdminPage<'static>); 12] = [
+pub(crate) const FIXED: [(&str, AdminPage<'static>); 14] = [
     ("/", AdminPage::Overview),
     ("/healthz", AdminPage::Health),
     ("/readyz", AdminPage::Readiness),
@@ -56,6 +59,8 @@ pub(crate) const FIXED: [(&str, AdminPage<'static>); 12] = [
     ("/v1/users", AdminPage::Users),
     ("/v1/kick", AdminPage::Kick),
     ("/v1/reload", AdminPage::Reload),
+    ("/v1/cluster", AdminPage::Cluster),
+    ("/v1/cluster/drain", AdminPage::Drain),
     ("/v1/callbacks", AdminPage::Callbacks),
     ("/v1/callbacks/dead", AdminPage::Dead),
     ("/v1/callbacks/replay", AdminPage::Replay),
@@ -91,9 +96,10 @@ impl<'a> AdminPage<'a> {
             | Self::Users
             | Self::User(_)
             | Self::ChangesOf(_)
+            | Self::Cluster
             | Self::Callbacks
             | Self::Dead => PageAccess::Get,
-            Self::Kick | Self::Reload | Self::Replay | Self::Drop => PageAccess::Post,
+            Self::Kick | Self::Reload | Self::Drain | Self::Replay | Self::Drop => PageAccess::Post,
         }
     }
 }
@@ -193,6 +199,11 @@ async fn serve(
         AdminPage::ChangesOf(name) => history::changes_of(state, name, query).await,
         AdminPage::Kick => commands::kick(state, &read(state, body, sizes::ORDINARY).await?).await,
         AdminPage::Reload => commands::reload(state, &read(state, body, sizes::ORDINARY).await?).await,
+        AdminPage::Cluster => cluster::show(state),
+        AdminPage::Drain => {
+            read(state, body, sizes::ORDINARY).await?;
+            cluster::drain(state)
+        }
         AdminPage::Callbacks => callbacks::status(state).await,
         AdminPage::Dead => callbacks::dead(state, query).await,
         AdminPage::Replay => {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 
@@ -23,4 +24,6 @@ pub(crate) struct AdminState {
     pub(crate) reload: Arc<dyn ReloadHandler>,
     /// One at a time, as each may read the whole archive.
     pub(crate) reloads: Arc<Semaphore>,
+    /// Set to have the node hand over all its users, and leave; `None` without a cluster.
+    pub(crate) drain: Option<Arc<AtomicBool>>,
 }

@@ -9,6 +9,7 @@ use crate::base::time::Timestamp;
 use crate::services::callback::CallbackMetrics;
 use crate::services::http::counters::ShardCounters;
 use crate::services::http::metrics::certificates;
+use crate::services::http::metrics::cluster::ClusterMetrics;
 use crate::services::http::metrics::exposition::{Exposition, MetricKind, seconds};
 use crate::services::http::metrics::process::ProcessFigures;
 use crate::services::http::server::peer::ListenerKind;
@@ -21,6 +22,7 @@ pub(crate) struct MetricSources {
     log_lines_dropped: Box<dyn Fn() -> u64 + Send>,
     registry_workload: Option<RegistryWorkload>,
     callbacks: Option<Arc<CallbackMetrics>>,
+    cluster: Option<ClusterMetrics>,
     process: ProcessFigures,
 }
 
@@ -30,11 +32,13 @@ impl MetricSources {
         log_lines_dropped: Box<dyn Fn() -> u64 + Send>,
         registry_workload: Option<RegistryWorkload>,
         callbacks: Option<Arc<CallbackMetrics>>,
+        cluster: Option<ClusterMetrics>,
     ) -> Self {
         Self {
             log_lines_dropped,
             registry_workload,
             callbacks,
+            cluster,
             process: ProcessFigures::new(),
         }
     }
@@ -49,6 +53,9 @@ pub(crate) fn text(http: &HttpState, sources: &MetricSources) -> String {
     put_registry(&http.registry, sources.registry_workload.as_ref(), &mut out);
     put_clock(http, &mut out);
     put_callbacks(http, sources, &mut out);
+    if let Some(cluster) = &sources.cluster {
+        cluster.put(http.pending.may_leave(), &mut out);
+    }
     certificates::put(&http.settings().tls.certificates, http.now().wall, &mut out);
     put_memory(http, &sources.process, &mut out);
     sources.process.put(&mut out);

@@ -1,6 +1,7 @@
 //! A node of a cluster: users who are at home elsewhere, and other nodes that ask for those who are at home here.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -12,6 +13,7 @@ use crate::logic::cluster::lease::Lease;
 use crate::logic::delivery::{AccountsRequest, ToPeer};
 use crate::services::http::ClusterView;
 use crate::services::peers::{Exchange, ExchangeHandle, PeerIdentity, PeersClient};
+use crate::services::registry::shared::settings::DeskFiguresView;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,6 +62,7 @@ struct ClusterWorld {
     world: World,
     door: String,
     lease: watch::Sender<Lease>,
+    drain: Arc<AtomicBool>,
     _homes: watch::Sender<Arc<HomeMap>>,
 }
 
@@ -81,10 +84,18 @@ impl ClusterWorld {
         let map = HomeMap::new(HOMES.to_vec(), BTreeMap::new());
         let (homes_sender, homes) = watch::channel(Arc::new(map));
         let (lease_sender, lease) = watch::channel(Lease::Forever);
+        let drain = Arc::new(AtomicBool::new(false));
         let cluster = ClusterHandles {
-            view: ClusterView { homes, lease },
+            view: ClusterView {
+                node: NodeId(1),
+                homes,
+                lease,
+                status: watch::channel(Arc::default()).1,
+            },
             identity: identity(1),
             exchange: exchange(),
+            figures: DeskFiguresView::default(),
+            drain: Arc::clone(&drain),
             listeners: vec![door],
         };
         let others = Others {
@@ -95,6 +106,7 @@ impl ClusterWorld {
             world: World::with(settings(), shards, others),
             door: address,
             lease: lease_sender,
+            drain,
             _homes: homes_sender,
         }
     }
@@ -246,4 +258,36 @@ fn another_node_is_answered_for_those_who_are_at_home_here_and_for_nobody_else()
         assert_eq!(replied.recv_timeout(PATIENCE).unwrap(), elsewhere.refuse());
     }
     client.finish().unwrap();
+}
+
+#[test]
+fn the_operator_sees_the_cluster_and_can_have_the_node_leave_it() {
+    let cluster = ClusterWorld::new();
+    let (status, body) = cluster.world.get("/v1/cluster", "");
+    assert_eq!(status, 200, "{body}");
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!([
+        { "node": 1, "epoch": 1 },
+        { "node": 2, "epoch": null },
+        { "node": null, "epoch": null },
+        { "node": 3, "epoch": null },
+    ]);
+    assert_eq!((&shown["partitions"], &shown["lease"]), (&expected, &json!(true)));
+    let (_, text) = cluster.world.get("/metrics", "");
+    assert!(
+        text.contains("holdfast_cluster_partitions_owned_now 1\n"),
+        "{text}"
+    );
+    assert!(text.contains("holdfast_shared_batches_total 0\n"), "{text}");
+    assert!(!cluster.drain.load(Ordering::Acquire));
+    let (status, body) = commands::post(&cluster.world, "/v1/cluster/drain", "{}");
+    assert_eq!((status, body), (200, json!({ "draining": true })));
+    assert!(cluster.drain.load(Ordering::Acquire));
+}
+
+#[test]
+fn a_gateway_without_a_cluster_says_so() {
+    let world = World::new(settings(), shards);
+    assert_eq!(world.get("/v1/cluster", "").0, 501);
+    assert_eq!(commands::post(&world, "/v1/cluster/drain", "{}").0, 501);
 }

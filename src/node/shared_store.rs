@@ -1,0 +1,105 @@
+//! The shared store by the configuration: how it is reached, and whether its cluster is the one that is meant. Keeps nothing.
+
+use anyhow::{Context, bail, ensure};
+
+use super::config::{Config, StoreKind};
+use crate::services::shared_store::calls::{Founding, SharedStore};
+use crate::services::shared_store::client::RedisStore;
+use crate::services::shared_store::keys::PARTITIONS_MAX;
+use crate::services::shared_store::outcome::Vouched;
+use crate::services::shared_store::settings::{CopiesMissing, RedisSettings, TypedRedis};
+
+/// The format of everything that a cluster keeps. A cluster of another one is not used.
+pub const FORMAT: u32 = 1;
+
+/// The version of [`UserId::partition`](crate::base::ids::UserId::partition).
+const HASH: u32 = 1;
+
+/// How a client of the shared store connects.
+///
+/// # Errors
+/// Says which setting is wrong, or which file cannot be read.
+pub fn settings(config: &Config) -> anyhow::Result<RedisSettings> {
+    let store = &config.shared_store;
+    let identity = store.identity.as_ref();
+    let typed = TypedRedis {
+        urls: &store.urls,
+        user: store.user.as_deref(),
+        password: store.password.as_ref(),
+        ca: store.ca_file.as_deref(),
+        identity: identity.map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+        copies: store.copies,
+        copies_missing: store.copies_missing,
+    };
+    RedisSettings::read(&typed).context("registry.redis")
+}
+
+/// Founds the cluster of the configuration, or finds it founded.
+///
+/// # Errors
+/// If the store cannot be reached, has too few copies, or the cluster was founded with something else.
+pub fn found(config: &Config, partitions: u16) -> anyhow::Result<Founding> {
+    let settings = settings(config)?;
+    let (copies, missing) = (settings.copies, settings.copies_missing);
+    let wanted = Founding {
+        format: FORMAT,
+        partitions,
+        hash: HASH,
+        store: format!("{:016x}", fastrand::u64(1..)),
+    };
+    let mut store = RedisStore::new(settings, &config.cluster.name, partitions);
+    let Vouched {
+        answer: founded,
+        copies: there,
+    } = store.create(&wanted)?;
+    ensure!(
+        there >= copies || missing == CopiesMissing::GoOn,
+        "only {there} of {copies} replicas have it: look at the replicas, and call this again"
+    );
+    check(config, &founded)?;
+    ensure!(
+        founded.partitions == partitions,
+        "the cluster {:?} was founded with {} partitions, for all its time: go on with these, or found another one under another cluster.name",
+        config.cluster.name,
+        founded.partitions
+    );
+    Ok(founded)
+}
+
+/// What the cluster of the configuration was founded with.
+///
+/// # Errors
+/// If the store cannot be reached, there is no such cluster, or it is of another version.
+pub fn founded(config: &Config) -> anyhow::Result<Founding> {
+    let mut store = RedisStore::new(settings(config)?, &config.cluster.name, PARTITIONS_MAX);
+    let Some(founded) = store.founding()? else {
+        bail!(
+            "there is no cluster {:?} in this store: `holdfast cluster create` founds it; or cluster.name or registry.redis.urls are of another one",
+            config.cluster.name
+        );
+    };
+    check(config, &founded)?;
+    Ok(founded)
+}
+
+/// Into how many partitions all users fall: those of the cluster, or one.
+///
+/// # Errors
+/// As [`founded`] says.
+pub fn partitions(config: &Config) -> anyhow::Result<u16> {
+    match config.registry.store {
+        StoreKind::Embedded | StoreKind::Memory => Ok(1),
+        StoreKind::Shared => Ok(founded(config)?.partitions),
+    }
+}
+
+fn check(config: &Config, founded: &Founding) -> anyhow::Result<()> {
+    let name = &config.cluster.name;
+    ensure!(
+        (founded.format, founded.hash) == (FORMAT, HASH),
+        "the cluster {name:?} has format {}.{}, and this is a gateway for {FORMAT}.{HASH}: use a gateway of its version",
+        founded.format,
+        founded.hash
+    );
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Several gateways as one presence system: the real binaries, real terminals, and a real server of the shared store.
+//!
+//! ```text
+//! cargo test --test nodes        needs redis-server
+//! ```
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "nothing here is part of the library"
+)]
+
+use holdfast::base;
+use holdfast::engine;
+use holdfast::services::shared_store;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../shared_store/servers.rs"]
+mod servers;
+
+mod callbacks;
+mod deaths;
+mod node;
+mod meetings;
+mod strangers;
