@@ -4,7 +4,10 @@
 export type Platform = "Android" | "iPhone" | "iPad" | "Windows" | "Mac" | "Linux" | "Web";
 
 export interface Options {
-  /** Where the gateway takes WebSockets: `wss://gateway.example/`, or `ws:` without TLS. */
+  /**
+   * Where the gateway takes WebSockets: `wss://gateway.example/`, or `ws:` without TLS. The nodes of a cluster send a terminal on
+   * to the one that has its user, by the same scheme.
+   */
   url: string | URL;
   /** Who logs in: 1 to 32 characters of printable ASCII. */
   userId: string;

@@ -17,6 +17,12 @@ export const BACKOFF_MS_MIN = 500;
 export const BACKOFF_MS_MAX = 30_000;
 /** Codes of a session that was ended by others. */
 const FORCED_OFF = [302, 303];
+/** Another node of the cluster has the user. */
+const ELSEWHERE = 207;
+/** How often it is sent on without a login in between. */
+export const REDIRECTS_MAX = 3;
+/** Of an address that it is sent to. */
+const ADDRESS_CHARACTERS_MAX = 512;
 
 /** A variant owns exactly the data of its moment. */
 export type Phase =
@@ -43,6 +49,12 @@ export interface State {
   /** `null`: the app has to be asked. */
   readonly userSig: string | null;
   readonly canRenew: boolean;
+  /** Of the first address: it is never left. */
+  readonly scheme: string;
+  /** Where the user's node is, if that is known; `null`: at the first address. */
+  readonly home: string | null;
+  /** How often it was sent on since it was last online, or waited. */
+  readonly redirects: number;
   readonly background: boolean;
   readonly backoffMs: number;
   /** The gateway wants no attempt before. */
@@ -60,11 +72,16 @@ export type Input =
   | { is: "received"; packet: Response }
   | { is: "background"; background: boolean }
   /** The page is shown again; `kept` is what its tab keeps, `null` if another page has taken it. */
-  | { is: "returned"; kept: { instance: bigint; session: bigint } | null };
+  | { is: "returned"; kept: Kept | null };
+
+/** What of a state outlives a page. */
+export type Kept = Pick<State, "instance" | "session" | "home">;
 
 /** What is to be done, in order. */
 export type Action =
-  | { do: "sign" | "connect" | "disconnect" }
+  | { do: "sign" | "disconnect" }
+  /** To this address; `null`: to the first one. */
+  | { do: "connect"; to: string | null }
   | { do: "send"; packet: Request }
   /** Whether the logout that was asked for is answered. */
   | { do: "settle"; answered: boolean }
@@ -112,8 +129,9 @@ export function step(state: State, input: Input, now: number, random: number): S
     case "received":
       return received(state, input.packet, now, random);
     case "lost":
-      return isConnected(state) ? disconnected(wait(state, now, random, noWord(input.text))) : same(state);
+      return isConnected(state) ? disconnected(wait(leftBy(state), now, random, noWord(input.text))) : same(state);
     case "unable":
+      if (state.home !== null && isConnected(state)) return disconnected(wait(leftBy(state), now, random, noWord(input.text)));
       return stop(state, { code: 0, text: input.text, next: "nothing" });
     case "alarm":
       return due(state, now, random);
@@ -144,6 +162,9 @@ const disconnected = ({ state, actions }: Step): Step => ({ state, actions: [{ d
 const settled = (state: State, answered: boolean): Step => ({ state, actions: [{ do: "settle", answered }] });
 /** The gateway has said nothing. */
 const noWord = (text: string): Verdict => ({ code: 0, text, retryAfterMs: 0, next: "retry" });
+/** Who is not logged in when a connection ends begins at the first address again. */
+const leftBy = (state: State): State => (state.phase.at === "online" ? state : { ...state, home: null, redirects: 0 });
+const connectTo = ({ home }: State): Action => ({ do: "connect", to: home });
 const isConnected = ({ phase }: State) => ["connecting", "loggingIn", "online"].includes(phase.at);
 
 /** Connects, as soon as the gateway allows it, with a UserSig. */
@@ -151,12 +172,12 @@ function attempt(state: State, now: number): Step {
   if (now < state.notBefore) return to(state, { at: "waiting", until: state.notBefore });
   const next = { ...state, attempt: state.attempt + 1 };
   if (state.userSig === null) return to(next, { at: "signing", until: now + USERSIG_MS }, { do: "sign" });
-  return to(next, { at: "connecting", until: now + ANSWER_MS }, { do: "connect" });
+  return to(next, { at: "connecting", until: now + ANSWER_MS }, connectTo(state));
 }
 
 function signed(state: State, userSig: string | null, now: number): Step {
   if (userSig === null) return stop(over(state), { code: 0, text: "the app's backend gives no UserSig", next: "logIn" });
-  return to({ ...state, userSig }, { at: "connecting", until: now + ANSWER_MS }, { do: "connect" });
+  return to({ ...state, userSig }, { at: "connecting", until: now + ANSWER_MS }, connectTo(state));
 }
 
 function logIn(state: State, now: number): Step {
@@ -174,11 +195,12 @@ function received(state: State, packet: Response, now: number, random: number): 
     case "loginAnswer": {
       if (phase.at === "online") return same(state);
       const { verdict, winner } = packet;
+      if (verdict.code === ELSEWHERE) return sentOn(state, verdict, packet.address, now, random);
       if (verdict.code !== 0) return ended(state, verdict, { winner, is: FORCED_OFF.includes(verdict.code) }, now, random);
       const { session, forcedOff, heartbeatIntervalMs: intervalMs, heartbeatTimeoutMs: timeoutMs } = packet;
       const event = { session, instance: state.instance, resumed: session === state.session, forcedOff };
       const online = to(
-        { ...state, session, attempt: 0 },
+        { ...state, session, attempt: 0, redirects: 0 },
         { at: "online", intervalMs, timeoutMs, sentAt: phase.until - ANSWER_MS, answerBy: null },
         { do: "tell", name: "online", event },
       );
@@ -189,14 +211,40 @@ function received(state: State, packet: Response, now: number, random: number): 
       // Whatever else it says: to come back by itself could only push the winner off.
       return ended(state, { ...packet.verdict, next: "logIn" }, { winner: packet.winner, is: true }, now, random);
     case "goAway":
+      if (packet.verdict.code === ELSEWHERE) {
+        const home = homeOf(state, packet.address);
+        return disconnected(wait({ ...state, home, redirects: 0 }, now, random, packet.verdict));
+      }
+      return ended(state, packet.verdict, { winner: null, is: false }, now, random);
     case "error":
       return ended(state, packet.verdict, { winner: null, is: false }, now, random);
     case "logoutAnswer":
       return phase.at === "online" ? stop(over(state), { code: 0, text: "logged out", next: "logIn" }) : same(state);
     case "heartbeatAnswer":
-      if (phase.at === "loggingIn") return disconnected(wait(state, now, random, noWord("no gateway answers")));
+      if (phase.at === "loggingIn") return disconnected(wait(leftBy(state), now, random, noWord("no gateway answers")));
       // A login does not show that it will last.
       return to({ ...state, backoffMs: BACKOFF_MS_MIN }, { ...phase, answerBy: null });
+  }
+}
+
+/** Another node has the user: it goes there at once. Nodes that do not agree may send it in circles, so not for ever. */
+function sentOn(state: State, verdict: Verdict, address: string, now: number, random: number): Step {
+  const home = homeOf(state, address);
+  if (home === null || state.redirects >= REDIRECTS_MAX) {
+    return disconnected(wait({ ...state, home: null, redirects: 0 }, now, random, verdict));
+  }
+  const next = { ...state, home, redirects: state.redirects + 1, notBefore: now + verdict.retryAfterMs };
+  return disconnected(attempt(next, now));
+}
+
+/** The address of the user's node, if it is one that this terminal could have been given first. */
+function homeOf({ scheme }: State, address: string): string | null {
+  if (address.length > ADDRESS_CHARACTERS_MAX) return null;
+  try {
+    const { protocol, href, hash } = new URL(address);
+    return protocol === scheme && hash === "" ? href : null;
+  } catch {
+    return null;
   }
 }
 
@@ -258,7 +306,7 @@ function due(state: State, now: number, random: number): Step {
       return wait(state, now, random, noWord("the app has given no UserSig in time"));
     case "connecting":
     case "loggingIn":
-      return disconnected(wait(state, now, random, noWord("the gateway does not answer")));
+      return disconnected(wait(leftBy(state), now, random, noWord("the gateway does not answer")));
     case "waiting":
       return attempt(state, now);
     case "online":
@@ -299,10 +347,11 @@ function setBackground(state: State, background: boolean, now: number): Step {
   return to(next, { ...state.phase, sentAt: now }, say(background));
 }
 
-function returned(state: State, kept: { instance: bigint; session: bigint } | null, now: number): Step {
+function returned(state: State, kept: Kept | null, now: number): Step {
   if (state.phase.at !== "away") return same(state);
   if (kept === null) return stop(over(state), { code: 0, text: "another page of this tab has the session", next: "logIn" });
-  return atOnce({ ...state, ...kept }, now, "the page is back");
+  const { instance, session, home } = kept;
+  return atOnce({ ...state, instance, session, home }, now, "the page is back");
 }
 
 /** Without a connection it waits for one, but not for long. */

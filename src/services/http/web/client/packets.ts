@@ -9,6 +9,8 @@ const NEXT_STEPS = ["logIn", "retry", "logIn", "stop", "renewUserSig"] as const;
 /** By number, from 1 on. */
 const PLATFORMS: readonly Platform[] = ["Android", "iPhone", "iPad", "Windows", "Mac", "Linux", "Web"];
 const PROTOCOL = 1;
+/** It goes where a login's answer sends it. */
+const FEATURES = 1;
 /** Of a packet of the gateway. */
 const PACKET_BYTES_MAX = 65_536;
 /** Of the varint before it. */
@@ -44,6 +46,8 @@ export interface LoginAnswer {
   heartbeatTimeoutMs: number;
   forcedOff: Platform[];
   winner: Platform | null;
+  /** Where to log in; empty if nobody knows. */
+  address: string;
 }
 
 /** What the gateway says. */
@@ -52,7 +56,7 @@ export type Response =
   | { kind: "heartbeatAnswer" }
   | { kind: "logoutAnswer" }
   | { kind: "forceOffline"; verdict: Verdict; winner: Platform | null }
-  | { kind: "goAway"; verdict: Verdict }
+  | { kind: "goAway"; verdict: Verdict; address: string }
   | { kind: "error"; verdict: Verdict };
 
 export function isPlatform(name: string): name is Platform {
@@ -82,6 +86,7 @@ export function encode(request: Request): Uint8Array {
 function putLogin(to: BinaryWriter, login: Login): void {
   const text = (field: number, value: string) => to.tag(field, WireType.LengthDelimited).string(value);
   to.tag(1, WireType.Varint).uint32(PROTOCOL);
+  to.tag(2, WireType.Varint).uint64(FEATURES);
   text(3, login.userId);
   text(4, login.userSig);
   to.tag(5, WireType.Varint).uint32(PLATFORMS.indexOf(login.platform) + 1);
@@ -102,7 +107,10 @@ export function decode(bytes: Uint8Array): Response | null {
     const fields = fieldsOf(bytesOf(packet, 4));
     return { kind: "forceOffline", verdict: verdict(fields), winner: platform(numberOf(fields, 2)) };
   }
-  if (packet.has(5)) return { kind: "goAway", verdict: verdict(fieldsOf(bytesOf(packet, 5))) };
+  if (packet.has(5)) {
+    const fields = fieldsOf(bytesOf(packet, 5));
+    return { kind: "goAway", verdict: verdict(fields), address: textOf(fields, 3) };
+  }
   if (packet.has(6)) return { kind: "error", verdict: verdict(fieldsOf(bytesOf(packet, 6))) };
   return null;
 }
@@ -116,6 +124,7 @@ function loginAnswer(fields: Fields): LoginAnswer {
     heartbeatTimeoutMs: numberOf(fields, 6),
     forcedOff: (fields.get(8) ?? []).flatMap(platforms),
     winner: platform(numberOf(fields, 11)),
+    address: textOf(fields, 12),
   };
   const lacks = answer.session === 0n || answer.heartbeatIntervalMs === 0 || answer.heartbeatTimeoutMs === 0;
   if (answer.verdict.code === 0 && lacks) throw new Error("a login's answer without its session and times");
@@ -127,7 +136,7 @@ function verdict(packet: Fields): Verdict {
   const fields = fieldsOf(bytesOf(packet, 1));
   return {
     code: numberOf(fields, 1),
-    text: new TextDecoder().decode(bytesOf(fields, 2)),
+    text: textOf(fields, 2),
     retryAfterMs: numberOf(fields, 3),
     next: NEXT_STEPS[numberOf(fields, 4)] ?? "logIn",
   };
@@ -173,6 +182,7 @@ function last<Kind extends Value>(fields: Fields, number: number, is: (value: Va
 const isVarint = (value: Value): value is bigint => typeof value === "bigint";
 const isBytes = (value: Value): value is Uint8Array => typeof value !== "bigint";
 const bytesOf = (fields: Fields, number: number) => last(fields, number, isBytes) ?? new Uint8Array();
+const textOf = (fields: Fields, number: number) => new TextDecoder().decode(bytesOf(fields, number));
 const numberOf = (fields: Fields, number: number) => Number(BigInt.asUintN(32, last(fields, number, isVarint) ?? 0n));
 
 /** Finds the packets in the bytes of a connection. Messages of a WebSocket have no meaning to it. */

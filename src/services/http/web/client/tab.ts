@@ -1,11 +1,8 @@
-// What a tab keeps of a terminal while none of its pages has it: instance and session, in its `sessionStorage`. A page that takes
+// What a tab keeps of a terminal while none of its pages has it: instance, session and home, in its `sessionStorage`. A page that takes
 // them removes them, and puts them back when it leaves. So a tab that is duplicated gets a terminal of its own, since browsers copy
 // the storage. Knows no connection.
 
-export interface Kept {
-  instance: bigint;
-  session: bigint;
-}
+import type { Kept } from "./machine.ts";
 
 export class Tab {
   readonly #key: string;
@@ -19,17 +16,19 @@ export class Tab {
     try {
       const text = sessionStorage.getItem(this.#key);
       sessionStorage.removeItem(this.#key);
-      const [instance, session] = (text ?? "").split(" ").map(BigInt);
-      return instance && session !== undefined ? { instance, session } : null;
+      const [first = "", second, home = null] = (text ?? "").split(" ");
+      const [instance, session] = [BigInt(first), second === undefined ? undefined : BigInt(second)];
+      return instance && session !== undefined ? { instance, session, home } : null;
     } catch {
       // The browser forbids the storage, or somebody has written something else there.
       return null;
     }
   }
 
-  put({ instance, session }: Kept): void {
+  put({ instance, session, home }: Kept): void {
     try {
-      sessionStorage.setItem(this.#key, `${instance} ${session}`);
+      // A URL has no spaces.
+      sessionStorage.setItem(this.#key, [instance, session, ...(home === null ? [] : [home])].join(" "));
     } catch {
       // Forbidden, or full: the next page logs in afresh.
     }

@@ -107,7 +107,7 @@ export class MachineTerminal implements Terminal {
       case "sign":
         return this.#sign();
       case "connect":
-        return this.#connect();
+        return this.#connect(action.to ?? this.#with.url);
       case "disconnect":
         return this.#disconnect();
       case "send":
@@ -142,10 +142,10 @@ export class MachineTerminal implements Terminal {
       .catch((error) => this.#take({ is: "notSigned", text: `no UserSig: ${error}` }));
   }
 
-  #connect() {
+  #connect(url: string) {
     let socket: WebSocket;
     try {
-      socket = new this.#with.socketClass(this.#with.url, SUBPROTOCOL);
+      socket = new this.#with.socketClass(url, SUBPROTOCOL);
     } catch (error) {
       return this.#take({ is: "unable", text: `no WebSocket can be opened: ${error}` });
     }

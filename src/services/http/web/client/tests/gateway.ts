@@ -51,6 +51,14 @@ export class Connection {
     return login;
   }
 
+  /** Sends the terminal on, and gives its login. */
+  async sendOn(address: string): Promise<Record<string, any>> {
+    const { login } = await this.request();
+    const verdict = { code: "CODE_ELSEWHERE", text: "elsewhere", whatNext: "WHAT_NEXT_RETRY" };
+    this.send({ loginAnswer: { verdict, address } });
+    return login;
+  }
+
   async closed() {
     if (this.socket.readyState !== this.socket.CLOSED) await once(this.socket, "close");
   }

@@ -32,6 +32,7 @@ const bytesOf = (response: object) => Uint8Array.from(Response.encode(Response.f
 test("what is sent is what the protocol says", () => {
   const login = {
     protocol: 1,
+    features: "1",
     userId: "alice",
     userSig: "sig",
     platform: "PLATFORM_WEB",
@@ -60,6 +61,7 @@ test("what comes is read as the protocol says", () => {
     serverTimeMs: 1,
     forcedOff: [2, 7, 99],
     winner: 5,
+    address: "wss://two.example/",
   };
   const check = (response: object, expected: unknown) => assert.deepEqual(decode(bytesOf(response)), expected);
   check({ loginAnswer: answer }, {
@@ -70,12 +72,14 @@ test("what comes is read as the protocol says", () => {
     heartbeatTimeoutMs: 400_000,
     forcedOff: ["iPhone", "Web"],
     winner: "Mac",
+    address: "wss://two.example/",
   });
   check({ heartbeatAnswer: {} }, { kind: "heartbeatAnswer" });
   check({ logoutAnswer: {} }, { kind: "logoutAnswer" });
   check({ forceOffline: { verdict, winner: 1 } }, { kind: "forceOffline", verdict: read, winner: "Android" });
   check({ forceOffline: { verdict, winner: 42 } }, { kind: "forceOffline", verdict: read, winner: null });
-  check({ goAway: { verdict, reason: 1 } }, { kind: "goAway", verdict: read });
+  check({ goAway: { verdict, reason: 1 } }, { kind: "goAway", verdict: read, address: "" });
+  check({ goAway: { verdict, address: "wss://two.example/" } }, { kind: "goAway", verdict: read, address: "wss://two.example/" });
   check({ error: { verdict } }, { kind: "error", verdict: read });
   const nexts = ["logIn", "retry", "logIn", "stop", "renewUserSig", "logIn"];
   nexts.forEach((next, whatNext) => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { event, withGateway } from "./gateway.ts";
+import { Gateway, event, withGateway } from "./gateway.ts";
 
 const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
 const view = new EventTarget();
@@ -106,6 +106,31 @@ test("a tab's pages are one device, and resume its session", () =>
     const stopped = event(first, "stopped");
     show();
     assert.deepEqual(await stopped, { code: 0, text: "another page of this tab has the session", next: "logIn" });
+  }));
+
+test("a tab's next page goes to the user's node at once, and never leaves TLS for it", () =>
+  withGateway(async (gateway, open) => {
+    const node = await new Gateway().listening();
+    const first = open({ keep: "sessionStorage" });
+    await (await gateway.connection()).sendOn(node.url);
+    await (await node.connection()).accept(5);
+    await event(first, "online");
+    leave();
+    const second = open({ keep: "sessionStorage" });
+    assert.equal((await (await node.connection()).accept(5)).session, "5");
+    await event(second, "online");
+    leave();
+    const urls: string[] = [];
+    const socketClass = class {
+      constructor(url: string) {
+        urls.push(url);
+      }
+      close() {}
+    };
+    open({ keep: "sessionStorage", url: "wss://gateway.example/", WebSocket: socketClass });
+    await new Promise((resolve) => setTimeout(resolve));
+    assert.deepEqual(urls, ["wss://gateway.example/"]);
+    node.stop();
   }));
 
 test("a page that its browser kept comes back with its session", () =>

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Action, type Input, type State, alarmAt, step } from "../machine.ts";
-import type { Response, Verdict } from "../packets.ts";
+import { type Action, type Input, REDIRECTS_MAX, type State, alarmAt, step } from "../machine.ts";
+import type { LoginAnswer, Response, Verdict } from "../packets.ts";
 
 const ROUNDS = 400;
 const STEPS = 400;
@@ -33,6 +33,8 @@ class World {
   notBefore = 0;
   isOver = false;
   isForcedOff = false;
+  /** Connections since it was online, or waited. */
+  inARow = 0;
   asks = 0;
   wishes = 0;
 
@@ -40,7 +42,7 @@ class World {
     const identity = { userId: "alice", platform: "Web", sdkVersion: "", appVersion: "" } as const;
     this.state = {
       ...{ identity, phase: { at: "new" }, instance: 7n, session: 0n, userSig: chance() < 0.5 ? "sig" : null, canRenew: true },
-      ...{ background: false, backoffMs: 500, notBefore: 0, attempt: 0, logoutBy: null },
+      ...{ background: false, backoffMs: 500, notBefore: 0, attempt: 0, logoutBy: null, scheme: "wss:", home: null, redirects: 0 },
     };
     this.take({ is: "start" });
   }
@@ -64,6 +66,8 @@ class World {
         assert.equal(this.socket, "none", "one connection at a time");
         assert(this.now >= this.notBefore, "not before the gateway allows it");
         assert(!this.isForcedOff, "never after it was forced off");
+        assert(action.to === null || /^wss:..(two|three)\.example.$/.test(action.to), `it goes to ${action.to}`);
+        assert(++this.inARow <= 1 + REDIRECTS_MAX, "it is not sent in circles");
         return void (this.socket = "opening");
       case "disconnect":
         return void (this.socket = "none");
@@ -72,6 +76,7 @@ class World {
       case "settle":
         return void (this.wishes = 0);
       case "tell":
+        this.inARow = 0;
         if (action.name === "stopped") this.isOver = true;
         if (action.name === "forcedOffline") this.isForcedOff = true;
         if (action.name === "reconnecting") {
@@ -106,7 +111,8 @@ class World {
     if (!isLogin) {
       if (pick < 0.88) return { kind: "heartbeatAnswer" };
       if (pick < 0.89) return { kind: "forceOffline", verdict: this.verdict(302, "logIn"), winner: "Mac" };
-      if (pick < 0.95) return { kind: "goAway", verdict: this.verdict(203, "retry") };
+      if (pick < 0.93) return { kind: "goAway", verdict: this.verdict(203, "retry"), address: "" };
+      if (pick < 0.95) return { kind: "goAway", verdict: this.verdict(207, "retry"), address: this.address() };
       return { kind: "error", verdict: this.verdict(204, "retry") };
     }
     const refused = (code: number, next: Verdict["next"]) => this.answer(this.verdict(code, next));
@@ -114,14 +120,24 @@ class World {
     if (pick < 0.2) return refused(70001, "renewUserSig");
     if (pick < 0.21) return refused(302, "logIn");
     if (pick < 0.22) return refused(305, "stop");
+    if (pick < 0.5) {
+      this.notBefore = this.now;
+      const verdict = { code: 207, text: "…", retryAfterMs: 0, next: "retry" } as const;
+      return { ...this.answer(verdict), address: this.address() };
+    }
     // Kept, or another one.
     if (this.state.session === 0n || this.chance() < 0.5) this.session = ++this.sessions;
     return this.answer(this.verdict(0, "logIn"));
   }
 
-  answer(verdict: Verdict): Response {
+  address(): string {
+    const addresses = ["wss://two.example/", "wss://three.example/", "ws://four.example/", "wss://", ""];
+    return addresses[Math.floor(this.chance() * addresses.length)]!;
+  }
+
+  answer(verdict: Verdict): LoginAnswer {
     const times = { heartbeatIntervalMs: INTERVAL_MS, heartbeatTimeoutMs: TIMEOUT_MS };
-    return { kind: "loginAnswer", verdict, session: this.session, ...times, forcedOff: [], winner: null };
+    return { kind: "loginAnswer", verdict, session: this.session, ...times, forcedOff: [], winner: null, address: "" };
   }
 
   /** Something that may happen now. */

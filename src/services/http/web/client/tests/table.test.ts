@@ -22,7 +22,11 @@ const FIRST: State = {
   notBefore: 0,
   attempt: 1,
   logoutBy: null,
+  scheme: "wss:",
+  home: null,
+  redirects: 0,
 };
+const HOME = "wss://two.example/";
 const KNOWN = { ...FIRST, session: 5n };
 const IDLE = { at: "online", intervalMs: 120_000, timeoutMs: 400_000, sentAt: NOW, answerBy: null } as const;
 const LOGIN = { at: "loggingIn", until: NOW + ANSWER_MS, saidBackground: false } as const;
@@ -35,6 +39,10 @@ const STATES: [string, State][] = [
   ["connecting, logging out", { ...KNOWN, phase: { at: "connecting", until: NOW + ANSWER_MS }, logoutBy: NOW + 5_000 }],
   ["logging in", { ...KNOWN, phase: LOGIN }],
   ["logging in, gone to the background since, who cannot renew", { ...KNOWN, background: true, canRenew: false, phase: LOGIN }],
+  ["connecting, to the user's node", { ...KNOWN, home: HOME, redirects: 1, phase: { at: "connecting", until: NOW + ANSWER_MS } }],
+  ["logging in, at the user's node", { ...KNOWN, home: HOME, redirects: 1, phase: LOGIN }],
+  ["logging in, sent on three times", { ...KNOWN, home: HOME, redirects: 3, phase: LOGIN }],
+  ["online, at the user's node", { ...KNOWN, home: HOME, phase: IDLE }],
   ["online", { ...KNOWN, phase: IDLE }],
   ["online, a heartbeat ago", { ...KNOWN, phase: { ...IDLE, answerBy: NOW + ANSWER_MS } }],
   ["online with a short interval, a heartbeat ago", { ...KNOWN, phase: { ...IDLE, intervalMs: 4_000, answerBy: NOW + 9_000 } }],
@@ -49,7 +57,7 @@ const STATES: [string, State][] = [
 ];
 
 const verdict = (code: number, next: Verdict["next"], retryAfterMs = 0): Verdict => ({ code, text: "…", retryAfterMs, next });
-const answer = (verdict: Verdict, session: bigint, winner: "iPhone" | null = null): Response => ({
+const answer = (verdict: Verdict, session: bigint, winner: "iPhone" | null = null, address = ""): Response => ({
   kind: "loginAnswer",
   verdict,
   session,
@@ -57,6 +65,7 @@ const answer = (verdict: Verdict, session: bigint, winner: "iPhone" | null = nul
   heartbeatTimeoutMs: 400_000,
   forcedOff: [],
   winner,
+  address,
 });
 const received = (packet: Response): Input => ({ is: "received", packet });
 const OK = verdict(0, "logIn");
@@ -73,6 +82,9 @@ const INPUTS: [string, Input, number | "due"][] = [
   ["LoginAnswer: OK, same session", received(answer(OK, 5n)), 0],
   ["LoginAnswer: OK, session 6", received(answer(OK, 6n)), 0],
   ["LoginAnswer: RETRY", received(answer(verdict(201, "retry", 2_000), 0n)), 0],
+  ["LoginAnswer: ELSEWHERE", received(answer(verdict(207, "retry"), 0n, null, "wss://three.example")), 0],
+  ["LoginAnswer: ELSEWHERE, without an address", received(answer(verdict(207, "retry", 2_000), 0n)), 0],
+  ["LoginAnswer: ELSEWHERE, without TLS", received(answer(verdict(207, "retry"), 0n, null, "ws://three.example/")), 0],
   ["LoginAnswer: RENEW_USERSIG", received(answer(verdict(70001, "renewUserSig"), 0n)), 0],
   ["LoginAnswer: LOG_IN_AFRESH", received(answer(verdict(301, "logIn"), 0n)), 0],
   ["LoginAnswer: SESSION_FORCED_OFF", received(answer(verdict(302, "logIn"), 0n, "iPhone")), 0],
@@ -81,7 +93,8 @@ const INPUTS: [string, Input, number | "due"][] = [
   ["LogoutAnswer", received({ kind: "logoutAnswer" }), 0],
   ["ForceOffline", received({ kind: "forceOffline", verdict: verdict(302, "logIn"), winner: "iPhone" }), 0],
   ["ForceOffline: RETRY", received({ kind: "forceOffline", verdict: verdict(399, "retry"), winner: null }), 0],
-  ["GoAway: RETRY", received({ kind: "goAway", verdict: verdict(203, "retry", 2_000) }), 0],
+  ["GoAway: RETRY", received({ kind: "goAway", verdict: verdict(203, "retry", 2_000), address: "" }), 0],
+  ["GoAway: ELSEWHERE", received({ kind: "goAway", verdict: verdict(207, "retry", 2_000), address: "wss://three.example/" }), 0],
   ["Error: RETRY", received({ kind: "error", verdict: verdict(204, "retry") }), 0],
   ["Error: STOP", received({ kind: "error", verdict: verdict(102, "stop") }), 0],
   ["alarm, early", { is: "alarm" }, 0],
@@ -94,8 +107,8 @@ const INPUTS: [string, Input, number | "due"][] = [
   ["network back", { is: "networkBack" }, 0],
   ["background", { is: "background", background: true }, 0],
   ["page left", { is: "left" }, 0],
-  ["page returned", { is: "returned", kept: { instance: 7n, session: 5n } }, 0],
-  ["page returned, the tab keeps other ones", { is: "returned", kept: { instance: 8n, session: 9n } }, 0],
+  ["page returned", { is: "returned", kept: { instance: 7n, session: 5n, home: null } }, 0],
+  ["page returned, the tab keeps other ones", { is: "returned", kept: { instance: 8n, session: 9n, home: "wss://three.example/" } }, 0],
   ["page returned, the tab keeps nothing", { is: "returned", kept: null }, 0],
   ["logout", { is: "logout" }, 0],
   ["close", { is: "close" }, 0],
@@ -107,6 +120,7 @@ const shown = (value: unknown) =>
 function told(action: Action): string {
   if (action.do === "tell") return `${action.name} ${shown(action.event)}`;
   if (action.do === "settle") return action.answered ? "logout done" : "logout not answered";
+  if (action.do === "connect") return action.to === null ? "connect" : `connect to ${action.to}`;
   if (action.do !== "send") return action.do;
   const { kind, ...packet } = action.packet;
   if (kind === "login") return `send login of session ${(action.packet as { session: bigint }).session}`;

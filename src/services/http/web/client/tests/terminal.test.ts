@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { WebSocket } from "ws";
 import type { Options } from "../../client.d.ts";
 import { connect } from "../client.ts";
-import { event, withGateway } from "./gateway.ts";
+import { Gateway, event, withGateway } from "./gateway.ts";
 
 test("it logs in, beats and logs out", () =>
   withGateway(async (gateway, open) => {
@@ -66,6 +66,49 @@ test("where nobody listens it tries again", () =>
     const attempts = [await event(terminal, "reconnecting"), await event(terminal, "reconnecting")];
     assert.deepEqual(attempts.map(({ attempt }) => attempt), [2, 3]);
     assert.match(attempts[0]!.text, /close code 1006/);
+  }));
+
+test("it goes to its user's node, stays there, and comes back where that is gone", () =>
+  withGateway(async (gateway, open) => {
+    const node = await new Gateway().listening();
+    const terminal = open();
+    const told: string[] = [];
+    terminal.on("reconnecting", ({ text }) => told.push(text));
+    const first = await gateway.connection();
+    assert.equal((await first.sendOn(node.url)).features, "1");
+    await first.closed();
+    const home = await node.connection();
+    await home.accept(5);
+    await event(terminal, "online");
+    assert.deepEqual(told, [], "nobody was told to wait");
+    home.socket.terminate();
+    const again = await node.connection();
+    assert.equal((await again.accept(5)).session, "5", "it is remembered");
+    await event(terminal, "online");
+    node.stop();
+    const last = await gateway.connection();
+    assert.equal((await last.accept(5)).session, "5");
+  }));
+
+test("it is not sent in circles", () =>
+  withGateway(async (gateway, open) => {
+    const terminal = open();
+    const reconnecting = event(terminal, "reconnecting");
+    for (let redirects = 0; redirects < 4; redirects++) await (await gateway.connection()).sendOn(gateway.url);
+    assert.equal((await reconnecting).code, 207);
+    await (await gateway.connection()).accept(5);
+  }));
+
+test("an address that cannot be one is none", () =>
+  withGateway(async (gateway, open) => {
+    let terminal = open();
+    for (const address of ["", "nowhere", "wss://127.0.0.1:1/", "http://127.0.0.1:1/", `${gateway.url}#x`, `ws://127.0.0.1/${"x".repeat(512)}`]) {
+      const reconnecting = event(terminal, "reconnecting");
+      await (await gateway.connection()).sendOn(address);
+      assert.equal((await reconnecting).code, 207, address);
+      terminal.close();
+      terminal = open();
+    }
   }));
 
 test("forced offline, it stays so", () =>
