@@ -102,6 +102,8 @@ fn who_does_not_come_back_to_an_adopter_is_given_up_after_the_whole_grace() {
     let mut shard = member();
     shard.deliver(ToShard::Drop(SOLE));
     shard.deliver(ToShard::Adopt(SOLE, vec![record_of("alice")]));
+    // The others take their time to come.
+    shard.expire_after(Duration::from_secs(30));
     shard.deliver(ToShard::Open(SOLE));
     let grace = Settings::default().restart_grace;
     shard.expire_after(grace - Duration::from_secs(1));
@@ -115,7 +117,7 @@ fn what_waits_for_room_or_to_be_tried_again_is_given_up_with_its_user() {
     let mut settings = Settings::default();
     settings.capacities.registry_in_flight = 2;
     let mut shard = member_with(settings);
-    let keys = ["alice", "bob", "carol"].map(|name| {
+    let keys = ["alice", "bob", "carol", "dave"].map(|name| {
         let key = shard.log_in(name, Platform::Mac);
         shard.record();
         key
