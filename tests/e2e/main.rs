@@ -31,6 +31,7 @@ mod overload;
 mod packaged;
 mod printed;
 mod protocol;
+mod redirected;
 mod reload;
 mod restarted;
 mod screen;

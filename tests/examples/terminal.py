@@ -19,8 +19,13 @@ BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30  # The first wait after a lost connection
 DEVELOPMENT_SECRET = "holdfast-development-secret-for-loopback-only-never-in-production"
 PLATFORMS = {"Android": 1, "iPhone": 2, "iPad": 3, "Windows": 4, "Mac": 5, "Linux": 6, "Web": 7}
 CODE, TEXT, RETRY_AFTER, WHAT_NEXT = range(1, 5)  # The fields of a verdict.
-VERDICT, SESSION, INTERVAL = 1, 4, 5  # Those of a LoginAnswer; the verdict of other packets has the same number.
+VERDICT, SESSION, INTERVAL, ADDRESS = 1, 4, 5, 12  # Those of a LoginAnswer; the verdict of other packets has the same number.
+GO_AWAY_ADDRESS = 3  # Of a GoAway.
 RETRY, RENEW_USERSIG = 1, 4  # Of WhatNext: those after which a terminal comes back by itself.
+ELSEWHERE = 207  # The code of a gateway that knows another one, which has the user.
+FOLLOWS_REDIRECTS = 1  # Of the features of a Login: it goes where a LoginAnswer sends it.
+PACKET = "packet"  # Of a verdict as it is kept here: which packet it came in.
+REDIRECTS_MAX = 3  # How often it goes on without a login in between.
 
 
 def make_usersig(user, app, secret):
@@ -37,6 +42,7 @@ class Terminal:
         self.options, self.session, self.backoff_s = options, options.session, BACKOFF_S_MIN
         self.usersig = options.usersig or self.new_usersig()
         self.was_in = False  # A gateway has answered a login.
+        self.home, self.redirects = None, 0  # Where the user's gateway is, if it is one of several.
 
     def new_usersig(self):
         return make_usersig(self.options.user, self.options.app, self.options.secret)
@@ -46,6 +52,8 @@ class Terminal:
         while True:
             verdict = self.stay()
             print(f"{verdict[TEXT]} (code {verdict[CODE]})" if verdict[CODE] else verdict[TEXT], flush=True)
+            if verdict[CODE] == ELSEWHERE and self.goes_on(verdict):
+                continue
             if verdict[WHAT_NEXT] == RENEW_USERSIG:
                 if self.options.usersig:
                     sys.exit(f"a new --usersig is needed, with --session {self.session}")
@@ -58,16 +66,32 @@ class Terminal:
             print(f"coming back in {wait_s:.1f} s", flush=True)
             time.sleep(wait_s)
 
+    def goes_on(self, verdict):
+        """Another gateway has the user. Remembers it, and says whether to go there at once."""
+        self.home = home_of(verdict[ADDRESS])
+        if verdict[PACKET] == LOGIN_ANSWER and self.home and self.redirects < REDIRECTS_MAX:
+            self.redirects += 1
+            print(f"going to {verdict[ADDRESS]}", flush=True)
+            time.sleep(verdict[RETRY_AFTER])
+            return True
+        if verdict[PACKET] == LOGIN_ANSWER:
+            self.home = None
+        self.redirects = 0
+        return False
+
     def stay(self):
         """Holds one connection to its end. Gives the verdict that ended it; a lost connection counts as one to retry."""
+        self.is_in = False  # On this connection.
         try:
-            with Link(self.options.address, ANSWER_S) as link:
+            with Link(self.home or self.options.address, ANSWER_S) as link:
                 try:
                     return self.beat(link)
                 except KeyboardInterrupt:
                     log_out(link)
         except (OSError, EOFError, ValueError) as error:
-            if isinstance(error, ValueError) and not self.was_in:
+            if self.home and not self.is_in:
+                self.home, self.redirects = None, 0  # It is not there: begin at the first address again.
+            elif isinstance(error, ValueError) and not self.was_in:
                 raise  # The address may be that of something else. An app, which has no other, would come back.
             return {CODE: 0, TEXT: f"no connection: {error}", RETRY_AFTER: 0, WHAT_NEXT: RETRY}
 
@@ -78,10 +102,11 @@ class Terminal:
         beat_at, lost_at = None, math.inf
         while True:
             if packet in (LOGIN_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR):
-                verdict = read_verdict(fields)
+                verdict = read_verdict(packet, fields)
                 if verdict[CODE]:
                     return verdict
             if packet == LOGIN_ANSWER:
+                self.is_in, self.redirects = True, 0
                 self.session, self.was_in, interval_s = take(fields, SESSION, int), True, take_seconds(fields, INTERVAL)
                 beat_at = time.monotonic() + interval_s
                 print(f"logged in: session {self.session}, a heartbeat every {interval_s:g} s", flush=True)
@@ -102,16 +127,28 @@ class Terminal:
 
     def login(self):
         platform, instance = PLATFORMS[self.options.platform], fixed64(6, self.options.instance)
-        return (field(1, 1) + field(3, self.options.user) + field(4, self.usersig) + field(5, platform) + instance
-                + field(7, self.session) + field(8, "terminal.py/1"))
+        who = field(3, self.options.user) + field(4, self.usersig) + field(5, platform) + instance
+        return (field(1, 1) + field(2, FOLLOWS_REDIRECTS) + who + field(7, self.session) + field(8, "terminal.py/1"))
 
 
-def read_verdict(fields):
-    """The verdict of a packet, all its fields, with the wait in seconds."""
+def home_of(text):
+    """The address in a packet as host and port; None if it is none."""
+    try:
+        host, port = address(text)
+        return (host, port) if host and 0 < port < 1 << 16 else None
+    except ValueError:
+        return None
+
+
+def read_verdict(packet, fields):
+    """The verdict of a packet, all its fields, with the wait in seconds; and where to go, if it says so."""
     verdict = read_message(take(fields, VERDICT, bytes, b""))
     code, what_next = take(verdict, CODE, int, 0), take(verdict, WHAT_NEXT, int, 0)
     text = take(verdict, TEXT, bytes, b"").decode(errors="replace")
-    return {CODE: code, TEXT: text, RETRY_AFTER: take_seconds(verdict, RETRY_AFTER, 0), WHAT_NEXT: what_next}
+    told = {CODE: code, TEXT: text, RETRY_AFTER: take_seconds(verdict, RETRY_AFTER, 0), WHAT_NEXT: what_next}
+    where = ADDRESS if packet == LOGIN_ANSWER else GO_AWAY_ADDRESS
+    going = take(fields, where, bytes, b"").decode(errors="replace") if code == ELSEWHERE else ""
+    return {**told, PACKET: packet, ADDRESS: going}
 
 
 def answer(link):

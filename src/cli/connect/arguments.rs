@@ -4,8 +4,11 @@ use std::num::NonZeroU64;
 
 use super::route::RouteArguments;
 use crate::base::ids::{Platform, UserId};
+use crate::cli::signing::sign;
 use crate::cli::values::{platforms, user, variable};
-use crate::node::config::Problem;
+use crate::node::config::{Config, Problem};
+use crate::protocol::native::{PROTOCOL, proto};
+use crate::protocol::packet::FEATURE_REDIRECT;
 
 /// What `--help` says of scripts.
 pub(in crate::cli) const FOR_SCRIPTS: &str = "\
@@ -40,7 +43,24 @@ pub(in crate::cli) struct ConnectArguments {
     pub(super) usersig: Option<String>,
 }
 
+/// Long enough to try things out; every login makes a new one.
+const USERSIG_LIFETIME_S: u64 = 86_400;
+
 impl ConnectArguments {
+    /// What of each login is the same, and its UserSig.
+    pub(super) fn login(&self, config: &Config) -> proto::Login {
+        let sign = || sign(config, &self.user, USERSIG_LIFETIME_S);
+        proto::Login {
+            protocol: PROTOCOL,
+            features: FEATURE_REDIRECT,
+            user_id: self.user.as_str().to_owned(),
+            user_sig: self.usersig.clone().unwrap_or_else(sign),
+            platform: self.platform as i32,
+            sdk_version: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..proto::Login::default()
+        }
+    }
+
     /// Takes what was not typed from the environment.
     pub(in crate::cli) fn add_environment(&mut self) -> Result<(), Problem> {
         const NAME: &str = "HOLDFAST_USERSIG";

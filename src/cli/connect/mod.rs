@@ -2,6 +2,7 @@
 //! itself after a lost link, as the gateway's verdicts ask it to; never where that cannot help.
 
 mod arguments;
+mod destination;
 mod input;
 mod link;
 mod route;
@@ -14,9 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::host_port::Listener;
 use super::outcome::{CommandFault, EXIT_USAGE, ended_by, print, tell};
-use super::signing::sign;
 use super::termination::Termination;
 use super::words::{NextStep, describe, next_of, remedy};
 use crate::base::ids::InstanceId;
@@ -24,6 +23,7 @@ use crate::node::config::Config;
 use crate::protocol::native::HEARTBEAT;
 use crate::protocol::native::proto::{self, request, response};
 pub(super) use arguments::{ConnectArguments, FOR_SCRIPTS};
+use destination::{BrokenLink, Destination, Onward};
 use input::{Line, LineInput, Writer};
 use link::{GatewayLink, LinkEvent, NoLink, Pulse, until};
 use route::GatewayRoute;
@@ -37,15 +37,14 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// For how long it tries to come back. A gateway that is started again is there much sooner, with any number of users.
 const COMING_BACK_MAX: Duration = Duration::from_secs(600);
 
-/// Long enough to try things out; every login makes a new one.
-const USERSIG_LIFETIME_S: u64 = 86_400;
-
 const HELP: &str = "commands: /background on|off, /logout, /quit";
 
 /// Why a link is over.
 enum End {
     /// The gateway's last word.
     Told(NextStep, String),
+    /// A login's answer: it is to be made at this address.
+    SentOn(String, Duration, String),
     /// It was logged out, as was asked for.
     LoggedOut,
     /// It broke.
@@ -73,7 +72,7 @@ pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> an
         "{} on {} {}, instance {}\n{HELP}\n",
         arguments.user,
         arguments.platform.name(),
-        terminal.route,
+        terminal.destination.route(),
         terminal.instance
     );
     print(&start)?;
@@ -86,7 +85,7 @@ pub(super) async fn connect(config: &Config, arguments: &ConnectArguments) -> an
 struct InteractiveTerminal<'a> {
     config: &'a Config,
     arguments: &'a ConnectArguments,
-    route: GatewayRoute,
+    destination: Destination,
     instance: InstanceId,
     session: u64,
     background: bool,
@@ -111,7 +110,7 @@ impl<'a> InteractiveTerminal<'a> {
         Self {
             config,
             arguments,
-            route,
+            destination: Destination::new(route),
             instance: arguments.instance.unwrap_or_else(drawn),
             session: 0,
             background: arguments.background,
@@ -157,33 +156,52 @@ impl<'a> InteractiveTerminal<'a> {
                         return Ok(refused.exit_code());
                     }
                 }
-                End::Told(NextStep::Resume(at_least), text) if self.was_in => {
-                    self.pause(at_least, CommandFault::Lost(text)).await?;
-                }
                 End::Told(NextStep::Resume(at_least), text) => {
-                    self.pause(at_least, CommandFault::Refused(text)).await?
+                    self.pause(at_least, self.fault()(text)).await?;
                 }
-                End::NotThere(NoLink::Unreached(error)) if self.was_in => {
-                    self.pause(Duration::ZERO, self.lost(&error)).await?
-                }
-                End::NotThere(NoLink::NoWay(why)) | End::Lost(why) if self.was_in => {
-                    self.pause(Duration::ZERO, self.lost(&why)).await?
-                }
-                // It may be no gateway, and then nothing is gained by trying again.
-                End::NotThere(NoLink::Unreached(error)) => {
-                    return Err(self.route.place.unreached(Listener::Terminals, &error).into());
-                }
-                End::NotThere(NoLink::NoWay(why)) => {
-                    return Err(CommandFault::Unreached(format!("{}: {why}", self.route)).into());
-                }
-                End::Lost(why) => return Err(self.route.place.mistaken(Listener::Terminals, &why).into()),
+                End::SentOn(address, at_least, text) => self.go_on(&address, at_least, text).await?,
+                End::NotThere(why) => self.come_back(BrokenLink::NotThere(why)).await?,
+                End::Lost(why) => self.come_back(BrokenLink::Lost(why)).await?,
             }
         }
     }
 
+    /// What it is to be told as if it is not to come back any more.
+    fn fault(&self) -> fn(String) -> CommandFault {
+        if self.was_in {
+            CommandFault::Lost
+        } else {
+            CommandFault::Refused
+        }
+    }
+
+    /// Goes to the node that has the user; after a wait, if it does not know it or was sent in circles.
+    async fn go_on(&mut self, address: &str, at_least: Duration, text: String) -> anyhow::Result<()> {
+        match self.destination.sent_on(address) {
+            Onward::AtOnce => {
+                print(&format!("{text}: going to {}\n", self.destination.route()))?;
+                tokio::time::sleep(at_least).await;
+                Ok(())
+            }
+            Onward::Later => self.pause(at_least, self.fault()(text)).await,
+        }
+    }
+
+    /// Waits before it comes back after a broken link, if that may help.
+    async fn come_back(&mut self, why: BrokenLink) -> anyhow::Result<()> {
+        let fault = self.destination.fault_of(&why);
+        let has_another = self.destination.lost();
+        if self.was_in || has_another {
+            return self.pause(Duration::ZERO, self.lost(&why)).await;
+        }
+        // It may be no gateway, and then nothing is gained by trying again.
+        Err(fault.into())
+    }
+
     /// Connects, logs in, and stays for as long as it can.
     async fn hold_link(&mut self) -> anyhow::Result<End> {
-        let mut link = match GatewayLink::open(&self.route).await {
+        self.destination.begins();
+        let mut link = match GatewayLink::open(self.destination.route()).await {
             Ok(link) => link,
             Err(why) => return Ok(End::NotThere(why)),
         };
@@ -197,15 +215,8 @@ impl<'a> InteractiveTerminal<'a> {
                     Ok(LinkEvent::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
                         return Ok(end);
                     },
-                    Ok(LinkEvent::End)
-                        if self.was_in || self.route.tls.is_some() || self.route.websocket.is_some() =>
-                    {
-                        return Ok(End::Lost("it ended the connection".to_owned()));
-                    }
-                    Ok(LinkEvent::End) => {
-                        let why = "it ended the connection, as a listener for --tls does at once";
-                        return Ok(End::Lost(why.to_owned()));
-                    }
+                    Ok(LinkEvent::End) if self.was_in => return Ok(End::Lost("it ended the connection".to_owned())),
+                    Ok(LinkEvent::End) => return Ok(End::Lost(self.destination.route().ended().to_owned())),
                     Ok(LinkEvent::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
                     Err(error) => return Ok(End::Lost(error.to_string())),
                 },
@@ -232,22 +243,15 @@ impl<'a> InteractiveTerminal<'a> {
     }
 
     fn lost(&self, why: &impl Display) -> CommandFault {
-        CommandFault::Lost(format!("no link to {}: {why}", self.route))
+        CommandFault::Lost(format!("no link to {}: {why}", self.destination.route()))
     }
 
     fn login(&self) -> proto::Login {
-        let (sig, user) = (self.arguments.usersig.clone(), &self.arguments.user);
         proto::Login {
-            protocol: 1,
-            features: 0,
-            user_id: user.as_str().to_owned(),
-            user_sig: sig.unwrap_or_else(|| sign(self.config, user, USERSIG_LIFETIME_S)),
-            platform: self.arguments.platform as i32,
             instance: self.instance.get(),
             session: self.session,
-            sdk_version: concat!("holdfast ", env!("CARGO_PKG_VERSION")).to_owned(),
-            app_version: String::new(),
             background: self.background,
+            ..self.arguments.login(self.config)
         }
     }
 
@@ -267,9 +271,15 @@ impl<'a> InteractiveTerminal<'a> {
                     print(&format!("{text}\n"))?;
                     self.session = answer.session;
                     (self.was_in, self.away_since) = (true, None);
+                    self.destination.logged_in();
                     *pulse = Pulse::of(answer.heartbeat_interval_ms, answer.heartbeat_timeout_ms);
                     *owed = PendingAnswer::Nothing;
                     return Ok(None);
+                }
+                if let (proto::Code::Elsewhere, NextStep::Resume(at_least)) =
+                    (verdict.code(), next_of(&verdict))
+                {
+                    return Ok(Some(End::SentOn(answer.address, at_least, text)));
                 }
                 verdict
             }
@@ -283,7 +293,13 @@ impl<'a> InteractiveTerminal<'a> {
                 return Ok(Some(End::LoggedOut));
             }
             response::Packet::ForceOffline(force) => force.verdict.unwrap_or_default(),
-            response::Packet::GoAway(away) => away.verdict.unwrap_or_default(),
+            response::Packet::GoAway(away) => {
+                let verdict = away.verdict.unwrap_or_default();
+                if verdict.code() == proto::Code::Elsewhere {
+                    self.destination.sent_away(&away.address);
+                }
+                verdict
+            }
             response::Packet::Error(error) => {
                 let verdict = error.verdict.unwrap_or_default();
                 if verdict.code() == proto::Code::TlsFirst && !self.was_in {

@@ -97,6 +97,37 @@ impl GatewayRoute {
             websocket,
         })
     }
+
+    /// What it may mean that the other end has ended the connection, where no gateway was met before.
+    pub(super) fn ended(&self) -> &'static str {
+        if self.tls.is_none() && self.websocket.is_none() {
+            "it ended the connection, as a listener for --tls does at once"
+        } else {
+            "it ended the connection"
+        }
+    }
+
+    /// The way to an address that a gateway has named, in which all else is as in this one: a host and a port, or for a WebSocket a
+    /// URL of the same scheme. `None` if it is no such address.
+    pub(super) fn leading_to(&self, address: &str) -> Option<Self> {
+        let (place, websocket) = match &self.websocket {
+            None => (address.parse().ok()?, None),
+            Some(_) => {
+                let url: WebSocketUrl = address.parse().ok()?;
+                let is_alike = url.tls == self.tls.is_some();
+                is_alike.then_some((url.place, Some(url.path)))?
+            }
+        };
+        let tls = match &self.tls {
+            None => None,
+            Some(tls) => Some(tls.for_host(&place).ok()?),
+        };
+        Some(Self {
+            place,
+            tls,
+            websocket,
+        })
+    }
 }
 
 /// The listener that terminals go to where nothing was asked for; `None` if all are behind proxies.
@@ -127,13 +158,25 @@ impl TlsRoute {
         if typed.insecure {
             tls::take_any(&mut config);
         }
-        let name = ServerName::try_from(place.host().to_owned());
+        let name = name_of(place)?;
         Ok(Self {
             config: Arc::new(config),
-            name: name
-                .map_err(|_| CommandFault::Usage(format!("{place}: no certificate has such a name")))?,
+            name,
         })
     }
+
+    /// The same for another host, whose certificate it has to be.
+    fn for_host(&self, place: &HostPort) -> Result<Self, CommandFault> {
+        Ok(Self {
+            config: Arc::clone(&self.config),
+            name: name_of(place)?,
+        })
+    }
+}
+
+fn name_of(place: &HostPort) -> Result<ServerName<'static>, CommandFault> {
+    let name = ServerName::try_from(place.host().to_owned());
+    name.map_err(|_| CommandFault::Usage(format!("{place}: no certificate has such a name")))
 }
 
 impl fmt::Display for GatewayRoute {

@@ -13,6 +13,7 @@ use crate::cli::host_port::HostPort;
 use crate::node::config::Sources;
 use crate::protocol::native::encode;
 use crate::protocol::native::frame;
+use crate::protocol::packet::FEATURE_REDIRECT;
 
 /// Lines that a test gives.
 fn lines_of(writer: Writer) -> (mpsc::Sender<Line>, LineInput) {
@@ -278,6 +279,84 @@ fn a_person_is_not_asked_to_try_the_same_usersig_again() {
         assert_eq!(login.user_sig, "brought along");
         let fault: CommandFault = outcome.unwrap_err().downcast().unwrap();
         assert!(matches!(fault, CommandFault::Refused(_)), "{fault}");
+    });
+}
+
+fn sent_on(address: &str) -> response::Packet {
+    response::Packet::LoginAnswer(proto::LoginAnswer {
+        verdict: Some(proto::Verdict {
+            code: proto::Code::Elsewhere.into(),
+            what_next: proto::WhatNext::Retry.into(),
+            ..Default::default()
+        }),
+        address: address.to_owned(),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn goes_to_the_node_that_has_its_user_and_back_where_that_is_gone() {
+    on_a_runtime(async {
+        let (bench, node) = (Bench::new().await, Bench::new().await);
+        let (keyboard, input) = lines_of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        let address = node.listener.local_addr().unwrap().to_string();
+        let far = async {
+            let login = bench.answer(sent_on(&address)).await;
+            assert_eq!(login.features, FEATURE_REDIRECT);
+            node.answer(accepted()).await;
+            // It was lost after the login: it is remembered.
+            assert_eq!(node.answer(accepted()).await.session, 5);
+            drop(node);
+            let mut first = bench.accept().await;
+            assert_eq!(first.login().await.session, 5);
+            first.say(accepted()).await;
+            keyboard.send(Line::Quit).await.unwrap();
+            first
+        };
+        let (outcome, _first) = tokio::join!(terminal.stay(), far);
+        assert_eq!(outcome.unwrap(), ExitCode::SUCCESS);
+    });
+}
+
+#[test]
+fn a_first_login_that_was_sent_to_nobody_comes_back() {
+    on_a_runtime(async {
+        let bench = Bench::new().await;
+        let (_keyboard, input) = lines_of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        let nobody = Bench::new().await.listener.local_addr().unwrap().to_string();
+        let far = async {
+            bench.answer(sent_on(&nobody)).await;
+            bench.answer(refused(proto::WhatNext::Stop)).await;
+        };
+        let (outcome, ()) = tokio::join!(terminal.stay(), far);
+        let fault: CommandFault = outcome.unwrap_err().downcast().unwrap();
+        assert!(matches!(fault, CommandFault::Refused(_)), "{fault}");
+    });
+}
+
+#[test]
+fn a_goodbye_names_the_next_address() {
+    on_a_runtime(async {
+        let (bench, node) = (Bench::new().await, Bench::new().await);
+        let (_keyboard, input) = lines_of(Writer::Script);
+        let mut terminal = bench.terminal(input);
+        let goodbye = response::Packet::GoAway(proto::GoAway {
+            verdict: Some(proto::Verdict {
+                code: proto::Code::Elsewhere.into(),
+                what_next: proto::WhatNext::Retry.into(),
+                ..Default::default()
+            }),
+            address: node.listener.local_addr().unwrap().to_string(),
+            ..Default::default()
+        });
+        let far = async {
+            bench.answer(goodbye).await;
+            node.answer(refused(proto::WhatNext::Stop)).await;
+        };
+        let (outcome, ()) = tokio::join!(terminal.stay(), far);
+        assert!(outcome.is_err());
     });
 }
 

@@ -19,7 +19,7 @@ use super::terminal::{NO_WORKLOAD, TerminalPhase};
 use super::transport::CameByLink;
 use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
 
-/// After which a terminal comes back that was turned away without a word.
+/// After which a terminal comes back that was turned away without a word, or found nobody where it was sent.
 const TURNED_AWAY_MS: Range<u32> = 500..2_000;
 
 impl Worker {
@@ -47,7 +47,8 @@ impl Worker {
         if !self.ring.may_connect() {
             return false;
         }
-        let ends = (self.source(slot), self.config.target.address);
+        let terminal = &self.terminals[slot as usize];
+        let ends = (self.source(slot), self.nodes.of(terminal.home));
         self.connections.connect(slot, ends, &mut self.ring);
         let terminal = &mut self.terminals[slot as usize];
         terminal.phase = TerminalPhase::Connecting;
@@ -57,6 +58,11 @@ impl Worker {
 
     fn connected(&mut self, key: ConnKey, result: Result<(), KernelRefusal>) {
         if let Err(KernelRefusal(errno)) = result {
+            let terminal = &mut self.terminals[key.slot as usize];
+            if terminal.home.unreached() {
+                terminal.retry_after_ms = Some(fastrand::u32(TURNED_AWAY_MS));
+                return self.end_link(key.slot);
+            }
             let error = std::io::Error::from_raw_os_error(errno);
             self.fault(&format!("cannot connect: {error}"));
             return self.end_link(key.slot);

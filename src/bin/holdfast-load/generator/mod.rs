@@ -9,6 +9,7 @@ pub(crate) mod terminal;
 pub(crate) mod transport;
 pub(crate) mod workload;
 
+mod home;
 mod link;
 mod packets;
 mod ring;

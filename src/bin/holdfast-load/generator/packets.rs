@@ -8,6 +8,7 @@ use holdfast::protocol::native::proto::{self, Code, WhatNext, response};
 use holdfast::protocol::native::terminal::{self, NextResponse};
 
 use super::dialect::{ParsedAnswer, PeerAnswer};
+use super::home::GoesOn;
 use super::ring::Worker;
 use super::terminal::{NO_WORKLOAD, TerminalPhase};
 use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
@@ -101,13 +102,21 @@ impl Worker {
                 let after = self.config.identities.after_link_end(self.config.first + slot);
                 self.terminals[slot as usize].expected = ExpectedStatus::Soon(after);
             }
-            (_, Some(Packet::GoAway(_))) if self.link_ends == LinkEnds::AreExpected => {}
+            (_, Some(Packet::GoAway(away))) if self.link_ends == LinkEnds::AreExpected => {
+                let terminal = &mut self.terminals[slot as usize];
+                if away.verdict.unwrap_or_default().code() == Code::Elsewhere {
+                    terminal.home.sent_away(&mut self.nodes, &away.address);
+                }
+            }
             (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
         }
     }
 
     fn login_answered(&mut self, slot: u32, answer: &proto::LoginAnswer) {
         let verdict = answer.verdict.clone().unwrap_or_default();
+        if verdict.code() == Code::Elsewhere {
+            return self.sent_on(slot, &verdict, &answer.address);
+        }
         if verdict.code() != Code::Ok {
             return self.refused(slot, &verdict);
         }
@@ -116,6 +125,7 @@ impl Worker {
         let kept = terminal.op == Op::Resume && terminal.session == answer.session;
         let op = terminal.op;
         terminal.session = answer.session;
+        terminal.home.logged_in();
         terminal.phase = TerminalPhase::Live;
         terminal.expected = ExpectedStatus::Now(ShownStatus::Online);
         self.config.statistics.logged_in();
@@ -162,6 +172,15 @@ impl Worker {
             Some((_, ExpectedStatus::Soon(_))) => 0..=1,
             Some(_) | None if self.terminals[slot as usize].op == Op::ForceOff => 1..=1,
             Some(_) | None => 0..=0,
+        }
+    }
+
+    /// Another node has the user. The gateway closes, and the terminal goes there.
+    fn sent_on(&mut self, slot: u32, verdict: &proto::Verdict, address: &str) {
+        let terminal = &mut self.terminals[slot as usize];
+        match terminal.home.sent_on(&mut self.nodes, address) {
+            GoesOn::AtOnce => terminal.retry_after_ms = Some(verdict.retry_after_ms),
+            GoesOn::Later => self.refused(slot, verdict),
         }
     }
 

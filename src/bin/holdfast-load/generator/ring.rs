@@ -15,6 +15,7 @@ use holdfast::engine::connection_table::ConnectionTable;
 use holdfast::engine::ring::Ring;
 use holdfast::engine::wake::Sleeper;
 
+use super::home::KnownNodes;
 use super::share::Share;
 use super::statistics::Statistics;
 use super::target::GeneratorTarget;
@@ -61,6 +62,7 @@ pub(super) struct Worker {
     pub(super) partial: HashMap<u32, Vec<u8>>,
     pub(super) connections: ConnectionTable,
     pub(super) links: WrappedLinks,
+    pub(super) nodes: KnownNodes,
     /// Who comes back when, because the gateway was full.
     pub(super) retries: BTreeSet<(u64, u32)>,
     pub(super) link_ends: LinkEnds,
@@ -79,6 +81,7 @@ impl Worker {
             clock: Clock::start(),
             partial: HashMap::new(),
             connections: ConnectionTable::new(config.count),
+            nodes: KnownNodes::new(config.target.address, config.target.transport.clone()),
             links: WrappedLinks::new(config.target.transport.clone(), config.count),
             retries: BTreeSet::new(),
             link_ends: LinkEnds::AreFaults,

@@ -4,8 +4,10 @@ use holdfast::base::ids::UserId;
 use holdfast::base::time::Timestamp;
 use holdfast::protocol::native::encode;
 use holdfast::protocol::native::proto::{self, Platform, request};
+use holdfast::protocol::packet::FEATURE_REDIRECT;
 use holdfast::protocol::usersig;
 
+use super::home::TerminalHome;
 use super::workload::{ExpectedStatus, Op, ShownStatus};
 
 /// Good for longer than any run.
@@ -105,6 +107,7 @@ impl Identities {
         let user_id = self.user(number);
         let login = proto::Login {
             protocol: 1,
+            features: FEATURE_REDIRECT,
             user_sig: self.sign(now, &user_id),
             user_id,
             platform: self.platform(number).into(),
@@ -167,6 +170,8 @@ pub(super) struct Terminal {
     pub(super) expected: ExpectedStatus,
     /// It does not beat.
     pub(super) silent: bool,
+    /// Where its user is.
+    pub(super) home: TerminalHome,
     /// The gateway is full: when to come back, in milliseconds from the refusal.
     pub(super) retry_after_ms: Option<u32>,
 }
@@ -182,6 +187,7 @@ impl Terminal {
             phase: TerminalPhase::Away,
             expected: ExpectedStatus::Never,
             silent: false,
+            home: TerminalHome::default(),
             retry_after_ms: None,
         }
     }
