@@ -69,8 +69,7 @@ impl ClusterNode {
         let keeper = LaneKeeper::new(
             client,
             ends.confirmed.clone(),
-            &plan.store,
-            plan.store_id(),
+            (plan.store_id(), plan.copies()),
             callbacks,
         );
         let (desk, lanes) = keeper.start(ends.orders)?;
@@ -79,7 +78,7 @@ impl ClusterNode {
             settings: member_settings(config, &plan)?,
             says: says(config, &policy),
             format: format!("{}.{}", shared_store::FORMAT, plan.founded.store),
-            copies: plan.store.copies,
+            copies: plan.copies(),
             clients: Arc::new(move || Box::new(client())),
             inboxes: Arc::clone(shards),
             shards: count,

@@ -26,7 +26,7 @@ use crate::services::registry::shared::tail::TailLimits;
 use crate::services::registry::shared::thread::DeskDoors;
 use crate::services::shared_store::calls::Founding;
 use crate::services::shared_store::client::RedisStore;
-use crate::services::shared_store::settings::RedisSettings;
+use crate::services::shared_store::settings::{CopiesMissing, RedisSettings};
 
 /// What a node needs to know of its cluster before it starts.
 pub(super) struct ClusterPlan {
@@ -78,6 +78,14 @@ impl ClusterPlan {
     /// The shared store's own id.
     pub(super) fn store_id(&self) -> u64 {
         self.store_id
+    }
+
+    /// How many replicas must have what the member and the callbacks write: none, if they go on without.
+    pub(super) fn copies(&self) -> u16 {
+        match self.store.copies_missing {
+            CopiesMissing::Wait => self.store.copies,
+            CopiesMissing::GoOn => 0,
+        }
     }
 
     /// Makes clients of the shared store.

@@ -15,7 +15,6 @@ use crate::services::registry::shared::lane::{LaneSource, SharedLane};
 use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipOrder};
 use crate::services::shared_store::client::RedisStore;
 use crate::services::shared_store::outcome::Fence;
-use crate::services::shared_store::settings::RedisSettings;
 
 /// When a lane that could not be opened is tried again.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
@@ -36,14 +35,13 @@ impl LaneKeeper {
     pub(super) fn new(
         client: impl Fn() -> RedisStore + Send + 'static,
         confirmed: ConfirmedPlaces,
-        settings: &RedisSettings,
-        store_id: u64,
+        (store_id, copies): (u64, u16),
         callbacks: CallbackHandle,
     ) -> Self {
         Self {
             store: Arc::new(Mutex::new(client())),
             confirmed,
-            copies: settings.copies,
+            copies,
             store_id,
             callbacks,
             open: BTreeMap::new(),

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
 use super::config::Config;
 use super::startup_wait::StartupWait;
@@ -66,9 +65,7 @@ fn open(path: &PathBuf) -> std::io::Result<File> {
 fn site(file: &File, path: &Path) -> anyhow::Result<Site> {
     let boot = fs::read_to_string(BOOT_ID).context(BOOT_ID)?;
     let about = file.metadata().with_context(|| path.display().to_string())?;
-    let digest = Sha256::digest(format!("{} {} {}", boot.trim(), about.dev(), about.ino()));
-    let first = digest.first_chunk::<8>().expect("it has 32 bytes");
-    Ok(Site(u64::from_be_bytes(*first)))
+    Ok(Site::of(boot.trim(), &format!("{} {}", about.dev(), about.ino())))
 }
 
 #[cfg(test)]

@@ -209,6 +209,8 @@ fn a_lane_that_is_lost_and_back_tells_again_what_was_under_way() {
     let partition = PartitionId(1);
     held.pump.take(held.now, PumpEvent::LaneLost(partition));
     assert!(turn(&mut held).is_empty());
+    let left: Vec<_> = held.pump.lanes.keys().copied().collect();
+    assert_eq!(left, [PartitionId(0)]);
     let store = lanes.stores[1].reader() as Arc<dyn CallbackStore>;
     held.pump.take(held.now, PumpEvent::LaneGained(partition, store));
     let again = turn(&mut held);
