@@ -131,10 +131,16 @@ impl<S: SharedStore> SharedLane<S> {
         read: impl FnOnce(&mut S) -> Outcome<Snapshot<T>>,
     ) -> Result<Snapshot<T>, ReadError> {
         let snapshot = self.call(read)?;
-        if snapshot.seen.fence != self.fence() {
-            return Err(unreadable(SharedStoreError::Fenced(snapshot.seen.fence)));
-        }
+        self.own(&snapshot.seen.fence)?;
         Ok(snapshot)
+    }
+
+    /// What was read under this fence is this node's.
+    pub(super) fn own(&self, fence: &Fence) -> Result<(), ReadError> {
+        match *fence == self.fence() {
+            true => Ok(()),
+            false => Err(unreadable(SharedStoreError::Fenced(fence.clone()))),
+        }
     }
 
     /// Confirmed changes behind `after` without a gap, at least one and at most `count_max`. There must be one.

@@ -9,6 +9,7 @@ use crate::services::registry::codec::{self, ChainedChange, StoredRecord};
 use crate::services::registry::shared::lane::SharedLane;
 use crate::services::registry::shared::listed_names::{ListedNames, NameGathering};
 use crate::services::shared_store::calls::{LOAD_USERS_MAX, RecordHash, SharedStore};
+use crate::services::shared_store::outcome::Vouched;
 
 impl<S: SharedStore + Send> Archive for SharedLane<S> {
     fn store_id(&self) -> u64 {
@@ -32,7 +33,7 @@ impl<S: SharedStore + Send> Archive for SharedLane<S> {
         after: ChangeNumber,
         count_max: usize,
     ) -> Result<Vec<Placed>, ReadError> {
-        let known = self.records(&[*user])?.pop().flatten();
+        let known = self.records(&[*user])?.answer.pop().flatten();
         let mut place = known.map_or(Position(0), |known| known.last);
         // Of a long history only as much is kept as is asked for.
         let mut page = VecDeque::new();
@@ -72,7 +73,7 @@ impl<S: SharedStore + Send> Archive for SharedLane<S> {
                 break;
             };
             after = Some(*last);
-            for (user, known) in names.iter().zip(self.records(&names)?) {
+            for (user, known) in names.iter().zip(self.confirmed_records(&names)?) {
                 let registered = known.filter(|known| known.record.registered);
                 page.extend(registered.map(|known| (*user, known.record)));
             }
@@ -92,14 +93,30 @@ impl<S: SharedStore + Send> Archive for SharedLane<S> {
 }
 
 impl<S: SharedStore> SharedLane<S> {
-    /// Records of at most [`LOAD_USERS_MAX`] users, in their order.
-    fn records(&self, users: &[UserId]) -> Result<Vec<Option<StoredRecord>>, ReadError> {
-        let partition = self.source().partition;
-        let wanted = [(partition, users.to_vec())];
-        let loaded = self.call(|store| store.load(&wanted).pop().expect("one was asked for"))?;
-        let loaded = loaded.answer.records.into_iter();
-        let decoded = loaded.map(|known| known.map(|(_, record)| codec::decode_user(&record)).transpose());
-        Ok(decoded.collect::<Result<_, _>>()?)
+    /// Records of at most [`LOAD_USERS_MAX`] users, in their order. The last change of one may not be confirmed yet.
+    fn records(&self, users: &[UserId]) -> Result<Vouched<Vec<Option<StoredRecord>>>, ReadError> {
+        let wanted = [(self.source().partition, users.to_vec())];
+        let Vouched { answer, copies } =
+            self.call(|store| store.load(&wanted).pop().expect("one for each"))?;
+        self.own(&answer.fence)?;
+        let records = answer.records.into_iter();
+        let decoded = records.map(|known| known.map(|(_, record)| codec::decode_user(&record)).transpose());
+        let answer = decoded.collect::<Result<_, _>>()?;
+        Ok(Vouched { answer, copies })
+    }
+
+    /// The same, of changes that are confirmed, or could be: WAIT vouches for as much.
+    fn confirmed_records(&self, users: &[UserId]) -> Result<Vec<Option<StoredRecord>>, ReadError> {
+        let Vouched { answer, copies } = self.records(users)?;
+        let last = self.confirmed();
+        let early = answer.iter().flatten().find(|known| known.last > last);
+        match early.filter(|_| copies < self.source().copies) {
+            Some(known) => Err(ReadError::Store(format!(
+                "the change at {} is not confirmed yet",
+                known.last.0
+            ))),
+            None => Ok(answer),
+        }
     }
 
     /// The change of this user at this place, unless it is pruned.

@@ -227,6 +227,7 @@ fn what_another_owner_wrote_is_not_taken_for_the_lanes_own() {
     is_unreadable(lane.changes(Position(0), 1), "epoch 2");
     is_unreadable(lane.due(Position(0), 1), "epoch 2");
     is_unreadable(lane.late(Position(0), 1), "epoch 2");
+    is_unreadable(lane.users(None, 1), "epoch 2");
     is_unreadable(lane.take(&[OutboxStep::Cursor(Position(1))]), "epoch 2");
     is_unreadable(world.open(), "epoch 2");
     // It is this node's again, and nobody's else in between.
@@ -310,6 +311,9 @@ fn users_are_listed_in_their_order_and_residents_handed_over() {
         }
         assert_eq!(listed, expected, "{count_max}");
     }
+    // Of changes that are not confirmed nobody hears.
+    world.confirm(49);
+    is_unreadable(lane.users(None, 100), "the change at 50 is not confirmed");
     let mut residents = Vec::new();
     lane.residents(&mut |user, record| residents.push((user, record)))
         .unwrap();
