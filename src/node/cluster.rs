@@ -71,6 +71,7 @@ impl ClusterNode {
             ends.confirmed.clone(),
             (plan.store_id(), plan.copies()),
             callbacks,
+            (clock.clone(), config.registry.changes_kept),
         );
         let (desk, lanes) = keeper.start(ends.orders)?;
         let client = plan.client(config);

@@ -1,8 +1,9 @@
 //! The callbacks of the partitions that this node owns: hears what the member orders of the registry, gives the callback service each
-//! partition's lane, and takes it away again. Decides nothing.
+//! partition's lane, and takes it away again. Takes old changes out of the lanes. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::base::ids::PartitionId;
+use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::callback::CallbackHandle;
 use crate::services::registry::shared::lane::{LaneSource, SharedLane};
+use crate::services::registry::shared::lane_prune::PruneLeft;
 use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipOrder};
 use crate::services::shared_store::client::RedisStore;
 use crate::services::shared_store::outcome::Fence;
@@ -19,8 +22,17 @@ use crate::services::shared_store::outcome::Fence;
 /// When a lane that could not be opened is tried again.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
 
+/// How often some changes of one lane are taken out. All lanes of a node have their turn within a minute or so.
+const PRUNE_EVERY: Duration = Duration::from_millis(250);
+
 /// Opens lanes, and knows which there are.
 pub(super) struct LaneKeeper {
+    clock: Clock,
+    changes_kept: Duration,
+    /// The lane whose old changes were taken out last.
+    pruned: PartitionId,
+    /// When there is something to do again.
+    rest: Duration,
     confirmed: ConfirmedPlaces,
     copies: u16,
     store_id: u64,
@@ -37,8 +49,13 @@ impl LaneKeeper {
         confirmed: ConfirmedPlaces,
         (store_id, copies): (u64, u16),
         callbacks: CallbackHandle,
+        (clock, changes_kept): (Clock, Duration),
     ) -> Self {
         Self {
+            clock,
+            changes_kept,
+            pruned: PartitionId(u16::MAX),
+            rest: PRUNE_EVERY,
             store: Arc::new(Mutex::new(client())),
             confirmed,
             copies,
@@ -66,17 +83,17 @@ impl LaneKeeper {
 
     fn run(&mut self, orders: &Receiver<OwnershipOrder>, registry: &Sender<OwnershipOrder>) {
         loop {
-            let order = match self.waiting.is_empty() {
-                true => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                false => orders.recv_timeout(OPEN_AGAIN),
-            };
-            match order {
+            match orders.recv_timeout(self.rest) {
                 Ok(order) => {
                     // The registry waits for nobody's callbacks.
                     let _ = registry.send(order.clone());
                     self.follow(order);
+                    self.rest = Duration::ZERO;
                 }
-                Err(RecvTimeoutError::Timeout) => self.open_waiting(),
+                // One lane at a time, so that an order waits for one call at most.
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rest = self.open_next().unwrap_or_else(|| self.prune_next())
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -101,27 +118,49 @@ impl LaneKeeper {
         }
     }
 
-    fn open_waiting(&mut self) {
-        for (partition, fence) in std::mem::take(&mut self.waiting) {
-            let source = LaneSource {
-                store: Arc::clone(&self.store),
-                partition,
-                fence: fence.clone(),
-                store_id: self.store_id,
-                copies: self.copies,
-                confirmed: self.confirmed.clone(),
-            };
-            match SharedLane::open(source) {
-                Ok(lane) => {
-                    let lane = Arc::new(lane);
-                    self.open.insert(partition, Arc::clone(&lane));
-                    self.callbacks.gain(partition, lane);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, partition = partition.0, "callbacks wait: the partition's lane cannot be opened");
-                    self.waiting.insert(partition, fence);
-                }
+    /// Opens the next lane that waits, if one does. Gives when there is something to do again.
+    fn open_next(&mut self) -> Option<Duration> {
+        let (partition, fence) = self.waiting.pop_first()?;
+        let source = LaneSource {
+            store: Arc::clone(&self.store),
+            partition,
+            fence: fence.clone(),
+            store_id: self.store_id,
+            copies: self.copies,
+            confirmed: self.confirmed.clone(),
+        };
+        Some(match SharedLane::open(source) {
+            Ok(lane) => {
+                let lane = Arc::new(lane);
+                self.open.insert(partition, Arc::clone(&lane));
+                self.callbacks.gain(partition, lane);
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::debug!(%error, partition = partition.0, "callbacks wait: the partition's lane cannot be opened");
+                self.waiting.insert(partition, fence);
+                OPEN_AGAIN
+            }
+        })
+    }
+
+    /// Takes some old changes out of the next lane. Gives when there is something to do again.
+    fn prune_next(&mut self) -> Duration {
+        let behind = (Bound::Excluded(self.pruned), Bound::Unbounded);
+        let next = self.open.range(behind).next().or_else(|| self.open.iter().next());
+        let Some((partition, lane)) = next else {
+            return PRUNE_EVERY;
+        };
+        let (partition, lane) = (*partition, Arc::clone(lane));
+        let now = self.clock.now().wall;
+        match lane.prune(Timestamp(now.0.saturating_sub(millis(self.changes_kept)))) {
+            Ok(PruneLeft::Some) => {}
+            Ok(PruneLeft::Nothing) => self.pruned = partition,
+            Err(error) => {
+                tracing::debug!(%error, partition = partition.0, "old changes stay: the partition's lane cannot be used");
+                self.pruned = partition;
             }
         }
+        PRUNE_EVERY
     }
 }

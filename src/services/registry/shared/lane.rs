@@ -208,7 +208,7 @@ impl<S: SharedStore> SharedLane<S> {
 const SCAN_USERS: u32 = 1_000;
 
 /// Changes of batches with their places.
-fn links(batches: Vec<(u64, Vec<u8>)>) -> Result<Vec<(u64, ChainedChange)>, ReadError> {
+pub(super) fn links(batches: Vec<(u64, Vec<u8>)>) -> Result<Vec<(u64, ChainedChange)>, ReadError> {
     let mut links = Vec::new();
     for (first, changes) in batches {
         links.extend((first..).zip(decode_batch(&changes)?));

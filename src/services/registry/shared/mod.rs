@@ -43,6 +43,7 @@ mod listed_names;
 pub mod lane;
 mod lane_archive;
 mod lane_outbox;
+pub mod lane_prune;
 
 #[cfg(test)]
 mod tests;

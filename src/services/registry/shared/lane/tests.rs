@@ -11,6 +11,7 @@ use crate::services::registry::archive::Archive;
 use crate::services::registry::codec::{self, StoredRecord};
 use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
 use crate::services::registry::shared::batch_codec::encode_batch;
+use crate::services::registry::shared::lane_prune::PruneLeft;
 use crate::services::registry::shared::tests::model::{ModelPartition, ModelStore};
 use crate::services::shared_store;
 use crate::services::shared_store::calls::{Batch, Claim, Claimed};
@@ -515,4 +516,56 @@ fn two_lanes_of_a_partition_do_not_both_take_steps() {
     one.take(&[late(1, 1)]).unwrap();
     one.take(&[OutboxStep::Cursor(Position(1))]).unwrap();
     is_unreadable(other.take(&[OutboxStep::Cursor(Position(1))]), "another writer");
+}
+
+#[test]
+fn old_changes_that_nobody_has_to_be_told_of_are_taken_out() {
+    let mut world = World::new();
+    (0..4).for_each(|_| world.commit(&[1, 2]));
+    let lane = world.lane();
+    let prune = |before: Timestamp| lane.prune(before).unwrap();
+    let first_kept = || match lane.changes(Position(0), 1) {
+        Ok(changes) => changes[0].position.0,
+        Err(ReadError::Pruned(pruned)) => pruned.0 + 1,
+        Err(error) => panic!("{error}"),
+    };
+    let ever = Timestamp(u64::MAX);
+    assert_eq!(
+        (prune(ever), first_kept()),
+        (PruneLeft::Nothing, 1),
+        "nothing is told yet"
+    );
+    let late = LateUser {
+        user: user(1),
+        attempts: 1,
+        next_at: Timestamp(1),
+        after: Position(4),
+    };
+    let told = OutboxStep::Cursor(Position(8));
+    lane.take(&[
+        OutboxStep::Late(user(1), Position(5)),
+        OutboxStep::Schedule(late),
+        told,
+    ])
+    .unwrap();
+    assert_eq!(
+        (prune(Timestamp(0)), first_kept()),
+        (PruneLeft::Nothing, 1),
+        "all are young"
+    );
+    prune(ever);
+    assert_eq!(first_kept(), 5, "what is late is kept");
+    let Some(Late::There(kept)) = lane.late_of(&user(1), Position(0), 1).unwrap().pop() else {
+        panic!("it is there");
+    };
+    assert_eq!(kept.position, Position(5));
+    lane.take(&[
+        OutboxStep::LateDone(user(1), Position(5)),
+        OutboxStep::Unschedule(user(1)),
+    ])
+    .unwrap();
+    while prune(ever) == PruneLeft::Some {}
+    assert_eq!(first_kept(), 7, "the last batch stays");
+    world.commit(&[1]);
+    assert_eq!(lane.changes(Position(8), 5).unwrap().len(), 1);
 }
