@@ -30,14 +30,9 @@ impl Users {
         user: u32,
         answer: Result<Option<Box<UserRecord>>, RegistryError>,
     ) {
-        // In a cluster a partition may have come home between the question and the answer, and its users with it.
-        let came_late = context.position.partitions > 1 && self.is_unknown(user);
         let waiting = self.waiting_mut(user);
         match (std::mem::replace(&mut waiting.state, QueueState::Free), answer) {
             (QueueState::Abandoned(event), answer) => self.end_abandoned(context, user, event, answer),
-            (QueueState::Loading, Ok(Some(record))) if came_late && !record.devices.is_empty() => {
-                self.give_up_first(context, user);
-            }
             (QueueState::Loading, Ok(record)) => self.know(user, record),
             (QueueState::Loading, Err(RegistryError::Unavailable)) => self.give_up_first(context, user),
             (QueueState::Loading, Err(RegistryError::Superseded)) => self.superseded(context, user),
@@ -51,11 +46,6 @@ impl Users {
             ) => unreachable!("the registry answers what it was asked"),
         }
         self.answered(user);
-    }
-
-    /// Whether nothing of the user's record was seen yet.
-    fn is_unknown(&mut self, user: u32) -> bool {
-        self.waiting_mut(user).residency == Residency::Unknown
     }
 
     /// The registry has answered.

@@ -86,7 +86,8 @@ impl Cluster {
                 ..parts.says
             },
         });
-        let residents = Residents::new(Arc::clone(&parts.inboxes), shards);
+        let notices = ShardNotices::new(parts.inboxes, shards);
+        let residents = Residents::new(notices.clone());
         let (workers, threads) = MemberWorkers::start(&parts.clients, &terms, &residents, &done)?;
         let (published, views) = Published::new(settings.partitions);
         let mut clock = parts.clock;
@@ -94,7 +95,7 @@ impl Cluster {
             membership: Membership::new(clock.now().instant, settings),
             clock,
             workers,
-            shards: ShardNotices::new(parts.inboxes, shards),
+            shards: notices,
             desk: parts.desk,
             published,
             joining: Some(joining),

@@ -1,7 +1,7 @@
-//! What a member tells the shards. It never waits: for a shard whose inbox is full, notices wait in their order. Decides nothing.
+//! What a member and its helpers tell the shards, in one order for each shard. Decides nothing.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::ids::ShardId;
 use crate::logic::delivery::ToShard;
@@ -9,35 +9,65 @@ use crate::logic::delivery::ToShard;
 /// The way into all shards. It never blocks: what finds no room comes back. A shard that has ended takes nothing.
 pub type ShardInboxes = Arc<dyn Fn(ShardId, ToShard) -> Result<(), ToShard> + Send + Sync>;
 
-/// Notices for all shards.
+/// Notices for all shards, from several threads. What is told first reaches a shard first, whoever tells it. Never waits: for a
+/// shard whose inbox is full, notices wait in their order.
+#[derive(Clone)]
 pub(super) struct ShardNotices {
     inboxes: ShardInboxes,
-    waiting: Vec<VecDeque<ToShard>>,
+    waiting: Arc<[Mutex<VecDeque<ToShard>>]>,
 }
 
 impl ShardNotices {
     /// For so many shards.
     pub(super) fn new(inboxes: ShardInboxes, shards: u16) -> Self {
-        let waiting = (0..shards).map(|_| VecDeque::new()).collect();
+        let waiting = (0..shards).map(|_| Mutex::default()).collect();
         Self { inboxes, waiting }
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> u16 {
+        u16::try_from(self.waiting.len()).expect("they are counted in a u16")
+    }
+
     /// Tells all shards.
-    pub(super) fn tell(&mut self, notice: &ToShard) {
-        for waiting in &mut self.waiting {
+    pub(super) fn tell(&self, notice: &ToShard) {
+        for shard in (0..self.shards()).map(ShardId) {
+            let mut waiting = self.queue(shard);
             waiting.push_back(notice.clone());
+            self.send_waiting(shard, &mut waiting);
         }
-        self.go_on();
+    }
+
+    /// Tells one shard.
+    ///
+    /// # Errors
+    /// The notice, if there is no room for it behind what waits.
+    pub(super) fn try_tell(&self, shard: ShardId, notice: ToShard) -> Result<(), ToShard> {
+        let mut waiting = self.queue(shard);
+        self.send_waiting(shard, &mut waiting);
+        if waiting.is_empty() {
+            (self.inboxes)(shard, notice)
+        } else {
+            Err(notice)
+        }
     }
 
     /// Sends what waits, as far as there is room.
-    pub(super) fn go_on(&mut self) {
-        for (shard, waiting) in (0..).map(ShardId).zip(&mut self.waiting) {
-            while let Some(notice) = waiting.pop_front() {
-                if let Err(unsent) = (self.inboxes)(shard, notice) {
-                    waiting.push_front(unsent);
-                    break;
-                }
+    pub(super) fn go_on(&self) {
+        for shard in (0..self.shards()).map(ShardId) {
+            self.send_waiting(shard, &mut self.queue(shard));
+        }
+    }
+
+    fn queue(&self, shard: ShardId) -> MutexGuard<'_, VecDeque<ToShard>> {
+        let queue = self.waiting[usize::from(shard.0)].lock();
+        queue.expect("nobody panics while telling")
+    }
+
+    fn send_waiting(&self, shard: ShardId, waiting: &mut VecDeque<ToShard>) {
+        while let Some(notice) = waiting.pop_front() {
+            if let Err(unsent) = (self.inboxes)(shard, notice) {
+                return waiting.push_front(unsent);
             }
         }
     }
@@ -50,9 +80,11 @@ mod tests {
     use super::*;
     use crate::base::ids::PartitionId;
 
-    #[test]
-    fn what_finds_no_room_waits_in_its_order_and_holds_up_no_other_shard() {
-        let taken = Arc::new(Mutex::new((0, Vec::new())));
+    /// Two shards, of which the first has room for as many notices as the number says; and what they took.
+    type TestShards = Arc<Mutex<(i32, Vec<(ShardId, ToShard)>)>>;
+
+    fn two_shards() -> (ShardNotices, TestShards) {
+        let taken = TestShards::default();
         let inbox = Arc::clone(&taken);
         let inboxes: ShardInboxes = Arc::new(move |shard, notice| {
             let (room_at_0, taken) = &mut *inbox.lock().unwrap();
@@ -63,18 +95,41 @@ mod tests {
             taken.push((shard, notice));
             Ok(())
         });
-        let mut notices = ShardNotices::new(inboxes, 2);
-        let open = |partition| ToShard::Open(PartitionId(partition));
+        (ShardNotices::new(inboxes, 2), taken)
+    }
+
+    fn taken_by(taken: &TestShards, shard: u16) -> Vec<ToShard> {
+        let taken = taken.lock().unwrap();
+        let own = taken.1.iter().filter(|(to, _)| *to == ShardId(shard));
+        own.map(|(_, notice)| notice.clone()).collect()
+    }
+
+    fn open(partition: u16) -> ToShard {
+        ToShard::Open(PartitionId(partition))
+    }
+
+    #[test]
+    fn what_finds_no_room_waits_in_its_order_and_holds_up_no_other_shard() {
+        let (notices, taken) = two_shards();
         notices.tell(&open(1));
         notices.tell(&open(2));
         taken.lock().unwrap().0 = 5;
         notices.tell(&open(3));
-        let of = |shard| {
-            let taken = taken.lock().unwrap();
-            let own = taken.1.iter().filter(|(to, _)| *to == ShardId(shard));
-            own.map(|(_, notice)| notice.clone()).collect::<Vec<_>>()
-        };
-        assert_eq!(of(0), [open(1), open(2), open(3)]);
-        assert_eq!(of(1), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&taken, 0), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&taken, 1), [open(1), open(2), open(3)]);
+    }
+
+    #[test]
+    fn a_notice_for_one_shard_overtakes_nothing_that_waits() {
+        let (notices, taken) = two_shards();
+        notices.tell(&open(1));
+        notices.tell(&open(2));
+        taken.lock().unwrap().0 = 1;
+        assert_eq!(notices.try_tell(ShardId(0), open(3)), Err(open(3)));
+        taken.lock().unwrap().0 = 5;
+        assert_eq!(notices.clone().try_tell(ShardId(0), open(3)), Ok(()));
+        assert_eq!(taken_by(&taken, 0), [open(1), open(2), open(3)]);
+        assert_eq!(notices.try_tell(ShardId(1), open(3)), Ok(()));
+        assert_eq!(taken_by(&taken, 1), [open(1), open(2), open(3)]);
     }
 }

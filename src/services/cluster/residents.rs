@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::ids::{PartitionId, ShardId, UserId};
 use crate::logic::delivery::ToShard;
 use crate::logic::record::UserRecord;
-use crate::services::cluster::notices::ShardInboxes;
+use crate::services::cluster::notices::ShardNotices;
 use crate::services::registry::codec;
 use crate::services::shared_store::calls::{RecordHash, SharedStore};
 use crate::services::shared_store::outcome::SharedStoreError;
@@ -65,14 +65,13 @@ impl Arrivals {
 /// The way of residents to their shards.
 #[derive(Clone)]
 pub(super) struct Residents {
-    shards: ShardInboxes,
-    count: u16,
+    shards: ShardNotices,
 }
 
 impl Residents {
-    /// To so many shards.
-    pub(super) fn new(shards: ShardInboxes, count: u16) -> Self {
-        Self { shards, count }
+    /// To all shards.
+    pub(super) fn new(shards: ShardNotices) -> Self {
+        Self { shards }
     }
 
     /// Brings all of them. What was brought before is dropped first, and at the end if it is off.
@@ -98,7 +97,7 @@ impl Residents {
         partition: PartitionId,
         is_off: &AtomicBool,
     ) -> Result<(), ResidentsError> {
-        let mut arrivals = Arrivals::new(self.count);
+        let mut arrivals = Arrivals::new(self.shards.shards());
         let mut from = Some(0);
         while let Some(place) = from {
             let part = store.scan(partition, RecordHash::Residents, place, SCANNED_AT_ONCE)?;
@@ -117,20 +116,21 @@ impl Residents {
 
     fn drop_all(&self, partition: PartitionId) {
         let never = AtomicBool::new(false);
-        for shard in (0..self.count).map(ShardId) {
+        for shard in (0..self.shards.shards()).map(ShardId) {
             let _ = self.send(shard, ToShard::Drop(partition), &never);
         }
     }
 
-    /// Waits while there is no room.
+    /// Waits while there is no room. It overtakes nothing that the member has told: a partition that is lost and gained again is
+    /// dropped first.
     fn send(&self, shard: ShardId, notice: ToShard, is_off: &AtomicBool) -> Result<(), ResidentsError> {
-        let mut unsent = (self.shards)(shard, notice);
+        let mut unsent = self.shards.try_tell(shard, notice);
         while let Err(notice) = unsent {
             if is_off.load(Ordering::SeqCst) {
                 return Err(ResidentsError::Off);
             }
             std::thread::sleep(AGAIN);
-            unsent = (self.shards)(shard, notice);
+            unsent = self.shards.try_tell(shard, notice);
         }
         Ok(())
     }

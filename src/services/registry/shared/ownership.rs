@@ -31,8 +31,8 @@ pub enum OwnershipNews {
     Settled(PartitionId),
     /// A batch under this fence was refused, perhaps by a master that was deposed. It waits until the partition is resumed or lost.
     Fenced(PartitionId, Fence),
-    /// The store's last change is this one, and what it lacks is not here any more, or it has more than this node wrote. The partition takes no changes until
-    /// it is resumed or lost.
+    /// The store's last change is this one, and what it lacks is not here any more, or it has more than this node wrote. The
+    /// partition takes no changes until it is resumed or lost.
     Behind(PartitionId, Position),
 }
 

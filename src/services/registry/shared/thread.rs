@@ -53,7 +53,7 @@ pub(in crate::services::registry) struct DeskThread {
 
 /// Whether somebody may still ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inbox {
+pub(super) enum Inbox {
     Open,
     Closed,
 }
@@ -118,10 +118,14 @@ impl DeskThread {
         }
     }
 
-    fn take_requests(&mut self, inbox: &Receiver<ToRegistry>) -> Inbox {
+    /// Orders are taken again before each request: a shard may ask for a user of a partition that it has heard of since.
+    pub(super) fn take_requests(&mut self, inbox: &Receiver<ToRegistry>) -> Inbox {
         for _ in 0..BATCH_REQUESTS_MAX {
             match inbox.try_recv() {
-                Ok(request) => self.desk.request(request),
+                Ok(request) => {
+                    self.take_orders();
+                    self.desk.request(request);
+                }
                 Err(TryRecvError::Empty) => return Inbox::Open,
                 Err(TryRecvError::Disconnected) => return Inbox::Closed,
             }

@@ -5,6 +5,7 @@ mod ownership;
 mod reading;
 mod random;
 mod servers;
+mod thread;
 #[allow(unreachable_pub, reason = "shared with the tests outside")]
 #[path = "../../../../../tests/shared_store/model.rs"]
 pub(in crate::services::registry::shared) mod model;
