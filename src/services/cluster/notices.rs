@@ -80,27 +80,27 @@ mod tests {
     use super::*;
     use crate::base::ids::PartitionId;
 
-    /// Two shards, of which the first has room for as many notices as the number says; and what they took.
-    type TestShards = Arc<Mutex<(i32, Vec<(ShardId, ToShard)>)>>;
+    /// How often the first of two shards still refuses a notice; and what both took.
+    type TestShards = Arc<Mutex<(usize, Vec<(ShardId, ToShard)>)>>;
 
-    fn two_shards() -> (ShardNotices, TestShards) {
-        let taken = TestShards::default();
-        let inbox = Arc::clone(&taken);
+    fn two_shards(refusals: usize) -> (ShardNotices, TestShards) {
+        let shards: TestShards = Arc::new(Mutex::new((refusals, Vec::new())));
+        let inbox = Arc::clone(&shards);
         let inboxes: ShardInboxes = Arc::new(move |shard, notice| {
-            let (room_at_0, taken) = &mut *inbox.lock().unwrap();
-            if shard == ShardId(0) && *room_at_0 == 0 {
+            let (refusals, taken) = &mut *inbox.lock().unwrap();
+            if shard == ShardId(0) && *refusals > 0 {
+                *refusals -= 1;
                 return Err(notice);
             }
-            *room_at_0 -= i32::from(shard == ShardId(0));
             taken.push((shard, notice));
             Ok(())
         });
-        (ShardNotices::new(inboxes, 2), taken)
+        (ShardNotices::new(inboxes, 2), shards)
     }
 
-    fn taken_by(taken: &TestShards, shard: u16) -> Vec<ToShard> {
-        let taken = taken.lock().unwrap();
-        let own = taken.1.iter().filter(|(to, _)| *to == ShardId(shard));
+    fn taken_by(shards: &TestShards, shard: u16) -> Vec<ToShard> {
+        let shards = shards.lock().unwrap();
+        let own = shards.1.iter().filter(|(to, _)| *to == ShardId(shard));
         own.map(|(_, notice)| notice.clone()).collect()
     }
 
@@ -110,26 +110,25 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_waits_in_its_order_and_holds_up_no_other_shard() {
-        let (notices, taken) = two_shards();
+        let (notices, shards) = two_shards(2);
         notices.tell(&open(1));
         notices.tell(&open(2));
-        taken.lock().unwrap().0 = 5;
+        assert_eq!(taken_by(&shards, 0), []);
         notices.tell(&open(3));
-        assert_eq!(taken_by(&taken, 0), [open(1), open(2), open(3)]);
-        assert_eq!(taken_by(&taken, 1), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&shards, 0), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&shards, 1), [open(1), open(2), open(3)]);
     }
 
     #[test]
     fn a_notice_for_one_shard_overtakes_nothing_that_waits() {
-        let (notices, taken) = two_shards();
+        let (notices, shards) = two_shards(3);
         notices.tell(&open(1));
         notices.tell(&open(2));
-        taken.lock().unwrap().0 = 1;
+        // The shard has room again right behind its third refusal.
         assert_eq!(notices.try_tell(ShardId(0), open(3)), Err(open(3)));
-        taken.lock().unwrap().0 = 5;
         assert_eq!(notices.clone().try_tell(ShardId(0), open(3)), Ok(()));
-        assert_eq!(taken_by(&taken, 0), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&shards, 0), [open(1), open(2), open(3)]);
         assert_eq!(notices.try_tell(ShardId(1), open(3)), Ok(()));
-        assert_eq!(taken_by(&taken, 1), [open(1), open(2), open(3)]);
+        assert_eq!(taken_by(&shards, 1), [open(1), open(2), open(3)]);
     }
 }

@@ -398,9 +398,11 @@ fn check_outbox<S: SharedStore + Send>(world: &mut World<S>) {
         assert_eq!(lane.dead(Position(0), 9), Ok(vec![dead(world.placed(4))]));
         assert_eq!(lane.dead(Position(4), 9), Ok(Vec::new()));
     }
-    // One who is scheduled farther ahead than anyone waits is due.
+    // One who is scheduled farther ahead than anyone waits is due, whatever is known of the others.
     lane.take(&[schedule(1, 70_000)]).unwrap();
-    assert_eq!(lane.late_users(Timestamp(800), 9), Ok(vec![late_user(1, 70_000)]));
+    for _ in 0..2 {
+        assert_eq!(lane.late_users(Timestamp(800), 9), Ok(vec![late_user(1, 70_000)]));
+    }
     assert_eq!(lane.late_users(Timestamp(10_000), 9), Ok(vec![late_user(2, 900)]));
     let done = |number, place| OutboxStep::LateDone(user(number), Position(place));
     lane.take(&[done(1, 1), done(2, 2), done(1, 3)]).unwrap();
