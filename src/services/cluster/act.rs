@@ -103,18 +103,23 @@ pub enum PartitionRequest {
         /// What is to be there.
         to: Token,
     },
+    /// Forget what is in flight, and have the store go on behind this position although changes before it are lost.
+    AcceptLoss {
+        /// The last position that may have been given.
+        last: u64,
+    },
 }
 
 /// What the operator has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
-    /// The shared store lacks changes of a partition that a peer has seen confirmed.
+    /// The shared store lacks changes of a partition that this node or a peer has seen confirmed.
     Behind {
         /// Which.
         partition: PartitionId,
         /// How far the shared store goes.
         stored: u64,
-        /// How far the peer has seen it go.
+        /// How far it was seen to go.
         witnessed: u64,
     },
     /// The shared store does not know this node: it was emptied, or is older than this node's life.

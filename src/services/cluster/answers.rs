@@ -91,7 +91,7 @@ impl Membership {
             return;
         };
         match (before, tenure) {
-            (Tenure::Confirming { .. } | Tenure::Behind { .. }, Tenure::Open) => {
+            (Tenure::Confirming { .. }, Tenure::Open) => {
                 acts.push(MemberAct::Open {
                     partition,
                     epoch: token.epoch,

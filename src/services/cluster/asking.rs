@@ -85,6 +85,7 @@ impl StoreAsker {
                     PartitionRequest::Look => self.look(partition),
                     PartitionRequest::Release { to } => (self.release(partition, token, to), None),
                     PartitionRequest::Load => (self.load(partition, token, &is_off), None),
+                    PartitionRequest::AcceptLoss { last } => (self.accept_loss(partition, token, last), None),
                     PartitionRequest::Settle => unreachable!("the shards settle"),
                 };
                 let event = MemberEvent::Partition {
@@ -277,6 +278,16 @@ impl StoreAsker {
             released => match self.vouched(released) {
                 Some(epoch) if epoch == to.epoch.0 => PartitionNews::Released,
                 Some(_) | None => PartitionNews::Failed,
+            },
+        }
+    }
+
+    fn accept_loss(&mut self, partition: PartitionId, token: Token, last: u64) -> PartitionNews {
+        match self.store.accept_loss(partition, &fence_of(token), last) {
+            Err(SharedStoreError::Fenced(_)) => PartitionNews::Fenced,
+            went_on => match self.vouched(went_on) {
+                Some(_) => PartitionNews::WentOn,
+                None => PartitionNews::Failed,
             },
         }
     }

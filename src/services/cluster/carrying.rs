@@ -41,6 +41,9 @@ impl MemberDriver {
                 token,
                 request,
             } => {
+                if matches!(request, PartitionRequest::AcceptLoss { .. }) {
+                    self.lose(partition);
+                }
                 if let Some(job) = self.kept.jobs.ask(partition, token, request) {
                     self.workers.ask(job);
                 }
@@ -124,7 +127,11 @@ impl MemberDriver {
     fn forget(&mut self, partition: PartitionId) {
         self.kept.jobs.call_off(partition);
         self.kept.settling.remove(&partition);
-        self.kept.behind.retain(|behind| *behind != partition);
+        self.lose(partition);
+    }
+
+    /// Whatever is in flight of it is not recorded.
+    fn lose(&mut self, partition: PartitionId) {
         if self.kept.owned.remove(&partition).is_some() {
             let _ = self.desk.send(OwnershipOrder::Lose(partition));
         }

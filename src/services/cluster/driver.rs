@@ -25,7 +25,7 @@ use crate::services::cluster::token::{Incarnation, Owner, Token};
 use crate::services::cluster::wording::token_of;
 use crate::services::cluster::workers::MemberWorkers;
 use crate::services::peers::Exchange;
-use crate::services::registry::shared::ownership::{OwnershipNews, OwnershipOrder};
+use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipNews, OwnershipOrder};
 use crate::services::shared_store::calls::Places;
 
 /// Everything that a member is joined to.
@@ -36,6 +36,8 @@ pub(super) struct MemberDriver {
     pub(super) shards: ShardNotices,
     pub(super) desk: Sender<OwnershipOrder>,
     pub(super) published: Published,
+    /// How far each partition is confirmed.
+    pub(super) confirmed: ConfirmedPlaces,
     /// Dropped once the lease holds.
     pub(super) joining: Option<Receipt>,
     pub(super) kept: DriverMemory,
@@ -52,8 +54,6 @@ pub(super) struct DriverMemory {
     /// The partitions that the desk has, with the token that it has them under.
     pub(super) owned: BTreeMap<PartitionId, Token>,
     pub(super) settling: BTreeMap<PartitionId, SettlingPartition>,
-    /// The partitions that the desk has stopped for want of changes in the shared store.
-    pub(super) behind: Vec<PartitionId>,
     pub(super) last_beat: u64,
     pub(super) ending: Option<MemberEnding>,
 }
@@ -131,8 +131,7 @@ impl MemberDriver {
         self.shards.go_on();
         self.handle(MemberEvent::Tick);
         self.show_homes();
-        self.published
-            .show(now, &self.membership, &self.kept.says, &self.kept.behind);
+        self.published.show(now, &self.membership, &self.kept.says);
     }
 
     /// A job is done.
@@ -202,13 +201,12 @@ impl MemberDriver {
                 (partition, token, PartitionNews::Fenced)
             }
             OwnershipNews::Behind(partition, position) => {
-                tracing::error!(
-                    partition = partition.0,
-                    position = position.0,
-                    "the shared store lacks changes that were confirmed: the partition takes no more"
-                );
-                self.kept.behind.push(partition);
-                return;
+                let Some(token) = self.kept.owned.get(&partition).copied() else {
+                    return;
+                };
+                let (position, confirmed) = (position.0, self.confirmed.of(partition).0);
+                let news = PartitionNews::Behind { position, confirmed };
+                (partition, token, news)
             }
         };
         self.handle(MemberEvent::Partition {

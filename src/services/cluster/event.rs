@@ -180,4 +180,13 @@ pub enum PartitionNews {
     Failed,
     /// The operator goes on with what there is.
     LossAccepted,
+    /// A commit has found that the store lacks what was confirmed, or has what this node did not write.
+    Behind {
+        /// The store's last position.
+        position: u64,
+        /// The last confirmed one.
+        confirmed: u64,
+    },
+    /// The store goes on behind what is lost, vouched for.
+    WentOn,
 }

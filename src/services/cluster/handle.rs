@@ -98,6 +98,7 @@ impl Cluster {
             shards: notices,
             desk: parts.desk,
             published,
+            confirmed: parts.confirmed.clone(),
             joining: Some(joining),
             kept: DriverMemory::default(),
         };

@@ -353,13 +353,17 @@ impl Membership {
         self.map.token(partition)
     }
 
+    /// Partitions that decide nothing until the operator accepts that changes are lost.
+    #[must_use]
+    pub fn behind(&self) -> Vec<PartitionId> {
+        self.holdings
+            .with(|tenure| matches!(tenure, Tenure::Behind { .. }))
+    }
+
     fn accept_loss(&mut self, now: Instant, partition: PartitionId, acts: &mut Vec<MemberAct>) {
         let Some(holding) = self.holdings.get(partition) else {
             return;
         };
-        if let Tenure::Behind { position, .. } = holding.tenure {
-            self.witness.accept(partition, position);
-            self.partition_news(now, (partition, holding.token), PartitionNews::LossAccepted, acts);
-        }
+        self.partition_news(now, (partition, holding.token), PartitionNews::LossAccepted, acts);
     }
 }

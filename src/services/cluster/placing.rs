@@ -200,7 +200,12 @@ impl Membership {
         let open = self
             .holdings
             .with(|tenure| matches!(tenure, Tenure::Open | Tenure::Behind { .. }));
+        let behind = self.behind();
         for partition in open.into_iter().take(room) {
+            // What is in flight of it would never be recorded.
+            if behind.contains(&partition) {
+                acts.push(MemberAct::Drop(partition));
+            }
             self.settle(partition, AfterSettling::Release, acts);
         }
     }

@@ -109,14 +109,8 @@ impl Published {
     }
 
     /// Shows how the cluster and this node stand.
-    pub(super) fn show(
-        &self,
-        now: Instant,
-        member: &Membership,
-        says: &BTreeMap<NodeId, NodeSays>,
-        behind: &[PartitionId],
-    ) {
-        self.show_status(member, says, behind);
+    pub(super) fn show(&self, now: Instant, member: &Membership, says: &BTreeMap<NodeId, NodeSays>) {
+        self.show_status(member, says);
         let with_door = says
             .iter()
             .filter_map(|(node, says)| Some((*node, says.peers.clone()?)));
@@ -146,7 +140,7 @@ impl Published {
         });
     }
 
-    fn show_status(&self, member: &Membership, says: &BTreeMap<NodeId, NodeSays>, behind: &[PartitionId]) {
+    fn show_status(&self, member: &Membership, says: &BTreeMap<NodeId, NodeSays>) {
         let homes = Arc::clone(&self.homes.borrow());
         let own = member.node();
         let at = |node: NodeId| {
@@ -174,7 +168,7 @@ impl Published {
             standing: member.standing_name(),
             nodes: nodes.collect(),
             homeless: homeless.count(),
-            behind: behind.to_vec(),
+            behind: member.behind(),
         }));
     }
 

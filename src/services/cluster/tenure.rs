@@ -11,7 +11,8 @@
 //!                                                              └──accepted──>┘    └────────────────────────────────┘  claimed:
 //!                                                                                                                     Open
 //! ```
-//! From `Verifying`, `Confirming` and `Doubted` a look that shows another owner ends the tenure.
+//! From `Verifying`, `Confirming` and `Doubted` a look that shows another owner ends the tenure. From `Open` a desk that finds confirmed
+//! changes lost leads to `Behind` too. The operator leads from there to `Accepting`, and the store's answer to `Loading`.
 
 use crate::services::cluster::act::PartitionRequest;
 use crate::services::cluster::event::PartitionNews;
@@ -30,6 +31,8 @@ pub(super) enum Tenure {
     Confirming { position: u64 },
     /// The store lacks what was confirmed. Nothing is decided until the operator says so.
     Behind { position: u64, witnessed: u64 },
+    /// The operator has said so: the store is asked to go on behind this position, so that no place is given twice.
+    Accepting { last: u64 },
     /// Users log in.
     Open,
     /// A commit was refused: has another node the partition, has the store lost the claim, or did a former master answer?
@@ -84,6 +87,7 @@ impl Tenure {
             Self::Loading => Some(PartitionRequest::Load),
             Self::Settling { .. } => Some(PartitionRequest::Settle),
             Self::Releasing { to } => Some(PartitionRequest::Release { to }),
+            Self::Accepting { last } => Some(PartitionRequest::AcceptLoss { last }),
             Self::Behind { .. } | Self::Open => None,
         }
     }
@@ -92,7 +96,11 @@ impl Tenure {
     pub(super) fn is_adoption(self) -> bool {
         matches!(
             self,
-            Self::Claiming { .. } | Self::Verifying | Self::Loading | Self::Confirming { .. }
+            Self::Claiming { .. }
+                | Self::Verifying
+                | Self::Loading
+                | Self::Confirming { .. }
+                | Self::Accepting { .. }
         )
     }
 
@@ -116,9 +124,28 @@ impl Tenure {
                     position,
                 },
             ) => self.looked(token, found, position, around.witnessed),
-            (Self::Behind { .. }, News::LossAccepted) | (Self::Reclaiming { .. }, News::Claimed) => {
-                stage(Self::Open)
-            }
+            (
+                Self::Open
+                | Self::Settling {
+                    then: AfterSettling::Release,
+                },
+                News::Behind { position, confirmed },
+            ) => stage(Self::Behind {
+                position,
+                witnessed: confirmed,
+            }),
+            (
+                Self::Settling {
+                    then: AfterSettling::Keep,
+                },
+                News::Behind { .. },
+            ) => NextStage::Over(None),
+            (Self::Behind { position, witnessed }, News::LossAccepted) => stage(Self::Accepting {
+                last: position.max(witnessed),
+            }),
+            // Whose the partition is, the look shows that follows.
+            (Self::Accepting { .. }, News::WentOn | News::Fenced) => stage(Self::Loading),
+            (Self::Reclaiming { .. }, News::Claimed) => stage(Self::Open),
             (Self::Reclaiming { .. }, News::Taken)
             | (Self::Open | Self::Settling { .. } | Self::Releasing { .. }, News::Fenced) => {
                 stage(Self::Doubted)
@@ -141,7 +168,9 @@ impl Tenure {
                 | News::Released
                 | News::Fenced
                 | News::Failed
-                | News::LossAccepted,
+                | News::LossAccepted
+                | News::Behind { .. }
+                | News::WentOn,
             ) => NextStage::Nothing,
         }
     }
@@ -170,6 +199,7 @@ impl Tenure {
             | Self::Claiming { .. }
             | Self::Loading
             | Self::Behind { .. }
+            | Self::Accepting { .. }
             | Self::Open
             | Self::Reclaiming { .. }
             | Self::Settling { .. }
@@ -212,6 +242,7 @@ mod tests {
             Tenure::Settling { then } => format!("Settling, then {then:?}"),
             Tenure::Confirming { position } => format!("Confirming {position}"),
             Tenure::Behind { position, witnessed } => format!("Behind, {position} of {witnessed}"),
+            Tenure::Accepting { last } => format!("Accepting up to {last}"),
             Tenure::Verifying | Tenure::Loading | Tenure::Open | Tenure::Doubted => format!("{tenure:?}"),
         }
     }
@@ -226,7 +257,9 @@ mod tests {
             | PartitionNews::Released
             | PartitionNews::Fenced
             | PartitionNews::Failed
-            | PartitionNews::LossAccepted => format!("{news:?}"),
+            | PartitionNews::LossAccepted
+            | PartitionNews::WentOn => format!("{news:?}"),
+            PartitionNews::Behind { position, confirmed } => format!("Behind, {position} of {confirmed}"),
         }
     }
 
@@ -257,6 +290,7 @@ mod tests {
                 position: 39,
                 witnessed: 40,
             },
+            Tenure::Accepting { last: 40 },
             Tenure::Open,
             Tenure::Doubted,
             Tenure::Reclaiming {
@@ -284,6 +318,11 @@ mod tests {
             PartitionNews::Fenced,
             PartitionNews::Failed,
             PartitionNews::LossAccepted,
+            PartitionNews::Behind {
+                position: 38,
+                confirmed: 41,
+            },
+            PartitionNews::WentOn,
         ];
         let around = Surroundings {
             witnessed: 40,

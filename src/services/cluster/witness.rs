@@ -18,9 +18,4 @@ impl Witness {
     pub(super) fn position(&self, partition: PartitionId) -> u64 {
         self.0.get(&partition).copied().unwrap_or(0)
     }
-
-    /// The operator goes on from here.
-    pub(super) fn accept(&mut self, partition: PartitionId, position: u64) {
-        self.0.insert(partition, position);
-    }
 }

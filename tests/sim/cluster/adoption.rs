@@ -207,7 +207,13 @@ fn a_partition_whose_confirmed_changes_are_lost_is_not_opened_before_the_operato
         life,
         Todo::MemberEvent(MemberEvent::Ordered(Order::AcceptLoss(lost))),
     );
+    world.run(world.now + 1_000);
     assert_eq!(open(&world), 8);
+    let chain = &world.groups[0].master.metas[usize::from(lost.0)].chain;
+    assert!(
+        chain.len() as u64 >= world.history.position(lost),
+        "no place is given twice"
+    );
 }
 
 #[test]

@@ -177,6 +177,11 @@ impl World {
             PartitionRequest::Load => Op::Load(partition),
             PartitionRequest::Look => Op::Look(partition),
             PartitionRequest::Release { to } => Op::Release { partition, token, to },
+            PartitionRequest::AcceptLoss { last } => Op::AcceptLoss {
+                partition,
+                token,
+                last,
+            },
             PartitionRequest::Settle => return self.settle(slot, life, partition),
         };
         self.request(slot, life, op, back);
@@ -246,6 +251,7 @@ impl World {
             Some(Reply::Taken) => PartitionNews::Taken,
             Some(Reply::Released) => PartitionNews::Released,
             Some(Reply::Fenced) => PartitionNews::Fenced,
+            Some(Reply::WentOn) => PartitionNews::WentOn,
             Some(Reply::Looked { token, position }) => PartitionNews::Looked { token, position },
             Some(Reply::Loaded { position, online }) => {
                 let mut part = Part::new(token);

@@ -202,6 +202,7 @@ impl World {
                     (ChangeKind::Offline | ChangeKind::GivenUp { .. }, _) | (ChangeKind::Login, None) => {
                         part.users.remove(&change.user);
                     }
+                    (ChangeKind::Lost, _) => unreachable!("nobody commits it"),
                 }
                 self.history.confirm(self.now, partition, position, change, token);
                 if let ChangeKind::GivenUp { opened } = change.kind {

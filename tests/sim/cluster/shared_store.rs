@@ -27,6 +27,8 @@ pub(super) enum ChangeKind {
     GivenUp {
         opened: Ms,
     },
+    /// The operator goes on behind it, and nobody knows what it was.
+    Lost,
 }
 
 /// What a node asks.
@@ -63,6 +65,11 @@ pub(super) enum Op {
         token: Token,
         to: Token,
     },
+    AcceptLoss {
+        partition: PartitionId,
+        token: Token,
+        last: u64,
+    },
     Look(PartitionId),
     Load(PartitionId),
     /// `change` at `position`, or an empty commit.
@@ -79,6 +86,7 @@ impl Op {
         match self {
             Self::Claim { partition, .. }
             | Self::Release { partition, .. }
+            | Self::AcceptLoss { partition, .. }
             | Self::Look(partition)
             | Self::Load(partition)
             | Self::Commit { partition, .. } => Some(*partition),
@@ -106,6 +114,7 @@ pub(super) enum Reply {
     Claimed,
     Taken,
     Released,
+    WentOn,
     Fenced,
     Looked {
         token: Token,
@@ -197,9 +206,12 @@ impl Copy {
                 }
                 Reply::Done
             }
-            Op::Claim { .. } | Op::Release { .. } | Op::Look(_) | Op::Load(_) | Op::Commit { .. } => {
-                self.apply_to_partition(op)
-            }
+            Op::Claim { .. }
+            | Op::Release { .. }
+            | Op::AcceptLoss { .. }
+            | Op::Look(_)
+            | Op::Load(_)
+            | Op::Commit { .. } => self.apply_to_partition(op),
         }
     }
 
@@ -267,6 +279,11 @@ impl Copy {
                 meta.token = *to;
                 Reply::Released
             }
+            Op::AcceptLoss {
+                partition,
+                token,
+                last,
+            } => self.meta(*partition).accept_loss(*token, *last),
             Op::Look(partition) => {
                 let meta = self.meta(*partition);
                 Reply::Looked {
@@ -298,6 +315,21 @@ impl Copy {
 }
 
 impl Meta {
+    fn accept_loss(&mut self, token: Token, last: u64) -> Reply {
+        if self.token != token {
+            return Reply::Fenced;
+        }
+        let lost = Change {
+            number: 0,
+            user: usize::MAX,
+            kind: ChangeKind::Lost,
+        };
+        while length(&self.chain) < last {
+            self.chain.push(lost);
+        }
+        Reply::WentOn
+    }
+
     fn commit(&mut self, token: Token, position: u64, change: Option<Change>) -> Reply {
         if self.token != token {
             return Reply::Fenced;
@@ -315,6 +347,7 @@ impl Meta {
         match change.kind {
             ChangeKind::Login => self.online.insert(change.user),
             ChangeKind::Offline | ChangeKind::GivenUp { .. } => self.online.remove(&change.user),
+            ChangeKind::Lost => unreachable!("no owner commits it"),
         };
         Reply::Committed
     }
