@@ -281,6 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_return_has_results_of_its_own() {
+        let parse = |words: &str| LoadArguments::try_parse_from(words.split(' '));
+        let name = |words: &str| parse(words).unwrap().scenario.name();
+        assert_eq!(name("holdfast-load return"), "return");
+        assert_eq!(name("holdfast-load return --links"), "return-links");
+        assert_eq!(name("holdfast-load return --kill-node"), "return-kill-node");
+        assert_eq!(
+            name("holdfast-load return --kill-node --restart-in-place"),
+            "return-kill-node-in-place"
+        );
+        for bad in [
+            "--links --kill-node",
+            "--restart-in-place",
+            "--links --restart-in-place",
+        ] {
+            parse(&format!("holdfast-load return {bad}")).unwrap_err();
+        }
+    }
+
+    #[test]
     fn a_secret_is_not_shown_with_its_setting() {
         assert_eq!(without_secret("usersig.keys=[{secret=\"x\"}]"), "usersig.keys=…");
         assert_eq!(without_secret(" admin.token = \"x\""), "admin.token=…");

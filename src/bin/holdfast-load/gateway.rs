@@ -73,6 +73,16 @@ impl Gateway {
                 own: None,
             });
         }
+        Self::start(common, free_addresses()?, settings, environment)
+    }
+
+    /// One with these settings, which takes terminals, the backend and the operator at these addresses.
+    pub(crate) fn start(
+        common: &Common,
+        [terminals, http, admin]: [SocketAddrV4; 3],
+        settings: &[(&str, String)],
+        environment: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<Self> {
         let folder = TempFolder::new().with_context(|| {
             let parent = std::env::temp_dir();
             format!(
@@ -80,7 +90,6 @@ impl Gateway {
                 parent.display()
             )
         })?;
-        let [terminals, http, admin] = free_addresses()?;
         let mut command = common.wrapping.settings(terminals, folder.path())?;
         command.extend([
             format!("http.listen=[\"{http}\"]"),
@@ -145,6 +154,12 @@ impl Gateway {
         Ok(status.success())
     }
 
+    /// Drops one that was killed. If `all_is_well`, its log is not kept.
+    pub(crate) fn discard(mut self, all_is_well: bool) -> anyhow::Result<()> {
+        self.own()?.keeps_log = !all_is_well;
+        Ok(())
+    }
+
     fn own(&mut self) -> anyhow::Result<&mut OwnGateway> {
         self.own
             .as_mut()
@@ -207,14 +222,14 @@ fn spawn(
 
 /// An address that nobody listens at now.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddrV4> {
-    Ok(free_addresses()?[0])
+    Ok(free_addresses::<1>()?[0])
 }
 
-/// Three addresses that nobody listens at now.
-fn free_addresses() -> anyhow::Result<[SocketAddrV4; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [bind()?, bind()?, bind()?];
-    let mut addresses = [SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0); 3];
+/// Different addresses that nobody listens at now.
+pub(crate) fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddrV4; N]> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<TcpListener> = (0..N).map(bind).collect::<Result<_, _>>()?;
+    let mut addresses = [SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0); N];
     for (address, listener) in addresses.iter_mut().zip(&listeners) {
         address.set_port(listener.local_addr()?.port());
     }

@@ -107,6 +107,16 @@ impl Http {
         Ok(lines.filter_map(pair).collect())
     }
 
+    /// For each partition of a cluster, whether its users are at home at this node.
+    pub(crate) fn owned(&self, admin: SocketAddr) -> anyhow::Result<Vec<bool>> {
+        let (_, body) = self.get(admin, "/v1/cluster")?;
+        let view: Value = serde_json::from_slice(&body).context("the cluster is not JSON")?;
+        let partitions = view["partitions"].as_array();
+        let partitions = partitions.context("a cluster without partitions")?;
+        // A node tells the epoch of its own alone.
+        Ok(partitions.iter().map(|home| home["epoch"].is_u64()).collect())
+    }
+
     /// The changes behind a cursor (all that are kept, without one), and the cursor behind them. Waits for none.
     pub(crate) fn changes(
         &self,

@@ -8,6 +8,8 @@ mod scenario;
 
 mod generator;
 mod gateway;
+mod cluster;
+mod redis_pair;
 mod certificate;
 mod wrapping;
 mod mosquitto;

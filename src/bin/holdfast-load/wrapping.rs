@@ -6,7 +6,7 @@ use std::path::Path;
 use holdfast::protocol::transport::tls::negotiation::TicketWish;
 
 use crate::certificate::{OwnCertificate, Trusted, clients};
-use crate::generator::transport::{TerminalFraming, TerminalTransport};
+use crate::generator::transport::{HOST, TerminalFraming, TerminalTransport};
 
 /// What packets travel in. Without any of it, in TCP alone.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -67,6 +67,17 @@ impl Wrapping {
         Ok(settings)
     }
 
+    /// The setting of a node by which others send terminals to its listener at this address.
+    pub(crate) fn public(self, address: SocketAddrV4) -> (&'static str, String) {
+        let named = format!("{HOST}:{}", address.port());
+        match (self.tls, self.websocket) {
+            (false, false) => ("cluster.public_tcp", address.to_string()),
+            (true, false) => ("cluster.public_tls", named),
+            (false, true) => ("cluster.public_websocket", format!("ws://{named}/")),
+            (true, true) => ("cluster.public_secure_websocket", format!("wss://{named}/")),
+        }
+    }
+
     /// What terminals speak with a server whose certificate is one of `trusted`.
     pub(crate) fn transport(self, trusted: Trusted) -> anyhow::Result<TerminalTransport> {
         let tickets = match self.tls_resume {
@@ -106,6 +117,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::generator::home::KnownNodes;
 
     /// The suffix, and the settings of a listener.
     fn check(wrapping: Wrapping, suffix: &str, expected: &[&str]) {
@@ -121,6 +133,10 @@ mod tests {
         assert_eq!(transport.is_plain(), wrapping.is_plain());
         assert_eq!(transport.tls.is_empty(), !wrapping.tls);
         assert_eq!(wrapping.condition().is_none(), wrapping.is_plain());
+        let (setting, public) = wrapping.public(address);
+        assert!(setting.starts_with("cluster.public_"), "{setting}");
+        let mut nodes = KnownNodes::new(address, transport);
+        assert_eq!(nodes.find(&public), Some(0), "terminals go to {public}");
     }
 
     #[test]

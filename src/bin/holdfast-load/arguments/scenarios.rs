@@ -36,7 +36,8 @@ pub(crate) enum Scenario {
     TlsCost(TlsCostArguments),
     /// Many terminals begin a TLS handshake at once, while others are there and beat: nobody who is there may be lost.
     Handshakes(HandshakesArguments),
-    /// The gateway is killed and started again, and everyone comes back: nobody may be told anything of it.
+    /// The gateway is killed and started again, or a node of a cluster is killed, and everyone comes back: nobody may be told
+    /// anything of it.
     Return(ReturnArguments),
 }
 
@@ -59,8 +60,12 @@ impl Scenario {
             Self::Versus(_) => "versus",
             Self::TlsCost(_) => "tls-cost",
             Self::Handshakes(_) => "handshakes",
-            Self::Return(ReturnArguments { links: false, .. }) => "return",
             Self::Return(ReturnArguments { links: true, .. }) => "return-links",
+            Self::Return(back) => match (back.kill_node, back.restart_in_place) {
+                (false, _) => "return",
+                (true, false) => "return-kill-node",
+                (true, true) => "return-kill-node-in-place",
+            },
         }
     }
 }
@@ -215,7 +220,14 @@ pub(crate) struct ReturnArguments {
     /// Cuts all links instead: each device has one link end and one login, in this order.
     #[arg(long)]
     pub(crate) links: bool,
-    /// Logins and resumes under way at once.
+    /// Kills one of the three nodes of a cluster instead, whose shared store is a redis-server with a replica: its users come
+    /// back at the other nodes.
+    #[arg(long, conflicts_with = "links")]
+    pub(crate) kill_node: bool,
+    /// Starts that node again at once, where it was.
+    #[arg(long, requires = "kill_node", conflicts_with = "links")]
+    pub(crate) restart_in_place: bool,
+    /// Logins and resumes under way at once. After the loss of a node all come back at once, whatever this is.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: u32,
 }

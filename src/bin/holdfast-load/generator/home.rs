@@ -9,7 +9,7 @@ const REDIRECTS_MAX: u8 = 3;
 
 /// All addresses that terminals of one worker were ever sent to. The first is the target's.
 #[derive(Debug)]
-pub(super) struct KnownNodes {
+pub(crate) struct KnownNodes {
     addresses: Vec<SocketAddrV4>,
     transport: TerminalTransport,
 }
@@ -31,7 +31,7 @@ pub(super) enum GoesOn {
 }
 
 impl KnownNodes {
-    pub(super) fn new(target: SocketAddrV4, transport: TerminalTransport) -> Self {
+    pub(crate) fn new(target: SocketAddrV4, transport: TerminalTransport) -> Self {
         Self {
             addresses: vec![target],
             transport,
@@ -44,7 +44,7 @@ impl KnownNodes {
     }
 
     /// The number of an address that terminals could have been given first: of IPv4, since they connect by nothing else.
-    fn find(&mut self, text: &str) -> Option<u8> {
+    pub(crate) fn find(&mut self, text: &str) -> Option<u8> {
         let address = self.address(text)?;
         let known = self.addresses.iter().position(|known| *known == address);
         let node = known.unwrap_or(self.addresses.len());

@@ -9,7 +9,7 @@ pub(crate) mod terminal;
 pub(crate) mod transport;
 pub(crate) mod workload;
 
-mod home;
+pub(crate) mod home;
 mod link;
 mod packets;
 mod ring;
@@ -146,6 +146,7 @@ impl Generator {
     }
 
     /// Lets each terminal of `range` that can do `op` do it once, `window` at a time. `observe` is called meanwhile.
+    #[allow(dead_code, reason = "the benches ask for it")]
     pub(crate) fn each(
         &mut self,
         op: Op,
@@ -153,14 +154,27 @@ impl Generator {
         window: u32,
         observe: &mut dyn FnMut(&Statistics),
     ) -> anyhow::Result<WorkloadOutcome> {
-        let pick = Pick::Once;
-        let id = self.begin(Workload {
+        let id = self.begin_walk(op, range, window);
+        self.join_walk(id, observe)
+    }
+
+    /// Begins to let each terminal of `range` that can do `op` do it once, `window` at a time.
+    pub(crate) fn begin_walk(&mut self, op: Op, range: (u32, u32), window: u32) -> WorkloadId {
+        self.begin(Workload {
             op,
-            pick,
+            pick: Pick::Once,
             range,
             window,
             per_second: None,
-        });
+        })
+    }
+
+    /// Waits until all of a walk have had their turn.
+    pub(crate) fn join_walk(
+        &mut self,
+        id: WorkloadId,
+        observe: &mut dyn FnMut(&Statistics),
+    ) -> anyhow::Result<WorkloadOutcome> {
         let mut progress = (self.statistics.answers(), Stopwatch::start());
         let stalled_for = move |statistics: &Statistics| {
             if statistics.answers() != progress.0 {

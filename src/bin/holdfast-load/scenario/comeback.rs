@@ -35,6 +35,7 @@ pub(super) fn run(common: &Common, name: &str, back: ReturnArguments) -> anyhow:
         connections,
         links,
         window,
+        ..
     } = back;
     let title = if links {
         "All links are reset, and everyone comes back"
@@ -194,7 +195,7 @@ fn changes(run: &ScenarioRun, after: Option<String>) -> anyhow::Result<(Vec<Stat
 }
 
 /// Waits until a count, which nobody announces, is what it has to be; gives it.
-fn wait(
+pub(super) fn wait(
     run: &mut ScenarioRun,
     what: &str,
     expected: u64,

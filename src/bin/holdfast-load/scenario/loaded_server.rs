@@ -37,18 +37,28 @@ impl LoadedServer {
         range: (u32, u32),
         window: u32,
     ) -> anyhow::Result<WorkloadOutcome> {
-        let mut progress = Progress::begin(title, u64::from(range.1 - range.0));
         let before = self.generator.statistics.answers();
+        let id = self.generator.begin_walk(op, range, window);
+        self.join_walk(id, title, (before, range.1 - range.0))
+    }
+
+    /// Waits until all of a walk have had their turn, which are so many, and shows how it goes. `before`: the answers when it
+    /// began.
+    pub(super) fn join_walk(
+        &mut self,
+        id: WorkloadId,
+        title: &str,
+        (before, count): (u64, u32),
+    ) -> anyhow::Result<WorkloadOutcome> {
+        let mut progress = Progress::begin(title, count.into());
         let watch = Stopwatch::start();
         let recorder = &mut self.recorder;
-        let outcome = self
-            .generator
-            .each(op, range, window, &mut |statistics: &Statistics| {
-                recorder.look(statistics);
-                let done = statistics.answers().saturating_sub(before);
-                let rate = done as f64 / watch.elapsed().as_secs_f64();
-                progress.at(done, &format!("{rate:.0}/s{}", troubles(statistics)));
-            })?;
+        let outcome = self.generator.join_walk(id, &mut |statistics: &Statistics| {
+            recorder.look(statistics);
+            let done = statistics.answers().saturating_sub(before);
+            let rate = done as f64 / watch.elapsed().as_secs_f64();
+            progress.at(done, &format!("{rate:.0}/s{}", troubles(statistics)));
+        })?;
         progress.end(&format!(
             "{} in {:.1} s, p99 {:.1} ms{}",
             outcome.done,

@@ -11,6 +11,7 @@ mod idle;
 mod in_memory;
 mod login;
 mod memory;
+mod node_loss;
 mod query;
 mod recorder;
 mod loaded_server;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
         Scenario::Versus(versus) => versus::run(common, name, *versus),
         Scenario::TlsCost(cost) => tls_cost::run(common, name, *cost),
         Scenario::Handshakes(storm) => handshakes::run(common, name, *storm),
+        Scenario::Return(back) if back.kill_node => node_loss::run(common, name, *back),
         Scenario::Return(back) => comeback::run(common, name, *back),
     }
 }
