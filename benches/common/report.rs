@@ -67,7 +67,7 @@ impl Report {
     pub fn write(mut self) {
         self.machine["took"] = machine::ran().into();
         let data = json!({
-            "title": self.title, "command": format!("cargo bench --bench {}", self.name), "machine": self.machine,
+            "title": self.title, "command": format!("cargo bench --bench {}", self.name.replace('-', "_")), "machine": self.machine,
             "text": self.text, "data": self.data,
         });
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench-results");

@@ -4,7 +4,6 @@
 //! ```text
 //! cargo test --test shared_store                                            needs redis-server
 //! cargo test --test shared_store -- --ignored --nocapture every_broken      breaks the scripts; some test must notice
-//! cargo test --test shared_store -- --ignored --nocapture what_a_change     what a change costs the servers
 //! ```
 
 #![allow(
@@ -20,8 +19,8 @@ use holdfast::engine;
 use holdfast::services::shared_store;
 
 mod cluster;
-mod cost;
 mod desk;
+mod driven;
 mod failures;
 mod members;
 mod model;

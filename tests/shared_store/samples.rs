@@ -1,4 +1,5 @@
 //! What tests ask of a shared store: claims, batches, users.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use super::base::ids::{PartitionId, UserId};
 use super::shared_store::calls::{Batch, Claim, Claimed, Opaque, Places, SharedStore};

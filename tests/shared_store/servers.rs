@@ -78,6 +78,11 @@ impl RedisServer {
         wait_for("a server that answers", ready);
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

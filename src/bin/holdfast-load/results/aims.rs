@@ -69,7 +69,11 @@ mod tests {
             let Some(bench) = folder.command.strip_prefix("cargo bench --bench ") else {
                 continue;
             };
-            assert_eq!(bench, folder.name, "a bench's folder has its name");
+            assert_eq!(
+                bench.replace('_', "-"),
+                folder.name,
+                "a bench's folder has its name"
+            );
             let path = format!("{}/benches/{bench}.rs", env!("CARGO_MANIFEST_DIR"));
             let source = std::fs::read_to_string(path).unwrap();
             let named = |figure: &Figure| {

@@ -13,6 +13,11 @@ const CASES: &str = "terminals on any client of WebSocket are to find what RFC 6
 const EPOLL: &str = "a ring is worth its trouble only if it costs no more than a plain epoll loop";
 const EPOLL_PACED: &str = "heartbeats that share a wake-up are to cost half of a loop that wakes up for each";
 
+const STORE_CHANGES: &str = "a storm of 500,000 changes is on record within nine seconds, through one server";
+const STORE_ALONE: &str =
+    "10,000,000 users with 12,000 changes a second take a quarter of one core of a server";
+const STORE_BATCHED: &str = "the busier a server is, the more changes share the price of a call";
+
 const QUERY_DETAILS: &str = "2,500,000 statuses a second on one core, with the platforms of each user";
 
 const SATURATED: &str = "heartbeat, saturated (256 at once)";
@@ -152,6 +157,37 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
                 [None, None],
                 "given_up_s",
             ),
+        ],
+    },
+    ResultsFolder {
+        name: "shared-store",
+        title: "What a change costs a shared store of Redis",
+        command: "cargo bench --bench shared_store",
+        figures: &[
+            claim(
+                "changes through a registry",
+                "1/s",
+                "changes a second through a registry",
+            )
+            .aims(AtLeast(60_000.0), STORE_CHANGES),
+            raw(
+                "SETs by redis-benchmark, without WAIT",
+                "1/s",
+                text("records", "redis-benchmark"),
+                "per_second",
+            ),
+            claim(
+                "CPU of the master for a change in batches of 1",
+                "µs",
+                "µs of the master's CPU for a change in batches of 1",
+            )
+            .aims(AtMost(20.0), STORE_ALONE),
+            claim(
+                "CPU of the master for a change in batches of 16",
+                "µs",
+                "µs of the master's CPU for a change in batches of 16",
+            )
+            .aims(AtMost(6.0), STORE_BATCHED),
         ],
     },
     ResultsFolder {
