@@ -109,8 +109,10 @@ fn users_of_a_node_that_is_killed_and_started_again_come_back() {
 
 #[test]
 fn users_who_have_changes_when_a_node_is_killed_fail_the_run() {
-    let folder = TempDir::new().unwrap();
+    let (folder, logs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
+    // A run that fails keeps its logs.
+    command.env("TMPDIR", logs.path());
     command.args(NODE_LOSS.split_whitespace());
     // Nobody beats while the grace passes.
     for timeout in ["heartbeat_timeout_mobile_s", "heartbeat_timeout_desktop_s"] {
@@ -135,7 +137,7 @@ fn users_who_have_changes_when_a_node_is_killed_fail_the_run() {
 
 #[test]
 fn a_cluster_is_the_runs_own() {
-    let folder = TempDir::new().unwrap();
+    let (folder, logs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     for (words, why) in [
         (
             "--gateway 127.0.0.1:1 --http 127.0.0.1:2 --admin 127.0.0.1:3 --pid 4",
@@ -146,6 +148,7 @@ fn a_cluster_is_the_runs_own() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-load"));
         command.args(["return", "--kill-node"]).args(words.split(' '));
+        command.env("TMPDIR", logs.path());
         let output = command.arg("--results").arg(folder.path()).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{errors}");
