@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
+pub mod queries;
 pub mod report;
 pub mod terminals;
 

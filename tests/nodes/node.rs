@@ -1,4 +1,5 @@
 //! A cluster of this test: a server of the shared store, and gateways on it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Output};
@@ -24,14 +25,19 @@ const FOLLOWS: u64 = 1;
 /// Into how many partitions all users fall here.
 const PARTITIONS: usize = 16;
 
+/// As one sets up the servers of a cluster.
+pub const SERVERS: [&str; 4] = ["--appendonly", "yes", "--maxmemory-policy", "noeviction"];
+
 /// How long a node that is dead may count as living here: half of what is usual.
 const LEASE_S: &str = "3";
 
 /// A cluster: its store, and what all its nodes have in common.
 pub struct Cluster {
-    /// It lives as long as the cluster.
-    _store: RedisServer,
+    /// They live as long as the cluster.
+    _store: Vec<RedisServer>,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    partitions: usize,
 }
 
 /// One node, and where it is.
@@ -54,18 +60,27 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 impl Cluster {
     /// A cluster that was founded, with these settings of its nodes beside those that all need.
     pub fn found(settings: &[(&str, &str)]) -> Self {
-        let store = RedisServer::start(&["--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
-        let url = format!("[\"{}\"]", store.url());
-        let folder = store.folder().display().to_string();
+        let store = RedisServer::start(&SERVERS);
+        let quick = [("registry.redis.copies", "0"), ("cluster.lease_s", LEASE_S)];
+        Self::found_in(vec![store], PARTITIONS, &[&quick, settings].concat(), &[])
+    }
+
+    /// The same on these servers, the master first, and with environment variables of its nodes.
+    pub fn found_in(
+        store: Vec<RedisServer>,
+        partitions: usize,
+        settings: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let url = format!("[\"{}\"]", store[0].url());
+        let folder = store[0].folder().display().to_string();
         let common = [
             // Of the nodes' lock files.
             ("registry.path", folder.as_str()),
             ("registry.store", "redis"),
             ("registry.redis.urls", url.as_str()),
-            ("registry.redis.copies", "0"),
             ("cluster.name", "test"),
             ("cluster.secret", "a-secret-of-this-test"),
-            ("cluster.lease_s", LEASE_S),
         ];
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let cluster = Self {
@@ -74,10 +89,12 @@ impl Cluster {
                 .chain(settings.iter().copied())
                 .map(own)
                 .collect(),
+            environment: environment.iter().copied().map(own).collect(),
+            partitions,
             _store: store,
         };
-        let created = cluster.command(&["cluster", "create", "--partitions", "16"]);
-        assert!(created.contains("16 partitions"), "{created}");
+        let created = cluster.command(&["cluster", "create", "--partitions", &partitions.to_string()]);
+        assert!(created.contains(&format!("{partitions} partitions")), "{created}");
         cluster
     }
 
@@ -152,8 +169,10 @@ impl Cluster {
         );
         settings.push(("cluster.public_tcp".to_owned(), addresses[0].to_string()));
         let settings: Vec<_> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut command = Command::new(PROGRAM);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Node {
-            gateway: Gateway::start_at(addresses, Command::new(PROGRAM), &settings),
+            gateway: Gateway::start_at(addresses, command, &settings),
             number,
             addresses,
             peers,
@@ -174,7 +193,7 @@ impl Cluster {
 
     /// Waits until all partitions are open at these nodes, each with no more than its share, and all of them agree about that.
     pub fn wait_whole(&self, nodes: &[&Node]) {
-        let share = (PARTITIONS * 105).div_ceil(100 * nodes.len());
+        let share = (self.partitions * 105).div_ceil(100 * nodes.len());
         wait_until("each partition is open at one of the nodes", || {
             let homes: Vec<_> = nodes.iter().map(|node| node.homes()).collect();
             let is_shared = |number: u16| {
@@ -248,8 +267,10 @@ impl Node {
 
     /// Whether a user is at home here.
     pub fn is_home_of(&self, name: &str) -> bool {
-        let partition = UserId::new(name.as_bytes()).unwrap().partition(16);
-        self.homes()[usize::from(partition.0)] == Some(self.number)
+        let homes = self.homes();
+        let partitions = u16::try_from(homes.len()).unwrap();
+        let partition = UserId::new(name.as_bytes()).unwrap().partition(partitions);
+        homes[usize::from(partition.0)] == Some(self.number)
     }
 
     /// How many partitions it owns.

@@ -2,7 +2,7 @@
 
 use super::super::figures::Bound::{AtLeast, AtMost};
 use super::super::figures::{Figure, ResultsFolder, claim, raw};
-use super::reasons::{IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
+use super::reasons::{FLAT, IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
 
 const IDLE_USER_SMALL: &str =
     "the budget of a connection, and what a shard keeps once, spread over few connections";
@@ -17,6 +17,13 @@ const STORE_CHANGES: &str = "a storm of 500,000 changes is on record within nine
 const STORE_ALONE: &str =
     "10,000,000 users with 12,000 changes a second take a quarter of one core of a server";
 const STORE_BATCHED: &str = "the busier a server is, the more changes share the price of a call";
+const NODE_LOGIN: &str = "CPU of a login ÷ that at a gateway by itself";
+const NODE_SATURATED: &str = "CPU of a saturated heartbeat ÷ that at a gateway by itself";
+const NODE_PACED: &str = "CPU of a paced heartbeat ÷ that at a gateway by itself";
+const LOGIN_IN_CLUSTER: &str = "a node writes to a socket what a gateway by itself writes to its disk";
+const NODE_ALIKE: &str = "a node has no more to do for a connection that is there: the same within 10 %";
+const QUERY_OVER_NODES: &str =
+    "most accounts of a query are at home at another node, which is asked and answers";
 
 const QUERY_DETAILS: &str = "2,500,000 statuses a second on one core, with the platforms of each user";
 
@@ -160,6 +167,46 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         ],
     },
     ResultsFolder {
+        name: "cluster",
+        title: "What a node of a cluster costs, beside a gateway by itself",
+        command: "cargo bench --bench cluster",
+        figures: &[
+            claim(
+                "login, recorded: CPU ÷ that of a gateway by itself",
+                "",
+                NODE_LOGIN,
+            )
+            .aims(AtMost(1.5), LOGIN_IN_CLUSTER),
+            claim(
+                "heartbeat, saturated: CPU ÷ that of a gateway by itself",
+                "",
+                NODE_SATURATED,
+            )
+            .aims(AtMost(FLAT), NODE_ALIKE),
+            claim(
+                "heartbeat, paced: CPU ÷ that of a gateway by itself",
+                "",
+                NODE_PACED,
+            )
+            .aims(AtMost(FLAT), NODE_ALIKE),
+            claim(
+                "user bytes of an idle connection ÷ those of a gateway by itself",
+                "",
+                "bytes of an idle connection ÷ those at a gateway by itself",
+            )
+            .aims(AtMost(FLAT), NODE_ALIKE),
+            claim(
+                "CPU of all nodes for a user's status",
+                "µs",
+                "µs of CPU of all nodes per user state",
+            )
+            .aims(AtMost(0.8), QUERY_OVER_NODES),
+            node("login, recorded, at a node", "login, recorded"),
+            node("heartbeat, saturated, at a node", SATURATED),
+            node("heartbeat, paced, at a node", PACED),
+        ],
+    },
+    ResultsFolder {
         name: "shared-store",
         title: "What a change costs a shared store of Redis",
         command: "cargo bench --bench shared_store",
@@ -220,6 +267,11 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
 const fn cost(what: &'static str, arrangement: &'static str, operation: &'static str) -> Figure {
     let texts = [Some(("arrangement", arrangement)), Some(("operation", operation))];
     raw(what, "µs", texts, "ours_us")
+}
+
+/// CPU of one operation of a node.
+const fn node(what: &'static str, operation: &'static str) -> Figure {
+    raw(what, "µs", text("operation", operation), "node_us")
 }
 
 /// The same by what the epoll server took in the same round.
