@@ -64,13 +64,14 @@ const USERS: usize = 96_000;
 const LOGGED_IN_AT_ONCE: usize = 8_000;
 const NODES: u16 = 3;
 
-/// What is measured of a gateway in a round, in this order.
-const OPERATIONS: [&str; 3] = [
+/// What is measured of a gateway in a round, in this order. The last one has no aim.
+const OPERATIONS: [&str; 4] = [
     "login, recorded",
     "heartbeat, saturated (256 at once)",
     "heartbeat, paced at 5,000/s",
+    "a second in which nobody says anything",
 ];
-/// Their claims.
+/// The claims of the others.
 const RATIOS: [&str; 3] = [
     "CPU of a login ÷ that at a gateway by itself",
     "CPU of a saturated heartbeat ÷ that at a gateway by itself",
@@ -110,8 +111,8 @@ fn by_itself(environment: &[(&str, &str)]) -> (Gateway, TempDir) {
     (gateway, folder)
 }
 
-/// So many nodes, which have all partitions.
-fn nodes(count: u16, environment: &[(&str, &str)]) -> (Vec<Node>, Cluster) {
+/// So many nodes, which have all partitions. Their store is to end after them.
+fn nodes(count: u16, environment: &[(&str, &str)]) -> (Cluster, Vec<Node>) {
     let copies = ["--min-replicas-to-write", "1"];
     let Pair { master, replica } = Pair::start(&[&SERVERS[..], &copies].concat());
     let cluster = Cluster::found_in(
@@ -122,14 +123,14 @@ fn nodes(count: u16, environment: &[(&str, &str)]) -> (Vec<Node>, Cluster) {
     );
     let nodes: Vec<Node> = (1..=count).map(|number| cluster.start(number)).collect();
     cluster.wait_whole(&nodes.iter().collect::<Vec<_>>());
-    (nodes, cluster)
+    (cluster, nodes)
 }
 
 fn idle(report: &mut Report) {
     let (gateway, _folder) = by_itself(&SMALL_STEPS);
     let alone = idle_bytes(&gateway);
     drop(gateway);
-    let (nodes, _cluster) = nodes(1, &SMALL_STEPS);
+    let (_cluster, nodes) = nodes(1, &SMALL_STEPS);
     let node = idle_bytes(&nodes[0].gateway);
     report.line(&format!(
         "- user bytes of an idle connection, of {IDLE}: {alone:.0} at a gateway by itself, {node:.0} at a node"
@@ -159,7 +160,7 @@ type Measured = [Vec<f64>; OPERATIONS.len()];
 
 fn side_by_side(report: &mut Report) {
     let (gateway, _folder) = by_itself(&[]);
-    let (nodes, _cluster) = nodes(1, &[]);
+    let (_cluster, nodes) = nodes(1, &[]);
     let mut all: [Measured; 2] = Default::default();
     for round in 0..ROUNDS {
         println!("round {} of {ROUNDS}", round + 1);
@@ -220,6 +221,11 @@ fn measure(gateway: &Gateway, round: usize) -> [f64; OPERATIONS.len()] {
     all_are_gone(gateway);
     let mut terminals = Terminals::log_in(gateway.terminals, "beats", BEATING);
     terminals.beat_all();
+    // What is left to do of the logins is not the silence's.
+    std::thread::sleep(DURATION);
+    let before = cpu_ns(gateway.id());
+    std::thread::sleep(DURATION);
+    let silent = each(before, DURATION.as_secs());
     let mut beat = |pace| {
         let before = cpu_ns(gateway.id());
         let beats = terminals.beat(pace, DURATION);
@@ -228,7 +234,7 @@ fn measure(gateway: &Gateway, round: usize) -> [f64; OPERATIONS.len()] {
     let (saturated, paced) = (beat(Pace::AtOnce(256)), beat(Pace::PerSecond(5_000.0)));
     terminals.leave();
     all_are_gone(gateway);
-    [login, saturated, paced]
+    [login, saturated, paced, silent]
 }
 
 /// What their going costs is not the next measurement's.
@@ -237,7 +243,7 @@ fn all_are_gone(gateway: &Gateway) {
 }
 
 fn queries(report: &mut Report) {
-    let (nodes, _cluster) = nodes(NODES, &[]);
+    let (_cluster, nodes) = nodes(NODES, &[]);
     for batch in 0..USERS / LOGGED_IN_AT_ONCE {
         Terminals::log_in(nodes[0].gateway.terminals, &prefix(batch), LOGGED_IN_AT_ONCE).leave();
     }

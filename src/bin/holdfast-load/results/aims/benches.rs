@@ -20,6 +20,7 @@ const STORE_BATCHED: &str = "the busier a server is, the more changes share the 
 const NODE_LOGIN: &str = "CPU of a login ÷ that at a gateway by itself";
 const NODE_SATURATED: &str = "CPU of a saturated heartbeat ÷ that at a gateway by itself";
 const NODE_PACED: &str = "CPU of a paced heartbeat ÷ that at a gateway by itself";
+const SILENCE: &str = "a second in which nobody says anything";
 const LOGIN_IN_CLUSTER: &str = "a node writes to a socket what a gateway by itself writes to its disk";
 const NODE_ALIKE: &str = "a node has no more to do for a connection that is there: the same within 10 %";
 const QUERY_OVER_NODES: &str =
@@ -204,6 +205,7 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
             node("login, recorded, at a node", "login, recorded"),
             node("heartbeat, saturated, at a node", SATURATED),
             node("heartbeat, paced, at a node", PACED),
+            node("a silent second at a node with 8,000 connections", SILENCE),
         ],
     },
     ResultsFolder {
