@@ -73,7 +73,7 @@ impl ClusterNode {
             callbacks,
             (clock.clone(), config.registry.changes_kept),
         );
-        let (desk, lanes) = keeper.start(ends.orders)?;
+        let (lane_orders, lanes) = keeper.start()?;
         let client = plan.client(config);
         let member = Cluster::start(ClusterParts {
             settings: member_settings(config, &plan)?,
@@ -83,7 +83,7 @@ impl ClusterNode {
             clients: Arc::new(move || Box::new(client())),
             inboxes: Arc::clone(shards),
             shards: count,
-            desk,
+            orders: vec![ends.orders, lane_orders],
             desk_news: ends.news,
             confirmed: ends.confirmed,
             clock: clock.clone(),

@@ -66,27 +66,22 @@ impl LaneKeeper {
         }
     }
 
-    /// Starts its thread, which hands every order on to the registry. It ends when nobody can order anything any more.
+    /// Starts its thread, which hears what the registry is ordered. It ends when nobody can order anything any more.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(super) fn start(
-        mut self,
-        registry: Sender<OwnershipOrder>,
-    ) -> io::Result<(Sender<OwnershipOrder>, JoinHandle<()>)> {
+    pub(super) fn start(mut self) -> io::Result<(Sender<OwnershipOrder>, JoinHandle<()>)> {
         let (orders, ordered) = unbounded();
         let thread = std::thread::Builder::new()
             .name("lanes".to_owned())
-            .spawn(move || self.run(&ordered, &registry))?;
+            .spawn(move || self.run(&ordered))?;
         Ok((orders, thread))
     }
 
-    fn run(&mut self, orders: &Receiver<OwnershipOrder>, registry: &Sender<OwnershipOrder>) {
+    fn run(&mut self, orders: &Receiver<OwnershipOrder>) {
         loop {
             match orders.recv_timeout(self.rest) {
                 Ok(order) => {
-                    // The registry waits for nobody's callbacks.
-                    let _ = registry.send(order.clone());
                     self.follow(order);
                     self.rest = Duration::ZERO;
                 }

@@ -115,7 +115,7 @@ impl Node {
             clients: Arc::new(move || Box::new(super::servers::store(&urls, 0))),
             inboxes: Arc::new(move |shard, notice| inboxes.take(shard, notice)),
             shards: SHARDS,
-            desk,
+            orders: vec![desk],
             desk_news,
             confirmed: ConfirmedPlaces::new(PARTITIONS),
             clock: Clock::start(),

@@ -94,7 +94,7 @@ impl MemberDriver {
         };
         self.kept.owned.insert(partition, token);
         let order = OwnershipOrder::Own(partition, fence_of(token), places);
-        let _ = self.desk.send(order);
+        self.order(&order);
         self.shards.tell(&ToShard::Open(partition));
     }
 
@@ -103,7 +103,7 @@ impl MemberDriver {
             return;
         };
         self.kept.owned.insert(partition, token);
-        let _ = self.desk.send(OwnershipOrder::Resume(partition, fence_of(token)));
+        self.order(&OwnershipOrder::Resume(partition, fence_of(token)));
         // It was refused while it settled: its users go on.
         if self.kept.settling.remove(&partition).is_some() {
             self.shards.tell(&ToShard::Open(partition));
@@ -133,7 +133,7 @@ impl MemberDriver {
     /// Whatever is in flight of it is not recorded.
     fn lose(&mut self, partition: PartitionId) {
         if self.kept.owned.remove(&partition).is_some() {
-            let _ = self.desk.send(OwnershipOrder::Lose(partition));
+            self.order(&OwnershipOrder::Lose(partition));
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) struct MemberDriver {
     pub(super) membership: Membership,
     pub(super) workers: MemberWorkers,
     pub(super) shards: ShardNotices,
-    pub(super) desk: Sender<OwnershipOrder>,
+    pub(super) orders: Vec<Sender<OwnershipOrder>>,
     pub(super) published: Published,
     /// How far each partition is confirmed.
     pub(super) confirmed: ConfirmedPlaces,
@@ -218,11 +218,23 @@ impl MemberDriver {
 
     /// Partitions whose shards have settled settle at the desk.
     fn settle_on(&mut self) {
+        let mut settled = Vec::new();
         for (partition, settling) in &mut self.kept.settling {
             if settling.shards.as_ref().is_some_and(Receipts::are_in) {
                 settling.shards = None;
-                let _ = self.desk.send(OwnershipOrder::Settle(*partition));
+                settled.push(*partition);
             }
+        }
+        for partition in settled {
+            self.order(&OwnershipOrder::Settle(partition));
+        }
+    }
+
+    /// Orders the desk, and whoever else hears it.
+    pub(super) fn order(&self, order: &OwnershipOrder) {
+        for orders in &self.orders {
+            // Nobody listens when the node ends.
+            let _ = orders.send(order.clone());
         }
     }
 

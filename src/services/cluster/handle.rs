@@ -40,8 +40,8 @@ pub struct ClusterParts {
     pub inboxes: ShardInboxes,
     /// How many shards there are.
     pub shards: u16,
-    /// Orders to the desk.
-    pub desk: Sender<OwnershipOrder>,
+    /// Who hears which partitions the node owns: the desk first, and itself, since a shard that hears of a partition asks it at once.
+    pub orders: Vec<Sender<OwnershipOrder>>,
     /// The desk's news.
     pub desk_news: Receiver<OwnershipNews>,
     /// How far each partition is confirmed, as peers are told.
@@ -96,7 +96,7 @@ impl Cluster {
             clock,
             workers,
             shards: notices,
-            desk: parts.desk,
+            orders: parts.orders,
             published,
             confirmed: parts.confirmed.clone(),
             joining: Some(joining),
