@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -20,9 +20,12 @@ use tokio_rustls::rustls::ServerConfig;
 /// One callback that was taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
+    /// When it was taken.
+    pub at: Instant,
     pub user: String,
     pub change: u64,
     pub previous: u64,
+    pub session: u64,
     pub replayed: bool,
     pub query: String,
     pub body: Value,
@@ -202,12 +205,14 @@ impl std::fmt::Display for Closed {
 impl std::error::Error for Closed {}
 
 /// An error closes the connection without an answer.
+#[allow(clippy::disallowed_methods, reason = "a test has no other clock")]
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Closed> {
     let header = |name: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
         value.and_then(|value| value.parse::<u64>().ok())
     };
     let (change, previous) = (header("holdfast-change"), header("holdfast-previous"));
+    let session = header("holdfast-session");
     let replayed = header("holdfast-replayed") == Some(1);
     let query = request.uri().query().unwrap_or("").to_owned();
     let Ok(body) = request.into_body().collect().await else {
@@ -239,9 +244,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         ));
     }
     state.told.lock().expect("nobody panics with it").push(Told {
+        at: Instant::now(),
         user,
         change: change.expect("the header"),
         previous: previous.expect("the header"),
+        session: session.expect("the header"),
         replayed,
         query,
         body,

@@ -63,7 +63,11 @@ impl ConfirmedPlaces {
         u16::try_from(self.0.len()).expect("partitions are counted in a u16")
     }
 
-    pub(super) fn set(&self, partition: PartitionId, place: Position) {
+    /// A partition is confirmed up to this place.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn set(&self, partition: PartitionId, place: Position) {
         self.0[usize::from(partition.0)].store(place.0, Ordering::Release);
     }
 }

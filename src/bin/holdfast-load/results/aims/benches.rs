@@ -7,6 +7,8 @@ use super::reasons::{FLAT, IDLE_KERNEL, LOOPBACK, QUERY, RESTART};
 const IDLE_USER_SMALL: &str =
     "the budget of a connection, and what a shard keeps once, spread over few connections";
 const MUTANTS: &str = "each rule has one, and so have the callbacks, the store and the life of a connection";
+const ROUNDS: &str = "each kind of fault comes some times, alone and beside others";
+const VIOLATIONS: &str = "what a cluster promises holds whatever fails";
 const SURVIVORS: &str = "what a check does not notice, it does not keep";
 const ALL_CASES: &str = "all cases of the groups";
 const CASES: &str = "terminals on any client of WebSocket are to find what RFC 6455 says";
@@ -246,6 +248,22 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         figures: &[
             raw("mutants", "", [None, None], "mutants").aims(AtLeast(80.0), MUTANTS),
             raw("mutants that no check notices", "", [None, None], "survivors").aims(AtMost(0.0), SURVIVORS),
+        ],
+    },
+    ResultsFolder {
+        name: "nemesis",
+        title: "Faults of a cluster of real processes, and what the checker found",
+        command: "HOLDFAST_NEMESIS_ROUNDS=100 cargo test --test nemesis -- --ignored rounds",
+        figures: &[
+            raw("rounds", "", [None, None], "rounds").aims(AtLeast(100.0), ROUNDS),
+            raw("changes", "", [None, None], "changes"),
+            raw(
+                "sights of users that the checker judged",
+                "",
+                [None, None],
+                "sights",
+            ),
+            raw("violations", "", [None, None], "violations").aims(AtMost(0.0), VIOLATIONS),
         ],
     },
     ResultsFolder {
