@@ -69,7 +69,7 @@ impl ClusterNode {
         let keeper = LaneKeeper::new(
             client,
             ends.confirmed.clone(),
-            (plan.store_id(), plan.copies()),
+            (ends.lanes, plan.copies()),
             callbacks,
             (clock.clone(), config.registry.changes_kept),
         );
@@ -258,6 +258,7 @@ fn says(config: &Config, policy: &str) -> NodeSays {
             secure_websocket: text(&public.secure_websocket),
         },
         peers: config.cluster.peer_address.clone(),
+        admin: config.cluster.admin_address.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policy: policy.to_owned(),
         ..NodeSays::default()

@@ -18,8 +18,10 @@ use crate::logic::cluster::home::{Home, HomeMap};
 use crate::logic::cluster::lease::Lease;
 use crate::logic::delivery::ToShard;
 use crate::logic::record::Callbacks;
+use crate::services::http::Archived;
 use crate::services::registry::Registry;
 use crate::services::registry::health::RegistryHealth;
+use crate::services::registry::shared::open_lanes::OpenLanes;
 use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipNews, OwnershipOrder};
 use crate::services::registry::shared::settings::{CACHE_BYTES, DeskFiguresView, DeskSettings};
 use crate::services::registry::shared::tail::TailLimits;
@@ -50,6 +52,18 @@ pub(super) struct DeskEnds {
     pub(super) orders: Sender<OwnershipOrder>,
     pub(super) news: Receiver<OwnershipNews>,
     pub(super) confirmed: ConfirmedPlaces,
+    /// The lanes of this node's partitions.
+    pub(super) lanes: OpenLanes<RedisStore>,
+}
+
+impl DeskEnds {
+    /// What can be read of the lanes of this node's partitions.
+    pub(super) fn archived(&self) -> Archived {
+        Archived {
+            lanes: Arc::new(self.lanes.clone()),
+            news: self.confirmed.news(),
+        }
+    }
 }
 
 impl ClusterPlan {
@@ -138,6 +152,7 @@ impl ClusterPlan {
                 orders,
                 news: told,
                 confirmed,
+                lanes: OpenLanes::new(self.store_id, self.founded.partitions),
             },
         })
     }

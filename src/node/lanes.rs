@@ -1,9 +1,8 @@
-//! The callbacks of the partitions that this node owns: hears what the member orders of the registry, gives the callback service each
-//! partition's lane, and takes it away again. Takes old changes out of the lanes. Decides nothing.
+//! The lanes of the partitions that this node owns: hears what the member orders of the registry, opens each partition's lane for
+//! callbacks and readers, and closes it again. Takes old changes out of the lanes. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,14 +12,19 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::base::ids::PartitionId;
 use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::callback::CallbackHandle;
+use crate::services::registry::archive::Position;
 use crate::services::registry::shared::lane::{LaneSource, SharedLane};
 use crate::services::registry::shared::lane_prune::PruneLeft;
+use crate::services::registry::shared::open_lanes::OpenLanes;
 use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipOrder};
 use crate::services::shared_store::client::RedisStore;
 use crate::services::shared_store::outcome::Fence;
 
 /// When a lane that could not be opened is tried again.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
+
+/// When it is looked again whether the registry has a partition.
+const REGISTRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// How often some changes of one lane are taken out. All lanes of a node have their turn within a minute or so.
 const PRUNE_EVERY: Duration = Duration::from_millis(250);
@@ -35,19 +39,26 @@ pub(super) struct LaneKeeper {
     rest: Duration,
     confirmed: ConfirmedPlaces,
     copies: u16,
-    store_id: u64,
     callbacks: CallbackHandle,
     /// All lanes share a client.
     store: Arc<Mutex<RedisStore>>,
-    open: BTreeMap<PartitionId, Arc<SharedLane<RedisStore>>>,
-    waiting: BTreeMap<PartitionId, Fence>,
+    open: OpenLanes<RedisStore>,
+    waiting: BTreeMap<PartitionId, WaitingLane>,
+}
+
+/// A lane that is to be opened.
+struct WaitingLane {
+    fence: Fence,
+    /// What was recorded before this node owned the partition: the registry knows of it before the lane is open, or else the lane would
+    /// seem to end before places that readers know.
+    recorded: Position,
 }
 
 impl LaneKeeper {
     pub(super) fn new(
         client: impl Fn() -> RedisStore + Send + 'static,
         confirmed: ConfirmedPlaces,
-        (store_id, copies): (u64, u16),
+        (open, copies): (OpenLanes<RedisStore>, u16),
         callbacks: CallbackHandle,
         (clock, changes_kept): (Clock, Duration),
     ) -> Self {
@@ -59,9 +70,8 @@ impl LaneKeeper {
             store: Arc::new(Mutex::new(client())),
             confirmed,
             copies,
-            store_id,
             callbacks,
-            open: BTreeMap::new(),
+            open,
             waiting: BTreeMap::new(),
         }
     }
@@ -96,31 +106,46 @@ impl LaneKeeper {
 
     fn follow(&mut self, order: OwnershipOrder) {
         match order {
-            OwnershipOrder::Own(partition, fence, _) => {
-                self.waiting.insert(partition, fence);
+            OwnershipOrder::Own(partition, fence, places) => {
+                self.close(partition);
+                let recorded = Position(places.seq);
+                self.waiting.insert(partition, WaitingLane { fence, recorded });
             }
-            OwnershipOrder::Resume(partition, fence) => match self.open.get(&partition) {
+            OwnershipOrder::Resume(partition, fence) => match self.open.get(partition) {
                 Some(lane) => lane.resume(fence),
-                None => _ = self.waiting.insert(partition, fence),
+                None => {
+                    let waiting = self.waiting.get(&partition);
+                    let recorded = waiting.map_or(Position(0), |waiting| waiting.recorded);
+                    self.waiting.insert(partition, WaitingLane { fence, recorded });
+                }
             },
             // What is not told yet is for whoever has it next.
             OwnershipOrder::Settle(partition) | OwnershipOrder::Lose(partition) => {
                 self.waiting.remove(&partition);
-                if self.open.remove(&partition).is_some() {
-                    self.callbacks.lose(partition);
-                }
+                self.close(partition);
             }
+        }
+    }
+
+    fn close(&self, partition: PartitionId) {
+        if self.open.remove(partition).is_some() {
+            self.callbacks.lose(partition);
+            self.confirmed.tell_again();
         }
     }
 
     /// Opens the next lane that waits, if one does. Gives when there is something to do again.
     fn open_next(&mut self) -> Option<Duration> {
-        let (partition, fence) = self.waiting.pop_first()?;
+        let (partition, waiting) = self.waiting.pop_first()?;
+        if self.confirmed.of(partition) < waiting.recorded {
+            self.waiting.insert(partition, waiting);
+            return Some(REGISTRY_AGAIN);
+        }
         let source = LaneSource {
             store: Arc::clone(&self.store),
             partition,
-            fence: fence.clone(),
-            store_id: self.store_id,
+            fence: waiting.fence.clone(),
+            store_id: self.open.store_id(),
             copies: self.copies,
             confirmed: self.confirmed.clone(),
         };
@@ -129,11 +154,12 @@ impl LaneKeeper {
                 let lane = Arc::new(lane);
                 self.open.insert(partition, Arc::clone(&lane));
                 self.callbacks.gain(partition, lane);
+                self.confirmed.tell_again();
                 Duration::ZERO
             }
             Err(error) => {
-                tracing::debug!(%error, partition = partition.0, "callbacks wait: the partition's lane cannot be opened");
-                self.waiting.insert(partition, fence);
+                tracing::debug!(%error, partition = partition.0, "callbacks and readers wait: the partition's lane cannot be opened");
+                self.waiting.insert(partition, waiting);
                 OPEN_AGAIN
             }
         })
@@ -141,12 +167,12 @@ impl LaneKeeper {
 
     /// Takes some old changes out of the next lane. Gives when there is something to do again.
     fn prune_next(&mut self) -> Duration {
-        let behind = (Bound::Excluded(self.pruned), Bound::Unbounded);
-        let next = self.open.range(behind).next().or_else(|| self.open.iter().next());
-        let Some((partition, lane)) = next else {
+        let open = self.open.open();
+        let next = open.iter().find(|partition| **partition > self.pruned);
+        let next = next.or(open.first()).copied();
+        let Some((partition, lane)) = next.and_then(|next| Some((next, self.open.get(next)?))) else {
             return PRUNE_EVERY;
         };
-        let (partition, lane) = (*partition, Arc::clone(lane));
         let now = self.clock.now().wall;
         match lane.prune(Timestamp(now.0.saturating_sub(millis(self.changes_kept)))) {
             Ok(PruneLeft::Some) => {}

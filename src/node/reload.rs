@@ -91,7 +91,7 @@ impl Reloader {
         (config, source): (Config, ConfigSource),
         targets: ReloadTargets,
         archive: Option<Arc<dyn Archive>>,
-        (serving, clock): (Serving, Clock),
+        (clock, serving): (Clock, Serving),
     ) -> Self {
         Self {
             source,

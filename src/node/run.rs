@@ -9,7 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use tokio::sync::watch;
 
 use super::addresses::{ListenerRole, listen};
-use super::callbacks::{self, CallbackUpdates, DeadLetterAccess};
+use super::callbacks::{self, CallbackUpdates};
 use super::certificates::warn_of_open_keys;
 use super::cluster::{ClusterNode, StoppedCluster};
 use super::cluster_plan::{ClusterPlan, DeskEnds};
@@ -33,7 +33,7 @@ use crate::base::time::{Clock, Stopwatch};
 use crate::logic::delivery::ToShard;
 use crate::protocol::transport::settings::ListenerTransports;
 use crate::services::callback::{CallbackHandle, CallbackService, CallbackStore};
-use crate::services::http::{self, DeadLetters, HttpServer, Serving, ShardCounters};
+use crate::services::http::{self, HttpServer, Serving, ShardCounters};
 use crate::services::registry::{self, Registry};
 use crate::services::trust::Trust;
 use crate::shard::Restored;
@@ -131,6 +131,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let shards = start_shards(shards, &inboxes, (kept.as_ref(), &registry_health), &clock)?;
         let callbacks = start_callbacks(config, kept.as_ref(), cluster.as_ref(), &clock)?;
         let handle = callbacks.as_ref().map(CallbackService::handle);
+        let (archive, dead_letters) = callbacks::readable(kept.as_ref(), cluster.as_ref(), handle.clone());
         let ways = (&shards_sender, count, replies);
         let (cluster, cluster_handles) = start_cluster(config, cluster, ways, handle.clone(), &clock)?;
         let serving = Serving::default();
@@ -138,22 +139,22 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let callbacks_told = CallbackUpdates::new(callbacks_owed, handle.clone());
         let shards_told = (&shards_sender, count, transports);
         let told = told_of_reloads(shards_told, http_settings, callbacks_told, &manager);
-        let archive = kept.as_ref().map(|kept| kept.archived().archive);
-        let (lines, life) = (origin.lines.clone(), (serving.clone(), clock.clone()));
-        let reloader = Arc::new(Reloader::new((config.clone(), origin), told, archive, life));
+        let (lines, life) = (origin.lines.clone(), (clock.clone(), serving.clone()));
+        let users = kept.map(DiskStore::archive);
+        let reloader = Reloader::new((config.clone(), origin), told, users, life.clone());
+        let reloader = Arc::new(reloader);
         let handles = http::GatewayHandles {
             router: inboxes.of_http(cluster.as_ref().map(ClusterNode::peers)).router(),
             counters: shards.counters(),
             log_lines_dropped: Box::new(move || lines.dropped()),
             registry_health: registry_health.clone(),
             registry_workload: Some(registry.workload()),
-            archive: kept.as_ref().map(DiskStore::archived),
+            archive,
             callback_metrics: handle.as_ref().map(CallbackHandle::metrics),
-            callbacks: handle.and_then(dead_letters),
+            callbacks: dead_letters,
             reload: Arc::clone(&reloader) as Arc<dyn http::ReloadHandler>,
             cluster: cluster_handles,
         };
-        let life = (clock.clone(), serving.clone());
         let front = HttpServer::start(settings.clone(), listeners, inbox, handles, life)?;
         let reloads = ReloadThread::start(move || reloader.reload_by_signal(reload::SIGNAL_ROUNDS))?;
         cluster.as_ref().map_or(Ok(()), ClusterNode::wait_joined)?;
@@ -337,12 +338,6 @@ fn start_cluster(
     Ok(cluster.zip(callbacks).map(start).transpose()?.unzip())
 }
 
-/// The dead letters of a service whose store is one for ever.
-fn dead_letters(callbacks: CallbackHandle) -> Option<Arc<dyn DeadLetters>> {
-    let access = DeadLetterAccess::of(callbacks)?;
-    Some(Arc::new(access))
-}
-
 /// Has the shards take in the users that are on record, and looks whether the clock agrees with the records.
 fn bring_back(
     kept: Option<&DiskStore>,
@@ -367,9 +362,9 @@ fn start_callbacks(
     let trust = Trust::read(config.callback.ca_file.as_deref()).context(SERVICE)?;
     let settings = callbacks::settings(config, trust);
     let service = match (cluster, kept) {
-        (Some((plan, _)), _) => {
-            let (partitions, store_id) = (plan.partitions(), plan.store_id());
-            CallbackService::start_without_lanes(settings, partitions, store_id, clock.clone())
+        (Some((plan, ends)), _) => {
+            let lanes = (plan.store_id(), ends.confirmed.news());
+            CallbackService::start_without_lanes(settings, plan.partitions(), lanes, clock.clone())
         }
         (None, Some(kept)) => {
             let source = Arc::clone(&kept.reader) as Arc<dyn CallbackStore>;

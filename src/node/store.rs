@@ -15,7 +15,7 @@ use crate::base::time::{Timestamp, millis};
 use crate::logic::record::Callbacks;
 use crate::services::http::Archived;
 use crate::services::registry::Store;
-use crate::services::registry::archive::{Archive, Position};
+use crate::services::registry::archive::{Archive, Position, SoleLane};
 use crate::services::registry::embedded::{
     EmbeddedSettings, EmbeddedStore, OpenError, StoreLocation, StoreReader,
 };
@@ -44,9 +44,13 @@ pub(super) struct DiskStore {
 }
 
 impl DiskStore {
+    pub(super) fn archive(self) -> Arc<dyn Archive> {
+        self.reader
+    }
+
     pub(super) fn archived(&self) -> Archived {
         Archived {
-            archive: Arc::clone(&self.reader) as Arc<dyn Archive>,
+            lanes: Arc::new(SoleLane(Arc::clone(&self.reader) as Arc<dyn Archive>)),
             news: self.news.clone(),
         }
     }

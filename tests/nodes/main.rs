@@ -28,3 +28,4 @@ mod deaths;
 mod node;
 mod meetings;
 mod strangers;
+mod stream;

@@ -63,6 +63,8 @@ pub struct ClusterConfig {
     pub listen: Vec<SocketAddr>,
     /// Where they reach this node, as host and port; `None`: nowhere.
     pub peer_address: Option<String>,
+    /// Where readers of the stream reach this node, as host and port; `None`: nowhere.
+    pub admin_address: Option<String>,
     /// Where terminals of other nodes are sent to reach this one.
     pub public: PublicAddresses,
     /// How many partitions it is to have, against others.

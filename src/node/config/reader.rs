@@ -250,12 +250,15 @@ impl<'a> Reader<'a> {
             self.word(key)
                 .map(|text| text.parse().expect("its kind is such a text"))
         };
-        let first = listen.first().map(ToString::to_string);
+        let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
         ClusterConfig {
             name: self.text("cluster.name").to_owned(),
             node: NodeId(self.small("cluster.node")),
             secret: self.token("cluster.secret"),
-            peer_address: self.word("cluster.peer_address").or(first),
+            peer_address: self.word("cluster.peer_address").or(first(&listen)),
+            admin_address: self
+                .word("cluster.admin_address")
+                .or(first(&self.addresses("admin.listen"))),
             listen,
             public: PublicAddresses {
                 tcp: public("cluster.public_tcp"),

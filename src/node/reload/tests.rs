@@ -81,7 +81,7 @@ impl World {
                 (config, source),
                 listeners,
                 archive,
-                (serving.clone(), Clock::start()),
+                (Clock::start(), serving.clone()),
             ),
             notices,
             front: front_follows,

@@ -13,14 +13,11 @@ use crate::services::callback::metrics::CallbackMetrics;
 use crate::services::callback::settings::CallbackSettings;
 use crate::services::callback::store::CallbackStore;
 use crate::services::registry::archive::{Position, ReadError};
-use crate::services::registry::outbox::OutboxStep;
 
 /// The way into a running callback service.
 #[derive(Clone)]
 pub struct CallbackHandle {
     pub(super) events: Sender<PumpEvent>,
-    /// That of the one lane, if there never is another one.
-    pub(super) store: Option<Arc<dyn CallbackStore>>,
     pub(super) settings: mpsc::UnboundedSender<(Arc<CallbackSettings>, Receipt)>,
     pub(super) metrics: Arc<CallbackMetrics>,
 }
@@ -48,15 +45,6 @@ impl CallbackHandle {
         let _ = self.events.send(PumpEvent::Replay(dead_letters));
     }
 
-    /// Forgets these dead letters. It blocks.
-    ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub fn forget(&self, places: &[Position]) -> Result<(), ReadError> {
-        let steps: Vec<OutboxStep> = places.iter().map(|place| OutboxStep::Unbury(*place)).collect();
-        self.store.as_ref().map_or(Ok(()), |store| store.take(&steps))
-    }
-
     /// Forgets late callbacks, of one user or of all, and gives how many there were. It blocks.
     ///
     /// # Errors
@@ -66,12 +54,6 @@ impl CallbackHandle {
         let _ = self.events.send(PumpEvent::DropLate(user, answer));
         let stopped = || ReadError::Store("the callback service stops".to_owned());
         answered.recv().unwrap_or_else(|_| Err(stopped()))
-    }
-
-    /// The store that callbacks are read from, if it is one for ever.
-    #[must_use]
-    pub fn store(&self) -> Option<Arc<dyn CallbackStore>> {
-        self.store.clone()
     }
 
     /// This partition's callbacks are told from here from now on, of this store.

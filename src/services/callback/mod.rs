@@ -73,35 +73,27 @@ impl CallbackService {
         clock: Clock,
     ) -> io::Result<Self> {
         let store_id = store.store_id();
-        let lane = Arc::clone(&store);
         let make = |settings: &CallbackSettings, inbox, attempts| {
-            Pump::new(vec![lane], settings, inbox, attempts, fastrand::u64(..)).map_err(io::Error::other)
+            Pump::new(vec![store], settings, inbox, attempts, fastrand::u64(..)).map_err(io::Error::other)
         };
-        let service = Self::with(settings, make, (store_id, news), clock)?;
-        let handle = CallbackHandle {
-            store: Some(store),
-            ..service.handle
-        };
-        Ok(Self { handle, ..service })
+        Self::with(settings, make, (store_id, news), clock)
     }
 
     /// The same without a store: each partition's is given to the [`handle`](Self::handle), and taken away again. `store_id` is that of all
-    /// of them.
+    /// of them, and `news` tells of changes of any.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub fn start_without_lanes(
         settings: CallbackSettings,
         partitions: u16,
-        store_id: u64,
+        (store_id, news): (u64, watch::Receiver<Position>),
         clock: Clock,
     ) -> io::Result<Self> {
         let make = |settings: &CallbackSettings, inbox, attempts| {
             let seed = fastrand::u64(..);
             Ok(Pump::without_lanes(partitions, settings, inbox, attempts, seed))
         };
-        // Nobody tells of changes: the pump looks for them.
-        let (_, news) = watch::channel(Position::default());
         Self::with(settings, make, (store_id, news), clock)
     }
 
@@ -133,7 +125,6 @@ impl CallbackService {
         let pump = thread("outbox", move || pump.run(clock))?;
         let handle = CallbackHandle {
             events,
-            store: None,
             settings: settings_sender,
             metrics,
         };

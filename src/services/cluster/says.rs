@@ -27,6 +27,8 @@ pub struct NodeSays {
     pub public: PublicTexts,
     /// Where other nodes reach it.
     pub peers: Option<String>,
+    /// Where readers of the stream reach it.
+    pub admin: Option<String>,
     /// Its program's version.
     pub version: String,
     /// Tells settings that decide about users from others: nodes with two of them decide differently.
@@ -58,6 +60,7 @@ impl Default for NodeSays {
             unreachable: Vec::new(),
             public: PublicTexts::default(),
             peers: None,
+            admin: None,
             version: String::new(),
             policy: String::new(),
             boot: String::new(),
@@ -100,6 +103,7 @@ mod tests {
             weight: 3,
             unreachable: vec![2],
             peers: Some("10.0.0.1:9004".to_owned()),
+            admin: Some("10.0.0.1:9003".to_owned()),
             public: PublicTexts {
                 tcp: Some("one.example:9001".to_owned()),
                 ..PublicTexts::default()

@@ -12,8 +12,11 @@ pub(super) const FIELD_BYTES_MAX: usize = 500;
 /// Dead letters that one request may name.
 pub(super) const NAMED_MAX: usize = 1_000;
 
-/// A cursor's: a store's number and a place, with the version before them, in base64.
-pub(super) const CURSOR_BYTES: usize = 23;
+/// A cursor's of one place: the form, the store's number, the lane and the place, in base64.
+pub(super) const CURSOR_BYTES: usize = 28;
+
+/// Lanes of one request: a cursor of as many has at most 4 KiB, and fits into the headers of every answer and request.
+pub(super) const LANES_MAX: usize = 256;
 
 /// A byte of text may be written as an escape of six: the usual JSON libraries of Python and PHP do so for all that is
 /// not ASCII, and a client may for everything.

@@ -4,7 +4,10 @@
 //! All of it is of one lane: the users of one partition, and their changes in their order. A store of several partitions has a
 //! reader for each. The store on disk is one lane, as it is the only one with all users.
 
-use crate::base::ids::{ChangeNumber, UserId};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::ids::{ChangeNumber, PartitionId, UserId};
 use crate::base::time::Timestamp;
 use crate::logic::record::{RecordedChange, UserRecord};
 
@@ -96,6 +99,41 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     fn residents(&self, take: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError>;
+}
+
+/// The lanes of a store, as far as they can be read here. Those of a store that nodes share come and go.
+pub trait ReadableLanes: Send + Sync {
+    /// Which store they are of.
+    fn store_id(&self) -> u64;
+
+    /// How many lanes the store has.
+    fn partitions(&self) -> u16;
+
+    /// The lane of a partition, if it can be read here now.
+    fn lane(&self, partition: PartitionId) -> Option<Arc<dyn Archive>>;
+}
+
+/// The lane of a store that has no other.
+pub struct SoleLane(pub Arc<dyn Archive>);
+
+impl fmt::Debug for SoleLane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SoleLane")
+    }
+}
+
+impl ReadableLanes for SoleLane {
+    fn store_id(&self) -> u64 {
+        self.0.store_id()
+    }
+
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    fn lane(&self, partition: PartitionId) -> Option<Arc<dyn Archive>> {
+        (partition == PartitionId::SOLE).then(|| Arc::clone(&self.0))
+    }
 }
 
 /// When the change at `position`, dated `at`, was recorded at the latest, as a clock knows it that says `now`. A date that lies

@@ -50,6 +50,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The host and port at which other nodes reach the first address of cluster.listen. Empty: that address.",
     ),
     setting(
+        "cluster.admin_address",
+        TakesEffect::AtRestart,
+        SettingKind::WordOrNone,
+        r#""""#,
+        "The host and port at which readers of the stream of changes reach the first address of admin.listen. Other nodes name it to them. Empty: that address.",
+    ),
+    setting(
         "cluster.public_tcp",
         TakesEffect::AtRestart,
         SettingKind::WordOrNone,

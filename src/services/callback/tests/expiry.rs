@@ -1,6 +1,7 @@
 //! What is given up by its age, and what is dropped.
 
 use super::*;
+use crate::services::registry::outbox::OutboxStep;
 
 #[test]
 fn what_is_too_old_is_given_up_and_can_be_sent_again_or_dropped() {
@@ -25,7 +26,8 @@ fn what_is_too_old_is_given_up_and_can_be_sent_again_or_dropped() {
         .replay(vec![(again.recorded.user, again.position)]);
     let told = receiver.wait_for(|told| !told.is_empty());
     assert!(told.len() == 1 && told[0].replayed, "{told:?}");
-    service.handle().forget(&[dead[0].placed.position]).unwrap();
+    let dropped = OutboxStep::Unbury(dead[0].placed.position);
+    reading.take(&[dropped]).unwrap();
     // A later change goes its ordinary way.
     record(&mut store, 1, 3..=3);
     let told = receiver.wait_for(|told| told.len() == 2);

@@ -57,6 +57,7 @@ fn node_json(id: NodeId, node: &NodeStatus) -> Value {
         "policy": node.says.policy,
         "public_tcp": node.says.public.tcp,
         "peers": node.says.peers,
+        "admin": node.says.admin,
         "unreachable": node.row.unreachable.iter().map(|node| node.0).collect::<Vec<_>>(),
     })
 }

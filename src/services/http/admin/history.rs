@@ -1,6 +1,6 @@
-//! The pages of what is on record: the stream of all changes, the changes of one user, and the list of users. One JSON
-//! object a line. The header `Holdfast-Next` says what to send as `after` for the next page.
+//! The pages of changes: the stream of all, and those of one user. One JSON object a line. The header `Holdfast-Next` says what to send as `after` for the next page.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -9,26 +9,24 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::watch;
 
-use crate::base::ids::{ChangeNumber, UserId};
-use crate::services::http::admin::cursor;
+use crate::base::ids::{ChangeNumber, PartitionId};
+use crate::services::http::admin::cursor::{CursorFault, CursorStore, LanePlaces};
 use crate::services::http::admin::inspect::read_user;
-use crate::services::http::admin::lines::{ChangeLine, UserLine, bytes_of};
+use crate::services::http::admin::lanes::{self, ReadableLane};
+use crate::services::http::admin::lines::{ChangeLine, bytes_of};
 use crate::services::http::admin::readers::Archived;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::server::listener::stop_asked;
 use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
-use crate::services::registry::archive::{Archive, Position, ReadError, ResumeAfter};
+use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
 
 /// The content type of JSON, one object a line.
 const LINES: &str = "application/x-ndjson";
 
 /// What to send as `after` for the next page; absent when a list is at its end.
 const NEXT: HeaderName = HeaderName::from_static("holdfast-next");
-
-/// Where to begin with the stream of changes after this list: on a list's first page.
-const STREAM: HeaderName = HeaderName::from_static("holdfast-stream");
 
 /// Lines of a page that nobody bounds, and that anyone may ask for. A line has under 1 KiB for nearly every change.
 const PAGE_LINES: usize = 100;
@@ -47,14 +45,11 @@ pub(super) struct NdjsonPage {
     pub(super) next: Option<String>,
 }
 
-/// All users' changes in commit order. Waits for some if there are none.
+/// All users' changes of one or more lanes, those of each lane in commit order. Waits for some if there are none.
 pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) -> AdminAnswer {
-    let archived = archived(state)?;
-    let store = archived.archive.store_id();
-    let after = match parameter(query, "after")? {
-        None => Start::Oldest,
-        Some(word) => Start::ResumeAfter(place(store, &word)?),
-    };
+    let archived = state.readers.archived()?;
+    let store = archived.store();
+    let starts = starts(archived, query)?;
     let lines_max = lines_max(query)?;
     let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
     let crowded = || AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for changes");
@@ -65,9 +60,10 @@ pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) ->
     loop {
         // What comes while it is read is news.
         news.borrow_and_update();
-        let read = move |archive: &dyn Archive| read_changes(archive, after, lines_max);
-        let page = state.readers.read(archived, read).await;
-        let page = page.map_err(|error| unread(store, error))?.ok_or_else(ahead)?;
+        let open = lanes::open(state, archived, starts.keys().copied())?;
+        let starts = starts.clone();
+        let read = move || read_changes(store, &open, &starts, lines_max);
+        let page = state.readers.work(read).await?;
         if !page.bytes.is_empty() {
             return Ok(lines(page));
         }
@@ -81,11 +77,6 @@ pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) ->
     }
 }
 
-/// The place that a cursor stands for.
-pub(super) fn place(store: u64, word: &str) -> Result<Position, AdminRefusal> {
-    cursor::read(store, word).map_err(|fault| AdminRefusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
-}
-
 async fn come(news: &mut watch::Receiver<Position>) {
     if news.changed().await.is_err() {
         // The registry has ended: there will be none.
@@ -93,131 +84,187 @@ async fn come(news: &mut watch::Receiver<Position>) {
     }
 }
 
-/// Where a page of the stream begins.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    /// With the oldest change that is kept.
-    Oldest,
-    /// Behind this place.
-    ResumeAfter(Position),
-}
+/// Where a page of the stream begins in each lane: behind a place, or with the oldest change that is kept.
+type Starts = BTreeMap<PartitionId, Option<Position>>;
 
-/// A page of the stream; `None` if it would begin behind all that there is.
-fn read_changes(
-    archive: &dyn Archive,
-    start: Start,
-    lines_max: usize,
-) -> Result<Option<NdjsonPage>, ReadError> {
-    let (after, page) = match start {
-        Start::ResumeAfter(after) if after > archive.last() => return Ok(None),
-        Start::ResumeAfter(after) => (after, archive.changes(after, lines_max)?),
-        Start::Oldest => match archive.changes(Position(0), lines_max) {
-            Err(ReadError::Pruned(oldest)) => (oldest, archive.changes(oldest, lines_max)?),
-            page => (Position(0), page?),
-        },
+fn starts(archived: &Archived, query: &str) -> Result<Starts, AdminRefusal> {
+    let store = archived.store();
+    let named = lanes::named(store, parameter(query, "lanes")?.as_deref())?;
+    let Some(words) = parameter(query, "after")? else {
+        let named = named.map_or_else(|| lanes::all(archived), Ok)?;
+        return Ok(named.into_iter().map(|lane| (lane, None)).collect());
     };
-    let store = archive.store_id();
-    let last = page.last().map_or(after, |placed| placed.position);
-    Ok(Some(NdjsonPage {
-        bytes: bytes_of(page.iter().map(|placed| ChangeLine::new(store, placed))),
-        next: Some(cursor::write(store, last)),
-    }))
+    let mut places = store.read(&words).map_err(not_taken)?;
+    if let Some(named) = named {
+        check_known(&named, |lane| places.contains_key(lane))?;
+        places.retain(|lane, _| named.contains(lane));
+    }
+    Ok(places
+        .into_iter()
+        .map(|(lane, place)| (lane, Some(place)))
+        .collect())
 }
 
-/// The store was put back to an older state, and other changes will get the places that the caller knows.
-fn ahead() -> AdminRefusal {
-    let text = "the store ends before this cursor: it was put back to an older state; begin with the list of users, /v1/users";
-    AdminRefusal::new(StatusCode::GONE, text)
+/// A cursor that is not taken.
+pub(super) fn not_taken(fault: CursorFault) -> AdminRefusal {
+    AdminRefusal::new(StatusCode::BAD_REQUEST, fault.to_string())
+}
+
+/// Of lanes that a request names, the cursor must know all.
+pub(super) fn check_known(
+    named: &[PartitionId],
+    is_known: impl Fn(&PartitionId) -> bool,
+) -> Result<(), AdminRefusal> {
+    let unknown = named.iter().find(|lane| !is_known(lane));
+    unknown.map_or(Ok(()), |lane| {
+        let text = format!("this cursor has no place in lane {}", lane.0);
+        Err(AdminRefusal::new(StatusCode::BAD_REQUEST, text))
+    })
+}
+
+/// A page of the stream. Each lane has a share of it, and what one does not need is for the others.
+fn read_changes(
+    store: CursorStore,
+    open: &[ReadableLane],
+    starts: &Starts,
+    lines_max: usize,
+) -> Result<NdjsonPage, AdminRefusal> {
+    let mut places: LanePlaces = starts
+        .iter()
+        .map(|(lane, place)| (*lane, place.unwrap_or_default()))
+        .collect();
+    // The next page begins as many lanes farther as this one has changes: each lane has its turn, however small the pages are.
+    let sum = places
+        .values()
+        .fold(0_u64, |sum, place| sum.wrapping_add(place.0));
+    let first = usize::try_from(sum % open.len() as u64).expect("it is below a length");
+    let turns: Vec<&ReadableLane> = open[first..].iter().chain(&open[..first]).collect();
+    let waiting = turns
+        .iter()
+        .map(|(lane, archive)| archive.last().0.saturating_sub(places[lane].0));
+    let shares = shares(&waiting.collect::<Vec<_>>(), lines_max);
+    let (mut bytes, mut spare) = (Vec::new(), lines_max - shares.iter().sum::<usize>());
+    for ((lane, archive), mut share) in turns.into_iter().zip(shares) {
+        if share == 0 {
+            if spare == 0 {
+                continue;
+            }
+            // Whether it can be read from there is told, and what has come meanwhile.
+            (share, spare) = (1, spare - 1);
+        }
+        let page = read_lane(&**archive, starts[lane], share);
+        let (after, page) = page.map_err(|error| unread(store, (*lane, error), &places))?;
+        bytes.append(&mut bytes_of(
+            page.iter().map(|placed| ChangeLine::new(store, *lane, placed)),
+        ));
+        places.insert(*lane, page.last().map_or(after, |placed| placed.position));
+    }
+    let next = Some(store.write(&places));
+    Ok(NdjsonPage { bytes, next })
+}
+
+/// How many lines each lane may have, of which so many changes wait. Those in front are the first to have one.
+fn shares(waiting: &[u64], lines_max: usize) -> Vec<usize> {
+    let (mut shares, mut left) = (vec![0; waiting.len()], lines_max);
+    loop {
+        let before = left;
+        for (share, waiting) in shares.iter_mut().zip(waiting) {
+            if left > 0 && (*share as u64) < *waiting {
+                *share += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            return shares;
+        }
+    }
+}
+
+/// A part of a lane, and behind which place it begins.
+fn read_lane(
+    archive: &dyn Archive,
+    start: Option<Position>,
+    lines_max: usize,
+) -> Result<(Position, Vec<Placed>), LaneFault> {
+    match start {
+        Some(after) if after > archive.last() => Err(LaneFault::Ahead),
+        Some(after) => Ok((after, archive.changes(after, lines_max)?)),
+        None => match archive.changes(Position(0), lines_max) {
+            Err(ReadError::Pruned(oldest)) => Ok((oldest, archive.changes(oldest, lines_max)?)),
+            page => Ok((Position(0), page?)),
+        },
+    }
+}
+
+/// Why a lane cannot be read from where it was to be read.
+pub(super) enum LaneFault {
+    /// It ends before: the store was put back to an older state, and other changes will get the places that the caller knows.
+    Ahead,
+    Unread(ReadError),
+}
+
+impl From<ReadError> for LaneFault {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
 }
 
 /// One user's changes.
 pub(super) async fn changes_of(state: &AdminState, name: &str, query: &str) -> AdminAnswer {
-    let archived = archived(state)?;
+    let archived = state.readers.archived()?;
+    let store = archived.store();
     let user = read_user(name)?;
     let after = ChangeNumber(number(query, "after")?.unwrap_or(0));
     let lines_max = lines_max(query)?;
-    let read = move |archive: &dyn Archive| {
-        let page = archive.changes_of(&user, after, lines_max)?;
-        let store = archive.store_id();
+    let mut open = lanes::open(state, archived, [user.partition(store.lanes)])?;
+    let (lane, archive) = open.pop().expect("it is open");
+    let read = move || {
+        let page = archive.changes_of(&user, after, lines_max);
+        let page = page.map_err(|error| unread(store, (lane, error.into()), &LanePlaces::new()))?;
         let last = page.last().map_or(after, |placed| placed.recorded.change.number);
         Ok(NdjsonPage {
-            bytes: bytes_of(page.iter().map(|placed| ChangeLine::new(store, placed))),
+            bytes: bytes_of(page.iter().map(|placed| ChangeLine::new(store, lane, placed))),
             next: Some(last.0.to_string()),
         })
     };
-    let page = state.readers.read(archived, read).await;
-    page.map(lines)
-        .map_err(|error| unread(archived.archive.store_id(), error))
+    state.readers.work(read).await.map(lines)
 }
 
-/// All registered users in the order of their UserIDs, with their devices.
-pub(super) async fn users(state: &AdminState, query: &str) -> AdminAnswer {
-    let archived = archived(state)?;
-    let after = match parameter(query, "after")? {
-        None => None,
-        Some(name) => {
-            let user = UserId::new(name.as_bytes());
-            Some(user.map_err(|fault| AdminRefusal::new(StatusCode::BAD_REQUEST, format!("after: {fault}")))?)
+/// What is said when a lane cannot be read. A cursor to go on with has the other lanes' places.
+pub(super) fn unread(
+    store: CursorStore,
+    (lane, fault): (PartitionId, LaneFault),
+    places: &LanePlaces,
+) -> AdminRefusal {
+    let behind = |place| {
+        let mut places = places.clone();
+        places.insert(lane, place);
+        store.write(&places)
+    };
+    match fault {
+        LaneFault::Ahead => {
+            let text = "the store ends before this cursor: it was put back to an older state; begin with the list of users, /v1/users";
+            AdminRefusal::new(StatusCode::GONE, text)
         }
-    };
-    let lines_max = lines_max(query)?;
-    let read = move |archive: &dyn Archive| {
-        // Before the list is read: what happens meanwhile is in the stream, perhaps also in the list, never in neither.
-        let stream = cursor::write(archive.store_id(), archive.last());
-        let page = archive.users(after.as_ref(), lines_max)?;
-        let more = page
-            .last()
-            .filter(|(last, _)| page.len() == lines_max || is_cut(archive, last));
-        let lines = NdjsonPage {
-            bytes: bytes_of(page.iter().map(|(user, record)| UserLine::new(user, record))),
-            next: more.map(|(user, _)| url::encode(user.as_str())),
-        };
-        Ok((stream, lines))
-    };
-    let page = state.readers.read(archived, read).await;
-    let (stream, page) = page.map_err(|error| unread(archived.archive.store_id(), error))?;
-    let mut response = lines(page);
-    if after.is_none() {
-        put(&mut response, STREAM, &stream);
-    }
-    Ok(response)
-}
-
-/// Whether a short page is not the list's end: what follows is lost by damage, which the next page will say.
-fn is_cut(archive: &dyn Archive, last: &UserId) -> bool {
-    matches!(
-        archive.users(Some(last), 1),
-        Err(ReadError::Hole(_) | ReadError::Lost(_))
-    )
-}
-
-/// What there is to read.
-pub(super) fn archived(state: &AdminState) -> Result<&Archived, AdminRefusal> {
-    let text = "the registry keeps no changes: set registry.store = \"embedded\"";
-    let none = || AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, text);
-    state.readers.archived().ok_or_else(none)
-}
-
-/// What is said when it cannot be read.
-pub(super) fn unread(store: u64, error: ReadError) -> AdminRefusal {
-    match error {
-        ReadError::Pruned(oldest) => {
+        LaneFault::Unread(ReadError::Pruned(oldest)) => {
             let text = "the changes behind this cursor are not kept any more: begin with the list of users, /v1/users, or with the oldest";
-            AdminRefusal::new(StatusCode::GONE, text).and("oldest", cursor::write(store, oldest))
+            AdminRefusal::new(StatusCode::GONE, text).and("oldest", behind(oldest))
         }
-        ReadError::Hole(behind) => {
-            let text = "here a part is lost by damage: `next` is what to send as `after` to go on behind it";
-            let next = match behind {
-                ResumeAfter::Position(position) => cursor::write(store, position),
-                ResumeAfter::Number(number) => number.0.to_string(),
-                ResumeAfter::User(user) => url::encode(user.as_str()),
-            };
-            AdminRefusal::new(StatusCode::GONE, text).and("next", next)
-        }
-        ReadError::Store(_) | ReadError::Damaged(_) | ReadError::Lost(_) => {
+        LaneFault::Unread(ReadError::Hole(to_resume)) => lost(Some(match to_resume {
+            ResumeAfter::Position(position) => behind(position),
+            ResumeAfter::Number(number) => number.0.to_string(),
+            ResumeAfter::User(user) => url::encode(user.as_str()),
+        })),
+        LaneFault::Unread(error @ (ReadError::Store(_) | ReadError::Damaged(_) | ReadError::Lost(_))) => {
             AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
     }
+}
+
+/// What is said where something is missing for ever.
+pub(super) fn lost(next: Option<String>) -> AdminRefusal {
+    let text = "here a part is lost by damage: `next` is what to send as `after` to go on behind it";
+    AdminRefusal::new(StatusCode::GONE, text).and("next", next)
 }
 
 /// A parameter of the query.
@@ -249,7 +296,7 @@ pub(super) fn lines(page: NdjsonPage) -> Response<Full<Bytes>> {
     response
 }
 
-fn put(response: &mut Response<Full<Bytes>>, name: HeaderName, value: &str) {
+pub(super) fn put(response: &mut Response<Full<Bytes>>, name: HeaderName, value: &str) {
     let value = HeaderValue::from_str(value).expect("cursors, numbers and encoded UserIDs are plain text");
     response.headers_mut().insert(name, value);
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::base::ids::{DeviceId, UserId};
+use crate::base::ids::{DeviceId, PartitionId, UserId};
 use crate::logic::record::{Change, ChangeKind, DeviceRecord, RecordedChange, Status, UserRecord};
-use crate::services::http::admin::cursor;
+use crate::services::http::admin::cursor::CursorStore;
 use crate::services::registry::archive::Placed;
 use crate::services::registry::outbox::Dead;
 
@@ -53,7 +53,7 @@ struct CallbackLine {
 }
 
 impl<'a> ChangeLine<'a> {
-    pub(super) fn new(store: u64, placed: &'a Placed) -> Self {
+    pub(super) fn new(store: CursorStore, lane: PartitionId, placed: &'a Placed) -> Self {
         let RecordedChange {
             user,
             change,
@@ -61,7 +61,7 @@ impl<'a> ChangeLine<'a> {
             previous,
         } = &placed.recorded;
         Self {
-            cursor: cursor::write(store, placed.position),
+            cursor: store.write_one(lane, placed.position),
             user: user.as_str(),
             change: change.number.0,
             at: change.at.rfc3339(),
@@ -163,9 +163,9 @@ pub(super) struct DeadLine<'a> {
 }
 
 impl<'a> DeadLine<'a> {
-    pub(super) fn new(store: u64, dead: &'a Dead) -> Self {
+    pub(super) fn new(store: CursorStore, lane: PartitionId, dead: &'a Dead) -> Self {
         Self {
-            change: ChangeLine::new(store, &dead.placed),
+            change: ChangeLine::new(store, lane, &dead.placed),
             attempts: dead.attempts,
             given_up_at: dead.at.rfc3339(),
             fault: &dead.fault,

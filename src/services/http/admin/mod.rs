@@ -7,6 +7,7 @@ pub(crate) mod cursor;
 mod dead_letters;
 mod history;
 mod inspect;
+mod lanes;
 mod lines;
 mod page;
 pub(crate) mod pages;
@@ -14,6 +15,7 @@ mod readers;
 mod refusal;
 mod reload;
 mod state;
+mod user_list;
 
 pub use dead_letters::{CallbackStatus, DeadLetters, DeadSelection};
 pub(crate) use pages::answer;

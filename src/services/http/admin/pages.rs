@@ -13,9 +13,11 @@ use crate::services::http::admin::cluster;
 use crate::services::http::admin::commands;
 use crate::services::http::admin::history;
 use crate::services::http::admin::inspect;
+use crate::services::http::admin::lanes;
 use crate::services::http::admin::page::PAGE;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, response};
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::admin::user_list;
 use crate::services::http::metrics;
 use crate::services::http::server::access::{self, Denied};
 use crate::services::http::server::body::BodyFault;
@@ -36,6 +38,7 @@ pub(crate) enum AdminPage<'a> {
     Readiness,
     Metrics,
     Changes,
+    Lanes,
     Users,
     User(&'a str),
     ChangesOf(&'a str),
@@ -50,12 +53,13 @@ pub(crate) enum AdminPage<'a> {
 }
 
 /// Pages whose path names nobody.
-pub(crate) const FIXED: [(&str, AdminPage<'static>); 14] = [
+pub(crate) const FIXED: [(&str, AdminPage<'static>); 15] = [
     ("/", AdminPage::Overview),
     ("/healthz", AdminPage::Health),
     ("/readyz", AdminPage::Readiness),
     ("/metrics", AdminPage::Metrics),
     ("/v1/changes", AdminPage::Changes),
+    ("/v1/lanes", AdminPage::Lanes),
     ("/v1/users", AdminPage::Users),
     ("/v1/kick", AdminPage::Kick),
     ("/v1/reload", AdminPage::Reload),
@@ -93,6 +97,7 @@ impl<'a> AdminPage<'a> {
             Self::Overview => PageAccess::Unproven,
             Self::Metrics
             | Self::Changes
+            | Self::Lanes
             | Self::Users
             | Self::User(_)
             | Self::ChangesOf(_)
@@ -194,7 +199,8 @@ async fn serve(
             metrics::text(&state.http, &state.metrics),
         )),
         AdminPage::Changes => history::changes(state, peer, query).await,
-        AdminPage::Users => history::users(state, query).await,
+        AdminPage::Lanes => lanes::show(state).await,
+        AdminPage::Users => user_list::users(state, query).await,
         AdminPage::User(name) => inspect::inspect(state, name).await,
         AdminPage::ChangesOf(name) => history::changes_of(state, name, query).await,
         AdminPage::Kick => commands::kick(state, &read(state, body, sizes::ORDINARY).await?).await,

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::services::registry::archive::{Archive, Position, ReadError};
+use crate::services::http::admin::cursor::CursorStore;
+use crate::services::http::admin::refusal::AdminRefusal;
+use crate::services::registry::archive::{Position, ReadableLanes};
 
 /// Reads at the same time. They share one disk and one store, and more would only wait for each other.
 const READERS_MAX: usize = 4;
@@ -17,15 +20,25 @@ const FOLLOWERS_MAX: usize = 256;
 /// What can be read of the registry's store.
 #[derive(Clone)]
 pub struct Archived {
-    /// Where.
-    pub archive: Arc<dyn Archive>,
-    /// The place of the last durable change, as it moves.
+    /// Its lanes.
+    pub lanes: Arc<dyn ReadableLanes>,
+    /// The place of the last durable change of any of them, as it moves.
     pub news: watch::Receiver<Position>,
 }
 
 impl fmt::Debug for Archived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Archived")
+    }
+}
+
+impl Archived {
+    /// The store that its cursors are of.
+    pub(super) fn store(&self) -> CursorStore {
+        CursorStore {
+            id: self.lanes.store_id(),
+            lanes: self.lanes.partitions(),
+        }
     }
 }
 
@@ -46,8 +59,10 @@ impl StoreReaders {
     }
 
     /// What there is to read.
-    pub(super) fn archived(&self) -> Option<&Archived> {
-        self.archived.as_ref()
+    pub(super) fn archived(&self) -> Result<&Archived, AdminRefusal> {
+        let text = "the registry keeps no changes: set registry.store = \"embedded\"";
+        let none = || AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, text);
+        self.archived.as_ref().ok_or_else(none)
     }
 
     /// A place to wait for news, if there is one left.
@@ -55,21 +70,12 @@ impl StoreReaders {
         self.followers.try_acquire().ok()
     }
 
-    /// Reads, when one of the readers is free. A reader that was begun ends its work, even when nobody waits for it any more.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        archived: &Archived,
-        read: impl FnOnce(&dyn Archive) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let archive = Arc::clone(&archived.archive);
-        self.work(move || read(&*archive)).await
-    }
-
-    /// Does something else with the registry's store, as one of the readers.
+    /// Does something with the registry's store, when one of the readers is free. A reader that was begun ends its work, even when
+    /// nobody waits for it any more.
     pub(super) async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
+        work: impl FnOnce() -> Result<T, AdminRefusal> + Send + 'static,
+    ) -> Result<T, AdminRefusal> {
         let permit = Arc::clone(&self.readers).acquire_owned().await;
         let permit = permit.expect("the readers are never closed");
         let done = off_the_thread(move || {
@@ -77,9 +83,8 @@ impl StoreReaders {
             work()
         });
         done.await.unwrap_or_else(|| {
-            Err(ReadError::Store(
-                "the reader broke off; the log says why".to_owned(),
-            ))
+            let text = "the reader broke off; the log says why";
+            Err(AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text))
         })
     }
 }

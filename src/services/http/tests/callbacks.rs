@@ -1,10 +1,12 @@
 //! The pages of callbacks, with a service that a test makes up.
 
 use super::commands::post;
-use super::history::{STORE, library_with};
+use super::history::{cursor_of, library_with};
+use super::shelf::STORE;
 use super::*;
+use crate::base::ids::PartitionId;
 use crate::logic::record::{Change, ChangeKind, RecordedChange};
-use crate::services::http::admin::cursor;
+use crate::services::http::admin::cursor::CursorStore;
 use crate::services::registry::archive::{Placed, Position, ReadError};
 use crate::services::registry::outbox::Dead;
 
@@ -41,16 +43,18 @@ fn dead(position: u64) -> Dead {
 }
 
 impl DeadLetters for Morgue {
-    fn status(&self) -> Result<CallbackStatus, ReadError> {
-        Ok(CallbackStatus {
+    fn status(&self) -> Result<Vec<(PartitionId, CallbackStatus)>, ReadError> {
+        let status = CallbackStatus {
             done: Position(3),
             last: Position(5),
             late: 1,
             dead: 3,
-        })
+        };
+        Ok(vec![(PartitionId::SOLE, status)])
     }
 
-    fn dead(&self, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
+    fn dead(&self, lane: PartitionId, after: Position, count_max: usize) -> Result<Vec<Dead>, ReadError> {
+        assert_eq!(lane, PartitionId::SOLE);
         let behind = [1, 3, 5].into_iter().filter(|position| *position > after.0);
         Ok(behind.take(count_max).map(dead).collect())
     }
@@ -76,7 +80,7 @@ fn what_was_given_up_is_listed() {
     let library = library_with(Some(Arc::new(Morgue::default())));
     let page = library.page("/v1/callbacks/dead?limit=2");
     let name = json!({"platform": "iPhone", "instance": u64::MAX.to_string()});
-    let line = json!({"cursor": cursor::write(STORE, Position(1)), "user": "alice", "change": 1,
+    let line = json!({"cursor": cursor_of(Position(1)), "user": "alice", "change": 1,
         "at": "2023-11-14T22:13:20.000Z", "kind": "logout", "device": name, "session": 1, "address": null,
         "forced_off": [], "callback": {"previous": 0}, "attempts": 9, "given_up_at": "2023-11-14T22:13:21.000Z",
         "fault": "no answer"});
@@ -88,7 +92,7 @@ fn what_was_given_up_is_listed() {
     assert_eq!((page.lines.len(), page.next), (1, None));
     assert_eq!(library.page("/v1/callbacks/dead?after=x").status, 400);
     let standing = library.page("/v1/callbacks").lines.remove(0);
-    let expected = json!({"done": cursor::write(STORE, Position(3)), "last": cursor::write(STORE, Position(5)),
+    let expected = json!({"done": cursor_of(Position(3)), "last": cursor_of(Position(5)),
         "changes_behind": 2, "late": 1, "dead": 3});
     assert_eq!(standing, expected);
 }
@@ -97,13 +101,16 @@ fn what_was_given_up_is_listed() {
 fn dead_letters_are_replayed_and_dropped() {
     let morgue = Arc::new(Morgue::default());
     let library = library_with(Some(Arc::clone(&morgue) as Arc<dyn DeadLetters>));
-    let named = json!({"positions": [cursor::write(STORE, Position(3))]}).to_string();
+    let named = json!({"positions": [cursor_of(Position(3))]}).to_string();
     let replayed = post(&library.world, "/v1/callbacks/replay", &named);
     assert_eq!(replayed, (200, json!({"replayed": 2})));
     let (status, failed) = post(&library.world, "/v1/callbacks/drop", r#"{"all":true}"#);
     assert_eq!(status, 503, "{failed}");
     let expected = [
-        ("replay", DeadSelection::These(vec![Position(3)])),
+        (
+            "replay",
+            DeadSelection::These(vec![(PartitionId::SOLE, Position(3))]),
+        ),
         ("forget", DeadSelection::All),
     ];
     assert_eq!(*morgue.0.lock().unwrap(), expected);
@@ -128,7 +135,7 @@ fn dead_letters_are_replayed_and_dropped() {
             "{wrong}"
         );
     }
-    let foreign = json!({"positions": [cursor::write(STORE + 1, Position(3))]}).to_string();
+    let foreign = json!({"positions": [CursorStore { id: STORE + 1, lanes: 1 }.write_one(PartitionId::SOLE, Position(3))]}).to_string();
     let both = json!({"positions": [], "all": true}).to_string();
     let many = json!({"positions": vec!["x"; 1_001]}).to_string();
     for wrong in [

@@ -5,7 +5,7 @@ use crate::base::ids::InstanceId;
 use crate::logic::delivery::{AccountsRequest, UserKey};
 use crate::logic::record::{AccountStep, Callbacks, Change, ChangeKind, Commit};
 use crate::services::registry::Store;
-use crate::services::registry::archive::Archive;
+use crate::services::registry::archive::{Archive, SoleLane};
 use crate::services::registry::embedded::{Durability, EmbeddedSettings, EmbeddedStore, StoreLocation};
 
 fn open(path: &std::path::Path) -> EmbeddedStore {
@@ -24,7 +24,7 @@ fn open(path: &std::path::Path) -> EmbeddedStore {
 
 fn world(store: &EmbeddedStore) -> World {
     let archived = Archived {
-        archive: store.reader() as Arc<dyn Archive>,
+        lanes: Arc::new(SoleLane(store.reader() as Arc<dyn Archive>)),
         news: store.news(),
     };
     let others = Others {

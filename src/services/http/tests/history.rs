@@ -1,84 +1,15 @@
 //! The pages of what is on record, with an archive that a test makes up.
 
+use super::shelf::{STORE, Shelf};
 use super::*;
-use crate::base::ids::InstanceId;
-use crate::logic::record::{Change, ChangeKind, DeviceRecord, RecordedChange, UserRecord};
-use crate::services::http::admin::cursor;
-use crate::services::registry::archive::{Archive, Placed, Position, ReadError};
+use crate::base::ids::{InstanceId, PartitionId};
+use crate::logic::record::{ChangeKind, DeviceRecord, UserRecord};
+use crate::services::http::admin::cursor::CursorStore;
+use crate::services::registry::archive::{Archive, Position, SoleLane};
 
-pub(super) const STORE: u64 = 7;
-
-/// Keeps changes behind a place, and the users that a test put there.
-#[derive(Default)]
-struct Shelf {
-    kept: Mutex<Kept>,
-    reads: std::sync::atomic::AtomicUsize,
-}
-
-#[derive(Default)]
-struct Kept {
-    changes: Vec<Placed>,
-    pruned: u64,
-    users: BTreeMap<String, UserRecord>,
-    broken: bool,
-}
-
-impl Archive for Shelf {
-    fn store_id(&self) -> u64 {
-        STORE
-    }
-
-    fn last(&self) -> Position {
-        let kept = self.kept.lock().unwrap();
-        kept.changes
-            .last()
-            .map_or(Position(kept.pruned), |placed| placed.position)
-    }
-
-    fn changes(&self, after: Position, count_max: usize) -> Result<Vec<Placed>, ReadError> {
-        let kept = self.kept.lock().unwrap();
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        if kept.broken {
-            return Err(ReadError::Store("the disk is gone".to_owned()));
-        }
-        if after.0 < kept.pruned {
-            return Err(ReadError::Pruned(Position(kept.pruned)));
-        }
-        let behind = kept.changes.iter().filter(|placed| placed.position > after);
-        Ok(behind.take(count_max).cloned().collect())
-    }
-
-    fn changes_of(
-        &self,
-        user: &UserId,
-        after: ChangeNumber,
-        count_max: usize,
-    ) -> Result<Vec<Placed>, ReadError> {
-        let kept = self.kept.lock().unwrap();
-        let all = kept.changes.iter().map(|placed| (&placed.recorded, placed));
-        let theirs = all.filter(|(change, _)| change.user == *user && change.change.number > after);
-        Ok(theirs.take(count_max).map(|(_, placed)| placed.clone()).collect())
-    }
-
-    fn users(
-        &self,
-        after: Option<&UserId>,
-        count_max: usize,
-    ) -> Result<Vec<(UserId, UserRecord)>, ReadError> {
-        let kept = self.kept.lock().unwrap();
-        let behind = kept
-            .users
-            .iter()
-            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after.as_str()));
-        Ok(behind
-            .take(count_max)
-            .map(|(name, record)| (user(name), record.clone()))
-            .collect())
-    }
-
-    fn residents(&self, _: &mut dyn FnMut(UserId, UserRecord)) -> Result<(), ReadError> {
-        panic!("the HTTP server does not ask this")
-    }
+/// The cursor of a place.
+pub(super) fn cursor_of(place: Position) -> String {
+    CursorStore { id: STORE, lanes: 1 }.write_one(PartitionId::SOLE, place)
 }
 
 pub(super) struct Library {
@@ -99,7 +30,7 @@ pub(super) fn library_of(settings: HttpSettings, callbacks: Option<Arc<dyn DeadL
     let shelf = Arc::new(Shelf::default());
     let (news, following) = watch::channel(Position(0));
     let archived = Archived {
-        archive: Arc::clone(&shelf) as Arc<dyn Archive>,
+        lanes: Arc::new(SoleLane(Arc::clone(&shelf) as Arc<dyn Archive>)),
         news: following,
     };
     let others = Others {
@@ -114,31 +45,7 @@ pub(super) fn library_of(settings: HttpSettings, callbacks: Option<Arc<dyn DeadL
 impl Library {
     /// Adds a user's next change.
     pub(super) fn add(&self, name: &str, kind: ChangeKind) {
-        let mut kept = self.shelf.kept.lock().unwrap();
-        let last = kept
-            .changes
-            .last()
-            .map_or(kept.pruned, |placed| placed.position.0);
-        let position = Position(last + 1);
-        let earlier = kept
-            .changes
-            .iter()
-            .filter(|placed| placed.recorded.user == user(name));
-        let change = Change {
-            number: ChangeNumber(earlier.count() as u64 + 1),
-            at: Timestamp(1_700_000_000_123),
-            device: device(),
-            kind,
-            address: Some(std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
-        };
-        let recorded = RecordedChange {
-            user: user(name),
-            session: ChangeNumber(1),
-            previous: Some(ChangeNumber(0)),
-            change,
-        };
-        kept.changes.push(Placed { position, recorded });
-        drop(kept);
+        let position = self.shelf.add(name, kind);
         self.news.send_replace(position);
     }
 
@@ -282,10 +189,10 @@ fn what_is_pruned_is_gone_and_the_oldest_is_named() {
     let library = library();
     library.shelf.kept.lock().unwrap().pruned = 10;
     library.add("alice", ChangeKind::LinkEnd);
-    let old = cursor::write(STORE, Position(9));
+    let old = cursor_of(Position(9));
     let gone = library.page(&format!("/v1/changes?after={old}"));
     let oldest = gone.lines[0]["oldest"].as_str().unwrap();
-    assert_eq!((gone.status, oldest), (410, &*cursor::write(STORE, Position(10))));
+    assert_eq!((gone.status, oldest), (410, &*cursor_of(Position(10))));
     let page = library.page(&format!("/v1/changes?after={oldest}"));
     assert_eq!(page.numbers(), [("alice", 1)]);
     assert_eq!(
@@ -293,14 +200,18 @@ fn what_is_pruned_is_gone_and_the_oldest_is_named() {
         [("alice", 1)],
         "it begins with the oldest by itself"
     );
-    let ahead = cursor::write(STORE, Position(12));
+    let ahead = cursor_of(Position(12));
     assert_eq!(library.page(&format!("/v1/changes?after={ahead}")).status, 410);
 }
 
 #[test]
 fn cursors_of_others_are_refused() {
     let library = library();
-    let foreign = cursor::write(STORE + 1, Position(0));
+    let foreign = CursorStore {
+        id: STORE + 1,
+        lanes: 1,
+    }
+    .write_one(PartitionId::SOLE, Position(0));
     for cursor in ["", "5", "%zz", &foreign] {
         assert_eq!(
             library.page(&format!("/v1/changes?after={cursor}")).status,
@@ -370,7 +281,7 @@ fn the_list_names_where_the_stream_goes_on() {
     let line = |name: &str| json!({"user": name, "status": "Online", "change": 4, "devices": [device]});
     assert_eq!(page.lines, [line("alice"), line("b +%")]);
     let stream = page.stream.unwrap();
-    assert_eq!(stream, cursor::write(STORE, Position(1)));
+    assert_eq!(stream, cursor_of(Position(1)));
     let page = library.page(&format!("/v1/users?limit=2&after={}", page.next.unwrap()));
     assert_eq!(page.lines, [line("carol")]);
     assert_eq!((page.stream, page.next), (None, None));

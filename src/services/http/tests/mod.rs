@@ -12,12 +12,15 @@ mod commands;
 mod durable;
 mod encodings;
 mod history;
+mod lane_lists;
+mod lanes;
 mod page;
 mod paths;
 mod peers;
 mod played;
 mod probes;
 mod secrets;
+mod shelf;
 mod tls;
 mod web;
 

@@ -11,9 +11,14 @@ use crate::base::time::Instant;
 use crate::logic::cluster::home::{Home, HomeMap};
 use crate::logic::cluster::lease::Lease;
 use crate::logic::delivery::{AccountsRequest, ToPeer};
+use crate::services::cluster::published::{ClusterStatus, NodeStatus};
+use crate::services::cluster::says::NodeSays;
+use crate::services::cluster::table::NodeRow;
+use crate::services::cluster::token::{Incarnation, Site};
 use crate::services::http::ClusterView;
 use crate::services::peers::{Exchange, ExchangeHandle, PeerIdentity, PeersClient};
 use crate::services::registry::shared::settings::DeskFiguresView;
+use crate::services::shared_store::calls::NodeState;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,7 +31,7 @@ const HOMES: [Home; 4] = [
 ];
 
 /// A name of this beginning in this partition.
-fn named(beginning: &str, partition: u16) -> String {
+pub(super) fn named(beginning: &str, partition: u16) -> String {
     let mut names = (0..).map(|number| format!("{beginning}{number}"));
     let found = names.find(|name| user(name).partition(4) == PartitionId(partition));
     found.unwrap()
@@ -58,12 +63,12 @@ pub(super) fn answer(node: NodeId, asked: ToPeer) -> ToHttp {
     }
 }
 
-struct ClusterWorld {
-    world: World,
+pub(super) struct ClusterWorld {
+    pub(super) world: World,
     door: String,
     lease: watch::Sender<Lease>,
     drain: Arc<AtomicBool>,
-    _homes: watch::Sender<Arc<HomeMap>>,
+    pub(super) homes: watch::Sender<Arc<HomeMap>>,
 }
 
 fn identity(node: u16) -> PeerIdentity {
@@ -77,8 +82,37 @@ fn exchange() -> ExchangeHandle {
     }
 }
 
+fn status() -> ClusterStatus {
+    let says = NodeSays {
+        admin: Some("two.example:9003".to_owned()),
+        ..NodeSays::default()
+    };
+    let row = NodeRow {
+        incarnation: Incarnation(1),
+        beat: 1,
+        state: NodeState::Up,
+        site: Site(0),
+        weight: 1,
+        unreachable: Vec::new(),
+    };
+    let two = NodeStatus {
+        row,
+        says,
+        partitions: 1,
+    };
+    ClusterStatus {
+        nodes: [(NodeId(2), two)].into(),
+        ..ClusterStatus::default()
+    }
+}
+
 impl ClusterWorld {
     fn new() -> Self {
+        Self::with(Others::default())
+    }
+
+    /// Node 1, whose node 2 has an admin listener that readers reach.
+    pub(super) fn with(others: Others) -> Self {
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = door.local_addr().unwrap().to_string();
         let map = HomeMap::new(HOMES.to_vec(), BTreeMap::new());
@@ -90,7 +124,7 @@ impl ClusterWorld {
                 node: NodeId(1),
                 homes,
                 lease,
-                status: watch::channel(Arc::default()).1,
+                status: watch::channel(Arc::new(status())).1,
             },
             identity: identity(1),
             exchange: exchange(),
@@ -100,14 +134,14 @@ impl ClusterWorld {
         };
         let others = Others {
             cluster: Some(cluster),
-            ..Others::default()
+            ..others
         };
         Self {
             world: World::with(settings(), shards, others),
             door: address,
             lease: lease_sender,
             drain,
-            _homes: homes_sender,
+            homes: homes_sender,
         }
     }
 

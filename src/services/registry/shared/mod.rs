@@ -44,6 +44,7 @@ pub mod lane;
 mod lane_archive;
 mod lane_outbox;
 pub mod lane_prune;
+pub mod open_lanes;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 use crate::base::ids::PartitionId;
 use crate::services::registry::archive::Position;
 use crate::services::shared_store::calls::Places;
@@ -39,13 +41,19 @@ pub enum OwnershipNews {
 /// Up to where each partition is confirmed, for every thread. Of a partition that another node owns it says what was so when this
 /// node owned it.
 #[derive(Debug, Clone)]
-pub struct ConfirmedPlaces(Arc<[AtomicU64]>);
+pub struct ConfirmedPlaces {
+    places: Arc<[AtomicU64]>,
+    /// The place that was confirmed last, of whichever partition.
+    news: watch::Sender<Position>,
+}
 
 impl ConfirmedPlaces {
     /// Of so many partitions, none of which is confirmed.
     #[must_use]
     pub fn new(partitions: u16) -> Self {
-        Self((0..partitions).map(|_| AtomicU64::default()).collect())
+        let places = (0..partitions).map(|_| AtomicU64::default()).collect();
+        let (news, _) = watch::channel(Position::default());
+        Self { places, news }
     }
 
     /// The last confirmed place of a partition.
@@ -54,13 +62,24 @@ impl ConfirmedPlaces {
     /// If there is no such partition.
     #[must_use]
     pub fn of(&self, partition: PartitionId) -> Position {
-        Position(self.0[usize::from(partition.0)].load(Ordering::Acquire))
+        Position(self.places[usize::from(partition.0)].load(Ordering::Acquire))
+    }
+
+    /// Hears of each place that is confirmed: the latest, of whichever partition.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Position> {
+        self.news.subscribe()
+    }
+
+    /// Has everyone who hears of places look again: lanes have come or gone.
+    pub fn tell_again(&self) {
+        self.news.send_modify(|_| {});
     }
 
     /// How many partitions there are.
     #[must_use]
     pub fn partitions(&self) -> u16 {
-        u16::try_from(self.0.len()).expect("partitions are counted in a u16")
+        u16::try_from(self.places.len()).expect("partitions are counted in a u16")
     }
 
     /// A partition is confirmed up to this place.
@@ -68,6 +87,7 @@ impl ConfirmedPlaces {
     /// # Panics
     /// If there is no such partition.
     pub fn set(&self, partition: PartitionId, place: Position) {
-        self.0[usize::from(partition.0)].store(place.0, Ordering::Release);
+        self.places[usize::from(partition.0)].store(place.0, Ordering::Release);
+        self.news.send_replace(place);
     }
 }
