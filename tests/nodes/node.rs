@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use holdfast::base::ids::UserId;
 use holdfast::protocol::native::proto::{self, Code, Platform};
+use holdfast::services::shared_store::client::RedisStore;
 use serde_json::{Value, json};
 
-use crate::servers::RedisServer;
+use crate::servers::{RedisServer, settings};
 use crate::support::gateway::{Gateway, free_addresses};
 use crate::support::http::Http;
 use crate::support::terminal::{Terminal, login};
@@ -33,8 +34,8 @@ const LEASE_S: &str = "3";
 
 /// A cluster: its store, and what all its nodes have in common.
 pub struct Cluster {
-    /// They live as long as the cluster.
-    _store: Vec<RedisServer>,
+    /// The master, and its replica if it has one.
+    store: Vec<RedisServer>,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     partitions: usize,
@@ -91,11 +92,17 @@ impl Cluster {
                 .collect(),
             environment: environment.iter().copied().map(own).collect(),
             partitions,
-            _store: store,
+            store,
         };
         let created = cluster.command(&["cluster", "create", "--partitions", &partitions.to_string()]);
         assert!(created.contains(&format!("{partitions} partitions")), "{created}");
         cluster
+    }
+
+    /// A client of its store.
+    pub fn client(&self) -> RedisStore {
+        let partitions = self.partitions.try_into().expect("they are counted in a u16");
+        RedisStore::new(settings(&[self.store[0].url()], 0), "test", partitions)
     }
 
     /// What a command prints that ends well.

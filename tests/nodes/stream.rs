@@ -2,8 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
+use holdfast::base::ids::{self, ChangeNumber, DeviceId, InstanceId, PartitionId, UserId};
+use holdfast::base::time::{Clock, Timestamp};
+use holdfast::logic::record::{Change, ChangeKind, RecordedChange};
 use holdfast::protocol::native::proto::Platform;
+use holdfast::services::registry::archive::{Placed, Position};
+use holdfast::services::registry::outbox::{Dead, Outbox, OutboxStep};
+use holdfast::services::registry::shared::lane::{LaneSource, SharedLane};
+use holdfast::services::registry::shared::ownership::ConfirmedPlaces;
+use holdfast::services::shared_store::calls::{Claim, SharedStore};
+use holdfast::services::shared_store::outcome::Fence;
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
@@ -245,18 +255,84 @@ fn each_node_lists_the_users_of_its_lanes_and_where_to_follow_them() {
     assert_eq!(page(other.gateway.admin, &path).status, 421);
 }
 
+/// A callback that was given up, of a change of this user.
+fn dead(name: &str) -> Dead {
+    let change = Change {
+        number: ChangeNumber(1),
+        at: Timestamp(1_700_000_000_000),
+        device: DeviceId {
+            platform: ids::Platform::Mac,
+            instance: InstanceId::MIN,
+        },
+        kind: ChangeKind::Logout,
+        address: None,
+    };
+    let recorded = RecordedChange {
+        user: UserId::new(name.as_bytes()).unwrap(),
+        change,
+        session: ChangeNumber(1),
+        previous: Some(ChangeNumber(0)),
+    };
+    Dead {
+        placed: Placed {
+            position: Position(1),
+            recorded,
+        },
+        attempts: 9,
+        at: Clock::start().now().wall,
+        fault: "no answer".to_owned(),
+    }
+}
+
+/// Has a callback of each user be given up, by a node that owned all partitions, and left them to nobody.
+fn give_up(cluster: &Cluster, names: &[String]) {
+    let store = Arc::new(Mutex::new(cluster.client()));
+    let founding = store.lock().unwrap().founding().unwrap().unwrap();
+    for partition in (0..16).map(PartitionId) {
+        let fence = Fence {
+            owner: "9.1".into(),
+            epoch: 1,
+        };
+        let claim = Claim {
+            partition,
+            fence: fence.clone(),
+            seen: Fence::none(),
+            format: format!("{}.{}", founding.format, founding.store),
+        };
+        store.lock().unwrap().claim(&claim).unwrap();
+        let source = LaneSource {
+            store: Arc::clone(&store),
+            partition,
+            fence: fence.clone(),
+            store_id: 0,
+            copies: 0,
+            confirmed: ConfirmedPlaces::new(16),
+        };
+        let lane = SharedLane::open(source).unwrap();
+        let of_lane = names
+            .iter()
+            .filter(|name| dead(name).placed.recorded.user.partition(16) == partition);
+        for (place, name) in (1..).zip(of_lane) {
+            let mut letter = dead(name);
+            letter.placed.position = Position(place);
+            lane.take(&[OutboxStep::Bury(letter)]).unwrap();
+        }
+        store.lock().unwrap().release(partition, &fence, "").unwrap();
+    }
+}
+
 #[test]
 fn dead_letters_are_listed_sent_again_and_dropped_where_their_lanes_are() {
-    let receiver = Receiver::start(100);
+    let receiver = Receiver::start(0);
     let url = receiver.url();
-    let cluster = Cluster::found(&[("callback.url", &url), ("callback.give_up_hours", "0")]);
+    let cluster = Cluster::found(&[("callback.url", &url)]);
+    give_up(&cluster, &names());
     let (one, two) = (cluster.start(1), cluster.start(2));
     cluster.wait_whole(&[&one, &two]);
-    all_come(&one, 1);
     let dead_at = |node: &Node| page(node.gateway.admin, "/v1/callbacks/dead?limit=1000").lines;
     let standing = |node: &Node| page(node.gateway.admin, "/v1/callbacks").lines.remove(0);
-    wait_until("everything is given up", || {
-        dead_at(&one).len() + dead_at(&two).len() == 2 * USERS
+    wait_until("all lanes are open", || {
+        dead_at(&one).len() + dead_at(&two).len() == USERS
     });
     for node in [&one, &two] {
         assert_eq!(standing(node)["dead"], dead_at(node).len(), "{}", standing(node));
@@ -268,7 +344,6 @@ fn dead_letters_are_listed_sent_again_and_dropped_where_their_lanes_are() {
     };
     let first = json!({ "positions": [own[0]["cursor"]] });
     assert_eq!(deal(&two, "replay", first.clone()).0, 421);
-    receiver.set_trouble(0);
     assert_eq!(deal(&one, "replay", first), (200, json!({ "replayed": 1 })));
     let told = receiver.wait_for(|told| !told.is_empty());
     assert_eq!(
@@ -282,4 +357,43 @@ fn dead_letters_are_listed_sent_again_and_dropped_where_their_lanes_are() {
     assert_eq!(dropped, (200, json!({ "dropped": own.len() - 1 })));
     assert!(dead_at(&one).is_empty());
     assert_eq!(dead_at(&two), other, "those are the other node's");
+    let names: Vec<_> = own.iter().skip(1).map(|line| line["user"].clone()).collect();
+    two.gateway.kill();
+    cluster.wait_whole(&[&one]);
+    wait_until("they have moved with their lanes", || {
+        dead_at(&one).len() == other.len()
+    });
+    assert!(dead_at(&one).iter().all(|line| !names.contains(&line["user"])));
+}
+
+#[test]
+fn late_callbacks_are_dropped_where_their_lanes_are() {
+    let receiver = Receiver::start(0);
+    receiver.refuse(&names());
+    let url = receiver.url();
+    let cluster = Cluster::found(&[("callback.url", &url)]);
+    let (one, two) = (cluster.start(1), cluster.start(2));
+    cluster.wait_whole(&[&one, &two]);
+    all_come(&one, 1);
+    let late_at = |node: &Node| {
+        page(node.gateway.admin, "/v1/callbacks").lines[0]["late"]
+            .as_u64()
+            .unwrap()
+    };
+    wait_until("all callbacks are late", || {
+        late_at(&one) + late_at(&two) == 2 * USERS as u64
+    });
+    let own = late_at(&one);
+    let drop_late = |body: Value| Http::default().post(one.gateway.admin, "/v1/callbacks/drop", &body);
+    let (theirs, ours): (Vec<_>, Vec<_>) = names().into_iter().partition(|name| two.is_home_of(name));
+    assert_eq!(drop_late(json!({ "late": true, "user": theirs[0] })).0, 421);
+    assert_eq!(
+        drop_late(json!({ "late": true, "user": ours[0] })),
+        (200, json!({ "dropped": 2 }))
+    );
+    assert_eq!(
+        drop_late(json!({ "late": true })),
+        (200, json!({ "dropped": own - 2 }))
+    );
+    assert_eq!((late_at(&one), late_at(&two)), (0, 2 * USERS as u64 - own));
 }
