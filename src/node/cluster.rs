@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::addresses::{ListenerRole, listen};
 use super::cluster_plan::{ClusterPlan, DeskEnds};
 use super::config::Config;
-use super::lanes::LaneKeeper;
+use super::lanes::{LaneKeeper, RecordsKept};
 use super::node_lock::NodeLock;
 use super::router::{Inboxes, PeersSender, SendToShard};
 use super::shared_store;
@@ -65,15 +65,19 @@ impl ClusterNode {
         clock: &Clock,
     ) -> anyhow::Result<(Self, ClusterHandles)> {
         let policy = policy(&config.logic);
+        let kept = RecordsKept {
+            changes: config.registry.changes_kept,
+            deleted: config.registry.deleted_kept,
+        };
         let client = plan.client(config);
         let keeper = LaneKeeper::new(
             client,
             ends.confirmed.clone(),
             (ends.lanes, plan.copies()),
             callbacks,
-            (clock.clone(), config.registry.changes_kept),
+            (clock.clone(), kept),
         );
-        let (lane_orders, lanes) = keeper.start()?;
+        let (lane_orders, lanes) = keeper.start(ends.orders.clone())?;
         let client = plan.client(config);
         let member = Cluster::start(ClusterParts {
             settings: member_settings(config, &plan)?,

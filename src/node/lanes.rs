@@ -1,8 +1,9 @@
 //! The lanes of the partitions that this node owns: hears what the member orders of the registry, opens each partition's lane for
-//! callbacks and readers, and closes it again. Takes old changes out of the lanes. Decides nothing.
+//! callbacks and readers, and closes it again. Takes old changes out of the lanes, and has old accounts be forgotten. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::base::time::{Clock, Timestamp, millis};
 use crate::services::callback::CallbackHandle;
 use crate::services::registry::archive::Position;
 use crate::services::registry::shared::lane::{LaneSource, SharedLane};
+use crate::services::registry::shared::lane_forget::LaneForgetPass;
 use crate::services::registry::shared::lane_prune::PruneLeft;
 use crate::services::registry::shared::open_lanes::OpenLanes;
 use crate::services::registry::shared::ownership::{ConfirmedPlaces, OwnershipOrder};
@@ -32,7 +34,9 @@ const PRUNE_EVERY: Duration = Duration::from_millis(250);
 /// Opens lanes, and knows which there are.
 pub(super) struct LaneKeeper {
     clock: Clock,
-    changes_kept: Duration,
+    kept: RecordsKept,
+    /// Where the pass over the users of each lane stands.
+    passes: BTreeMap<PartitionId, LaneForgetPass>,
     /// The lane whose old changes were taken out last.
     pruned: PartitionId,
     /// When there is something to do again.
@@ -44,6 +48,14 @@ pub(super) struct LaneKeeper {
     store: Arc<Mutex<RedisStore>>,
     open: OpenLanes<RedisStore>,
     waiting: BTreeMap<PartitionId, WaitingLane>,
+    /// The lane that was to be opened last: one that cannot be keeps no other waiting.
+    tried: PartitionId,
+}
+
+/// How long what is kept.
+pub(super) struct RecordsKept {
+    pub(super) changes: Duration,
+    pub(super) deleted: Duration,
 }
 
 /// A lane that is to be opened.
@@ -60,11 +72,12 @@ impl LaneKeeper {
         confirmed: ConfirmedPlaces,
         (open, copies): (OpenLanes<RedisStore>, u16),
         callbacks: CallbackHandle,
-        (clock, changes_kept): (Clock, Duration),
+        (clock, kept): (Clock, RecordsKept),
     ) -> Self {
         Self {
             clock,
-            changes_kept,
+            kept,
+            passes: BTreeMap::new(),
             pruned: PartitionId(u16::MAX),
             rest: PRUNE_EVERY,
             store: Arc::new(Mutex::new(client())),
@@ -73,22 +86,27 @@ impl LaneKeeper {
             callbacks,
             open,
             waiting: BTreeMap::new(),
+            tried: PartitionId(u16::MAX),
         }
     }
 
-    /// Starts its thread, which hears what the registry is ordered. It ends when nobody can order anything any more.
+    /// Starts its thread, which hears what the registry is ordered, and orders it to forget accounts. It ends when nobody else can
+    /// order anything any more.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(super) fn start(mut self) -> io::Result<(Sender<OwnershipOrder>, JoinHandle<()>)> {
+    pub(super) fn start(
+        mut self,
+        registry: Sender<OwnershipOrder>,
+    ) -> io::Result<(Sender<OwnershipOrder>, JoinHandle<()>)> {
         let (orders, ordered) = unbounded();
         let thread = std::thread::Builder::new()
             .name("lanes".to_owned())
-            .spawn(move || self.run(&ordered))?;
+            .spawn(move || self.run(&ordered, &registry))?;
         Ok((orders, thread))
     }
 
-    fn run(&mut self, orders: &Receiver<OwnershipOrder>) {
+    fn run(&mut self, orders: &Receiver<OwnershipOrder>, registry: &Sender<OwnershipOrder>) {
         loop {
             match orders.recv_timeout(self.rest) {
                 Ok(order) => {
@@ -97,7 +115,10 @@ impl LaneKeeper {
                 }
                 // One lane at a time, so that an order waits for one call at most.
                 Err(RecvTimeoutError::Timeout) => {
-                    self.rest = self.open_next().unwrap_or_else(|| self.prune_next())
+                    self.rest = self.open_next().unwrap_or_else(|| {
+                        self.forget_next(registry);
+                        self.prune_next()
+                    })
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -121,9 +142,11 @@ impl LaneKeeper {
             },
             // What is not told yet is for whoever has it next.
             OwnershipOrder::Settle(partition) | OwnershipOrder::Lose(partition) => {
+                self.passes.remove(&partition);
                 self.waiting.remove(&partition);
                 self.close(partition);
             }
+            OwnershipOrder::Forget(..) => {}
         }
     }
 
@@ -136,7 +159,12 @@ impl LaneKeeper {
 
     /// Opens the next lane that waits, if one does. Gives when there is something to do again.
     fn open_next(&mut self) -> Option<Duration> {
-        let (partition, waiting) = self.waiting.pop_first()?;
+        let mut behind = self
+            .waiting
+            .range((Bound::Excluded(self.tried), Bound::Unbounded));
+        let next = behind.next().or_else(|| self.waiting.first_key_value());
+        self.tried = *next?.0;
+        let (partition, waiting) = self.waiting.remove_entry(&self.tried)?;
         if self.confirmed.of(partition) < waiting.recorded {
             self.waiting.insert(partition, waiting);
             return Some(REGISTRY_AGAIN);
@@ -154,6 +182,7 @@ impl LaneKeeper {
                 let lane = Arc::new(lane);
                 self.open.insert(partition, Arc::clone(&lane));
                 self.callbacks.gain(partition, lane);
+                self.passes.entry(partition).or_default();
                 self.confirmed.tell_again();
                 Duration::ZERO
             }
@@ -165,6 +194,27 @@ impl LaneKeeper {
         })
     }
 
+    /// Looks at some users of the first lane whose pass is due, and has the registry forget whom it finds.
+    fn forget_next(&mut self, registry: &Sender<OwnershipOrder>) {
+        let now = self.clock.now().wall;
+        let mut due = self.passes.iter_mut().filter(|(_, pass)| pass.is_due(now));
+        let next = due.find_map(|(partition, pass)| Some((partition, self.open.get(*partition)?, pass)));
+        let Some((partition, lane, pass)) = next else {
+            return;
+        };
+        match lane.look_for_deleted(pass, now, millis(self.kept.deleted)) {
+            Ok(candidates) => {
+                for some in candidates {
+                    let _ = registry.send(OwnershipOrder::Forget(*partition, some));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, partition = partition.0, "deleted accounts stay: the partition's lane cannot be used");
+                pass.put_off(now);
+            }
+        }
+    }
+
     /// Takes some old changes out of the next lane. Gives when there is something to do again.
     fn prune_next(&mut self) -> Duration {
         let open = self.open.open();
@@ -174,7 +224,7 @@ impl LaneKeeper {
             return PRUNE_EVERY;
         };
         let now = self.clock.now().wall;
-        match lane.prune(Timestamp(now.0.saturating_sub(millis(self.changes_kept)))) {
+        match lane.prune(Timestamp(now.0.saturating_sub(millis(self.kept.changes)))) {
             Ok(PruneLeft::Some) => {}
             Ok(PruneLeft::Nothing) => self.pruned = partition,
             Err(error) => {

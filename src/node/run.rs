@@ -141,8 +141,7 @@ impl<R: LiveShards + Send + 'static> Node<R> {
         let told = told_of_reloads(shards_told, http_settings, callbacks_told, &manager);
         let (lines, life) = (origin.lines.clone(), (clock.clone(), serving.clone()));
         let users = kept.map(DiskStore::archive);
-        let reloader = Reloader::new((config.clone(), origin), told, users, life.clone());
-        let reloader = Arc::new(reloader);
+        let reloader = Arc::new(Reloader::new((config.clone(), origin), told, users, life.clone()));
         let handles = http::GatewayHandles {
             router: inboxes.of_http(cluster.as_ref().map(ClusterNode::peers)).router(),
             counters: shards.counters(),

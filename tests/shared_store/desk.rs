@@ -2,10 +2,11 @@
 
 use std::sync::PoisonError;
 
-use holdfast::base::ids::{PartitionId, UserId};
-use holdfast::logic::delivery::{RegistryError, ToShard, UserKey};
+use holdfast::base::ids::{PartitionId, ShardId, UserId};
+use holdfast::logic::delivery::{RegistryError, ToRegistry, ToShard, UserKey};
+use holdfast::logic::record::{AccountStep, Commit};
 use holdfast::services::registry::archive::Position;
-use holdfast::services::registry::shared::ownership::{OwnershipNews, OwnershipOrder};
+use holdfast::services::registry::shared::ownership::{ForgetCandidates, OwnershipNews, OwnershipOrder};
 
 use super::cluster::ONE_AT_A_TIME;
 use super::driven::{PATIENCE, TestDesk, step};
@@ -117,5 +118,48 @@ fn a_master_that_stands_still_holds_up_nobody_else() {
         (0, true),
         "at whichever master it is"
     );
+    desk.registry.finish();
+}
+
+#[test]
+fn a_registry_forgets_a_deleted_account() {
+    let server = RedisServer::start(&[]);
+    let urls = [server.url()];
+    let desk = TestDesk::start(&urls, 0);
+    let [stays, goes] = ["stays", "goes"].map(user);
+    for (key, user) in [(0, stays), (1, goes)] {
+        let commit = Commit {
+            user,
+            changes: Vec::new(),
+            kicked_at_s: Some(1_700_000_000 + 3_000_000_000 * u64::from(user == stays)),
+            account: AccountStep::Delete,
+        };
+        desk.ask(ToRegistry::Commit(ShardId(0), UserKey(key), Box::new(commit)));
+        desk.committed().1.unwrap();
+    }
+    let mut store = store(&urls, 0);
+    let mut is_known = |user: UserId| {
+        let wanted = [(user.partition(PARTITIONS), vec![user])];
+        let loaded = store.load(&wanted).pop().unwrap().unwrap().answer;
+        loaded.records[0].is_some()
+    };
+    assert!(is_known(stays) && is_known(goes));
+    for user in [stays, goes] {
+        let candidates = ForgetCandidates {
+            users: vec![user],
+            kept_ms: 86_400_000,
+            pruned: Position(0),
+        };
+        let order = OwnershipOrder::Forget(user.partition(PARTITIONS), candidates);
+        desk.orders.send(order).unwrap();
+    }
+    let began = std::time::Instant::now();
+    while is_known(goes) {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    // What is asked later is done later.
+    desk.ask(step(2, stays, 1));
+    desk.committed().1.unwrap();
+    assert!(is_known(stays));
     desk.registry.finish();
 }

@@ -191,7 +191,9 @@ fn two_members_share_all_partitions_and_one_takes_over_what_the_other_had() {
     }
     let of_given = |order: &OwnershipOrder| match order {
         OwnershipOrder::Own(partition, ..) | OwnershipOrder::Resume(partition, _) => *partition == given,
-        OwnershipOrder::Settle(partition) | OwnershipOrder::Lose(partition) => *partition == given,
+        OwnershipOrder::Settle(partition)
+        | OwnershipOrder::Lose(partition)
+        | OwnershipOrder::Forget(partition, _) => *partition == given,
     };
     let orders = one.orders.lock().unwrap();
     let orders: Vec<_> = orders.iter().filter(|order| of_given(order)).collect();

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub(crate) mod codec;
+mod deleted_accounts;
 pub mod embedded;
 mod faults;
 pub mod health;

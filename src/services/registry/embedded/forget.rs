@@ -8,15 +8,13 @@ use hashbrown::HashMap;
 use crate::base::time::Timestamp;
 use crate::services::registry::archive::{Position, ReadError};
 use crate::services::registry::codec::{self, StoredRecord};
+use crate::services::registry::deleted_accounts::{Fate, PASS_AGAIN_AFTER_MS, fate};
 use crate::services::registry::embedded::errors::{WriteError, unread};
 use crate::services::registry::embedded::files::Files;
 use crate::services::registry::embedded::writer::{EmbeddedStore, ForgetPass};
 
 /// Records that are looked at in one rest, so that no commit waits for more: about a millisecond.
 pub(super) const LOOKED_AT_ONCE: usize = 1_000;
-
-/// How long after a pass over all users the next one begins. Ages are counted in days, and a pass reads all records.
-const PASS_AGAIN_AFTER_MS: u64 = 86_400_000;
 
 /// What one step found.
 #[derive(Debug, Default)]
@@ -27,15 +25,6 @@ struct ForgetStep {
     forgotten: Vec<Vec<u8>>,
     /// Records that do not tell their age, with the time from which it counts.
     dated: HashMap<Vec<u8>, StoredRecord>,
-}
-
-/// What becomes of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Stays,
-    Goes,
-    /// It stays, and its age counts from now.
-    Ages,
 }
 
 impl EmbeddedStore {
@@ -138,27 +127,4 @@ impl ForgetStep {
 fn newest(files: &Files, name: &[u8], bytes: &[u8]) -> Result<StoredRecord, ReadError> {
     files.trust(&files.users, name)?;
     Ok(codec::decode_user(bytes)?)
-}
-
-/// A user's last change is pruned only after its callback was dealt with, so nobody is owed anything about who goes.
-fn fate(known: &StoredRecord, (now, kept_ms): (Timestamp, u64), pruned: Position) -> Fate {
-    if known.record.registered || !known.record.devices.is_empty() || known.last > pruned {
-        return Fate::Stays;
-    }
-    match deleted_by(known, now) {
-        None => Fate::Ages,
-        Some(at) if at.0.saturating_add(kept_ms) <= now.0 => Fate::Goes,
-        Some(_) => Fate::Stays,
-    }
-}
-
-/// When the account was deleted, at the latest: the time of its last change or kick, or when a pass first found that these say
-/// nothing. A date that lies ahead was given by a wrong clock; none is in records of earlier versions.
-fn deleted_by(known: &StoredRecord, now: Timestamp) -> Option<Timestamp> {
-    let record = &known.record;
-    let kicked_at = Timestamp(record.kicked_at_s.saturating_mul(1_000));
-    [known.deleted_by, record.changed_at.max(kicked_at)]
-        .into_iter()
-        .filter(|at| (Timestamp(1)..=now).contains(at))
-        .min()
 }

@@ -148,6 +148,9 @@ impl PartitionDesk {
         for (user, record) in batch.batch.residents.iter().chain(&batch.batch.others) {
             common.cache.put(self.partition, *user, record);
         }
+        for user in &batch.batch.gone {
+            common.cache.put(self.partition, *user, &[]);
+        }
         common.confirmed.set(self.partition, Position(self.last));
         common.figures.batches += 1;
         common.figures.changes += u64::from(batch.batch.count);

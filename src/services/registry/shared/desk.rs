@@ -94,6 +94,11 @@ impl Desk {
                 }
             }
             OwnershipOrder::Lose(partition) => self.lose(partition),
+            OwnershipOrder::Forget(partition, candidates) => {
+                if let Some(owned) = self.owned.get_mut(&partition) {
+                    owned.write(&mut self.common, QueuedWrite::Forget(candidates));
+                }
+            }
         }
         self.finish_turn();
     }

@@ -8,6 +8,7 @@ use crate::base::time::{Timestamp, millis};
 use crate::logic::record::{Callbacks, Commit, UserRecord};
 use crate::services::registry::archive::Position;
 use crate::services::registry::codec::{self, ChainedChange, StoredRecord};
+use crate::services::registry::deleted_accounts::{Fate, fate};
 use crate::services::registry::shared::batch_codec::encode_batch;
 use crate::services::registry::shared::writes::{Promise, QueuedWrite};
 use crate::services::registry::store::ENDED_KEPT;
@@ -27,6 +28,8 @@ pub(super) struct Draft {
     callbacks: Callbacks,
     users: BTreeMap<UserId, StoredRecord>,
     changes: Vec<ChainedChange>,
+    /// Whose records go. Nothing is taken in behind them: it would be of whoever has none any more.
+    gone: Vec<UserId>,
     promises: Vec<Promise>,
     commits: u64,
 }
@@ -51,6 +54,7 @@ impl Draft {
             callbacks,
             users: BTreeMap::new(),
             changes: Vec::new(),
+            gone: Vec::new(),
             promises: Vec::new(),
             commits: 0,
         }
@@ -64,7 +68,8 @@ impl Draft {
     pub(super) fn has_room(&self, write: &QueuedWrite) -> bool {
         let users = self.users.len() + write.users().len();
         let fits = users <= BATCH_USERS_MAX && self.changes.len() + write.changes() <= CHANGES_MAX;
-        fits || (self.users.is_empty() && write.changes() <= CHANGES_MAX)
+        let fits = fits || (self.users.is_empty() && write.changes() <= CHANGES_MAX);
+        fits && self.gone.is_empty()
     }
 
     /// Somebody is answered when the batch is confirmed.
@@ -117,6 +122,26 @@ impl Draft {
         before.map(|stored| stored.record)
     }
 
+    /// Has a deleted account be forgotten, if it is kept no longer. One whose record does not tell its age begins to have one.
+    pub(super) fn forget(
+        &mut self,
+        user: UserId,
+        mut known: StoredRecord,
+        (now, kept_ms): (Timestamp, u64),
+        pruned: Position,
+    ) -> Fate {
+        let fate = fate(&known, (now, kept_ms), pruned);
+        match fate {
+            Fate::Stays => {}
+            Fate::Goes => self.gone.push(user),
+            Fate::Ages => {
+                known.deleted_by = now;
+                self.users.insert(user, known);
+            }
+        }
+        fate
+    }
+
     /// The batch, if anything is promised.
     pub(super) fn finish(self, partition: PartitionId, fence: Fence) -> Option<DraftedBatch> {
         if self.promises.is_empty() {
@@ -136,7 +161,7 @@ impl Draft {
             changes: encode_batch(&self.changes),
             residents,
             others,
-            gone: Vec::new(),
+            gone: self.gone,
         };
         Some(DraftedBatch {
             batch,

@@ -205,7 +205,7 @@ impl<S: SharedStore> SharedLane<S> {
 }
 
 /// Users of one step of a scan, about.
-const SCAN_USERS: u32 = 1_000;
+pub(super) const SCAN_USERS: u32 = 1_000;
 
 /// Changes of batches with their places.
 pub(super) fn links(batches: Vec<(u64, Vec<u8>)>) -> Result<Vec<(u64, ChainedChange)>, ReadError> {

@@ -19,6 +19,8 @@
 //!
 //! - A record without a change (an account that was imported, the second of a kick) has no place of its own: if a failover loses it
 //!   alone, nobody notices. It is written again if a change was lost with it.
+//! - For the same reason a server that is sent the removal of a deleted account's record twice, and executes one of them late, may undo
+//!   an import of the account right behind it.
 //! - A change is dated no earlier than the latest of its partition. So a clock that is ahead holds the dates of that partition's users.
 
 mod batch_codec;
@@ -44,6 +46,7 @@ pub mod lane;
 mod lane_archive;
 mod lane_outbox;
 pub mod lane_prune;
+pub mod lane_forget;
 pub mod open_lanes;
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use crate::base::ids::UserId;
 use crate::logic::delivery::RegistryError;
 use crate::services::registry::codec::StoredRecord;
+use crate::services::registry::deleted_accounts::Fate;
 use crate::services::registry::shared::draft::{Draft, DraftedBatch, end_of};
 use crate::services::registry::shared::output::DeskCommon;
+use crate::services::registry::shared::ownership::ForgetCandidates;
 use crate::services::registry::shared::partition::{
     DoubtableBatch, PartitionCall, PartitionDesk, RepairCursor, Sent, WantedCall,
 };
@@ -102,6 +104,7 @@ impl PartitionDesk {
                 let records = records.collect();
                 draft.promise(Promise::Imported(id, records));
             }
+            QueuedWrite::Forget(candidates) => self.forget(common, draft, candidates),
             QueuedWrite::Commit(shard, key, commit) => {
                 let user = commit.user;
                 let known = || self.record_of(common, &user).unwrap_or_default();
@@ -117,6 +120,29 @@ impl PartitionDesk {
                     }
                 }
             }
+        }
+    }
+
+    fn forget(&mut self, common: &mut DeskCommon, draft: &mut Draft, candidates: ForgetCandidates) {
+        let ForgetCandidates {
+            users,
+            kept_ms,
+            pruned,
+        } = candidates;
+        let now = common.now.wall;
+        let mut fates = Vec::new();
+        for user in users {
+            // Whoever does something just now stays.
+            if draft.knows(&user) {
+                continue;
+            }
+            if let Some(known) = self.record_of(common, &user) {
+                fates.push(draft.forget(user, known, (now, kept_ms), pruned));
+            }
+        }
+        if fates.iter().any(|fate| *fate != Fate::Stays) {
+            let count = fates.iter().filter(|fate| **fate == Fate::Goes).count();
+            draft.promise(Promise::Forgotten(count as u64));
         }
     }
 

@@ -1,4 +1,5 @@
-//! What the node's membership and the desk say to one another of the partitions that this node owns, and how far each is confirmed.
+//! What the node's membership and the desk say to one another of the partitions that this node owns, what else is ordered of these, and
+//! how far each is confirmed.
 //! Plain data.
 
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use crate::base::ids::PartitionId;
+use crate::base::ids::{PartitionId, UserId};
 use crate::services::registry::archive::Position;
 use crate::services::shared_store::calls::Places;
 use crate::services::shared_store::outcome::Fence;
@@ -24,6 +25,20 @@ pub enum OwnershipOrder {
     Settle(PartitionId),
     /// It is another's: whatever is left of it is answered as superseded.
     Lose(PartitionId),
+    /// Of these users some may be deleted accounts that are kept no longer: their records go. Said by whoever looks at all records, which
+    /// may have changed since.
+    Forget(PartitionId, ForgetCandidates),
+}
+
+/// Users whose records may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgetCandidates {
+    /// Who.
+    pub users: Vec<UserId>,
+    /// How long a deleted account is kept, in milliseconds.
+    pub kept_ms: u64,
+    /// Changes up to here are gone.
+    pub pruned: Position,
 }
 
 /// From the desk to the membership.

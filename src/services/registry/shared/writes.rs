@@ -6,6 +6,7 @@ use crate::logic::delivery::{RegistryError, UserKey};
 use crate::logic::record::{AccountStep, Commit, UserRecord};
 use crate::services::registry::shared::gathering::{GatheringId, PartAnswer};
 use crate::services::registry::shared::output::DeskCommon;
+use crate::services::registry::shared::ownership::ForgetCandidates;
 
 /// Something to be recorded of one partition.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) enum QueuedWrite {
     Vouch(ShardId, UserKey),
     /// Accounts that exist from now on.
     Import(GatheringId, Vec<UserId>),
+    /// Records that may go.
+    Forget(ForgetCandidates),
 }
 
 /// What is answered when a batch is confirmed.
@@ -24,6 +27,8 @@ pub(super) enum Promise {
     Committed(ShardId, UserKey, Timestamp),
     /// With the records before it.
     Imported(GatheringId, Vec<(UserId, Option<UserRecord>)>),
+    /// So many accounts are forgotten: nobody waits for it.
+    Forgotten(u64),
 }
 
 impl QueuedWrite {
@@ -42,13 +47,14 @@ impl QueuedWrite {
             Self::Commit(_, _, commit) => std::slice::from_ref(&commit.user),
             Self::Vouch(..) => &[],
             Self::Import(_, users) => users,
+            Self::Forget(candidates) => &candidates.users,
         }
     }
 
     pub(super) fn changes(&self) -> usize {
         match self {
             Self::Commit(_, _, commit) => commit.changes.len(),
-            Self::Vouch(..) | Self::Import(..) => 0,
+            Self::Vouch(..) | Self::Import(..) | Self::Forget(_) => 0,
         }
     }
 
@@ -56,6 +62,7 @@ impl QueuedWrite {
         match self {
             Self::Commit(shard, key, _) | Self::Vouch(shard, key) => common.committed(shard, key, Err(error)),
             Self::Import(id, _) => common.parts.push((id, PartAnswer::Unavailable)),
+            Self::Forget(_) => {}
         }
     }
 }
@@ -65,6 +72,7 @@ impl Promise {
         match self {
             Self::Committed(shard, key, at) => common.committed(shard, key, Ok(at)),
             Self::Imported(id, before) => common.parts.push((id, PartAnswer::Records(before))),
+            Self::Forgotten(count) => common.health.forgot(count),
         }
     }
 
@@ -72,6 +80,7 @@ impl Promise {
         match self {
             Self::Committed(shard, key, _) => common.committed(shard, key, Err(error)),
             Self::Imported(id, _) => common.parts.push((id, PartAnswer::Unavailable)),
+            Self::Forgotten(_) => {}
         }
     }
 }

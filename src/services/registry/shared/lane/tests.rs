@@ -11,6 +11,7 @@ use crate::services::registry::archive::Archive;
 use crate::services::registry::codec::{self, StoredRecord};
 use crate::services::registry::outbox::{Dead, Late, LateUser, Outbox, OutboxStep};
 use crate::services::registry::shared::batch_codec::encode_batch;
+use crate::services::registry::shared::lane_forget::LaneForgetPass;
 use crate::services::registry::shared::lane_prune::PruneLeft;
 use crate::services::registry::shared::tests::model::{ModelPartition, ModelStore};
 use crate::services::shared_store;
@@ -570,4 +571,32 @@ fn old_changes_that_nobody_has_to_be_told_of_are_taken_out() {
     assert_eq!(first_kept(), 7, "the last batch stays");
     world.commit(&[1]);
     assert_eq!(lane.changes(Position(8), 5).unwrap().len(), 1);
+}
+
+#[test]
+fn deleted_accounts_are_found_once_a_day() {
+    let mut world = World::new();
+    world.commit(&(1..50).collect::<Vec<_>>());
+    world.commit(&[1]);
+    let lane = world.lane();
+    let (mut pass, now) = (LaneForgetPass::default(), Timestamp(10_000_000));
+    let mut look = |now| {
+        let found = lane.look_for_deleted(&mut pass, now, 0).unwrap();
+        let mut users: Vec<_> = found.iter().flat_map(|some| some.users.clone()).collect();
+        users.sort();
+        (users, pass.is_due(now))
+    };
+    assert_eq!(look(now), (Vec::new(), false), "their changes are kept");
+    world.store.lock().unwrap().prune(P, &fence(1), 50).unwrap();
+    let next_day = Timestamp(now.0 + 86_400_000);
+    let deleted = [7, 21, 35, 49].map(user).to_vec();
+    assert_eq!(look(next_day), (deleted, false));
+    let mut stolen = world.partition();
+    stolen.epoch = 2;
+    world.put_back(stolen);
+    let far = Timestamp(next_day.0 + 86_400_000);
+    assert!(pass.is_due(far));
+    is_unreadable(lane.look_for_deleted(&mut pass, far, 0), "epoch 2");
+    pass.put_off(far);
+    assert!(!pass.is_due(far) && pass.is_due(Timestamp(far.0 + 60_000)));
 }

@@ -1,5 +1,6 @@
 //! The desk by hand: requests, orders and outcomes in, jobs, answers and news out.
 
+mod deleted_accounts;
 mod outcomes;
 mod ownership;
 mod reading;
