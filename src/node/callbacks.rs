@@ -114,9 +114,12 @@ struct DeadLetterAccess {
 /// Dead letters of one lane: whose each is, and where its change is.
 type NamedLetters = Vec<(UserId, Position)>;
 
+/// The same with their lane.
+type LettersOfLane = (Arc<dyn CallbackStore>, NamedLetters);
+
 impl DeadLetterAccess {
     /// The chosen ones that are there, by their lanes.
-    fn named(&self, which: &DeadSelection) -> Result<Vec<(Arc<dyn CallbackStore>, NamedLetters)>, ReadError> {
+    fn named(&self, which: &DeadSelection) -> Result<Vec<LettersOfLane>, ReadError> {
         let mut chosen: BTreeMap<PartitionId, Option<Vec<Position>>> = BTreeMap::new();
         match which {
             DeadSelection::These(places) => {
