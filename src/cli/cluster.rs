@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client;
 use super::outcome::{CommandFault, print};
@@ -30,6 +30,12 @@ pub(super) enum ClusterCommand {
     },
     /// Has the running gateway of this configuration hand over all its users to the other nodes, and end. Nobody sees a change.
     Drain,
+    /// Has the running gateway of this configuration go on with a partition although the shared store lacks changes of it that were
+    /// confirmed. What is lost stays lost: its users are what the shared store knows of them.
+    AcceptLoss {
+        /// Its number, as `/v1/cluster` lists it under `behind`.
+        partition: u16,
+    },
     /// Shows the cluster's nodes, and how many partitions each has. Exit code 6: some have no node.
     Status,
 }
@@ -61,6 +67,7 @@ pub(super) async fn cluster(config: &Config, command: &ClusterCommand) -> anyhow
     match command {
         ClusterCommand::Create { partitions } => create(config, *partitions),
         ClusterCommand::Drain => drain(config).await,
+        ClusterCommand::AcceptLoss { partition } => accept_loss(config, *partition).await,
         ClusterCommand::Status => status(config),
     }
 }
@@ -103,12 +110,29 @@ fn create(config: &Config, partitions: u16) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn drain(config: &Config) -> anyhow::Result<ExitCode> {
-    let (status, answer) = client::command(config, "/v1/cluster/drain", &json!({})).await?;
+/// Orders something of the running gateway.
+async fn order(config: &Config, path: &str, body: &Value) -> anyhow::Result<()> {
+    let (status, answer) = client::command(config, path, body).await?;
     if status != 200 {
         let text = client::quoted(answer["error"].as_str().unwrap_or("it was refused"));
         return Err(CommandFault::Refused(text).into());
     }
+    Ok(())
+}
+
+async fn accept_loss(config: &Config, partition: u16) -> anyhow::Result<ExitCode> {
+    order(
+        config,
+        "/v1/cluster/accept-loss",
+        &json!({ "partition": partition }),
+    )
+    .await?;
+    print("The node goes on with what the shared store has of the partition.\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn drain(config: &Config) -> anyhow::Result<ExitCode> {
+    order(config, "/v1/cluster/drain", &json!({})).await?;
     print(
         "The node hands over its users, and ends when it has none. `holdfast cluster status` shows how far it is.\n",
     )?;

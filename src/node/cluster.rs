@@ -3,11 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use sha2::{Digest, Sha256};
 
 use super::addresses::{ListenerRole, listen};
@@ -36,6 +36,9 @@ use crate::services::registry::shared::settings::DeskFiguresView;
 /// to spare.
 const JOINED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Orders of the operator that may wait until they are looked at, once a second. More are refused.
+const ORDERS_MAX: usize = 64;
+
 /// A node that takes part in a cluster.
 pub(super) struct ClusterNode {
     member: Cluster,
@@ -44,8 +47,8 @@ pub(super) struct ClusterNode {
     lanes: JoinHandle<()>,
     /// Of the settings that decide about users.
     policy: String,
-    /// Set when the operator wants the node to hand over all its users, and leave.
-    drain: Arc<AtomicBool>,
+    /// What the operator wants.
+    wanted: Receiver<Order>,
     drain_ordered: bool,
     /// Nodes whose settings differ, as it was told last.
     told: Vec<u16>,
@@ -92,8 +95,8 @@ impl ClusterNode {
             confirmed: ends.confirmed,
             clock: clock.clone(),
         })?;
-        let drain = Arc::new(AtomicBool::new(false));
-        let handles = handles(config, &member, (ends.figures, Arc::clone(&drain)))?;
+        let (orders, wanted) = bounded(ORDERS_MAX);
+        let handles = handles(config, &member, (ends.figures, orders))?;
         let views = member.views();
         let addresses = views.addresses.clone();
         let (identity, exchange) = (handles.identity.clone(), handles.exchange.clone());
@@ -104,7 +107,7 @@ impl ClusterNode {
             peers,
             lanes,
             policy,
-            drain,
+            wanted,
             drain_ordered: false,
             told: Vec::new(),
             _lock: plan.lock,
@@ -161,10 +164,13 @@ impl ClusterNode {
 
     /// Does what the operator wants, and tells of nodes that decide differently. To be called once a second.
     pub(super) fn look(&mut self) {
-        if !self.drain_ordered && self.drain.load(Ordering::Acquire) {
-            tracing::info!("the node hands over its users, and leaves");
-            self.drain_ordered = true;
-            self.member.order(Order::Drain);
+        for order in self.wanted.try_iter() {
+            tracing::info!(
+                ?order,
+                "the operator wants something of the node's part in its cluster"
+            );
+            self.drain_ordered |= order == Order::Drain;
+            self.member.order(order);
         }
         let status = Arc::clone(&self.views.status.borrow());
         let others = status.nodes.iter().filter(|(_, node)| node.row.state.beats());
@@ -231,7 +237,7 @@ fn member_settings(config: &Config, plan: &ClusterPlan) -> anyhow::Result<Cluste
 fn handles(
     config: &Config,
     member: &Cluster,
-    (figures, drain): (DeskFiguresView, Arc<AtomicBool>),
+    (figures, orders): (DeskFiguresView, Sender<Order>),
 ) -> anyhow::Result<ClusterHandles> {
     let own = &config.cluster;
     let secret = own.secret.clone().context("cluster.secret")?;
@@ -246,7 +252,7 @@ fn handles(
         identity: PeerIdentity::new(own.node, &own.name, secret)?,
         exchange: member.exchange(),
         figures,
-        drain,
+        orders,
         listeners: listen(ListenerRole::Peers, config, StartupWait(config.startup_wait))?,
     })
 }

@@ -1,9 +1,10 @@
 //! What the HTTP server needs of a cluster, from the node. Plain values.
 
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use crossbeam_channel::Sender;
+
+use crate::services::cluster::event::Order;
 use crate::services::http::homes::ClusterView;
 use crate::services::http::metrics::ClusterMetrics;
 use crate::services::peers::{ExchangeHandle, PeerIdentity};
@@ -20,8 +21,8 @@ pub struct ClusterHandles {
     pub exchange: ExchangeHandle,
     /// What its registry counts.
     pub figures: DeskFiguresView,
-    /// Set when the operator wants the node to hand over all its users, and leave.
-    pub drain: Arc<AtomicBool>,
+    /// What the operator wants of the node's part in its cluster.
+    pub orders: Sender<Order>,
     /// Where they come in.
     pub listeners: Vec<TcpListener>,
 }

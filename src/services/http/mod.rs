@@ -227,7 +227,7 @@ fn rooms(
         callbacks: handles.callbacks,
         reload: handles.reload,
         reloads: Arc::new(Semaphore::new(1)),
-        drain: cluster.map(|cluster| Arc::clone(&cluster.drain)),
+        orders: cluster.map(|cluster| cluster.orders.clone()),
     };
     AnsweringRooms {
         backend: BackendState::new(Rc::clone(&http)),

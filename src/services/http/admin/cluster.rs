@@ -1,12 +1,11 @@
-//! How the cluster stands, as this node sees it, as JSON. It only shows.
-
-use std::sync::atomic::Ordering;
+//! How the cluster stands, as this node sees it, as JSON; and what the operator wants of the node's part in it.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::base::ids::{NodeId, PartitionId};
 use crate::logic::cluster::home::{Home, HomeMap};
+use crate::services::cluster::event::Order;
 use crate::services::cluster::published::NodeStatus;
 use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
@@ -21,9 +20,35 @@ pub(super) fn show(state: &AdminState) -> AdminAnswer {
 
 /// Has this node hand over all its users to the others, and leave.
 pub(super) fn drain(state: &AdminState) -> AdminAnswer {
-    let drain = state.drain.as_ref().ok_or_else(no_cluster)?;
-    drain.store(true, Ordering::Release);
+    order(state, Order::Drain)?;
     Ok(json_response(&json!({ "draining": true })))
+}
+
+/// Has this node go on with a partition although the shared store lacks changes of it that were confirmed.
+pub(super) fn accept_loss(state: &AdminState, body: &Value) -> AdminAnswer {
+    let view = state.http.pending.cluster().ok_or_else(no_cluster)?;
+    let number = body.get("partition").and_then(Value::as_u64);
+    let number = number.and_then(|number| u16::try_from(number).ok());
+    let number = number.filter(|number| *number < view.homes.borrow().partitions());
+    let Some(partition) = number.map(PartitionId) else {
+        let text = "partition is missing, or not the number of one";
+        return Err(AdminRefusal::new(StatusCode::BAD_REQUEST, text));
+    };
+    if !view.status.borrow().behind.contains(&partition) {
+        let text =
+            "this node has no such partition that is behind: see \"behind\" in /v1/cluster of each node";
+        return Err(AdminRefusal::new(StatusCode::CONFLICT, text));
+    }
+    order(state, Order::AcceptLoss(partition))?;
+    Ok(json_response(&json!({ "accepted": partition.0 })))
+}
+
+fn order(state: &AdminState, order: Order) -> Result<(), AdminRefusal> {
+    let sent = state.orders.as_ref().ok_or_else(no_cluster)?.try_send(order);
+    sent.map_err(|_| {
+        let text = "too many such orders at once: try again";
+        AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    })
 }
 
 fn no_cluster() -> AdminRefusal {

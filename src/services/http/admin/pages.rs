@@ -46,6 +46,7 @@ pub(crate) enum AdminPage<'a> {
     Reload,
     Cluster,
     Drain,
+    AcceptLoss,
     Callbacks,
     Dead,
     Replay,
@@ -53,7 +54,7 @@ pub(crate) enum AdminPage<'a> {
 }
 
 /// Pages whose path names nobody.
-pub(crate) const FIXED: [(&str, AdminPage<'static>); 15] = [
+pub(crate) const FIXED: [(&str, AdminPage<'static>); 16] = [
     ("/", AdminPage::Overview),
     ("/healthz", AdminPage::Health),
     ("/readyz", AdminPage::Readiness),
@@ -65,6 +66,7 @@ pub(crate) const FIXED: [(&str, AdminPage<'static>); 15] = [
     ("/v1/reload", AdminPage::Reload),
     ("/v1/cluster", AdminPage::Cluster),
     ("/v1/cluster/drain", AdminPage::Drain),
+    ("/v1/cluster/accept-loss", AdminPage::AcceptLoss),
     ("/v1/callbacks", AdminPage::Callbacks),
     ("/v1/callbacks/dead", AdminPage::Dead),
     ("/v1/callbacks/replay", AdminPage::Replay),
@@ -104,7 +106,9 @@ impl<'a> AdminPage<'a> {
             | Self::Cluster
             | Self::Callbacks
             | Self::Dead => PageAccess::Get,
-            Self::Kick | Self::Reload | Self::Drain | Self::Replay | Self::Drop => PageAccess::Post,
+            Self::Kick | Self::Reload | Self::Drain | Self::AcceptLoss | Self::Replay | Self::Drop => {
+                PageAccess::Post
+            }
         }
     }
 }
@@ -210,6 +214,7 @@ async fn serve(
             read(state, body, sizes::ORDINARY).await?;
             cluster::drain(state)
         }
+        AdminPage::AcceptLoss => cluster::accept_loss(state, &read(state, body, sizes::ORDINARY).await?),
         AdminPage::Callbacks => callbacks::status(state).await,
         AdminPage::Dead => callbacks::dead(state, query).await,
         AdminPage::Replay => {

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use crossbeam_channel::Sender;
 use tokio::sync::Semaphore;
 
+use crate::services::cluster::event::Order;
 use crate::services::http::admin::dead_letters::DeadLetters;
 use crate::services::http::admin::readers::StoreReaders;
 use crate::services::http::admin::reload::ReloadHandler;
@@ -24,6 +25,6 @@ pub(crate) struct AdminState {
     pub(crate) reload: Arc<dyn ReloadHandler>,
     /// One at a time, as each may read the whole archive.
     pub(crate) reloads: Arc<Semaphore>,
-    /// Set to have the node hand over all its users, and leave; `None` without a cluster.
-    pub(crate) drain: Option<Arc<AtomicBool>>,
+    /// What is wanted of the node's part in its cluster; `None` without one.
+    pub(crate) orders: Option<Sender<Order>>,
 }

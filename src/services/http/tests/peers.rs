@@ -1,9 +1,8 @@
 //! A node of a cluster: users who are at home elsewhere, and other nodes that ask for those who are at home here.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 
 use super::*;
 use crate::base::ids::{Epoch, NodeId, PartitionId};
@@ -11,6 +10,7 @@ use crate::base::time::Instant;
 use crate::logic::cluster::home::{Home, HomeMap};
 use crate::logic::cluster::lease::Lease;
 use crate::logic::delivery::{AccountsRequest, ToPeer};
+use crate::services::cluster::event::Order;
 use crate::services::cluster::published::{ClusterStatus, NodeStatus};
 use crate::services::cluster::says::NodeSays;
 use crate::services::cluster::table::NodeRow;
@@ -67,7 +67,7 @@ pub(super) struct ClusterWorld {
     pub(super) world: World,
     door: String,
     lease: watch::Sender<Lease>,
-    drain: Arc<AtomicBool>,
+    orders: Receiver<Order>,
     pub(super) homes: watch::Sender<Arc<HomeMap>>,
 }
 
@@ -102,6 +102,7 @@ fn status() -> ClusterStatus {
     };
     ClusterStatus {
         nodes: [(NodeId(2), two)].into(),
+        behind: vec![PartitionId(2)],
         ..ClusterStatus::default()
     }
 }
@@ -118,7 +119,7 @@ impl ClusterWorld {
         let map = HomeMap::new(HOMES.to_vec(), BTreeMap::new());
         let (homes_sender, homes) = watch::channel(Arc::new(map));
         let (lease_sender, lease) = watch::channel(Lease::Forever);
-        let drain = Arc::new(AtomicBool::new(false));
+        let (orders, ordered) = bounded(2);
         let cluster = ClusterHandles {
             view: ClusterView {
                 node: NodeId(1),
@@ -129,7 +130,7 @@ impl ClusterWorld {
             identity: identity(1),
             exchange: exchange(),
             figures: DeskFiguresView::default(),
-            drain: Arc::clone(&drain),
+            orders,
             listeners: vec![door],
         };
         let others = Others {
@@ -140,7 +141,7 @@ impl ClusterWorld {
             world: World::with(settings(), shards, others),
             door: address,
             lease: lease_sender,
-            drain,
+            orders: ordered,
             homes: homes_sender,
         }
     }
@@ -313,10 +314,38 @@ fn the_operator_sees_the_cluster_and_can_have_the_node_leave_it() {
         "{text}"
     );
     assert!(text.contains("holdfast_shared_batches_total 0\n"), "{text}");
-    assert!(!cluster.drain.load(Ordering::Acquire));
+    assert!(cluster.orders.is_empty());
     let (status, body) = commands::post(&cluster.world, "/v1/cluster/drain", "{}");
     assert_eq!((status, body), (200, json!({ "draining": true })));
-    assert!(cluster.drain.load(Ordering::Acquire));
+    assert_eq!(cluster.orders.try_recv(), Ok(Order::Drain));
+}
+
+#[test]
+fn a_loss_is_accepted_of_a_partition_that_is_behind_here() {
+    let cluster = ClusterWorld::new();
+    let accept = |body: &str| commands::post(&cluster.world, "/v1/cluster/accept-loss", body);
+    for wrong in [
+        "{}",
+        r#"{"partition":"2"}"#,
+        r#"{"partition":-1}"#,
+        r#"{"partition":4}"#,
+        r#"{"partition":70000}"#,
+    ] {
+        assert_eq!(accept(wrong).0, 400, "{wrong}");
+    }
+    let (status, body) = accept(r#"{"partition":1}"#);
+    assert_eq!(status, 409, "{body}");
+    for _ in 0..2 {
+        let accepted = (200, json!({ "accepted": 2 }));
+        assert_eq!(accept(r#"{"partition":2}"#), accepted);
+    }
+    assert_eq!(
+        accept(r#"{"partition":2}"#).0,
+        503,
+        "two wait, and nobody takes them"
+    );
+    let taken: Vec<_> = cluster.orders.try_iter().collect();
+    assert_eq!(taken, [Order::AcceptLoss(PartitionId(2)); 2]);
 }
 
 #[test]
@@ -324,4 +353,6 @@ fn a_gateway_without_a_cluster_says_so() {
     let world = World::new(settings(), shards);
     assert_eq!(world.get("/v1/cluster", "").0, 501);
     assert_eq!(commands::post(&world, "/v1/cluster/drain", "{}").0, 501);
+    let accept = commands::post(&world, "/v1/cluster/accept-loss", r#"{"partition":1}"#);
+    assert_eq!(accept.0, 501);
 }

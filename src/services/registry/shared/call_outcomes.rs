@@ -151,7 +151,7 @@ impl PartitionDesk {
         for user in &batch.batch.gone {
             common.cache.put(self.partition, *user, &[]);
         }
-        common.confirmed.set(self.partition, Position(self.last));
+        common.unpublished.push((self.partition, Position(self.last)));
         common.figures.batches += 1;
         common.figures.changes += u64::from(batch.batch.count);
         common.health.wrote(batch.commits);

@@ -13,7 +13,6 @@ use crate::base::time::{Instant, Now};
 use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, ToHttp, ToRegistry, ToShard};
 use crate::logic::record::UserRecord;
 use crate::logic::user_status::{UserStatus, UserStatuses};
-use crate::services::registry::archive::Position;
 use crate::services::registry::codec;
 use crate::services::registry::health::RegistryHealth;
 use crate::services::registry::shared::cache::RecordCache;
@@ -58,6 +57,7 @@ impl Desk {
             now: Now::default(),
             answers: Vec::new(),
             news: Vec::new(),
+            unpublished: Vec::new(),
             parts: Vec::new(),
             tickets: 0,
         };
@@ -88,11 +88,10 @@ impl Desk {
                     owned.resume(fence);
                 }
             }
-            OwnershipOrder::Settle(partition) => {
-                if let Some(owned) = self.owned.get_mut(&partition) {
-                    owned.settle();
-                }
-            }
+            OwnershipOrder::Settle(partition) => match self.owned.get_mut(&partition) {
+                Some(owned) => owned.settle(),
+                None => self.common.news.push(OwnershipNews::Settled(partition)),
+            },
             OwnershipOrder::Lose(partition) => self.lose(partition),
             OwnershipOrder::Forget(partition, candidates) => {
                 if let Some(owned) = self.owned.get_mut(&partition) {
@@ -104,6 +103,8 @@ impl Desk {
     }
 
     fn lose(&mut self, partition: PartitionId) {
+        // Or else its old place would be told after a new one.
+        self.publish();
         if let Some(owned) = self.owned.remove(&partition) {
             owned.lose(&mut self.common);
         }
@@ -258,16 +259,11 @@ impl Desk {
         WantedRecords { partition, users, .. }: &WantedRecords,
         outcome: Outcome<Vouched<LoadedRecords>>,
     ) -> HashMap<UserId, Option<UserRecord>> {
-        let is_owned = self.owned.contains_key(partition);
-        let confirmed = if is_owned {
-            self.common.confirmed.of(*partition)
-        } else {
-            Position(0)
-        };
+        let confirmed = self.owned.get(partition).map_or(0, |owned| owned.last);
         let records = match outcome {
             // Of a partition of this node's nothing counts that is older than what was confirmed.
             Ok(Vouched { answer, copies })
-                if are_enough(copies, &self.common.settings) && Position(answer.seq) >= confirmed =>
+                if are_enough(copies, &self.common.settings) && answer.seq >= confirmed =>
             {
                 answer.records
             }
@@ -294,6 +290,14 @@ impl Desk {
     fn finish_parts(&mut self) {
         for (id, answer) in std::mem::take(&mut self.common.parts) {
             self.common.answers.extend(self.gatherings.add(id, answer));
+        }
+    }
+
+    /// Tells everyone how far partitions are confirmed. To be called when the answers have gone out: a callback of a change must not
+    /// overtake what the shards are told of it.
+    pub fn publish(&mut self) {
+        for (partition, place) in self.common.unpublished.drain(..) {
+            self.common.confirmed.set(partition, place);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What a desk has to say, and what all its partitions share while they are worked on. Plain data.
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{PartitionId, ShardId};
 use crate::base::time::{Now, Timestamp};
 use crate::logic::delivery::{Delivery, RegistryError, ToShard, UserKey};
+use crate::services::registry::archive::Position;
 use crate::services::registry::health::RegistryHealth;
 use crate::services::registry::shared::cache::RecordCache;
 use crate::services::registry::shared::gathering::{GatheringId, PartAnswer};
@@ -23,6 +24,8 @@ pub(super) struct DeskCommon {
     pub(super) now: Now,
     pub(super) answers: Vec<Delivery>,
     pub(super) news: Vec<OwnershipNews>,
+    /// Places up to which a partition is confirmed, in their order.
+    pub(super) unpublished: Vec<(PartitionId, Position)>,
     /// Of requests in several parts.
     pub(super) parts: Vec<(GatheringId, PartAnswer)>,
     pub(super) tickets: u64,

@@ -77,6 +77,7 @@ impl DeskThread {
             self.workers.employ(&mut self.desk);
             unsent.extend(self.desk.take_answers());
             self.send_out(&mut unsent);
+            self.desk.publish();
             for news in self.desk.take_news() {
                 // Nobody listens when the node ends.
                 let _ = self.news.send(news);

@@ -131,7 +131,12 @@ impl TestDesk {
         self.batch().expect("a batch is wanted")
     }
 
-    fn outcome(&mut self, (ticket, batch): (u64, Batch), outcome: Outcome<Vouched<u64>>) {
+    fn outcome(&mut self, sent: (u64, Batch), outcome: Outcome<Vouched<u64>>) {
+        self.unpublished_outcome(sent, outcome);
+        self.desk.publish();
+    }
+
+    fn unpublished_outcome(&mut self, (ticket, batch): (u64, Batch), outcome: Outcome<Vouched<u64>>) {
         self.desk
             .done(crate::services::registry::shared::job::JobOutcomes {
                 batches: vec![(ticket, batch.partition, outcome)],

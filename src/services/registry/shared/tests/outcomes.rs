@@ -75,6 +75,17 @@ fn a_batch_in_too_few_copies_is_sent_again_until_there_are_enough() {
 }
 
 #[test]
+fn who_logged_in_is_told_before_readers_of_the_stream() {
+    let (mut desk, sent) = third();
+    let end = end(&sent.1);
+    desk.unpublished_outcome(sent, recorded(end));
+    assert_eq!(desk.confirmed.of(P), Position(2));
+    assert_ne!(desk.committed(), []);
+    desk.desk.publish();
+    assert_eq!(desk.confirmed.of(P), Position(end));
+}
+
+#[test]
 fn a_batch_in_too_few_copies_is_confirmed_if_the_settings_say_so() {
     let mut settings = settings();
     settings.copies_missing = CopiesMissing::GoOn;

@@ -98,6 +98,13 @@ fn a_partition_is_settled_when_nothing_is_left() {
 }
 
 #[test]
+fn nothing_is_left_of_a_partition_that_is_not_here() {
+    let mut desk = TestDesk::new(settings());
+    desk.desk.order(OwnershipOrder::Settle(P));
+    assert_eq!(desk.desk.take_news(), [OwnershipNews::Settled(P)]);
+}
+
+#[test]
 fn all_who_wait_share_an_empty_batch() {
     let mut desk = TestDesk::owner(settings());
     for key in 0..100 {

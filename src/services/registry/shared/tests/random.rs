@@ -145,6 +145,7 @@ impl World {
             outcomes.reads.push((wanted, outcome));
         }
         self.desk.desk.done(outcomes);
+        self.desk.desk.publish();
         for news in self.desk.desk.take_news() {
             self.hear(&news);
         }
