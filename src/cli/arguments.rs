@@ -74,7 +74,7 @@ pub(super) enum CliCommand {
     /// Looks for damage in a store that no gateway has open, and makes a new store from a damaged one.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Founds a cluster of gateways in a shared store, and shows its nodes.
+    /// Founds a cluster of gateways in a shared store, shows its nodes, and moves records into it and back.
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// Checks whether the gateway could run on this host, and says what to do if not.

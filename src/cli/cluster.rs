@@ -1,17 +1,20 @@
-//! `holdfast cluster`: founds a cluster in a shared store, and shows its nodes. Asks no gateway.
+//! `holdfast cluster`: founds a cluster in a shared store, and shows its nodes. Asks no gateway but for `drain`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client;
+use super::moving;
 use super::outcome::{CommandFault, print};
 use crate::base::ids::PartitionId;
 use crate::base::time::Clock;
 use crate::node::config::{Config, StoreKind};
 use crate::node::shared_store;
+use crate::services::registry::moving::{MARK_NAME, MoveMark};
 use crate::services::shared_store::calls::{Founding, NodeEntry, NodeState, SharedStore};
 use crate::services::shared_store::check::{SettingFault, check_settings};
 use crate::services::shared_store::client::RedisStore;
@@ -38,6 +41,22 @@ pub(super) enum ClusterCommand {
     },
     /// Shows the cluster's nodes, and how many partitions each has. Exit code 6: some have no node.
     Status,
+    /// Moves all records of a store on disk into the cluster, which has none yet and no node that runs. The store is not changed, and
+    /// no gateway uses it meanwhile. An import that was interrupted is to be called again.
+    Import {
+        /// The store's folder.
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+    },
+    /// Moves all records of the cluster into a new store on disk. No node runs, and none starts afterwards: the new store is the one
+    /// that counts.
+    Export {
+        /// The new store's folder; it must not exist yet, or be empty.
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Lets the nodes of a cluster start again that was exported, with the records that it had by then.
+    Reopen,
 }
 
 /// One partition is what a gateway has that is no node of a cluster.
@@ -69,6 +88,9 @@ pub(super) async fn cluster(config: &Config, command: &ClusterCommand) -> anyhow
         ClusterCommand::Drain => drain(config).await,
         ClusterCommand::AcceptLoss { partition } => accept_loss(config, *partition).await,
         ClusterCommand::Status => status(config),
+        ClusterCommand::Import { from } => moving::import(config, from),
+        ClusterCommand::Export { to } => moving::export(config, to),
+        ClusterCommand::Reopen => moving::reopen(config),
     }
 }
 
@@ -165,7 +187,7 @@ fn shown(
     let mut text = format!("{} partitions, store {}\n", founded.partitions, founded.store);
     text.push_str("node  life  state       partitions\n");
     let mut at_home = 0;
-    for (name, node) in nodes {
+    for (name, node) in nodes.iter().filter(|(name, _)| name != MARK_NAME) {
         let partitions = owned
             .get(&*format!("{name}.{}", node.incarnation))
             .copied()
@@ -177,6 +199,9 @@ fn shown(
         text.push_str(&format!("{name:<5} {life:<5} {state:<11} {partitions}\n"));
     }
     let homeless = usize::from(founded.partitions) - at_home;
+    if let Some(mark) = MoveMark::of(nodes) {
+        text.push_str(&format!("no node may start: {}\n", mark.refusal()));
+    }
     if homeless > 0 {
         text.push_str(&format!(
             "{homeless} partitions have no node: their users cannot log in\n"

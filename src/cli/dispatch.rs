@@ -132,7 +132,10 @@ fn execute(command: CliCommand, config: &Config, sources: &Sources) -> anyhow::R
             privacy::keep_files_private();
             store::store(config, command)
         }
-        CliCommand::Cluster(command) => on_a_runtime(cluster::cluster(config, &command)),
+        CliCommand::Cluster(command) => {
+            privacy::keep_files_private();
+            on_a_runtime(cluster::cluster(config, &command))
+        }
         CliCommand::Check { cluster, connections } => {
             let wanted = check::Wants { cluster, connections };
             check::check(config, &wanted)

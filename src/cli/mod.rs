@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod connect;
 mod greeting;
+mod moving;
 mod plan;
 mod printed;
 mod reload;

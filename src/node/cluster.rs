@@ -85,7 +85,7 @@ impl ClusterNode {
         let member = Cluster::start(ClusterParts {
             settings: member_settings(config, &plan)?,
             says: says(config, &policy),
-            format: format!("{}.{}", shared_store::FORMAT, plan.founded.store),
+            format: shared_store::partition_format(&plan.founded.store),
             copies: plan.copies(),
             clients: Arc::new(move || Box::new(client())),
             inboxes: Arc::clone(shards),
@@ -223,7 +223,7 @@ fn member_settings(config: &Config, plan: &ClusterPlan) -> anyhow::Result<Cluste
     let settings = ClusterSettings {
         weight: own.weight,
         lease: own.lease,
-        dead: own.lease * 3 / 2,
+        dead: shared_store::dead_after(config),
         hold: own.hold,
         restart_grace: config.logic.restart_grace,
         ..ClusterSettings::new(own.node, plan.lock.site(), plan.partitions())

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::watch;
 
@@ -70,11 +69,12 @@ impl ClusterPlan {
     /// What the configuration and the shared store say.
     ///
     /// # Errors
-    /// If the store cannot be reached, has no such cluster, or another process of this host is this node.
+    /// If the store cannot be reached, has no such cluster, its records are being moved, or another process of this host is this node.
     pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
         let store = shared_store::settings(config)?;
         let founded = shared_store::founded(config)?;
-        let store_id = u64::from_str_radix(&founded.store, 16).context("the store's id is none")?;
+        shared_store::ensure_open(config, &founded)?;
+        let store_id = shared_store::store_id(&founded)?;
         let lock = NodeLock::take(config)?;
         Ok(Self {
             founded,

@@ -1,8 +1,11 @@
 //! The shared store by the configuration: how it is reached, and whether its cluster is the one that is meant. Keeps nothing.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 
 use super::config::{Config, StoreKind};
+use crate::services::registry::moving::{ClusterAccess, MoveMark};
 use crate::services::shared_store::calls::{Founding, SharedStore};
 use crate::services::shared_store::client::RedisStore;
 use crate::services::shared_store::keys::PARTITIONS_MAX;
@@ -80,6 +83,53 @@ pub fn founded(config: &Config) -> anyhow::Result<Founding> {
     };
     check(config, &founded)?;
     Ok(founded)
+}
+
+/// Sees to it that the cluster's nodes may start: its records are not being moved, and were not moved away.
+///
+/// # Errors
+/// If the store cannot be reached, or the records are, or were.
+pub(super) fn ensure_open(config: &Config, founded: &Founding) -> anyhow::Result<()> {
+    let mut store = RedisStore::new(settings(config)?, &config.cluster.name, founded.partitions);
+    match MoveMark::of(&store.nodes()?) {
+        Some(mark) => Err(mark.refusal().into()),
+        None => Ok(()),
+    }
+}
+
+/// The cluster of the configuration, for who moves its records.
+///
+/// # Errors
+/// As [`founded`] says.
+pub fn access(config: &Config) -> anyhow::Result<ClusterAccess<RedisStore>> {
+    let (founded, settings) = (founded(config)?, settings(config)?);
+    let copies = match settings.copies_missing {
+        CopiesMissing::Wait => settings.copies,
+        CopiesMissing::GoOn => 0,
+    };
+    Ok(ClusterAccess {
+        store: RedisStore::new(settings, &config.cluster.name, founded.partitions),
+        partitions: founded.partitions,
+        copies,
+        format: partition_format(&founded.store),
+        store_id: store_id(&founded)?,
+        dead: dead_after(config),
+    })
+}
+
+/// What the partitions of a store name their format.
+pub(super) fn partition_format(store: &str) -> String {
+    format!("{FORMAT}.{store}")
+}
+
+/// The store's id as a number.
+pub(super) fn store_id(founded: &Founding) -> anyhow::Result<u64> {
+    u64::from_str_radix(&founded.store, 16).context("the store's id is none")
+}
+
+/// A node whose beat stands still for so long is dead.
+pub(super) fn dead_after(config: &Config) -> Duration {
+    config.cluster.lease * 3 / 2
 }
 
 /// Into how many partitions all users fall: those of the cluster, or one.

@@ -1,7 +1,8 @@
 //! Several gateways as one presence system: the real binaries, real terminals, and a real server of the shared store.
 //!
 //! ```text
-//! cargo test --test nodes        needs redis-server
+//! cargo test --test nodes                                              needs redis-server
+//! cargo test --test nodes -- --ignored --nocapture a_million_users      1,000,000 users move into a cluster and back
 //! ```
 
 #![allow(
@@ -25,7 +26,10 @@ mod servers;
 
 mod callbacks;
 mod deaths;
+mod kept;
+mod losses;
 mod node;
 mod meetings;
+mod moving;
 mod strangers;
 mod stream;

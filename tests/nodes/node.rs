@@ -35,7 +35,7 @@ const LEASE_S: &str = "3";
 /// A cluster: its store, and what all its nodes have in common.
 pub struct Cluster {
     /// The master, and its replica if it has one.
-    store: Vec<RedisServer>,
+    pub store: Vec<RedisServer>,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     partitions: usize,
@@ -122,6 +122,11 @@ impl Cluster {
     /// Runs a gateway that does not get far.
     pub fn try_start(&self, number: u16, settings: &[(&str, &str)]) -> Output {
         self.run_with(number, &[], settings)
+    }
+
+    /// What a command needs to know.
+    pub fn common_settings(&self) -> Vec<(String, String)> {
+        self.settings_of(1, nowhere())
     }
 
     fn run_with(&self, number: u16, arguments: &[&str], others: &[(&str, &str)]) -> Output {

@@ -7,6 +7,8 @@ pub mod embedded;
 mod faults;
 pub mod health;
 pub mod memory;
+mod moved_lane;
+pub mod moving;
 pub mod outbox;
 mod outbox_codec;
 pub mod shared;

@@ -34,6 +34,7 @@ mod repair;
 mod tidy;
 mod upkeep;
 mod verify;
+mod whole;
 mod writer;
 #[cfg(test)]
 mod tests;
@@ -44,4 +45,5 @@ pub use reader::StoreReader;
 pub use salvage::{SalvageError, Salvaged, salvage};
 pub use settings::{Durability, EmbeddedSettings, SYNC_WITHIN_MS, StoreLocation};
 pub use verify::{DamagedTable, VerifyReport, verify};
+pub(in crate::services::registry) use whole::StoreFiller;
 pub use writer::EmbeddedStore;

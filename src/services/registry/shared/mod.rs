@@ -48,6 +48,7 @@ mod lane_outbox;
 pub mod lane_prune;
 pub mod lane_forget;
 pub mod open_lanes;
+mod whole;
 
 #[cfg(test)]
 mod tests;
