@@ -53,7 +53,7 @@ fn a_partition_that_lost_confirmed_changes_goes_on_when_the_operator_accepts_it(
     assert_eq!(accept(one.gateway.admin, partition), 200);
     let (terminal, session, _) = arrive(&one, &following("alice", Platform::Mac, 1));
     assert_eq!(one.user("alice")["devices"][0]["session"], session);
-    assert_eq!(one.view()["behind"], json!([]));
+    wait_until("it is shown", || one.view()["behind"] == json!([]));
     wait_until("its lane is open again", || lane(&one, partition)["here"] == true);
     let after = lane(&one, partition)["last"].as_u64().unwrap();
     assert!(after > last, "no place is given twice: {after} behind {last}");

@@ -195,11 +195,8 @@ fn an_import_that_fails_in_the_middle_is_made_again_and_doubles_nothing() {
     let import = ["cluster", "import", text(&before)];
     // There is room for a part of it.
     let used: u64 = cluster.store[0].info("used_memory").parse().unwrap();
-    let set_room = |bytes: u64| -> () {
-        cluster
-            .store[0]
-            .ask(&["CONFIG", "SET", "maxmemory", &bytes.to_string()])
-    };
+    let set_room =
+        |bytes: u64| -> () { cluster.store[0].ask(&["CONFIG", "SET", "maxmemory", &bytes.to_string()]) };
     set_room(used + (300 << 10));
     assert!(told(&cluster, &import).contains("its memory is full"));
     set_room(0);
