@@ -203,19 +203,12 @@ fn side_by_side(report: &mut Report) {
 fn measure(gateway: &Gateway, round: usize) -> [f64; OPERATIONS.len()] {
     let each = |before: u64, count: u64| (cpu_ns(gateway.id()) - before) as f64 / 1_000.0 / count as f64;
     let before = cpu_ns(gateway.id());
-    let generators: Vec<Terminals> = std::thread::scope(|scope| {
-        let log_in = |place: usize| {
-            scope.spawn(move || {
-                let prefix = format!("user{round}-{place}");
-                Terminals::log_in_many(gateway.terminals, &prefix, LOGINS / GENERATORS, LOGINS_AT_ONCE)
-            })
-        };
-        let threads: Vec<_> = (0..GENERATORS).map(log_in).collect();
-        let generators = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("they logged in"));
-        generators.collect()
-    });
+    let generators = Terminals::log_in_by_threads(
+        gateway.terminals,
+        &format!("user{round}"),
+        (GENERATORS, LOGINS / GENERATORS),
+        LOGINS_AT_ONCE,
+    );
     let login = each(before, LOGINS as u64);
     generators.into_iter().for_each(Terminals::leave);
     all_are_gone(gateway);

@@ -76,19 +76,12 @@ fn start(name: &'static str, settings: &[(&str, &str)]) -> Way {
 fn measure(way: &mut Way, round: usize) {
     let gateway = &way.gateway;
     let (before, start) = (cpu_ns(gateway.id()), Instant::now());
-    let generators: Vec<Terminals> = std::thread::scope(|scope| {
-        let log_in = |place: usize| {
-            scope.spawn(move || {
-                let prefix = format!("user{round}-{place}");
-                Terminals::log_in_many(gateway.terminals, &prefix, LOGINS / GENERATORS, LOGINS_AT_ONCE)
-            })
-        };
-        let threads: Vec<_> = (0..GENERATORS).map(log_in).collect();
-        let generators = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("they logged in"));
-        generators.collect()
-    });
+    let generators = Terminals::log_in_by_threads(
+        gateway.terminals,
+        &format!("user{round}"),
+        (GENERATORS, LOGINS / GENERATORS),
+        LOGINS_AT_ONCE,
+    );
     let took = start.elapsed();
     let cpu_us = (cpu_ns(gateway.id()) - before) as f64 / LOGINS as f64 / 1_000.0;
     way.cpu_us.push(cpu_us);

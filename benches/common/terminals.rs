@@ -59,6 +59,25 @@ impl Terminals {
         terminals
     }
 
+    /// Logins by several threads, each with as many of its own, and this many of these under way at the same time.
+    pub fn log_in_by_threads(
+        address: SocketAddr,
+        prefix: &str,
+        (threads, each): (usize, usize),
+        at_once: u32,
+    ) -> Vec<Self> {
+        std::thread::scope(|scope| {
+            let log_in = |number: usize| {
+                scope.spawn(move || Self::log_in_many(address, &format!("{prefix}-{number}"), each, at_once))
+            };
+            let threads: Vec<_> = (0..threads).map(log_in).collect();
+            let threads = threads.into_iter();
+            threads
+                .map(|thread| thread.join().expect("they logged in"))
+                .collect()
+        })
+    }
+
     /// One heartbeat and its answer on each connection.
     pub fn beat_all(&mut self) {
         self.each(Op::Beat, (0, self.0.count), AT_ONCE);

@@ -1,4 +1,5 @@
-//! The pages of changes: the stream of all, and those of one user. One JSON object a line. The header `Holdfast-Next` says what to send as `after` for the next page.
+//! The pages of changes: the stream of all, and those of one user. One JSON object a line. The header
+//! `Holdfast-Next` says what to send as `after` for the next page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
