@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -59,6 +59,16 @@ pub(crate) fn run(batches: &[Vec<Planted>]) -> BTreeMap<usize, Fate> {
     fates
 }
 
+/// Has the compiler read each batch. Nothing is run.
+pub(crate) fn check(batches: &[Vec<Planted>]) {
+    let target = target();
+    let tree = target.join("mutants");
+    for batch in batches {
+        copy(root(), &tree, batch);
+        cargo(&["check", "--profile=test"], &tree, &target, batch);
+    }
+}
+
 /// The folder of this build, whose dependencies serve the copy, too.
 fn target() -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -67,29 +77,29 @@ fn target() -> PathBuf {
 
 /// The library's tests with a batch in them.
 fn build(tree: &Path, target: &Path, batch: &[Planted]) -> PathBuf {
-    let names: Vec<&str> = batch.iter().map(|planted| planted.mutant.name.as_str()).collect();
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--lib",
-            // As the tests of the package have it, so that the dependencies are the same.
-            "--features=load",
-            "--no-run",
-            "--offline",
-            "--message-format=json-render-diagnostics",
-        ])
-        .current_dir(tree)
-        .env("CARGO_TARGET_DIR", target)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "it cannot be built with {names:?}");
+    let words = ["test", "--no-run", "--message-format=json-render-diagnostics"];
+    let output = cargo(&words, tree, target, batch);
     let messages = String::from_utf8(output.stdout).unwrap();
     let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message["executable"].as_str()?))
     });
     executables.next_back().expect("cargo names what it built")
+}
+
+/// Of the library of the copy, with the features that the package's tests have, so that the dependencies are the same.
+fn cargo(words: &[&str], tree: &Path, target: &Path, batch: &[Planted]) -> Output {
+    let output = Command::new(env!("CARGO"))
+        .args(words)
+        .args(["--lib", "--features=load", "--offline"])
+        .current_dir(tree)
+        .env("CARGO_TARGET_DIR", target)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let names: Vec<&str> = batch.iter().map(|planted| planted.mutant.name.as_str()).collect();
+    assert!(output.status.success(), "it cannot be built with {names:?}");
+    output
 }
 
 /// Without a mutant every check passes, with as many seeds as a mutant gets: else it would catch anything, or take too long to
