@@ -104,7 +104,14 @@ fn users_of_a_node_that_is_killed_come_back_elsewhere() {
 fn users_of_a_node_that_is_killed_and_started_again_come_back() {
     let words = format!("{NODE_LOSS} --restart-in-place");
     let checks = check("return-kill-node-in-place", &words);
-    assert!(checks.iter().any(|check| check == "sessions that were kept"));
+    for expected in [
+        "sessions that were kept",
+        "terminals follow the users of the node that was drained",
+        "terminals that are logged in after the drain",
+        "changes in the shared store since the kill",
+    ] {
+        assert!(checks.iter().any(|check| check == expected), "{checks:?}");
+    }
 }
 
 #[test]

@@ -188,14 +188,18 @@ impl Worker {
             self.turned_away(slot);
         }
         let terminal = &self.terminals[slot as usize];
+        let comes_back = terminal.retry_after_ms.is_some();
         let is_due = match terminal.phase {
-            TerminalPhase::Away | TerminalPhase::Connecting | TerminalPhase::Ending => return,
+            TerminalPhase::Away
+            | TerminalPhase::Waiting
+            | TerminalPhase::Connecting
+            | TerminalPhase::Ending => return,
             TerminalPhase::Leaving => terminal.expected == ExpectedStatus::Now(ShownStatus::Offline),
             TerminalPhase::Losing => terminal.session == 0,
-            TerminalPhase::Greeting => terminal.retry_after_ms.is_some(),
+            TerminalPhase::Greeting => false,
             TerminalPhase::Live => terminal.silent && matches!(terminal.expected, ExpectedStatus::Soon(_)),
-        };
-        if self.link_ends == LinkEnds::AreExpected {
+        } || comes_back;
+        if self.link_ends == LinkEnds::AreExpected && !comes_back {
             self.config.statistics.lost();
         } else if !is_due {
             let phase = terminal.phase;
@@ -262,6 +266,7 @@ impl Worker {
         let terminal = &mut self.terminals[slot as usize];
         terminal.phase = TerminalPhase::Away;
         if let Some(after_ms) = terminal.retry_after_ms.take() {
+            terminal.phase = TerminalPhase::Waiting;
             self.retries.insert((now_us + u64::from(after_ms) * 1_000, slot));
             return;
         }

@@ -102,12 +102,11 @@ impl Worker {
                 let after = self.config.identities.after_link_end(self.config.first + slot);
                 self.terminals[slot as usize].expected = ExpectedStatus::Soon(after);
             }
-            (_, Some(Packet::GoAway(away))) if self.link_ends == LinkEnds::AreExpected => {
-                let terminal = &mut self.terminals[slot as usize];
-                if away.verdict.unwrap_or_default().code() == Code::Elsewhere {
-                    terminal.home.sent_away(&mut self.nodes, &away.address);
-                }
-            }
+            (
+                TerminalPhase::Greeting | TerminalPhase::Live | TerminalPhase::Leaving,
+                Some(Packet::GoAway(away)),
+            ) if code_of(&away) == Code::Elsewhere => self.sent_away(slot, &away),
+            (_, Some(Packet::GoAway(_))) if self.link_ends == LinkEnds::AreExpected => {}
             (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
         }
     }
@@ -122,13 +121,17 @@ impl Worker {
         }
         let expected_names = self.online_beside(slot);
         let terminal = &mut self.terminals[slot as usize];
-        let kept = terminal.op == Op::Resume && terminal.session == answer.session;
+        let follows = terminal.follows_user();
+        let kept = (follows || terminal.op == Op::Resume) && terminal.session == answer.session;
         let op = terminal.op;
         terminal.session = answer.session;
         terminal.home.logged_in();
         terminal.phase = TerminalPhase::Live;
         terminal.expected = ExpectedStatus::Now(ShownStatus::Online);
         self.config.statistics.logged_in();
+        if follows {
+            return self.followed(slot, kept);
+        }
         if kept {
             self.session_kept(slot);
         } else if let Some(other) = self.other(slot) {
@@ -147,6 +150,27 @@ impl Worker {
             ));
         }
         self.logged_in(slot);
+    }
+
+    /// A terminal whose user went to another node is logged in there, and goes on with what it was about.
+    fn followed(&mut self, slot: u32, kept: bool) {
+        if !kept {
+            return self.wrong(
+                slot,
+                "a terminal that followed its user to another node lost its session",
+            );
+        }
+        self.config.statistics.followed();
+        let terminal = &mut self.terminals[slot as usize];
+        match terminal.op {
+            _ if terminal.workload == NO_WORKLOAD => {}
+            Op::Beat => self.beat(slot),
+            Op::LogOut => self.log_out(slot),
+            Op::FallSilent => terminal.silent = true,
+            Op::LogIn | Op::Resume | Op::ForceOff | Op::CutFin | Op::CutRst | Op::Visit => {
+                unreachable!("such a terminal follows nobody")
+            }
+        }
     }
 
     /// A login has ended well.
@@ -184,6 +208,17 @@ impl Worker {
         }
     }
 
+    /// Another node has the user from now on. The gateway closes, and the terminal goes there.
+    fn sent_away(&mut self, slot: u32, away: &proto::GoAway) {
+        let terminal = &mut self.terminals[slot as usize];
+        terminal.home.sent_away(&mut self.nodes, &away.address);
+        // All nodes are about to stop, or one is about to be killed: a workload brings back whoever is to come.
+        if self.link_ends == LinkEnds::AreFaults {
+            let verdict = away.verdict.as_ref();
+            terminal.retry_after_ms = Some(verdict.map_or(0, |verdict| verdict.retry_after_ms));
+        }
+    }
+
     /// A login was not taken. The gateway closes; if it said so, the terminal comes back later.
     fn refused(&mut self, slot: u32, verdict: &proto::Verdict) {
         if verdict.what_next() == WhatNext::Retry {
@@ -205,4 +240,8 @@ impl Worker {
             self.wrong(slot, "an answer to no heartbeat");
         }
     }
+}
+
+fn code_of(away: &proto::GoAway) -> Code {
+    away.verdict.as_ref().map_or(Code::Ok, proto::Verdict::code)
 }

@@ -18,6 +18,7 @@ pub(crate) struct Statistics {
     retried: AtomicU64,
     resumed: AtomicU64,
     lost: AtomicU64,
+    followed: AtomicU64,
     forced_off: AtomicU64,
     faults: AtomicU64,
     texts: Mutex<Vec<String>>,
@@ -54,6 +55,11 @@ impl Statistics {
     /// A link ended by itself that may.
     pub(super) fn lost(&self) {
         self.lost.fetch_add(1, Relaxed);
+    }
+
+    /// A terminal whose user went to another node is logged in there.
+    pub(super) fn followed(&self) {
+        self.followed.fetch_add(1, Relaxed);
     }
 
     pub(super) fn forced_off(&self) {
@@ -95,6 +101,10 @@ impl Statistics {
 
     pub(crate) fn links_lost(&self) -> u64 {
         self.lost.load(Relaxed)
+    }
+
+    pub(crate) fn followed_users(&self) -> u64 {
+        self.followed.load(Relaxed)
     }
 
     pub(crate) fn forced_off_seen(&self) -> u64 {

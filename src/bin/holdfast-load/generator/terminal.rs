@@ -129,11 +129,14 @@ impl Identities {
 /// Away -> Connecting -> Greeting -> Live -> Leaving -> Ending -> Away
 ///                                    Live -> Losing --> Ending
 ///            Greeting (refused), Live (link cut) -----> Ending
+///                     refused or sent away, and told when to come back: Ending -> Waiting -> Connecting
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TerminalPhase {
     /// It has no link.
     Away,
+    /// It has no link, and comes back by itself when it was told to.
+    Waiting,
     Connecting,
     /// Its login is sent, or it was refused and the gateway is about to close.
     Greeting,
@@ -172,7 +175,7 @@ pub(super) struct Terminal {
     pub(super) silent: bool,
     /// Where its user is.
     pub(super) home: TerminalHome,
-    /// The gateway is full: when to come back, in milliseconds from the refusal.
+    /// When to come back, in milliseconds from when it was told: the gateway is full, or another node has the user.
     pub(super) retry_after_ms: Option<u32>,
 }
 
@@ -190,6 +193,11 @@ impl Terminal {
             home: TerminalHome::default(),
             retry_after_ms: None,
         }
+    }
+
+    /// It was logged in, and its next login goes on with that where its user is now.
+    pub(super) fn follows_user(&self) -> bool {
+        self.workload == NO_WORKLOAD || matches!(self.op, Op::Beat | Op::LogOut | Op::FallSilent)
     }
 
     /// Nothing is asked of it, and nothing is on its way.

@@ -69,16 +69,14 @@ pub(super) fn run(common: &Common, name: &str, back: ReturnArguments) -> anyhow:
     run.compare_at_rest(COMPARED, &mut compared)?;
     run.report_compared(&compared);
     pass_the_grace(&mut run, common)?;
-    let told = receiver.count() - before.callbacks;
-    let changes = cluster.store.changes()? - before.changes;
-    check_nobody_was_told(&mut run.report, changes, told);
-    let online = held(&run, &cluster)?.iter().sum();
-    let live = run.server.generator.statistics.live();
-    for (what, seen) in [
-        ("devices Online at the end, by the nodes", online),
-        ("terminals that are logged in at the end", live),
-    ] {
-        run.report.check_equal(what, connections.into(), seen);
+    check_nobody_was_told(&mut run.report, &cluster, &before, &receiver)?;
+    // Whoever was given up stays away.
+    if run.report.holds() {
+        check_everyone_is_there(&mut run, &cluster, connections, "after the grace")?;
+    }
+    if run.report.holds() && back.restart_in_place {
+        drained(&mut run, &mut cluster, connections)?;
+        check_nobody_was_told(&mut run.report, &cluster, &before, &receiver)?;
     }
     stop(run, cluster, gone, common)
 }
@@ -115,6 +113,58 @@ fn start(
     Ok((run, cluster))
 }
 
+/// Everyone is logged in, or will be at once: a node gives some users to another whenever it has more than its share.
+fn check_everyone_is_there(
+    run: &mut ScenarioRun,
+    cluster: &GatewayCluster,
+    connections: u32,
+    when: &str,
+) -> anyhow::Result<()> {
+    let expected = u64::from(connections);
+    let what = format!("terminals that are logged in {when}");
+    let live = wait(run, &what, expected, &|run| {
+        Ok(run.server.generator.statistics.live())
+    })?;
+    run.report.check_equal(&what, expected, live);
+    let what = format!("devices Online {when}, by the nodes");
+    let online = wait(run, &what, expected, &|run| Ok(held(run, cluster)?.iter().sum()))?;
+    run.report.check_equal(&what, expected, online);
+    Ok(())
+}
+
+/// One more node is stopped, as in a rolling restart. Its users go to the other two.
+fn drained(run: &mut ScenarioRun, cluster: &mut GatewayCluster, connections: u32) -> anyhow::Result<()> {
+    let node = cluster.others.remove(0);
+    let (watch, before) = (
+        Stopwatch::start(),
+        run.server.generator.statistics.followed_users(),
+    );
+    let stopped = node.stop(run.report.holds())?;
+    let stopped_s = watch.elapsed().as_secs_f64();
+    run.report
+        .check("the node that is drained stops well", stopped, stopped);
+    wait(
+        run,
+        "terminals that are logged in after the drain",
+        connections.into(),
+        &|run| Ok(run.server.generator.statistics.live()),
+    )?;
+    let back_s = watch.elapsed().as_secs_f64();
+    let followed = run.server.generator.statistics.followed_users() - before;
+    let report = &mut run.report;
+    report.figure("terminals of the node that was drained", "", followed as f64);
+    report.figure("from the signal until the drained node has ended", "s", stopped_s);
+    report.figure("from the signal until everyone is logged in", "s", back_s);
+    report.check(
+        "terminals follow the users of the node that was drained",
+        followed > 0,
+        followed,
+    );
+    run.server
+        .each("a beat each", Op::Beat, (0, connections), BEATS_AT_ONCE)?;
+    check_everyone_is_there(run, cluster, connections, "after the drain")
+}
+
 /// Everything ends well.
 fn stop(
     mut run: ScenarioRun,
@@ -136,7 +186,18 @@ fn stop(
 }
 
 /// Whoever came back within the grace has no change, and nobody hears of anything.
-fn check_nobody_was_told(report: &mut RunReport, changes: u64, callbacks: u64) {
+fn check_nobody_was_told(
+    report: &mut RunReport,
+    cluster: &GatewayCluster,
+    before: &BeforeLoss,
+    receiver: &Receiver,
+) -> anyhow::Result<()> {
+    let changes = cluster.store.changes()? - before.changes;
+    check_counts(report, changes, receiver.count() - before.callbacks);
+    Ok(())
+}
+
+fn check_counts(report: &mut RunReport, changes: u64, callbacks: u64) {
     report.check_equal("changes in the shared store since the kill", 0, changes);
     report.check_equal("callbacks since everyone had logged in", 0, callbacks);
 }
@@ -263,7 +324,7 @@ mod tests {
         let results = TempDir::new().unwrap();
         let check = |changes, callbacks, expected| {
             let mut report = RunReport::begin("return-kill-node", "A node", results.path()).unwrap();
-            check_nobody_was_told(&mut report, changes, callbacks);
+            check_counts(&mut report, changes, callbacks);
             assert_eq!(
                 report.holds(),
                 expected,
