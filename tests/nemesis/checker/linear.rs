@@ -6,10 +6,6 @@ use super::fold::State;
 use super::{Login, OfUser, Promise, Recorded, Sight, Violation};
 use crate::history::Outcome;
 
-/// A callback may be so much ahead of what queries show: it leaves as soon as the desk knows that a change is confirmed, which the
-/// user's shard hears at the same time, and does in its next turn. On a busy host that takes a while.
-const CALLBACK_AHEAD_US: u64 = 2_000_000;
-
 /// When a change happened, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
@@ -74,7 +70,7 @@ fn moment(user: &OfUser, change: &Recorded) -> Moment {
     let told = user.told.iter().find(|told| told.change == change.change);
     let mut moment = Moment {
         not_before: 0,
-        not_after: told.map_or(u64::MAX, |told| told.at + CALLBACK_AHEAD_US),
+        not_after: told.map_or(u64::MAX, |told| told.at),
     };
     if change.kind == "logout" {
         let logout = user
