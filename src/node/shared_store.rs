@@ -9,7 +9,7 @@ use crate::services::registry::moving::{ClusterAccess, MoveMark};
 use crate::services::shared_store::calls::{Founding, SharedStore};
 use crate::services::shared_store::client::RedisStore;
 use crate::services::shared_store::keys::PARTITIONS_MAX;
-use crate::services::shared_store::outcome::Vouched;
+use crate::services::shared_store::outcome::{Outcome, Vouched};
 use crate::services::shared_store::settings::{CopiesMissing, RedisSettings, TypedRedis};
 
 /// The format of everything that a cluster keeps. A cluster of another one is not used.
@@ -37,6 +37,15 @@ pub fn settings(config: &Config) -> anyhow::Result<RedisSettings> {
     RedisSettings::read(&typed).context("registry.redis")
 }
 
+/// What the store says, the second time if it says nothing the first time: a command must not fail because one connection did, by a
+/// signal, say. For calls that may be made again.
+fn asked_twice<T>(mut ask: impl FnMut() -> Outcome<T>) -> Outcome<T> {
+    ask().or_else(|first| {
+        tracing::debug!(error = %first, "the store is asked again");
+        ask()
+    })
+}
+
 /// Founds the cluster of the configuration, or finds it founded.
 ///
 /// # Errors
@@ -54,7 +63,7 @@ pub fn found(config: &Config, partitions: u16) -> anyhow::Result<Founding> {
     let Vouched {
         answer: founded,
         copies: there,
-    } = store.create(&wanted)?;
+    } = asked_twice(|| store.create(&wanted))?;
     ensure!(
         there >= copies || missing == CopiesMissing::GoOn,
         "only {there} of {copies} replicas have it: look at the replicas, and call this again"
@@ -75,7 +84,7 @@ pub fn found(config: &Config, partitions: u16) -> anyhow::Result<Founding> {
 /// If the store cannot be reached, there is no such cluster, or it is of another version.
 pub fn founded(config: &Config) -> anyhow::Result<Founding> {
     let mut store = RedisStore::new(settings(config)?, &config.cluster.name, PARTITIONS_MAX);
-    let Some(founded) = store.founding()? else {
+    let Some(founded) = asked_twice(|| store.founding())? else {
         bail!(
             "there is no cluster {:?} in this store: `holdfast cluster create` founds it; or cluster.name or registry.redis.urls are of another one",
             config.cluster.name
@@ -91,7 +100,7 @@ pub fn founded(config: &Config) -> anyhow::Result<Founding> {
 /// If the store cannot be reached, or the records are, or were.
 pub(super) fn ensure_open(config: &Config, founded: &Founding) -> anyhow::Result<()> {
     let mut store = RedisStore::new(settings(config)?, &config.cluster.name, founded.partitions);
-    match MoveMark::of(&store.nodes()?) {
+    match MoveMark::of(&asked_twice(|| store.nodes())?) {
         Some(mark) => Err(mark.refusal().into()),
         None => Ok(()),
     }
@@ -152,4 +161,29 @@ fn check(config: &Config, founded: &Founding) -> anyhow::Result<()> {
         founded.hash
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::shared_store::outcome::SharedStoreError;
+
+    #[test]
+    fn one_failure_is_not_told_and_a_second_one_is() {
+        let check = |fails: usize, expected: Result<usize, &str>| {
+            let mut asked = 0;
+            let said = asked_twice(|| {
+                asked += 1;
+                match asked {
+                    time if time <= fails => Err(SharedStoreError::Unknown(format!("failure {time}"))),
+                    time => Ok(time),
+                }
+            });
+            let expected = expected.map_err(|text| SharedStoreError::Unknown(text.to_owned()));
+            assert_eq!(said, expected);
+        };
+        check(0, Ok(1));
+        check(1, Ok(2));
+        check(2, Err("failure 2"));
+    }
 }

@@ -147,8 +147,13 @@ impl Gateway {
 
     /// Asks it to stop, and waits. Says whether it ended well. If it did, and `all_is_well`, its log is not kept.
     pub(crate) fn stop(mut self, all_is_well: bool) -> anyhow::Result<bool> {
+        kill_process(self.own()?.child.pid(), Signal::INT).context("stopping the gateway")?;
+        self.wait_until_ended(all_is_well)
+    }
+
+    /// Waits for one that ends by itself. For the rest as [`Self::stop`].
+    pub(crate) fn wait_until_ended(mut self, all_is_well: bool) -> anyhow::Result<bool> {
         let own = self.own()?;
-        kill_process(own.child.pid(), Signal::INT).context("stopping the gateway")?;
         let status = own.child.wait().context("waiting for the gateway")?;
         own.keeps_log = !(all_is_well && status.success());
         Ok(status.success())

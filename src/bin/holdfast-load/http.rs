@@ -117,6 +117,14 @@ impl Http {
         Ok(partitions.iter().map(|home| home["epoch"].is_u64()).collect())
     }
 
+    /// Has a node hand its partitions over, and end.
+    pub(crate) fn drain(&self, admin: SocketAddr) -> anyhow::Result<()> {
+        let url = format!("http://{admin}/v1/cluster/drain");
+        let json = Request::post(url).header("content-type", "application/json");
+        self.ask(json.body(Full::from("{}"))?)?;
+        Ok(())
+    }
+
     /// The changes behind a cursor (all that are kept, without one), and the cursor behind them. Waits for none.
     pub(crate) fn changes(
         &self,

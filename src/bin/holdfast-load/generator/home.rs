@@ -105,9 +105,14 @@ impl TerminalHome {
         *self = Self { node, redirects: 0 };
     }
 
+    /// Whether it goes to another address than the one it began at, or was sent back there.
+    pub(super) fn was_sent(self) -> bool {
+        self != Self::default()
+    }
+
     /// Nobody can be connected to. Says whether there was another address to begin at.
     pub(super) fn unreached(&mut self) -> bool {
-        let was_sent = *self != Self::default();
+        let was_sent = self.was_sent();
         *self = Self::default();
         was_sent
     }
@@ -130,7 +135,7 @@ mod tests {
         let (mut nodes, mut home) = (nodes(TerminalFraming::None), TerminalHome::default());
         assert_eq!(home.sent_on(&mut nodes, "localhost:9002"), GoesOn::AtOnce);
         assert_eq!(nodes.of(home).to_string(), "127.0.0.1:9002");
-        assert!(home.unreached());
+        assert!(home.was_sent() && home.unreached());
         assert_eq!(nodes.of(home).to_string(), "127.0.0.1:9001");
         assert!(!home.unreached(), "there is no other");
         home.sent_away(&mut nodes, "127.0.0.1:9002");

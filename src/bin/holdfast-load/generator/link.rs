@@ -184,7 +184,7 @@ impl Worker {
         if cause == LossCause::SlowReader {
             return self.wrong(slot, "the server reads no heartbeats");
         }
-        if !self.links.is_open(slot) && self.link_ends == LinkEnds::AreFaults {
+        if self.link_ends == LinkEnds::AreFaults {
             self.turned_away(slot);
         }
         let terminal = &self.terminals[slot as usize];
@@ -208,10 +208,13 @@ impl Worker {
         self.end_link(slot);
     }
 
-    /// The gateway has ended the link before a packet could be sent: so many handshakes wait that it took no more.
+    /// The gateway has ended the link before a packet could be sent: so many handshakes wait that it took no more. Or the terminal
+    /// came where it was sent, and that node has ended.
     fn turned_away(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
-        if terminal.phase == TerminalPhase::Greeting {
+        if terminal.phase == TerminalPhase::Greeting
+            && (!self.links.is_open(slot) || terminal.home.unreached())
+        {
             terminal.retry_after_ms = Some(fastrand::u32(TURNED_AWAY_MS));
             self.config.statistics.retried();
         }

@@ -105,7 +105,9 @@ impl Worker {
             (
                 TerminalPhase::Greeting | TerminalPhase::Live | TerminalPhase::Leaving,
                 Some(Packet::GoAway(away)),
-            ) if code_of(&away) == Code::Elsewhere => self.sent_away(slot, &away),
+            ) if code_of(&away) == Code::Elsewhere || self.is_at_stopping_node(slot, &away) => {
+                self.sent_away(slot, &away);
+            }
             (_, Some(Packet::GoAway(_))) if self.link_ends == LinkEnds::AreExpected => {}
             (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
         }
@@ -208,7 +210,15 @@ impl Worker {
         }
     }
 
-    /// Another node has the user from now on. The gateway closes, and the terminal goes there.
+    /// Whether a terminal came where it was sent, and too late: that node stops.
+    fn is_at_stopping_node(&self, slot: u32, away: &proto::GoAway) -> bool {
+        let terminal = &self.terminals[slot as usize];
+        let came_elsewhere = terminal.phase == TerminalPhase::Greeting && terminal.home.was_sent();
+        came_elsewhere && code_of(away) == Code::Stopping
+    }
+
+    /// Another node has the user from now on. The gateway closes, and the terminal goes there; or where it began, if it is told no
+    /// address.
     fn sent_away(&mut self, slot: u32, away: &proto::GoAway) {
         let terminal = &mut self.terminals[slot as usize];
         terminal.home.sent_away(&mut self.nodes, &away.address);

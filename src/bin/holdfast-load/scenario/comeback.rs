@@ -210,7 +210,8 @@ pub(super) fn wait(
             return Ok(seen);
         }
         if watch.elapsed().as_secs_f64() > PATIENCE_S {
-            bail!("{what}: {seen} of {expected} after {PATIENCE_S} s");
+            let (faults, texts) = run.server.generator.statistics.faults();
+            bail!("{what}: {seen} of {expected} after {PATIENCE_S} s; {faults} faults: {texts:?}");
         }
         progress.at(seen, "");
         run.server.pass(LOOK)?;

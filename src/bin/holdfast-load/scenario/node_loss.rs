@@ -132,17 +132,18 @@ fn check_everyone_is_there(
     Ok(())
 }
 
-/// One more node is stopped, as in a rolling restart. Its users go to the other two.
+/// One more node is drained. Its users go to the other two.
 fn drained(run: &mut ScenarioRun, cluster: &mut GatewayCluster, connections: u32) -> anyhow::Result<()> {
     let node = cluster.others.remove(0);
     let (watch, before) = (
         Stopwatch::start(),
         run.server.generator.statistics.followed_users(),
     );
-    let stopped = node.stop(run.report.holds())?;
-    let stopped_s = watch.elapsed().as_secs_f64();
+    run.http.drain(node.admin)?;
+    let ended = node.wait_until_ended(run.report.holds())?;
+    let ended_s = watch.elapsed().as_secs_f64();
     run.report
-        .check("the node that is drained stops well", stopped, stopped);
+        .check("the node that is drained ends well", ended, ended);
     wait(
         run,
         "terminals that are logged in after the drain",
@@ -153,8 +154,8 @@ fn drained(run: &mut ScenarioRun, cluster: &mut GatewayCluster, connections: u32
     let followed = run.server.generator.statistics.followed_users() - before;
     let report = &mut run.report;
     report.figure("terminals of the node that was drained", "", followed as f64);
-    report.figure("from the signal until the drained node has ended", "s", stopped_s);
-    report.figure("from the signal until everyone is logged in", "s", back_s);
+    report.figure("from the order until the drained node has ended", "s", ended_s);
+    report.figure("from the order until everyone is logged in again", "s", back_s);
     report.check(
         "terminals follow the users of the node that was drained",
         followed > 0,
