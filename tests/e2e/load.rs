@@ -254,6 +254,24 @@ fn each_step_of_a_growing_number_of_terminals_is_checked_at_a_gateway_of_its_own
 }
 
 #[test]
+fn each_size_of_a_growing_cluster_is_checked_with_a_shared_store_of_its_own() {
+    let words = "grow-cluster --sizes 1x1,2x2 --connections 500 --window 32 --rounds 1 --duration 300ms";
+    let checks = check("grow-cluster", words);
+    for what in ["changes in the shared store", "the gateway stops well"] {
+        for size in ["1 node, 1 master", "2 nodes, 2 masters"] {
+            let expected = format!("{what}, {size}");
+            assert_eq!(
+                checks.iter().filter(|check| **check == expected).count(),
+                1,
+                "{expected}"
+            );
+        }
+    }
+    let expected = "terminals are sent on, 2 nodes, 2 masters";
+    assert!(checks.iter().any(|check| check == expected), "{checks:?}");
+}
+
+#[test]
 fn the_servers_and_the_load_generator_are_apart_where_that_may_be() {
     if !cfg!(feature = "peers") {
         println!("skipped: it needs the feature `peers`");

@@ -12,8 +12,8 @@ use clap::Parser;
 use crate::generator::terminal::{DevicesPerUser, Identities, MIXED};
 use crate::wrapping::Wrapping;
 pub(crate) use scenarios::{
-    BeatArguments, ChurnArguments, GrowArguments, HandshakesArguments, IdleArguments, LoginArguments,
-    QueryArguments, ReturnArguments, Rounds, Scenario, TlsCostArguments, VersusArguments,
+    BeatArguments, ChurnArguments, GrowArguments, GrowClusterArguments, HandshakesArguments, IdleArguments,
+    LoginArguments, QueryArguments, ReturnArguments, Rounds, Scenario, TlsCostArguments, VersusArguments,
 };
 
 /// Simulates terminals that measure a gateway, and checks every answer.

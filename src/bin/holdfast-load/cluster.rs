@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use crate::arguments::Common;
+use crate::cluster_size::ClusterSize;
 use crate::ending::{Started, TempFolder};
 use crate::gateway::{Gateway, free_addresses};
 use crate::http::Http;
-use crate::redis_pair::RedisPair;
+use crate::redis_servers::RedisServers;
 
 const NAME: &str = "load";
 /// As many as `holdfast cluster create` makes by itself.
@@ -21,7 +22,7 @@ pub(crate) const ALL: u64 = PARTITIONS as u64;
 pub(crate) struct GatewayCluster {
     /// Nodes 2, 3 and so on.
     pub(crate) others: Vec<Gateway>,
-    pub(crate) store: RedisPair,
+    pub(crate) store: RedisServers,
     /// The settings of all nodes, without secrets.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
@@ -31,8 +32,9 @@ impl GatewayCluster {
     /// come to, and who asks.
     pub(crate) fn start(
         common: &Common,
-        nodes: u16,
+        ClusterSize { nodes, masters }: ClusterSize,
         settings: &[(&'static str, String)],
+        environment: &[(&'static str, &'static str)],
     ) -> anyhow::Result<(Gateway, Self)> {
         if common.running()?.is_some() {
             bail!("this scenario starts a cluster of its own: leave --gateway away");
@@ -40,7 +42,7 @@ impl GatewayCluster {
         if let Some(other) = common.setting("registry.store") {
             bail!("this scenario needs a shared store: leave registry.store={other} away");
         }
-        let store = RedisPair::start()?;
+        let store = RedisServers::start(masters)?;
         let settings: Vec<_> = store
             .settings()
             .into_iter()
@@ -53,11 +55,11 @@ impl GatewayCluster {
         };
         let first = place(1)?;
         create(common, &first.1)?;
-        let first = Gateway::start(common, first.0, &first.1, &[])?;
+        let first = Gateway::start(common, first.0, &first.1, environment)?;
         let mut others = Vec::new();
         for number in 2..=nodes {
             let (addresses, settings) = place(number)?;
-            others.push(Gateway::start(common, addresses, &settings, &[])?);
+            others.push(Gateway::start(common, addresses, &settings, environment)?);
         }
         let cluster = Self {
             others,

@@ -4,12 +4,14 @@
 
 mod arguments;
 mod steps;
+mod cluster_size;
 mod scenario;
 
 mod generator;
 mod gateway;
 mod cluster;
-mod redis_pair;
+
+mod redis_servers;
 mod certificate;
 mod wrapping;
 mod mosquitto;

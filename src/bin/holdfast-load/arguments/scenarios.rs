@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use crate::cluster_size::ClusterSizes;
 use crate::peer_kind::PeerKind;
 use crate::steps::Steps;
 
@@ -25,6 +26,9 @@ pub(crate) enum Scenario {
     /// Memory of a connection, and CPU of a heartbeat, with more and more terminals: a gateway for each step, with the
     /// shards that it needs.
     Grow(GrowArguments),
+    /// What a login, a heartbeat, a status and a connection cost clusters of one node and more, with one master of their shared
+    /// store and more: each size is a cluster of its own, whose nodes have as much to do as those of the others.
+    GrowCluster(GrowClusterArguments),
     /// The gateway and another server in turn, with as many terminals: what each needs of CPU and memory.
     ///
     /// Build the servers on tokio and on io_uring first: `cargo build --profile dist --features load,peers`.
@@ -57,6 +61,7 @@ impl Scenario {
                 (true, Some(_)) => "query-detail-storm",
             },
             Self::Grow(_) => "grow",
+            Self::GrowCluster(_) => "grow-cluster",
             Self::Versus(_) => "versus",
             Self::TlsCost(_) => "tls-cost",
             Self::Handshakes(_) => "handshakes",
@@ -155,6 +160,25 @@ pub(crate) struct GrowArguments {
     /// Heartbeats under way at once for each shard, while it is as fast as it can be.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: u32,
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+}
+
+/// What `grow-cluster` takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GrowClusterArguments {
+    /// Sizes of clusters, as nodes x masters of the shared store. Each master has a replica.
+    #[arg(long, value_name = "NxM,NxM,...", default_value = "1x1,2x1,3x1,3x2,3x3")]
+    pub(crate) sizes: ClusterSizes,
+    /// Connections of each node.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
+    pub(crate) connections: u32,
+    /// Logins, logouts and heartbeats under way at once for each node, while it is as fast as it can be.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) window: u32,
+    /// Heartbeats a second for each node in the paced part.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: u32,
     #[command(flatten)]
     pub(crate) rounds: Rounds,
 }

@@ -274,6 +274,14 @@ impl Generator {
             .for_each(|worker| worker.send(WorkerCommand::LinkEnds(link_ends)));
     }
 
+    /// Has all who are away go to the target again, wherever they found their users before.
+    #[allow(dead_code, reason = "no bench asks for it")]
+    pub(crate) fn forget_homes(&self) {
+        self.workers
+            .iter()
+            .for_each(|worker| worker.send(WorkerCommand::ForgetHomes));
+    }
+
     /// Waits for one report.
     fn receive_report(&mut self, at_most: Duration) -> anyhow::Result<()> {
         match self.reports.recv_timeout(at_most) {

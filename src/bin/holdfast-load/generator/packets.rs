@@ -203,6 +203,7 @@ impl Worker {
 
     /// Another node has the user. The gateway closes, and the terminal goes there.
     fn sent_on(&mut self, slot: u32, verdict: &proto::Verdict, address: &str) {
+        self.config.statistics.sent_on();
         let terminal = &mut self.terminals[slot as usize];
         match terminal.home.sent_on(&mut self.nodes, address) {
             GoesOn::AtOnce => terminal.retry_after_ms = Some(verdict.retry_after_ms),

@@ -15,7 +15,7 @@ use holdfast::engine::connection_table::ConnectionTable;
 use holdfast::engine::ring::Ring;
 use holdfast::engine::wake::Sleeper;
 
-use super::home::KnownNodes;
+use super::home::{KnownNodes, TerminalHome};
 use super::share::Share;
 use super::statistics::Statistics;
 use super::target::GeneratorTarget;
@@ -138,6 +138,11 @@ impl Worker {
                 }
             }
             WorkerCommand::LinkEnds(link_ends) => self.link_ends = link_ends,
+            WorkerCommand::ForgetHomes => {
+                let away = |terminal: &&mut Terminal| terminal.phase == TerminalPhase::Away;
+                let away = self.terminals.iter_mut().filter(away);
+                away.for_each(|terminal| terminal.home = TerminalHome::default());
+            }
             WorkerCommand::Expect(slots) => {
                 let expected = slots.into_iter().map(|slot| self.expected(slot)).collect();
                 // As above.

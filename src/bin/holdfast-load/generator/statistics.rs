@@ -19,6 +19,7 @@ pub(crate) struct Statistics {
     resumed: AtomicU64,
     lost: AtomicU64,
     followed: AtomicU64,
+    sent_on: AtomicU64,
     forced_off: AtomicU64,
     faults: AtomicU64,
     texts: Mutex<Vec<String>>,
@@ -60,6 +61,11 @@ impl Statistics {
     /// A terminal whose user went to another node is logged in there.
     pub(super) fn followed(&self) {
         self.followed.fetch_add(1, Relaxed);
+    }
+
+    /// A login's answer named the node that has the user.
+    pub(super) fn sent_on(&self) {
+        self.sent_on.fetch_add(1, Relaxed);
     }
 
     pub(super) fn forced_off(&self) {
@@ -105,6 +111,11 @@ impl Statistics {
 
     pub(crate) fn followed_users(&self) -> u64 {
         self.followed.load(Relaxed)
+    }
+
+    #[allow(dead_code, reason = "no bench asks for it")]
+    pub(crate) fn redirects(&self) -> u64 {
+        self.sent_on.load(Relaxed)
     }
 
     pub(crate) fn forced_off_seen(&self) -> u64 {

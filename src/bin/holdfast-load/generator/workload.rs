@@ -77,6 +77,8 @@ pub(crate) enum WorkerCommand {
     Stop(WorkloadId),
     /// Whether links may end without a word: the gateway is about to be killed.
     LinkEnds(LinkEnds),
+    /// Terminals that are away go to the target again, wherever they found their users before.
+    ForgetHomes,
     /// Asks what queries should show of the users of these slots.
     Expect(Vec<u32>),
     Quit,

@@ -2,6 +2,7 @@
 //! else: the benches and the index read them.
 
 mod benches;
+mod clusters;
 mod load;
 mod reasons;
 mod versus;
@@ -16,6 +17,7 @@ pub(crate) fn folders() -> impl Iterator<Item = &'static ResultsFolder> {
     benches::FOLDERS
         .iter()
         .chain(load::FOLDERS)
+        .chain(clusters::FOLDERS)
         .chain(versus::FOLDERS)
         .chain(wrapped::FOLDERS)
 }

@@ -65,16 +65,17 @@ impl Seen {
 }
 
 impl LoadedServer {
-    /// `clients` ask this for a while.
+    /// `clients` ask these in turn, each one of them, for a while.
     pub(super) fn ask(
         &mut self,
-        question: &Question,
+        questions: &[Question],
         clients: u32,
         duration: Duration,
     ) -> anyhow::Result<Seen> {
         let stop = Arc::new(AtomicBool::new(false));
         let asking: Vec<JoinHandle<anyhow::Result<Seen>>> = (0..clients)
-            .map(|_| {
+            .zip(questions.iter().cycle())
+            .map(|(_, question)| {
                 let (question, stop) = (question.clone(), Arc::clone(&stop));
                 std::thread::spawn(move || question.ask(&stop))
             })

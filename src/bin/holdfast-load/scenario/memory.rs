@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::gateway::Gateway;
 use crate::generator::workload::Op;
 use crate::process::rss_bytes;
 use crate::slab::{self, PortBytes};
@@ -85,13 +86,20 @@ pub(super) struct UserBytes {
 impl ResidentMemory {
     /// What is resident now.
     pub(super) fn of(run: &ScenarioRun) -> anyhow::Result<Self> {
-        let metrics = run.http.metrics(run.gateway.admin)?;
-        Ok(Self {
-            rss: rss_bytes(run.gateway.process)?,
-            registry: *metrics
+        Self::of_all(run, &[&run.gateway])
+    }
+
+    /// The same of some gateways together.
+    pub(super) fn of_all(run: &ScenarioRun, gateways: &[&Gateway]) -> anyhow::Result<Self> {
+        let (mut rss, mut registry) = (0, 0);
+        for gateway in gateways {
+            let metrics = run.http.metrics(gateway.admin)?;
+            rss += rss_bytes(gateway.process)?;
+            registry += metrics
                 .get("holdfast_registry_bytes_now")
-                .context("the gateway does not say what its registry takes")?,
-        })
+                .context("the gateway does not say what its registry takes")?;
+        }
+        Ok(Self { rss, registry })
     }
 
     /// What each of `more` connections, which came in between, added.

@@ -5,13 +5,16 @@ mod beat;
 mod churn;
 mod clients;
 mod comeback;
+mod cluster_figures;
 mod grow;
+mod grow_cluster;
 mod handshakes;
 mod idle;
 mod in_memory;
 mod login;
 mod memory;
 mod node_loss;
+mod nodes;
 mod query;
 mod recorder;
 mod loaded_server;
@@ -38,6 +41,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
         Scenario::Churn(churn) => churn::run(common, name, *churn),
         Scenario::Query(query) => query::run(common, name, *query),
         Scenario::Grow(grow) => grow::run(common, name, grow),
+        Scenario::GrowCluster(grow) => grow_cluster::run(common, name, grow),
         Scenario::Versus(versus) => versus::run(common, name, *versus),
         Scenario::TlsCost(cost) => tls_cost::run(common, name, *cost),
         Scenario::Handshakes(storm) => handshakes::run(common, name, *storm),

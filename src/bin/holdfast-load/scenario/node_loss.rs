@@ -8,18 +8,19 @@ use holdfast::base::time::Stopwatch;
 
 use crate::arguments::{Common, ReturnArguments};
 use crate::cluster::{self, GatewayCluster};
+use crate::cluster_size::ClusterSize;
 use crate::gateway::{Gateway, shards_for};
 use crate::generator::terminal::DevicesPerUser;
 use crate::generator::workload::{LinkEnds, Op, WorkloadOutcome};
-use crate::process;
 use crate::receiver::Receiver;
 use crate::report::RunReport;
 
 use super::comeback::wait;
+use super::nodes::{SHARE_PERCENT_MAX, cpu_ns, held, nodes, stop_others, wait_until_shared_out};
 use super::stage::{BEATS_AT_ONCE, ScenarioRun};
 use super::statuses::Compared;
 
-const NODES: u16 = 3;
+const SIZE: ClusterSize = ClusterSize { nodes: 3, masters: 1 };
 
 /// Users that are compared.
 const COMPARED: usize = 2_000;
@@ -29,9 +30,6 @@ const GRACE_S: u64 = 60;
 
 /// How long after the end of the grace whatever comes of it has come.
 const SETTLED: Duration = Duration::from_secs(5);
-
-/// A node may have so many percent of its share.
-const SHARE_PERCENT_MAX: u64 = 110;
 
 /// What is known before the node is killed.
 struct BeforeLoss {
@@ -94,7 +92,7 @@ fn start(
     };
     let report = RunReport::begin(name, title, &common.results)?;
     // Those that are left have the terminals of all.
-    let share = u64::from(back.connections.div_ceil(u32::from(NODES) - 1));
+    let share = u64::from(back.connections.div_ceil(u32::from(SIZE.nodes) - 1));
     let shards = shards_for(u32::try_from(share * SHARE_PERCENT_MAX / 100)?);
     let settings = [
         ("shards.count", shards.to_string()),
@@ -103,12 +101,13 @@ fn start(
             format!("\"http://{}/callback\"", receiver.address),
         ),
     ];
-    let (first, cluster) = GatewayCluster::start(common, NODES, &settings)?;
+    let (first, cluster) = GatewayCluster::start(common, SIZE, &settings, &[])?;
     let started = (first, cluster.settings.clone());
     let terminals = (back.connections, DevicesPerUser::One);
     let mut run = ScenarioRun::around(started, common, report, terminals)?;
     run.report.condition(format!(
-        "{NODES} nodes, each with these settings; terminals and queries come to the first, which is not the one that is killed. Courses are those of the first node."
+        "{} nodes, each with these settings; terminals and queries come to the first, which is not the one that is killed. Courses are those of the first node.",
+        SIZE.nodes
     ));
     Ok((run, cluster))
 }
@@ -173,13 +172,7 @@ fn stop(
     gone: Option<Gateway>,
     common: &Common,
 ) -> anyhow::Result<bool> {
-    run.server.generator.set_link_ends(LinkEnds::AreExpected);
-    run.server.generator.wait_until_applied()?;
-    let mut stopped = true;
-    for node in cluster.others.drain(..) {
-        stopped &= node.stop(run.report.holds())?;
-    }
-    run.report.check("the other nodes stop well", stopped, stopped);
+    stop_others(&mut run, &mut cluster)?;
     if let Some(gone) = gone {
         gone.discard(run.report.holds())?;
     }
@@ -236,12 +229,12 @@ fn killed(
     let (all, at_once) = ((0, back.connections), back.connections);
     let resumes = run.server.generator.begin_walk(Op::Resume, all, at_once);
     wait_until_open(run, cluster)?;
-    let (open_s, cpu_ns) = (watch.elapsed().as_secs_f64(), cpu_ns(run, cluster)?);
+    let (open_s, before_ns) = (watch.elapsed().as_secs_f64(), cpu_ns(run, cluster)?);
     let early = run.server.generator.statistics.answers() - answers;
     let count = u32::try_from(lost)?;
     let resumes = run.server.join_walk(resumes, "resumes", (answers, count))?;
     let back_s = watch.elapsed().as_secs_f64();
-    let cpu_us = (self::cpu_ns(run, cluster)? - cpu_ns) as f64 / 1_000.0;
+    let cpu_us = (cpu_ns(run, cluster)? - before_ns) as f64 / 1_000.0;
     let report = &mut run.report;
     report.figure("terminals of the node that was killed", "", lost as f64);
     report.figure("from the kill to the last link's end", "s", ended_s);
@@ -265,17 +258,6 @@ fn report_resumes(report: &mut RunReport, lost: u64, resumes: &WorkloadOutcome) 
     report.check_equal("sessions that were kept", lost, resumes.kept);
 }
 
-/// Until each node has its share of the partitions.
-fn wait_until_shared_out(run: &mut ScenarioRun, cluster: &GatewayCluster) -> anyhow::Result<()> {
-    wait(run, "partitions that have a node", cluster::ALL, &|run| {
-        let (at_home, largest) = cluster::at_home(&run.http, &nodes(run, cluster))?;
-        let share_max = (cluster::ALL * SHARE_PERCENT_MAX).div_ceil(100 * u64::from(NODES));
-        // Until it has, none counts.
-        Ok(if largest > share_max { 0 } else { at_home })
-    })?;
-    Ok(())
-}
-
 /// Until all partitions are at home at a node that lives.
 fn wait_until_open(run: &mut ScenarioRun, cluster: &GatewayCluster) -> anyhow::Result<()> {
     wait(run, "partitions that are open", cluster::ALL, &|run| {
@@ -291,27 +273,6 @@ fn pass_the_grace(run: &mut ScenarioRun, common: &Common) -> anyhow::Result<()> 
         None => GRACE_S,
     };
     run.server.pass(Duration::from_secs(grace_s) + SETTLED)
-}
-
-/// All nodes that live.
-fn nodes<'a>(run: &'a ScenarioRun, cluster: &'a GatewayCluster) -> Vec<&'a Gateway> {
-    [&run.gateway].into_iter().chain(&cluster.others).collect()
-}
-
-/// The devices that are Online at each node.
-fn held(run: &ScenarioRun, cluster: &GatewayCluster) -> anyhow::Result<Vec<u64>> {
-    let of = |node: &Gateway| {
-        let metrics = run.http.metrics(node.admin)?;
-        let online = metrics.get("holdfast_devices_online_now");
-        online.copied().context("a node has no devices_online_now")
-    };
-    nodes(run, cluster).into_iter().map(of).collect()
-}
-
-/// CPU time of all nodes so far.
-fn cpu_ns(run: &ScenarioRun, cluster: &GatewayCluster) -> anyhow::Result<u64> {
-    let of = |node: &Gateway| Ok(process::cpu_ns(node.process)?);
-    nodes(run, cluster).into_iter().map(of).sum()
 }
 
 #[cfg(test)]

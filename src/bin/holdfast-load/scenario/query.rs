@@ -1,6 +1,8 @@
 //! Status queries of 500 users each, over several connections at once, while terminals stay or beat; and then the same in
 //! a storm of logins and logouts by others.
 
+use std::slice::from_ref;
+
 use holdfast::base::limits::QUERY_USERS_MAX;
 use holdfast::base::time::Stopwatch;
 
@@ -80,7 +82,7 @@ fn calm(run: &mut ScenarioRun, question: &Question, clients: u32, rounds: Rounds
     for _ in 0..rounds.rounds {
         let without = cores(run, rounds)?;
         let (before_s, watch) = (run.server.cpu_s()?, Stopwatch::start());
-        let seen = run.server.ask(question, clients, rounds.duration)?;
+        let seen = run.server.ask(from_ref(question), clients, rounds.duration)?;
         let took_s = watch.elapsed().as_secs_f64();
         let cpu_s = run.server.cpu_s()? - before_s - without * took_s;
         cpu_us.push(cpu_s * 1e6 / seen.users.max(1) as f64);
@@ -121,7 +123,7 @@ fn in_storm(
     let (mut rates, mut all) = (Vec::new(), Seen::new());
     for _ in 0..rounds.rounds {
         let watch = Stopwatch::start();
-        let seen = run.server.ask(question, clients, rounds.duration)?;
+        let seen = run.server.ask(from_ref(question), clients, rounds.duration)?;
         rates.push(seen.users as f64 / watch.elapsed().as_secs_f64());
         all.add(&seen)?;
     }

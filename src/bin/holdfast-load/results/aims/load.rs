@@ -2,11 +2,10 @@
 
 use super::super::figures::Bound::AtMost;
 use super::super::figures::{Figure, ResultsFolder, load};
-use super::reasons::{FLAT, IDLE_KERNEL, QUERY, RESTART};
+use super::reasons::{FLAT, FLAT_REASON, IDLE_KERNEL, QUERY, RESTART};
 
 const IDLE_USER: &str =
     "the budget of a connection over plain TCP: slot, session, user, UserID, index and alarm";
-const FLAT_REASON: &str = "what one costs is to be the same with few and with many: flat within 10 %";
 const FEW_SHARDS: &str =
     "Some work is done once for all shards. With few shards its share in each heartbeat is larger.";
 const MANY_SHARDS: &str = "A shard holds no more connections than the process may have file descriptors. With a limit of 20,000 a \
@@ -16,10 +15,6 @@ const THREADS: &str = "With a limit of 20,000 file descriptors a million connect
 const FEW_CONNECTIONS: &str = "Tables grow in steps, which weigh more where a shard has few connections.";
 const HOLDING: &str =
     "a million connections, with a heartbeat every two minutes, are to take a seventh of a core";
-const NODE_LOSS: &str = "a node is dead after 9 s without a sign of life, and its users wait little longer";
-const NODE_RESTART: &str =
-    "a node that is started again knows at once that its users are its own, and waits for nobody";
-
 const GROW_USER: &str = "user bytes of a connection: largest ÷ smallest (aim 1.10, no check)";
 const GROW_KERNEL: &str =
     "kernel bytes of a connection, the gateway's end: largest ÷ smallest (aim 1.10, no check)";
@@ -193,38 +188,7 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
             ),
         ],
     },
-    ResultsFolder {
-        name: "load-return-kill-node",
-        title: "A node of three with 100,000 terminals is killed, and its users come back at the others",
-        command: "holdfast-load return --kill-node --connections 100000",
-        figures: &node_loss(12.0, NODE_LOSS),
-    },
-    ResultsFolder {
-        name: "load-return-kill-node-in-place",
-        title: "A node of three with 100,000 terminals is killed and started again, and its users come back",
-        command: "holdfast-load return --kill-node --restart-in-place --connections 100000",
-        figures: &node_loss(6.0, NODE_RESTART),
-    },
 ];
-
-/// A node that is killed, and what becomes of its users.
-const fn node_loss(open_max_s: f64, reason: &'static str) -> [Figure; 4] {
-    let open = "from the kill until all its partitions are open";
-    [
-        load("until all its partitions are open", "s", open).aims(AtMost(open_max_s), reason),
-        load(
-            "from there until everyone is back",
-            "s",
-            "from there until everyone is back",
-        ),
-        load("CPU of a resume", "µs", "CPU of the nodes for a resume"),
-        load(
-            "from a link's end until its terminal is back, p99",
-            "s",
-            "from a link's end until its terminal is back, p99",
-        ),
-    ]
-}
 
 /// What holding connections costs is an aim only for a million.
 const IDLE: &[Figure] = &idle(None);

@@ -4,6 +4,8 @@
 pub(crate) const FLAT: f64 = 1.10;
 
 // Reasons that aims of several folders have.
+pub(super) const FLAT_REASON: &str =
+    "what one costs is to be the same with few and with many: flat within 10 %";
 pub(super) const IDLE_KERNEL: &str =
     "a socket as a direct descriptor takes about 3,900 B, and an armed poll about 260 B";
 pub(super) const QUERY: &str = "4,000,000 statuses a second on one core";

@@ -217,8 +217,9 @@ fn what_sources_and_documents_quote_of_results_is_there() {
     );
     for (path, file) in quoted {
         let there = sources().join(KEPT).join(&path).exists();
+        // One that is still to be measured stands in the index, too.
         assert!(
-            there,
+            there || aims::folder(&path).is_some(),
             "{} quotes {KEPT}/{path}, which is not there",
             file.display()
         );
