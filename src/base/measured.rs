@@ -29,7 +29,46 @@ macro_rules! cost_run {
     };
 }
 
-pub(crate) use {cost_run, idle_run, million_run, tls_run};
+/// The run of `cargo bench --bench durable` that the time of a durable login is from.
+macro_rules! durable_run {
+    () => {
+        "bench-results/durable"
+    };
+}
+
+/// The run of `cargo bench --bench cluster` that the times of a node are from.
+macro_rules! cluster_run {
+    () => {
+        "bench-results/cluster"
+    };
+}
+
+/// The run of `holdfast-load grow-cluster` that everything else of a cluster is from.
+macro_rules! growth_run {
+    () => {
+        "bench-results/load-grow-cluster"
+    };
+}
+
+pub(crate) use {cluster_run, cost_run, durable_run, growth_run, idle_run, million_run, tls_run};
+
+/// A figure whose run may be still to come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RecordedFigure {
+    /// The run has it.
+    Recorded(f64),
+    /// There is no such run yet, and this stands for it.
+    Awaited(f64),
+}
+
+impl RecordedFigure {
+    /// What is reckoned with.
+    pub const fn value(self) -> f64 {
+        match self {
+            Self::Recorded(value) | Self::Awaited(value) => value,
+        }
+    }
+}
 
 /// Kernel memory of one idle connection: its socket as a direct descriptor, and the armed poll. The slab's own table is
 /// readable by root alone, and knows no process.
@@ -49,3 +88,38 @@ pub const HEARTBEAT_CPU_US: f64 = 10.46;
 
 /// The same of one login: connect, UserSig, answer. What a durable registry adds is not in it.
 pub const LOGIN_CPU_US: f64 = 25.58;
+
+/// CPU time of one login that is on disk before it is answered, at a gateway by itself.
+pub const DURABLE_LOGIN_CPU_US: f64 = 36.11;
+
+/// CPU time of a login that is in the shared store before it is answered, at a node. Until then: what it may be by its aim, one and a
+/// half times that of a gateway by itself.
+pub const NODE_LOGIN_CPU_US: RecordedFigure = RecordedFigure::Awaited(1.5 * DURABLE_LOGIN_CPU_US);
+
+/// CPU time of all nodes for one user's status, in queries of 500. Until then: its aim.
+pub const NODE_STATUS_CPU_US: RecordedFigure = RecordedFigure::Awaited(0.8);
+
+/// CPU time of a master for a change, with what it does for nodes meanwhile. Until then: by a trial of that run on a busy machine, as
+/// everything below.
+pub const MASTER_CHANGE_CPU_US: RecordedFigure = RecordedFigure::Awaited(37.11);
+
+/// CPU time of a replica for a change.
+pub const REPLICA_CHANGE_CPU_US: RecordedFigure = RecordedFigure::Awaited(12.07);
+
+/// CPU time of all nodes for a redirect.
+pub const REDIRECT_CPU_US: RecordedFigure = RecordedFigure::Awaited(80.78);
+
+/// User memory of an idle connection at a node, with its user.
+pub const NODE_CONNECTION_USER_BYTES: RecordedFigure = RecordedFigure::Awaited(305.0);
+
+/// Memory of a master for a user's record.
+pub const STORE_USER_BYTES: RecordedFigure = RecordedFigure::Awaited(80.66);
+
+/// Memory of a master for a change that is kept.
+pub const STORE_CHANGE_BYTES: RecordedFigure = RecordedFigure::Awaited(73.5);
+
+/// What a master receives for a change.
+pub const STORE_CHANGE_RECEIVED_BYTES: RecordedFigure = RecordedFigure::Awaited(459.0);
+
+/// What a master sends to its replica for a change.
+pub const STORE_CHANGE_REPLICATED_BYTES: RecordedFigure = RecordedFigure::Awaited(363.0);

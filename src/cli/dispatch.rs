@@ -140,6 +140,7 @@ fn execute(command: CliCommand, config: &Config, sources: &Sources) -> anyhow::R
             let wanted = check::Wants { cluster, connections };
             check::check(config, &wanted)
         }
+        CliCommand::Plan(arguments) if arguments.cluster => plan::cluster::plan(config, &arguments),
         CliCommand::Plan(arguments) => plan::plan(config, &arguments),
         CliCommand::Top(arguments) => on_a_runtime(top::top(config, &arguments)),
         CliCommand::Print(wanted) => printed::printed(&wanted, CommandLine::command()),

@@ -1,5 +1,7 @@
-//! `holdfast plan`: what a host for so many connections needs, from what was measured. Looks at no host: `holdfast check
-//! --connections` does.
+//! `holdfast plan`: what a host for so many connections needs, or a cluster, from what was measured. Looks at no host: `holdfast
+//! check --connections` does.
+
+pub(super) mod cluster;
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -25,6 +27,28 @@ pub(super) struct PlanArguments {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
+    /// Plans a cluster that goes on when one of its nodes is lost, and its shared store.
+    #[arg(long)]
+    pub(super) cluster: bool,
+    #[command(flatten)]
+    of_cluster: ClusterArguments,
+}
+
+/// What a cluster is planned for.
+#[derive(Debug, Clone, clap::Args)]
+struct ClusterArguments {
+    /// Accounts on record; three for each connection if not given.
+    #[arg(long, requires = "cluster", value_parser = numbers::count)]
+    users: Option<u64>,
+    /// Logins in a busy second; ten a day for each connection if not given, five times as many as on the average.
+    #[arg(long, requires = "cluster", value_parser = numbers::count)]
+    logins: Option<u64>,
+    /// Statuses that the backend asks for in a busy second; one for each ten connections if not given.
+    #[arg(long, requires = "cluster", value_parser = numbers::count)]
+    statuses: Option<u64>,
+    /// Connections that a node may have when another one is lost. Fewer make more nodes.
+    #[arg(long, requires = "cluster", default_value = "5M", value_parser = numbers::count)]
+    node_connections: u64,
 }
 
 fn heartbeat(text: &str) -> Result<Duration, String> {
@@ -38,7 +62,7 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Prints the plan.
+/// Prints the plan of a host.
 pub(super) fn plan(config: &Config, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::new(config, arguments.connections, arguments.heartbeat);
     let need = sizing::need(&wanted);
@@ -113,26 +137,34 @@ fn in_words(wanted: &Wanted, need: &Need) -> String {
     for (name, value) in sysctls(need) {
         line(format!("               {name} = {value}"));
     }
-    line("\nIt is made of:\n".to_owned());
+    line(format!("\n{}", made_of(&CONSTANTS.each_ref())));
+    line("Not in it: the disk of the store, and what else runs on the host. `holdfast check --connections N` compares a host with it.".to_owned());
+    out
+}
+
+/// All these numbers, and where they come from.
+fn made_of(constants: &[&Constant]) -> String {
+    let mut out = "It is made of:\n\n".to_owned();
     for Constant {
         name,
         value,
         unit,
         source,
-    } in CONSTANTS
+    } in constants
     {
-        line(format!(
-            "  {:<38} {:>12}  {source}",
-            name,
-            format!("{value} {unit}").trim()
-        ));
+        let value = format!("{value} {unit}");
+        writeln!(out, "  {name:<38} {:>13}  {source}", value.trim()).expect("a string takes every text");
     }
-    line("\nNot in it: the disk of the store, and what else runs on the host. `holdfast check --connections N` compares a host with it.".to_owned());
     out
 }
 
+/// The same for programs.
+fn constants_json(constants: &[&Constant]) -> Vec<Value> {
+    let one = |constant: &&Constant| json!({ "name": constant.name, "value": constant.value, "unit": constant.unit, "source": constant.source });
+    constants.iter().map(one).collect()
+}
+
 fn in_json(wanted: &Wanted, need: &Need) -> Value {
-    let constant = |constant: &Constant| json!({ "name": constant.name, "value": constant.value, "unit": constant.unit, "source": constant.source });
     let sysctls: serde_json::Map<String, Value> = sysctls(need)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Value::String(value)))
@@ -151,7 +183,7 @@ fn in_json(wanted: &Wanted, need: &Need) -> Value {
         "shards": { "count": need.shards, "connections_max": need.slots },
         "descriptors": need.descriptors,
         "sysctls": sysctls,
-        "constants": CONSTANTS.iter().map(constant).collect::<Vec<_>>(),
+        "constants": constants_json(&CONSTANTS.each_ref()),
     })
 }
 

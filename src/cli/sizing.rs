@@ -1,6 +1,8 @@
 //! What a number of connections needs of a host, from what was measured. Every number has a name and says where it comes
 //! from; none is read from the host.
 
+pub(super) mod cluster;
+
 use std::time::Duration;
 
 use crate::base::limits::{
@@ -138,7 +140,7 @@ whole!(
     "chosen: open files of all other processes, of the store, and of HTTP"
 );
 
-/// All of them.
+/// All that a host is made of.
 pub(super) const CONSTANTS: [Constant; 14] = [
     KERNEL_BYTES_PER_CONNECTION,
     USER_BYTES_PER_CONNECTION,
@@ -255,18 +257,27 @@ pub(super) fn shards_for(connections: u64, slots_max: u64) -> Option<u64> {
 /// As `shards.count` has it.
 const SHARDS_MAX: u64 = 1_024;
 
+/// What a host needs that has nothing to do but to hold connections, and to take them back.
+pub(super) fn need(wanted: &Wanted) -> Need {
+    need_with(wanted, CORES_MIN)
+}
+
+/// One core is the system's now and then.
+const CORES_MIN: u64 = 2;
+
+/// The same with no fewer cores than these.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "estimates of positive numbers far below 2^53"
 )]
-pub(super) fn need(wanted: &Wanted) -> Need {
+fn need_with(wanted: &Wanted, cores_min: u64) -> Need {
     let connections = wanted.connections as f64;
     let of_each = |constant: Constant| (connections * constant.value).ceil() as u64;
     let heartbeats_per_second = connections / wanted.heartbeat.as_secs_f64();
     let cores_busy = heartbeats_per_second * HEARTBEAT_CPU_US.value / 1e6;
-    let cores = ((cores_busy / CORE_SHARE_FOR_HEARTBEATS.value).ceil() as u64).max(2);
+    let cores = ((cores_busy / CORE_SHARE_FOR_HEARTBEATS.value).ceil() as u64).max(cores_min);
     // A billion connections fit into SHARDS_MAX tables.
     let by_table = shards_for(wanted.connections, u64::from(SLOTS_MAX)).unwrap_or(SHARDS_MAX);
     let shards = cores.max(by_table).min(SHARDS_MAX);

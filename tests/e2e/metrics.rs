@@ -287,6 +287,45 @@ fn plan_says_what_a_host_needs() {
 }
 
 #[test]
+fn plan_says_what_a_cluster_needs() {
+    let words = [
+        "plan",
+        "--cluster",
+        "--connections",
+        "10M",
+        "--logins",
+        "6000",
+        "--json",
+    ];
+    let plan: Value = serde_json::from_str(&said(&holdfast(&words))).unwrap();
+    assert_eq!(plan["users"], 30_000_000);
+    assert_eq!(plan["shared_store"]["changes_per_second"], 12_000.0);
+    let nodes = plan["nodes"]["count"].as_u64().unwrap();
+    let after_a_loss = plan["nodes"]["connections_after_a_loss"].as_u64().unwrap();
+    assert!((nodes - 1) * after_a_loss >= 10_000_000, "{plan}");
+    let constants = plan["constants"].as_array().unwrap();
+    let awaited = |constant: &&Value| constant["source"].as_str().unwrap().starts_with("NOT MEASURED");
+    assert_eq!(plan["not_measured_yet"], constants.iter().filter(awaited).count());
+    let words = said(&holdfast(&["plan", "--cluster", "--connections", "100M"]));
+    for part in [
+        "100,000,000 connections",
+        "holdfast cluster create --partitions 1024",
+        "masters and",
+    ] {
+        assert!(words.contains(part), "{part} is missing in\n{words}");
+    }
+    for (typed, why) in [
+        (&["--users", "1M"][..], "--cluster"),
+        (&["--cluster", "--node-connections", "10k"], "--node-connections"),
+    ] {
+        let output = holdfast(&[&["plan", "--connections", "100M"], typed].concat());
+        assert_eq!(output.status.code(), Some(2), "{typed:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(why), "{told}");
+    }
+}
+
+#[test]
 fn check_compares_the_host_with_so_many_connections() {
     // Ports that nobody listens on: what is looked at besides them depends on the host.
     let [terminals, http, admin] = crate::support::gateway::free_addresses();
