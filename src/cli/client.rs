@@ -135,9 +135,21 @@ pub(super) async fn lines(config: &Config, path: &str) -> anyhow::Result<Vec<Val
     lines.map(|line| json(&answer.place, line)).collect()
 }
 
+/// Asks the admin listener how the cluster stands, as its node knows it.
+pub(super) async fn cluster(config: &Config) -> anyhow::Result<Value> {
+    let answer = get(config, "/v1/cluster").await?;
+    json(&answer.place, answer.page()?)
+}
+
 /// Asks the admin listener for its metrics.
 pub(super) async fn metrics(config: &Config) -> anyhow::Result<String> {
-    let answer = get(config, "/metrics").await?;
+    metrics_at(config, &admin_place(config)).await
+}
+
+/// The same of another node, which has the token of the configuration, and TLS if the configuration has it.
+pub(super) async fn metrics_at(config: &Config, place: &HostPort) -> anyhow::Result<String> {
+    let request = Request::get("/metrics");
+    let answer = ask_admin_at(config, place, request, Bytes::new(), RequestKind::Query).await?;
     let text = String::from_utf8_lossy(answer.page()?);
     if !text.contains("\nholdfast_") {
         let what = "its metrics are not those of a gateway";
@@ -198,17 +210,32 @@ async fn ask_admin(
     body: Bytes,
     purpose: RequestKind,
 ) -> anyhow::Result<HttpAnswer> {
-    let place = HostPort::of(first(&config.admin));
+    ask_admin_at(config, &admin_place(config), request, body, purpose).await
+}
+
+/// Where the admin listener is looked for.
+pub(super) fn admin_place(config: &Config) -> HostPort {
+    HostPort::of(first(&config.admin))
+}
+
+async fn ask_admin_at(
+    config: &Config,
+    place: &HostPort,
+    request: Builder,
+    body: Bytes,
+    purpose: RequestKind,
+) -> anyhow::Result<HttpAnswer> {
     let request = match &config.admin_token {
         Some(token) => request.header("Authorization", format!("Bearer {}", token.expose())),
         None => request,
     };
     let (status, body) = exchange(
-        (Listener::Admin, &place, Scheme::of(&config.admin_certificates)),
+        (Listener::Admin, place, Scheme::of(&config.admin_certificates)),
         request.body(Full::new(body))?,
         (purpose, within_max(purpose)),
     )
     .await?;
+    let place = place.clone();
     Ok(HttpAnswer { place, status, body }.checked()?)
 }
 

@@ -33,3 +33,4 @@ mod meetings;
 mod moving;
 mod strangers;
 mod stream;
+mod watched;

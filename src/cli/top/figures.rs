@@ -1,9 +1,9 @@
 //! Two readings of the metrics, and what happened between them: amounts, rates, and percentiles. Asks nobody.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use super::sample::{MetricsSample, of_shard};
+use super::shown::ShownFigures;
 use crate::cli::numbers::{bytes, grouped};
 
 /// With fewer connections the growth of resident memory says nothing of what one of them takes.
@@ -11,8 +11,8 @@ const CONNECTIONS_THAT_TELL: f64 = 10_000.0;
 
 const DAY_S: f64 = 86_400.0;
 
-/// The columns of [`Figures::rows`].
-pub(super) const COLUMNS: [&str; 11] = [
+/// The columns of a gateway's rows.
+const COLUMNS: [&str; 11] = [
     "shard",
     "connections",
     "table",
@@ -45,12 +45,12 @@ impl<'a> Figures<'a> {
     }
 
     /// By how much a counter grew. One that fell began anew: the gateway was started again.
-    fn grown(&self, series: &str) -> f64 {
+    pub(super) fn grown(&self, series: &str) -> f64 {
         let (before, now) = (self.before.value(series), self.now.value(series));
         if now < before { now } else { now - before }
     }
 
-    fn rate(&self, series: &str) -> f64 {
+    pub(super) fn rate(&self, series: &str) -> f64 {
         self.grown(series) / self.seconds
     }
 
@@ -63,7 +63,7 @@ impl<'a> Figures<'a> {
     }
 
     /// What so many of a hundred took at most; `-` if there were none.
-    fn percentile(&self, name: &str, labels: &str, percent: f64) -> String {
+    pub(super) fn percentile(&self, name: &str, labels: &str, percent: f64) -> String {
         let behind = if labels.is_empty() {
             String::new()
         } else {
@@ -101,7 +101,7 @@ impl<'a> Figures<'a> {
     }
 
     /// What the whole gateway does, a title and a line each.
-    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+    fn lines(&self) -> Vec<(&'static str, String)> {
         let amount = |name| self.amount(name);
         let per_second = |name| self.per_second(name);
         vec![
@@ -273,7 +273,7 @@ impl<'a> Figures<'a> {
     }
 
     /// One row for all shards, then one for each.
-    pub(super) fn rows(&self) -> Vec<[String; COLUMNS.len()]> {
+    fn rows(&self) -> Vec<[String; COLUMNS.len()]> {
         let shards = (0..self.now.shards()).map(|shard| self.row(&shard.to_string(), Some(shard)));
         std::iter::once(self.row("all", None)).chain(shards).collect()
     }
@@ -321,28 +321,15 @@ impl<'a> Figures<'a> {
         of_codes.map(|(series, _)| self.rate(series)).sum()
     }
 
-    /// All of it as lines.
-    pub(super) fn text(&self) -> String {
-        let mut out = format!("in {:.1} s:\n", self.seconds);
-        let mut line = |text: &str| writeln!(out, "{}", text.trim_end()).expect("a string takes every text");
-        for (title, text) in self.lines() {
-            line(&format!("{title:<12} {text}"));
+    /// All of it, to be shown.
+    pub(super) fn shown(&self) -> ShownFigures {
+        ShownFigures {
+            seconds: self.seconds,
+            lines: self.lines(),
+            columns: &COLUMNS,
+            rows: self.rows().into_iter().map(Vec::from).collect(),
         }
-        let cells = |row: &[String]| {
-            let cells = row.iter().zip(COLUMNS);
-            let cells = cells.map(|(cell, column)| format!("{cell:>width$}", width = width(column)));
-            cells.collect::<Vec<_>>().join(" ")
-        };
-        line(&cells(&COLUMNS.map(str::to_owned)));
-        self.rows().iter().for_each(|row| line(&cells(row)));
-        line("");
-        out
     }
-}
-
-/// How wide a column is.
-pub(super) fn width(column: &str) -> usize {
-    column.len().max(9)
 }
 
 fn by_label(rates: &[(String, f64)], none: &str) -> String {
@@ -364,11 +351,11 @@ fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
-fn count_text(value: f64) -> String {
+pub(super) fn count_text(value: f64) -> String {
     grouped(whole(value))
 }
 
-fn rate_text(rate: f64) -> String {
+pub(super) fn rate_text(rate: f64) -> String {
     if rate >= 100.0 || rate == 0.0 {
         count_text(rate)
     } else {
@@ -397,7 +384,7 @@ mod tests {
     #[test]
     fn rates_are_per_second_and_amounts_are_of_now() {
         let (before, now) = (reading(0, 100, [0; 3]), reading(2_000, 1_100, [0; 3]));
-        let text = Figures::between(&before, &now).text();
+        let text = Figures::between(&before, &now).shown().text();
         for part in [
             "in 2.0 s:",
             "connections  12 (logged in: mobile 7, desktop 0, web 0)",
@@ -413,7 +400,7 @@ mod tests {
     fn connections_by_all_ways_are_logged_in_and_the_first_certificate_to_expire_is_told() {
         let told = |text: &str| {
             let sample = MetricsSample::new(Instant(0), text);
-            Figures::between(&sample, &sample).text()
+            Figures::between(&sample, &sample).shown().text()
         };
         let live = |transport, count| {
             format!("holdfast_connections_live_now{{class=\"web\",transport=\"{transport}\"}} {count}\n")

@@ -1,9 +1,12 @@
-//! `holdfast top`: what the gateway does at this moment, from two readings of its metrics. Live on a screen with a keyboard;
+//! `holdfast top`: what the gateway, or each node of a cluster, does at this moment, from two readings of metrics. Live on a screen with a keyboard;
 //! as lines anywhere else, with `--once`, and in builds without the feature `top`. Counts nothing itself.
 
 mod figures;
+mod nodes;
+mod reading;
 mod sample;
 mod scraper;
+mod shown;
 #[cfg(feature = "top")]
 mod screen;
 #[cfg(feature = "top")]
@@ -17,8 +20,8 @@ use std::time::Duration;
 
 use super::outcome::print;
 use crate::node::config::Config;
-use figures::Figures;
-use sample::MetricsSample;
+use nodes::ClusterScraper;
+use reading::{Reading, TopSource};
 use scraper::Scraper;
 
 /// How it is shown.
@@ -27,6 +30,9 @@ pub(super) struct TopArguments {
     /// Shows one interval as lines, and ends.
     #[arg(long)]
     once: bool,
+    /// Shows a line for each node of the cluster, as the configuration's own node knows them, and one for all.
+    #[arg(long)]
+    cluster: bool,
     /// The length of an interval, as 1s or 500ms.
     #[arg(long, default_value = "1s", value_parser = interval)]
     interval: Duration,
@@ -45,24 +51,27 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 /// Shows until it is told to end, or the gateway is gone.
 pub(super) async fn top(config: &Config, arguments: &TopArguments) -> anyhow::Result<ExitCode> {
-    let mut scraper = Scraper::new(config);
-    let first = scraper.read().await?;
+    let mut source = match arguments.cluster {
+        true => TopSource::Cluster(ClusterScraper::new(config)),
+        false => TopSource::Gateway(Scraper::new(config)),
+    };
+    let first = source.read().await?;
     #[cfg(feature = "top")]
     if !arguments.once && screen::is_there() {
-        return view::live(&mut scraper, &first, arguments.interval).await;
+        return view::live(&mut source, first, arguments.interval).await;
     }
-    lines(&mut scraper, first, arguments).await
+    lines(&mut source, first, arguments).await
 }
 
 async fn lines(
-    scraper: &mut Scraper<'_>,
-    mut before: MetricsSample,
+    source: &mut TopSource<'_>,
+    mut before: Reading,
     arguments: &TopArguments,
 ) -> anyhow::Result<ExitCode> {
     loop {
         tokio::time::sleep(arguments.interval).await;
-        let now = scraper.read().await?;
-        print(&Figures::between(&before, &now).text())?;
+        let now = source.read().await?;
+        print(&now.since(&before).text())?;
         if arguments.once {
             return Ok(ExitCode::SUCCESS);
         }

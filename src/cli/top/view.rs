@@ -13,10 +13,9 @@ use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
 use super::super::outcome::ended_by;
 use super::super::termination::Termination;
-use super::figures::{COLUMNS, Figures, width};
-use super::sample::MetricsSample;
-use super::scraper::Scraper;
+use super::reading::{Reading, TopSource};
 use super::screen::{self, Screen};
+use super::shown::{ShownFigures, width};
 
 /// How long a key or a signal may wait to be noticed.
 const KEY_POLL: Duration = Duration::from_millis(50);
@@ -32,7 +31,7 @@ enum Wish {
 /// What is shown besides the figures.
 #[derive(Debug, Default)]
 struct State {
-    /// The first shard that is shown.
+    /// The first row that is shown below that of all.
     first: usize,
     /// Why there are no newer figures.
     trouble: Option<String>,
@@ -50,20 +49,20 @@ impl State {
 
 /// Draws until the person has seen enough, or a signal ends it. A gateway that is gone is waited for.
 pub(super) async fn live(
-    scraper: &mut Scraper<'_>,
-    first: &MetricsSample,
+    source: &mut TopSource<'_>,
+    first: Reading,
     interval: Duration,
 ) -> anyhow::Result<ExitCode> {
     let mut ending = Termination::listen(screen::cook)?;
     let mut screen = Screen::take()?;
-    let (mut before, mut now, mut state) = (first.clone(), first.clone(), State::default());
+    let (mut before, mut now, mut state) = (first.clone(), first, State::default());
     loop {
-        let figures = Figures::between(&before, &now);
+        let figures = now.since(&before);
         if let Some(outcome) = show(&mut screen, &ending, &figures, &mut state, interval)? {
             return Ok(outcome);
         }
         let reading = tokio::select! {
-            reading = scraper.read() => reading,
+            reading = source.read() => reading,
             signal = ending.asked() => return Ok(ended_by(signal)),
         };
         match reading {
@@ -80,7 +79,7 @@ pub(super) async fn live(
 fn show(
     screen: &mut Screen,
     ending: &Termination,
-    figures: &Figures<'_>,
+    figures: &ShownFigures,
     state: &mut State,
     interval: Duration,
 ) -> anyhow::Result<Option<ExitCode>> {
@@ -94,7 +93,7 @@ fn show(
         {
             Some(Wish::Quit) => return Ok(Some(ExitCode::SUCCESS)),
             Some(wish) => {
-                state.take(wish, figures.rows().len());
+                state.take(wish, figures.rows.len());
                 screen.terminal.draw(|frame| draw(frame, figures, state))?;
             }
             None => waited += KEY_POLL,
@@ -124,11 +123,11 @@ fn wish(code: KeyCode, control: bool) -> Option<Wish> {
     }
 }
 
-fn draw(frame: &mut Frame<'_>, figures: &Figures<'_>, state: &State) {
+fn draw(frame: &mut Frame<'_>, figures: &ShownFigures, state: &State) {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let mut lines = vec![Line::styled(title(state), bold)];
     lines.extend(
-        figures.lines().into_iter().map(|(title, text)| {
+        figures.lines.iter().map(|(title, text)| {
             Line::from(vec![Span::styled(format!("{title:<12} "), bold), Span::raw(text)])
         }),
     );
@@ -143,19 +142,21 @@ fn draw(frame: &mut Frame<'_>, figures: &Figures<'_>, state: &State) {
     let [above, below] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(3)]).areas(frame.area());
     frame.render_widget(figures_text, above);
-    let rows = figures.rows();
-    let (all, shards) = rows.split_at(1);
-    let shown = all.iter().chain(shards.iter().skip(state.first));
+    let (all, each) = figures.rows.split_at(1);
+    let shown = all.iter().chain(each.iter().skip(state.first));
+    let columns = figures.columns.iter().copied();
     let table = Table::new(
         shown.map(|row| Row::new(row.clone())),
-        COLUMNS.map(|column| Constraint::Length(u16::try_from(width(column)).unwrap_or(u16::MAX))),
+        columns
+            .clone()
+            .map(|column| Constraint::Length(u16::try_from(width(column)).unwrap_or(u16::MAX))),
     );
-    frame.render_widget(table.header(Row::new(COLUMNS).style(bold)), below);
+    frame.render_widget(table.header(Row::new(columns).style(bold)), below);
 }
 
 fn title(state: &State) -> String {
     match &state.trouble {
-        None => "holdfast top: q ends, up and down move the shards".to_owned(),
+        None => "holdfast top: q ends, up and down move the rows".to_owned(),
         Some(trouble) => format!("holdfast top: NO NEW FIGURES: {trouble}"),
     }
 }
@@ -166,11 +167,12 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::cli::top::figures::Figures;
     use crate::cli::top::tests::reading;
 
     fn drawn(state: &State) -> String {
         let (before, now) = (reading(0, 100, [0; 3]), reading(1_000, 150, [2, 4, 4]));
-        let figures = Figures::between(&before, &now);
+        let figures = Figures::between(&before, &now).shown();
         let mut terminal = Terminal::new(TestBackend::new(130, 30)).unwrap();
         terminal.draw(|frame| draw(frame, &figures, state)).unwrap();
         terminal.backend().to_string()

@@ -360,6 +360,13 @@ impl Membership {
             .with(|tenure| matches!(tenure, Tenure::Behind { .. }))
     }
 
+    /// How many partitions are on their way in, and how many on their way out.
+    #[must_use]
+    pub fn moving(&self) -> (usize, usize) {
+        let count = |is: fn(Tenure) -> bool| self.holdings.count(is);
+        (count(Tenure::is_adoption), count(Tenure::is_release))
+    }
+
     fn accept_loss(&mut self, now: Instant, partition: PartitionId, acts: &mut Vec<MemberAct>) {
         let Some(holding) = self.holdings.get(partition) else {
             return;

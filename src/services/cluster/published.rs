@@ -24,6 +24,10 @@ pub struct ClusterStatus {
     pub nodes: BTreeMap<NodeId, NodeStatus>,
     /// How many partitions have no home, as far as this node knows.
     pub homeless: usize,
+    /// How many this node is about to open.
+    pub opening: usize,
+    /// How many it is about to hand over, or to keep for its next life.
+    pub settling: usize,
     /// Partitions that take no changes, since the shared store lacks what was confirmed.
     pub behind: Vec<PartitionId>,
 }
@@ -164,10 +168,13 @@ impl Published {
         let homeless = self
             .all()
             .filter(|partition| homes.of(*partition) == Home::Nobody);
+        let (opening, settling) = member.moving();
         self.status.send_replace(Arc::new(ClusterStatus {
             standing: member.standing_name(),
             nodes: nodes.collect(),
             homeless: homeless.count(),
+            opening,
+            settling,
             behind: member.behind(),
         }));
     }

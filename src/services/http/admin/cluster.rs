@@ -66,6 +66,8 @@ fn shown(view: &ClusterView, has_lease: bool) -> Value {
         "nodes": nodes.collect::<Vec<_>>(),
         "partitions": partitions(view.node, &homes),
         "homeless": status.homeless,
+        "opening": status.opening,
+        "settling": status.settling,
         "behind": status.behind.iter().map(|partition| partition.0).collect::<Vec<_>>(),
     })
 }

@@ -41,6 +41,16 @@ impl ClusterMetrics {
                 status.homeless as u64,
             ),
             (
+                "cluster_partitions_opening_now",
+                "Partitions that this node is about to open.",
+                status.opening as u64,
+            ),
+            (
+                "cluster_partitions_settling_now",
+                "Partitions that this node is about to hand over, or to keep for its next life.",
+                status.settling as u64,
+            ),
+            (
                 "cluster_partitions_behind_now",
                 "Partitions of this node that take no changes, since the shared store lacks what was confirmed.",
                 status.behind.len() as u64,

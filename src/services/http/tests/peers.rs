@@ -103,6 +103,8 @@ fn status() -> ClusterStatus {
     ClusterStatus {
         nodes: [(NodeId(2), two)].into(),
         behind: vec![PartitionId(2)],
+        opening: 3,
+        settling: 4,
         ..ClusterStatus::default()
     }
 }
@@ -308,11 +310,12 @@ fn the_operator_sees_the_cluster_and_can_have_the_node_leave_it() {
         { "node": 3, "epoch": null },
     ]);
     assert_eq!((&shown["partitions"], &shown["lease"]), (&expected, &json!(true)));
+    assert_eq!((&shown["opening"], &shown["settling"]), (&json!(3), &json!(4)));
     let (_, text) = cluster.world.get("/metrics", "");
-    assert!(
-        text.contains("holdfast_cluster_partitions_owned_now 1\n"),
-        "{text}"
-    );
+    for metric in ["owned_now 1", "opening_now 3", "settling_now 4"] {
+        let expected = format!("holdfast_cluster_partitions_{metric}\n");
+        assert!(text.contains(&expected), "{text}");
+    }
     assert!(text.contains("holdfast_shared_batches_total 0\n"), "{text}");
     assert!(cluster.orders.is_empty());
     let (status, body) = commands::post(&cluster.world, "/v1/cluster/drain", "{}");
