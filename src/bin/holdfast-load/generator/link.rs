@@ -212,9 +212,8 @@ impl Worker {
     /// came where it was sent, and that node has ended.
     fn turned_away(&mut self, slot: u32) {
         let terminal = &mut self.terminals[slot as usize];
-        if terminal.phase == TerminalPhase::Greeting
-            && (!self.links.is_open(slot) || terminal.home.unreached())
-        {
+        let is_told = terminal.phase != TerminalPhase::Greeting || terminal.retry_after_ms.is_some();
+        if !is_told && (!self.links.is_open(slot) || terminal.home.unreached()) {
             terminal.retry_after_ms = Some(fastrand::u32(TURNED_AWAY_MS));
             self.config.statistics.retried();
         }
