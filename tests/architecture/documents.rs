@@ -84,8 +84,13 @@ fn first_page_size(document: &Document) -> Option<String> {
     too_long.then(|| format!("1: {bytes} bytes are more than {FIRST_PAGE_BYTES_MAX}"))
 }
 
+/// Rows of tables cannot be wrapped. A page of results has a name of a figure in each, and a link to it.
 fn long_lines(document: &Document) -> Vec<String> {
-    let lengths = (1..).zip(document.text.lines().map(|line| line.chars().count()));
+    let may_be_long = |line: &str| document.path.starts_with("bench-results/") && line.starts_with("| ");
+    let lines = (1..).zip(document.text.lines());
+    let lengths = lines
+        .filter(|(_, line)| !may_be_long(line))
+        .map(|(number, line)| (number, line.chars().count()));
     let long = lengths.filter(|(_, length)| *length > LINE_CHARACTERS_MAX);
     long.map(|(line, length)| format!("{line}: {length} characters are more than {LINE_CHARACTERS_MAX}"))
         .collect()

@@ -58,6 +58,11 @@ impl CallbackLane {
         now: Timestamp,
         fault: &str,
     ) -> Result<(), ReadError> {
+        // Of a shared store each look is a call.
+        if self.store.late_count() == 0 {
+            self.late_scan = LateScan::default();
+            return Ok(());
+        }
         let mut look = self.late_scan.clone();
         // Mostly the first one is young.
         let count_max = if look.after == Position(0) { 1 } else { PAGE };

@@ -9,6 +9,8 @@ struct Flawed {
     /// Of this user no late callbacks.
     user: UserId,
     told: AtomicU64,
+    /// How often all late callbacks were looked at.
+    looked: AtomicU64,
 }
 
 const FLAW: &str = "it is damaged";
@@ -78,6 +80,7 @@ impl Outbox for Flawed {
     }
 
     fn late(&self, _: Position, _: usize) -> Result<Vec<(UserId, Late)>, ReadError> {
+        self.looked.fetch_add(1, Ordering::Relaxed);
         Err(ReadError::Store(FLAW.to_owned()))
     }
 
@@ -107,6 +110,7 @@ fn what_cannot_be_read_keeps_nobody_else_from_their_callbacks() {
         reading: store.reader(),
         user: UserId::new(b"user-0").unwrap(),
         told: AtomicU64::new(0),
+        looked: AtomicU64::new(0),
     });
     let source = Arc::clone(&flawed) as Arc<dyn CallbackStore>;
     let mut held = Held::of(vec![source], &settings("http://receiver".to_owned()));
@@ -180,4 +184,22 @@ fn a_callback_whose_change_is_gone_is_counted_and_holds_up_nobody() {
     held.work();
     assert_eq!(reading.late_count(), 0);
     assert_eq!(reading.late_users(Timestamp(u64::MAX), 9).unwrap(), []);
+}
+
+#[test]
+fn late_callbacks_are_not_looked_at_where_there_are_none() {
+    let folder = TempDir::new().unwrap();
+    let mut store = store(folder.path());
+    record(&mut store, 3, 1..=1);
+    let flawed = Arc::new(Flawed {
+        reading: store.reader(),
+        user: UserId::new(b"user-0").unwrap(),
+        told: AtomicU64::new(0),
+        looked: AtomicU64::new(0),
+    });
+    let source = Arc::clone(&flawed) as Arc<dyn CallbackStore>;
+    let mut held = Held::of(vec![source], &settings("http://receiver".to_owned()));
+    // Its dead letters cannot be read.
+    let _ = held.pump.pass_by(held.now);
+    assert_eq!(flawed.looked.load(Ordering::Relaxed), 0);
 }
