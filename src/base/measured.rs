@@ -43,7 +43,7 @@ macro_rules! cluster_run {
     };
 }
 
-/// The run of `holdfast-load grow-cluster` that everything else of a cluster is from.
+/// The run of `holdfast-load grow-cluster --rounds 3` that everything else of a cluster is from.
 macro_rules! growth_run {
     () => {
         "bench-results/load-grow-cluster"

@@ -60,7 +60,7 @@ of_run!(
     measured::REDIRECT_CPU_US,
     "µs",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -68,7 +68,7 @@ of_run!(
     measured::MASTER_CHANGE_CPU_US,
     "µs",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -76,7 +76,7 @@ of_run!(
     measured::REPLICA_CHANGE_CPU_US,
     "µs",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -84,7 +84,7 @@ of_run!(
     measured::NODE_CONNECTION_USER_BYTES,
     "B",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -92,7 +92,7 @@ of_run!(
     measured::STORE_USER_BYTES,
     "B",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -100,7 +100,7 @@ of_run!(
     measured::STORE_CHANGE_BYTES,
     "B",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -108,7 +108,7 @@ of_run!(
     measured::STORE_CHANGE_RECEIVED_BYTES,
     "B",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 of_run!(
@@ -116,7 +116,7 @@ of_run!(
     measured::STORE_CHANGE_REPLICATED_BYTES,
     "B",
     growth_run,
-    "holdfast-load grow-cluster",
+    "holdfast-load grow-cluster --rounds 3",
     "by a trial of that run on a busy machine"
 );
 pub(super) const DURABLE_LOGIN_CPU_US: Constant = Constant {

@@ -15,7 +15,7 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
     ResultsFolder {
         name: "load-grow-cluster",
         title: "What one costs with 1 to 3 nodes, and with 1 to 3 masters of the shared store",
-        command: "holdfast-load grow-cluster",
+        command: "holdfast-load grow-cluster --rounds 3",
         figures: &[
             growth(
                 "CPU of a login at the nodes, by nodes: the most ÷ that of the fewest",

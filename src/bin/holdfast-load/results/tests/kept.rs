@@ -88,7 +88,9 @@ fn no_page_has_a_line_that_is_too_long() {
             .map(|name| results.join(name).join(README)),
     );
     for page in pages.iter().filter(|page| page.is_file()) {
-        for line in fs::read_to_string(page).unwrap().lines() {
+        // A table's rows cannot be wrapped.
+        let text = fs::read_to_string(page).unwrap();
+        for line in text.lines().filter(|line| !line.starts_with("| ")) {
             assert!(line.chars().count() <= LINE_MAX, "{}: {line}", page.display());
         }
     }
