@@ -167,8 +167,11 @@ impl World {
 
     fn found(&self) {
         let partitions = PARTITIONS.to_string();
-        let mut create = self.command(0, &["cluster", "create", "--partitions", &partitions]);
-        assert!(create.status().unwrap().success(), "see the log of node 1");
+        // A replica that has only just come may take longer to acknowledge anything than a call waits for it.
+        wait_until("a cluster that is founded", || {
+            let mut create = self.command(0, &["cluster", "create", "--partitions", &partitions]);
+            create.status().unwrap().success()
+        });
     }
 
     /// Starts a node, and does not wait until it is ready.
