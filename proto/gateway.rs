@@ -2,7 +2,7 @@
 /// Terminal -> gateway.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Packet", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "request::Packet", tags = "1, 2, 3, 4, 5")]
     pub packet: ::core::option::Option<request::Packet>,
 }
 /// Nested message and enum types in `Request`.
@@ -18,12 +18,14 @@ pub mod request {
         Logout(super::Logout),
         #[prost(message, tag = "4")]
         Background(super::Background),
+        #[prost(message, tag = "5")]
+        MessageAck(super::MessageAck),
     }
 }
 /// Gateway -> terminal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Response {
-    #[prost(oneof = "response::Packet", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "response::Packet", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub packet: ::core::option::Option<response::Packet>,
 }
 /// Nested message and enum types in `Response`.
@@ -44,6 +46,9 @@ pub mod response {
         /// The last packet before the gateway closes the connection for the terminal's mistake or its silence.
         #[prost(message, tag = "6")]
         Error(super::Error),
+        /// Only to a terminal that has said that it takes messages.
+        #[prost(message, tag = "7")]
+        Message(super::Message),
     }
 }
 /// The first packet of a connection. Packets behind it wait for its answer, 4,096 bytes of them at most.
@@ -52,7 +57,8 @@ pub struct Login {
     /// The protocol version the terminal speaks: 1.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
-    /// Bits of optional features the terminal knows. 1: it goes to the address of a LoginAnswer or a GoAway. Others: send 0.
+    /// Bits of optional features the terminal knows. 1: it goes to the address of a LoginAnswer or a GoAway. 2: it takes
+    /// messages. 4: it acknowledges those that want it; only beside 2. Others: send 0.
     #[prost(uint64, tag = "2")]
     pub features: u64,
     /// 1 to 32 bytes of printable ASCII.
@@ -98,6 +104,42 @@ pub struct Background {
     #[prost(bool, tag = "1")]
     pub background: bool,
 }
+/// From the app's backend, to this device. Its bytes are the app's own: the gateway reads none of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Message {
+    /// Tells messages apart: one that comes again, perhaps on another connection, has the same id.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// The UserID that it is from, or a name of the backend's; at most 32 bytes. Empty: nobody's.
+    #[prost(string, tag = "2")]
+    pub from: ::prost::alloc::string::String,
+    /// What it is, for the app: at most 64 bytes of printable ASCII without `+`, `#` and `/`.
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// At most 60 KiB.
+    #[prost(bytes = "vec", tag = "4")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+    /// How long from now on it still matters, milliseconds.
+    #[prost(uint32, tag = "5")]
+    pub ttl_ms: u32,
+    /// The backend wants to know whether it arrived: answer with a MessageAck as soon as the app has it. Until then it comes
+    /// again on each new connection of this login.
+    #[prost(bool, tag = "6")]
+    pub wants_ack: bool,
+}
+/// The app has these messages. One that is not known any more is ignored. Has no answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageAck {
+    /// At most 64.
+    #[prost(fixed64, repeated, tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u64>,
+    /// What the app answers the backend, at most 4,096 bytes. Only with a single id.
+    #[prost(bytes = "vec", tag = "2")]
+    pub reply: ::prost::alloc::vec::Vec<u8>,
+    /// The app could not take them.
+    #[prost(bool, tag = "3")]
+    pub refused: bool,
+}
 /// The outcome of something, for programs (code, what_next, retry_after_ms) and for people (text).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Verdict {
@@ -118,6 +160,7 @@ pub struct LoginAnswer {
     pub verdict: ::core::option::Option<Verdict>,
     #[prost(uint32, tag = "2")]
     pub protocol: u32,
+    /// Of Login.features what the gateway does: 2 and 4.
     #[prost(uint64, tag = "3")]
     pub features: u64,
     /// To be sent as Login.session at the next resume: an opaque number, never 0.
@@ -311,6 +354,8 @@ pub enum Code {
     TooEager = 108,
     /// The listener speaks TLS, and the connection did not begin with it.
     TlsFirst = 109,
+    /// An acknowledgement names more messages than it may, or the app's answer is too long or belongs to several.
+    AckInvalid = 110,
     /// The gateway cannot now.
     Busy = 201,
     NotRecorded = 202,
@@ -362,6 +407,7 @@ impl Code {
             Self::LoginTooLate => "CODE_LOGIN_TOO_LATE",
             Self::TooEager => "CODE_TOO_EAGER",
             Self::TlsFirst => "CODE_TLS_FIRST",
+            Self::AckInvalid => "CODE_ACK_INVALID",
             Self::Busy => "CODE_BUSY",
             Self::NotRecorded => "CODE_NOT_RECORDED",
             Self::Stopping => "CODE_STOPPING",
@@ -398,6 +444,7 @@ impl Code {
             "CODE_LOGIN_TOO_LATE" => Some(Self::LoginTooLate),
             "CODE_TOO_EAGER" => Some(Self::TooEager),
             "CODE_TLS_FIRST" => Some(Self::TlsFirst),
+            "CODE_ACK_INVALID" => Some(Self::AckInvalid),
             "CODE_BUSY" => Some(Self::Busy),
             "CODE_NOT_RECORDED" => Some(Self::NotRecorded),
             "CODE_STOPPING" => Some(Self::Stopping),

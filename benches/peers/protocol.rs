@@ -88,7 +88,8 @@ pub(crate) fn decide(user: Option<&UserId>, packet: TerminalPacket) -> Effect {
         (TerminalPacket::Heartbeat, Some(_)) => Effect::Send(HEARTBEAT_ANSWER),
         (TerminalPacket::Login(login), _) => Effect::LogIn(login),
         (TerminalPacket::Logout, _) => Effect::SendLast(LOGOUT_ANSWER),
-        (TerminalPacket::Heartbeat, None) | (TerminalPacket::Background(_) | TerminalPacket::Unknown, _) => {
+        (TerminalPacket::Heartbeat, None) => Effect::Close,
+        (TerminalPacket::Background(_) | TerminalPacket::MessageAck(_) | TerminalPacket::Unknown, _) => {
             Effect::Close
         }
     }

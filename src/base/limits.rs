@@ -75,6 +75,36 @@ pub const LOGIN_RATES_SWEEP_MS: u64 = 1_000;
 /// Kicks that wait for one user.
 pub const KICKS_WAITING_MAX: usize = 16;
 
+/// Requests to send something that wait for one user while a change of it is with the registry.
+pub const SENDS_WAITING_MAX: usize = 64;
+
+/// Users whom one message can be sent to by one request, as many as Tencent Cloud IM's batchsendmsg takes.
+pub const SEND_TARGETS_MAX: usize = 500;
+
+/// The longest body of a message, which fits with all else into the longest packet that a terminal takes.
+pub const MESSAGE_BODY_BYTES_MAX: usize = 60 * 1024;
+
+/// What the kind of a message may have: it may become a part of a topic in another dialect.
+pub const MESSAGE_KIND_BYTES_MAX: usize = 64;
+
+/// Messages that one device has not acknowledged. An app that takes none must not make the gateway keep more.
+pub const DEVICE_MESSAGES_MAX: usize = 64;
+
+/// What they may count for together: as much as may wait on a connection's way out.
+pub const DEVICE_MESSAGE_BYTES_MAX: usize = OUTBOUND_BYTES_MAX;
+
+/// What a message counts for beside its body, while it waits for one device: what is kept of it, and its share of the texts.
+pub const HELD_MESSAGE_BYTES: usize = 256;
+
+/// Ids in one acknowledgement: as many as a device may have to acknowledge.
+pub const ACK_IDS_MAX: usize = DEVICE_MESSAGES_MAX;
+
+/// What an app may answer a message.
+pub const ACK_REPLY_BYTES_MAX: usize = 4 * 1024;
+
+const _: () = assert!(MESSAGE_BODY_BYTES_MAX + HELD_MESSAGE_BYTES <= DEVICE_MESSAGE_BYTES_MAX);
+const _: () = assert!(MESSAGE_BODY_BYTES_MAX + 1024 <= FRAME_BYTES_MAX_AFTER_LOGIN);
+
 /// How a device's last session ended is remembered for this many devices of a user.
 pub const ENDED_DEVICES_MAX: usize = 16;
 

@@ -80,6 +80,32 @@ pub(super) fn describe(packet: &response::Packet) -> String {
         response::Packet::Error(error) => {
             format!("error: {}", said(&error.verdict.clone().unwrap_or_default()))
         }
+        response::Packet::Message(message) => {
+            let from = match message.from.as_str() {
+                "" => String::new(),
+                from => format!(" from {from}"),
+            };
+            format!("message{from}, {}: {}", message.kind, shown(&message.body))
+        }
+    }
+}
+
+/// Of a message's body, in characters: more would fill the screen.
+const BODY_CHARACTERS_MAX: usize = 500;
+
+/// The body of a message, as far as a screen can show it. Characters that control a screen are escaped.
+fn shown(body: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return format!("{} bytes", body.len());
+    };
+    let escape = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    let shown: String = text.chars().take(BODY_CHARACTERS_MAX).map(escape).collect();
+    match text.chars().nth(BODY_CHARACTERS_MAX) {
+        Some(_) => format!("{shown}… ({} bytes)", body.len()),
+        None => shown,
     }
 }
 
@@ -111,7 +137,7 @@ fn name(platform: Platform) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::native::proto::{ForceOffline, LoginAnswer};
+    use crate::protocol::native::proto::{self, ForceOffline, LoginAnswer};
 
     fn verdict(code: Code, what_next: WhatNext) -> Verdict {
         Verdict {
@@ -120,6 +146,25 @@ mod tests {
             retry_after_ms: 700,
             what_next: what_next.into(),
         }
+    }
+
+    #[test]
+    fn a_message_is_shown_as_far_as_a_screen_can() {
+        let check = |from: &str, body: &[u8], expected: &str| {
+            let message = proto::Message {
+                from: from.to_owned(),
+                kind: "order".to_owned(),
+                body: body.to_vec(),
+                ..proto::Message::default()
+            };
+            assert_eq!(describe(&response::Packet::Message(message)), expected);
+        };
+        check("shop", "Grüße".as_bytes(), "message from shop, order: Grüße");
+        check("", b"", "message, order: ");
+        check("", b"\x1b[2J\n", "message, order: \\u{1b}[2J\\n");
+        check("", &[0xff, 0], "message, order: 2 bytes");
+        let long = format!("message, order: {}… (501 bytes)", "x".repeat(500));
+        check("", "x".repeat(501).as_bytes(), &long);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! with a connection. Decides nothing.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use crate::base::ids::{Class, ConnKey, Platform, SessionId, UserId};
-use crate::logic::contract::{LoginRequest, Peer, Redirects};
+use crate::logic::contract::{LoginRequest, MessageSupport, Peer, Redirects};
 use crate::logic::trace::Subject;
+use crate::protocol::packet::{MessageAck, MessageContent};
 use crate::protocol::verdict::Code;
 
 /// What happened to a user. Users and devices are named by their keys, which are theirs as long as the connection has them.
@@ -19,6 +21,8 @@ pub(super) enum UserSignal {
     Heard(u32),
     /// The device's app went to the background, or came back.
     Background(u32, bool),
+    /// The device's terminal says that its app has some messages, or could not take them.
+    Acked(u32, Box<MessageAck>),
     /// The device's terminal says goodbye.
     Logout(DeviceLink, LinkOrigin),
     /// The device's link ended.
@@ -103,6 +107,24 @@ pub(super) enum ConnectionCommand {
     Close(DeviceLink),
     /// Say goodbye to a terminal that logged out, and close.
     AnswerLogout(ConnKey),
+    /// Send the device's terminal a message.
+    SendMessage(DeviceLink, MessageToSend),
+}
+
+/// A message on its way to a terminal.
+#[derive(Debug)]
+pub(super) struct MessageToSend {
+    pub(super) content: Arc<MessageContent>,
+    /// How long it still matters.
+    pub(super) ttl_ms: u32,
+    pub(super) wants_ack: WantsAck,
+}
+
+/// Whether a terminal is asked to acknowledge a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WantsAck {
+    No,
+    Yes,
 }
 
 /// Why a login is refused.
@@ -133,6 +155,9 @@ pub(super) struct LoginGrant {
     pub(super) session: SessionId,
     /// The platforms of the devices that had to leave for it.
     pub(super) forced_off: Vec<Platform>,
+    pub(super) messages: MessageSupport,
+    /// What has waited for the device: it is sent before anything is read that the terminal said behind its login.
+    pub(super) held: Vec<MessageToSend>,
 }
 
 impl PendingLogin {

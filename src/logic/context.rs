@@ -12,6 +12,7 @@ use crate::logic::cluster::home::{Home, HomeMap, PublicAddress};
 use crate::logic::cluster::lease::Lease;
 use crate::logic::contract::Effect;
 use crate::logic::delivery::Delivery;
+use crate::logic::message::LateOutcome;
 use crate::logic::settings::{ConnectionTrace, Settings};
 use crate::logic::trace::{Subject, Trace, TraceEvent, TraceKind};
 use crate::protocol::transport::Transport;
@@ -57,6 +58,8 @@ pub(super) struct Context {
     pub(super) signals: VecDeque<UserSignal>,
     /// What users want of connections and is not carried out yet, in this order.
     pub(super) commands: VecDeque<ConnectionCommand>,
+    /// What became of messages that had waited: told together at the end of the turn.
+    pub(super) outcomes: Vec<LateOutcome>,
 }
 
 impl Context {
@@ -75,6 +78,7 @@ impl Context {
             out: Vec::new(),
             signals: VecDeque::new(),
             commands: VecDeque::new(),
+            outcomes: Vec::new(),
         }
     }
 }

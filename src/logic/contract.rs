@@ -107,6 +107,19 @@ pub struct LoginRequest {
     pub background: bool,
     /// Whether it can be sent to another node.
     pub redirects: Redirects,
+    /// Whether it can be sent messages.
+    pub messages: MessageSupport,
+}
+
+/// What a terminal does with messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageSupport {
+    /// It knows nothing of them.
+    None,
+    /// It takes them.
+    Taken,
+    /// It takes them, and acknowledges those that want it.
+    Acked,
 }
 
 /// Whether a terminal goes where a login's answer sends it.

@@ -2,6 +2,7 @@
 
 use crate::base::counters::Counters;
 use crate::base::ids::Class;
+use crate::logic::message::DeviceOutcome;
 use crate::logic::record::{ChangeKind, Status};
 use crate::protocol::transport::Transport;
 use crate::protocol::verdict::Code;
@@ -66,6 +67,21 @@ pub(super) fn live_counter(counters: &mut Counters, class: Class, transport: Tra
     }
 }
 
+/// A message came to this at a device.
+pub(super) fn count_outcome(counters: &mut Counters, outcome: DeviceOutcome) {
+    let counter = match outcome {
+        DeviceOutcome::Held => return,
+        DeviceOutcome::Sent => &mut counters.messages_sent,
+        DeviceOutcome::Acked => &mut counters.messages_acked,
+        DeviceOutcome::Refused => &mut counters.messages_refused,
+        DeviceOutcome::Lost => &mut counters.messages_lost,
+        DeviceOutcome::Replaced => &mut counters.messages_replaced,
+        DeviceOutcome::Full => &mut counters.messages_full,
+        DeviceOutcome::Unsupported => &mut counters.messages_unsupported,
+    };
+    *counter += 1;
+}
+
 /// The logins that were answered with this code.
 pub(super) fn login_counter(counters: &mut Counters, code: Code) -> &mut u64 {
     match code {
@@ -98,6 +114,7 @@ pub(super) fn login_counter(counters: &mut Counters, code: Code) -> &mut u64 {
         | Code::LoginTooLate
         | Code::TooEager
         | Code::TlsFirst
+        | Code::AckInvalid
         | Code::Stopping
         | Code::Silent => unreachable!("no login is answered by one of these"),
     }

@@ -9,6 +9,7 @@ use crate::base::time::Timestamp;
 use crate::logic::cluster::home::HomeMap;
 use crate::logic::cluster::lease::Lease;
 use crate::logic::inspection::Inspection;
+use crate::logic::message::{LateOutcome, SendOrder, SendRefusal, TargetResult};
 use crate::logic::record::{Commit, UserRecord};
 use crate::logic::settings::Settings;
 use crate::logic::user_status::{QueryDepth, UserStatus, UserStatuses};
@@ -25,6 +26,8 @@ pub enum Delivery {
     Http(ToHttp),
     /// To another node of the cluster, which is home to the users of it.
     Peer(NodeId, ToPeer),
+    /// To the HTTP server: what became at last of messages that waited for devices. It is a notice.
+    Outcomes(Vec<LateOutcome>),
 }
 
 impl Delivery {
@@ -36,7 +39,7 @@ impl Delivery {
         match self {
             Self::Shard(shard, to_shard) => to_shard.refuse().map_err(|kept| Self::Shard(shard, kept)),
             Self::Registry(request) => Ok(request.refuse()),
-            Self::Http(reply) => Err(Self::Http(reply)),
+            kept @ (Self::Http(_) | Self::Outcomes(_)) => Err(kept),
             Self::Peer(_, asked) => Ok(asked.refuse().into()),
         }
     }
@@ -73,6 +76,9 @@ pub enum ToShard {
     Query(RequestId, QueryDepth, Vec<UserId>),
     /// From the HTTP server: end all sessions of a user of this shard. Answered by [`ToHttp::Kicked`].
     Kick(RequestId, UserId),
+    /// From the HTTP server: bring a message to users of this shard. Answered by [`ToHttp::Sent`], and for each device that it
+    /// waits for later on by [`Delivery::Outcomes`].
+    Send(RequestId, Box<SendOrder>),
     /// From the HTTP server: all that is known of a user of this shard. Answered by [`ToHttp::Inspected`].
     Inspect(RequestId, UserId),
     /// From the HTTP server: end one device's session. Answered by [`ToHttp::Kicked`].
@@ -127,6 +133,7 @@ impl ToShard {
             Self::Kick(request, _) | Self::KickDevice(request, ..) | Self::Delete(request, _) => {
                 ToHttp::Kicked(request, Err(KickError::Busy))
             }
+            Self::Send(request, order) => ToHttp::Sent(request, order.refused(SendRefusal::Busy)),
             Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError::Unavailable)),
             reply @ (Self::Loaded(..) | Self::Committed(..)) => return Err(reply),
             notice @ (Self::Adopt(..)
@@ -152,7 +159,7 @@ impl ToShard {
         match self {
             Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => true,
             Self::Homes(_) | Self::Lease(_) => true,
-            Self::Query(..) | Self::Inspect(..) => false,
+            Self::Query(..) | Self::Inspect(..) | Self::Send(..) => false,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => false,
             Self::Loaded(..) | Self::Committed(..) => false,
             Self::TurnedAway | Self::Settings(..) | Self::Transports(..) | Self::Stop => false,
@@ -163,7 +170,7 @@ impl ToShard {
     #[must_use]
     pub fn is_request(&self) -> bool {
         match self {
-            Self::Query(..) | Self::Inspect(..) => true,
+            Self::Query(..) | Self::Inspect(..) | Self::Send(..) => true,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
             Self::Loaded(..) | Self::Committed(..) => false,
             Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => false,
@@ -209,6 +216,8 @@ pub enum ToPeer {
     Inspect(RequestId, UserId),
     /// See [`ToRegistry::Accounts`].
     Accounts(RequestId, AccountsRequest, Vec<UserId>),
+    /// See [`ToShard::Send`]. The users may be of several shards there.
+    Send(RequestId, Box<SendOrder>),
 }
 
 impl ToPeer {
@@ -222,6 +231,7 @@ impl ToPeer {
             }
             Self::Inspect(request, _) => ToHttp::Inspected(request, Err(RegistryError::Unavailable)),
             Self::Accounts(request, ..) => ToHttp::Accounts(request, Err(RegistryError::Unavailable)),
+            Self::Send(request, order) => ToHttp::Sent(request, order.refused(SendRefusal::Unavailable)),
         }
     }
 }
@@ -253,6 +263,8 @@ pub enum ToHttp {
     Inspected(RequestId, Result<Option<Box<Inspection>>, RegistryError>),
     /// Which of the accounts existed before, in their order.
     Accounts(RequestId, Result<Vec<bool>, RegistryError>),
+    /// What became of a message at first, at each of the users whom it was for, in their order.
+    Sent(RequestId, Vec<TargetResult>),
 }
 
 /// Why the registry did not do it. Nothing of it was recorded on behalf of who asked.

@@ -14,6 +14,7 @@ mod counting;
 mod contract;
 pub mod cluster;
 pub mod delivery;
+pub mod message;
 pub mod user_status;
 pub mod inspection;
 pub mod trace;
@@ -22,7 +23,7 @@ mod kick_order;
 pub mod settings;
 
 pub use context::ShardPosition;
-pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, Peer, Redirects};
+pub use contract::{Arrival, Effect, Input, LinkLoss, LoginRequest, MessageSupport, Peer, Redirects};
 
 #[cfg(test)]
 mod tests;

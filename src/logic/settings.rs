@@ -42,6 +42,8 @@ pub struct Settings {
     pub addresses: AddressLimits,
     /// Logins of one user in a minute that are not resumes of a session that goes on; so many may come at once. 0: no limit.
     pub logins_per_user_max: u32,
+    /// What messages that wait for devices may count for at one shard.
+    pub message_bytes_max: usize,
     /// How much may be under way or wait.
     pub capacities: Capacities,
     /// Whether the operator hears of single connections.
@@ -193,6 +195,7 @@ impl Default for Settings {
             retry_after: Duration::from_secs(2),
             addresses: AddressLimits::default(),
             logins_per_user_max: 60,
+            message_bytes_max: 128 * 1024 * 1024,
             capacities: Capacities {
                 registry_in_flight: limits::REGISTRY_IN_FLIGHT_MAX,
                 logins_waiting: limits::LOGINS_WAITING_MAX,

@@ -9,7 +9,7 @@ use crate::base::time::{Instant, Now};
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, ShardMode, ShardPosition};
 use crate::logic::contract::{Effect, Input};
-use crate::logic::delivery::ToShard;
+use crate::logic::delivery::{Delivery, ToShard};
 use crate::logic::settings::Settings;
 use crate::logic::users::{KickTarget, Users};
 use crate::protocol::verdict::Code;
@@ -65,10 +65,11 @@ impl ShardState {
         self.end(out);
     }
 
-    /// Whether answers from memory wait for the end of the turn, and for [`ShardState::let_out`]. Without a lease none does.
+    /// Whether something waits for the end of the turn, and for [`ShardState::let_out`]: answers from memory, of which there are
+    /// none without a lease, or what became of messages.
     #[must_use]
     pub fn has_gathered(&self) -> bool {
-        self.users.has_gathered()
+        self.users.has_gathered() || !self.context.outcomes.is_empty()
     }
 
     /// The turn ends: answers that wait for it leave as far as they may. The clock was read for it, after all of them were made.
@@ -76,6 +77,10 @@ impl ShardState {
         self.begin(now, out);
         self.users.let_out(&mut self.context);
         self.end(out);
+        let outcomes = std::mem::take(&mut self.context.outcomes);
+        if !outcomes.is_empty() {
+            out.push(Effect::Deliver(Delivery::Outcomes(outcomes)));
+        }
     }
 
     /// When [`ShardState::expire`] has something to do next.
@@ -169,6 +174,7 @@ impl ShardState {
                 users.kick(context, request, &id, KickTarget::Device(device));
             }
             ToShard::Delete(request, id) => users.kick(context, request, &id, KickTarget::Account),
+            ToShard::Send(request, order) => users.send(context, connections, request, *order),
             ToShard::Inspect(request, id) => users.inspect(context, connections, request, &id),
             ToShard::Adopt(partition, records) => users.adopt(context, partition, records),
             ToShard::Open(partition) => users.open(context, partition),

@@ -5,6 +5,7 @@ mod member;
 mod homes;
 mod departures;
 mod leases;
+mod messages;
 
 use harness::{TestShard, user};
 

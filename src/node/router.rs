@@ -86,6 +86,10 @@ impl Inboxes {
                     .expect("the HTTP server replies to nobody in here");
                 http.send(reply).map_err(Delivery::Http)
             }
+            Delivery::Outcomes(outcomes) => {
+                let http = self.http.as_ref().expect("the HTTP server tells itself nothing");
+                http.tell(outcomes).map_err(Delivery::Outcomes)
+            }
             Delivery::Peer(node, asked) => {
                 let peers = self
                     .peers

@@ -1,6 +1,8 @@
 //! What terminals and the gateway say to one another, in plain types that know no bytes. Of each packet that has an answer a
 //! connection waits for one at a time, or for answers that are all alike: so none has a number.
 
+use std::sync::Arc;
+
 use crate::base::ids::Platform;
 use crate::protocol::verdict::Verdict;
 
@@ -15,6 +17,8 @@ pub enum TerminalPacket {
     Logout,
     /// Whether the app is in the background.
     Background(bool),
+    /// That the app has some messages.
+    MessageAck(Box<MessageAck>),
     /// Something of a later protocol.
     Unknown,
 }
@@ -22,12 +26,18 @@ pub enum TerminalPacket {
 /// The terminal connects to the address that a login's answer names, and logs in there.
 pub const FEATURE_REDIRECT: u64 = 1;
 
+/// The terminal takes messages.
+pub const FEATURE_MESSAGES: u64 = 2;
+
+/// The terminal acknowledges messages. Without [`FEATURE_MESSAGES`] it says nothing.
+pub const FEATURE_ACKS: u64 = 4;
+
 /// A login.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Login {
     /// The version of the protocol.
     pub protocol: u32,
-    /// What it knows beyond the protocol's first page, in bits: [`FEATURE_REDIRECT`].
+    /// What it knows beyond the protocol's first page, in bits: [`FEATURE_REDIRECT`], [`FEATURE_MESSAGES`], [`FEATURE_ACKS`].
     pub features: u64,
     /// Who.
     pub user_id: String,
@@ -47,6 +57,30 @@ pub struct Login {
     pub background: bool,
 }
 
+/// That the app has some messages, or could not take them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageAck {
+    /// Their ids.
+    pub ids: Vec<u64>,
+    /// What the app answers the backend.
+    pub reply: Vec<u8>,
+    /// The app could not take them.
+    pub refused: bool,
+}
+
+/// What a message is, to whichever device it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageContent {
+    /// Tells messages apart.
+    pub id: u64,
+    /// Whom it is from, for the app.
+    pub from: String,
+    /// What it is, for the app.
+    pub kind: String,
+    /// The app's own bytes.
+    pub body: Vec<u8>,
+}
+
 /// To a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GatewayPacket {
@@ -62,6 +96,15 @@ pub enum GatewayPacket {
     GoAway(Verdict, Option<Box<str>>),
     /// The link ends, for this reason.
     Error(Verdict),
+    /// Something of the app's backend.
+    Message {
+        /// What it is.
+        content: Arc<MessageContent>,
+        /// How long it still matters.
+        ttl_ms: u32,
+        /// Whether it is to be acknowledged.
+        wants_ack: bool,
+    },
 }
 
 /// A login's answer.
@@ -90,6 +133,8 @@ pub struct SessionTerms {
     pub server_time_ms: u64,
     /// The platforms of devices that were forced off.
     pub forced_off: Vec<Platform>,
+    /// What the terminal and the gateway both know beyond the protocol's first page.
+    pub features: u64,
 }
 
 impl LoginAnswer {

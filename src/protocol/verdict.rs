@@ -61,6 +61,7 @@ codes! {
     LoginTooLate = 107, "LOGIN_TOO_LATE", Retry, "no login came in time";
     TooEager = 108, "TOO_EAGER", Retry, "too many bytes came before the login was answered";
     TlsFirst = 109, "TLS_FIRST", Stop, "this listener speaks TLS, and a connection has to begin with it";
+    AckInvalid = 110, "ACK_INVALID", Stop, "an acknowledgement names too many messages, or answers with too much";
     Busy = 201, "BUSY", Retry, "the gateway is busy";
     NotRecorded = 202, "NOT_RECORDED", Retry, "the login could not be recorded";
     Stopping = 203, "STOPPING", Retry, "the gateway is stopping";

@@ -25,6 +25,7 @@ mod goodbye;
 mod killed;
 mod load;
 mod log;
+mod messages;
 mod metrics;
 mod notified;
 mod overload;

@@ -8,7 +8,7 @@ use crate::sim::world::{Event, World};
 
 impl World {
     /// A new request that concerns one of the users.
-    fn request(&mut self) -> (RequestId, UserId, ShardId) {
+    pub(crate) fn request(&mut self) -> (RequestId, UserId, ShardId) {
         let pool = self.random.usize(..self.pools.len());
         let user = self.pools[pool].0;
         self.requests += 1;
@@ -69,6 +69,7 @@ impl World {
             self.happen(shard, &Event::Query(request, QueryDepth::Devices, users))?;
             let counters = self.shards[usize::from(shard.0)].logic().counters();
             checks::compare_counters(counters, shard, &self.model)?;
+            self.check_messages(shard)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::protocol::outgoing::Outgoing;
 use crate::sim::checks::{self, Failure, ensure};
 use crate::sim::crowd;
 use crate::sim::registry::Ask;
-use crate::sim::shown::{self, Link, Shown};
+use crate::sim::shown::{self, Link, Said, Shown};
 use crate::sim::terminal::Place;
 use crate::sim::world::World;
 
@@ -41,6 +41,7 @@ impl World {
             Effect::Close(key, reason) => {
                 let link = self.link_at(shard, *key)?;
                 seen.push(Shown::Closed(link));
+                self.message_link(link, false);
                 self.closes(link, *reason);
                 self.goes(shard, *key, Place::Over);
                 self.expect_stage(shard, (*key, &effect), |stage| {
@@ -52,6 +53,7 @@ impl World {
             Effect::Deliver(Delivery::Shard(to, notice)) => {
                 unreachable!("shards say nothing to one another: {notice:?} to {to:?}")
             }
+            Effect::Deliver(Delivery::Outcomes(outcomes)) => self.messages_ended(outcomes)?,
             Effect::Deliver(Delivery::Peer(..)) => unreachable!("shards say nothing to other nodes"),
             // They are for people; that they can be made at any time is what is seen here.
             Effect::Trace(_) => {}
@@ -86,6 +88,12 @@ impl World {
         });
         let terminal = self.terminals.get_mut(&link).expect("logic knows it");
         terminal.is_told(read, sent.as_slice(), &said);
+        match (packet, &said) {
+            (response::Packet::Message(message), _) => return self.message_shown(link, &message),
+            (_, Said::LoggedIn { .. }) => self.message_link(link, true),
+            (_, Said::HeartbeatAnswer) => {}
+            (_, _) => self.message_link(link, false),
+        }
         seen.push(Shown::Said(link, said));
         Ok(())
     }
@@ -135,6 +143,11 @@ impl World {
                 inspection.map_or(Ok(()), |seen| {
                     checks::compare_inspection((request, seen), &self.model, self.now)
                 })
+            }
+            ToHttp::Sent(request, results) => {
+                let sent_to = self.message_sent(request, &results)?;
+                seen.push(Shown::Sent(request, sent_to));
+                Ok(())
             }
             ToHttp::Accounts(..) => unreachable!("the registry answers for accounts"),
         }

@@ -13,6 +13,7 @@ mod client;
 mod cluster;
 mod crowd;
 mod effects;
+mod messages;
 mod model;
 mod network;
 mod network_size;
@@ -48,6 +49,7 @@ use crate::protocol::usersig::Key;
 use callbacks::Post;
 use checks::Failure;
 use crowd::Crowd;
+use messages::MessageBook;
 use model::Model;
 use network::Pace;
 use network_size::NetworkSize;
@@ -148,6 +150,7 @@ fn settings(random: &mut fastrand::Rng) -> Settings {
             1 => 0,
             _ => 60,
         },
+        message_bytes_max: random.choice([1_000, 5_000, 1 << 20]).expect("there are some"),
         capacities: Capacities {
             registry_in_flight: random.choice([1, 2, 2, 4_096]).expect("there are some"),
             logins_waiting: random.choice([1, 2, 16]).expect("there are some"),
@@ -215,6 +218,7 @@ impl World {
             sessions: BTreeMap::new(),
             known: vec![BTreeMap::new(); usize::from(shards)],
             turned_away: vec![false; usize::from(shards)],
+            messages: MessageBook::default(),
             size,
             crowds: (0..shards).map(|_| Crowd::default()).collect(),
             requests: 0,

@@ -116,6 +116,7 @@ impl World {
             }
             LogicWord::Delivered => self.tell_model(event.expect("the world sent it")),
             LogicWord::Expired => self.model.time_passed(shard),
+            LogicWord::TurnEnded => {}
         }
         Ok(())
     }
@@ -133,6 +134,7 @@ impl World {
             Event::Registry(user, says, _) => self.model.registry_answered(*user, *says),
             Event::Kick(request, user, whom) => self.model.kicked(*request, *user, *whom),
             Event::Inspect(request, user) => self.model.inspect(*request, *user),
+            Event::Send(request, user, _) => self.model.send(*request, *user),
             Event::Query(..) => {}
         }
     }

@@ -27,6 +27,7 @@ impl World {
         self.note(|| format!("a crash; {shards} shards from now on; recorded: {recorded:?}"));
         self.post.crash(&mut self.random)?;
         self.terminals.clear();
+        self.messages_are_forgotten();
         self.known = vec![BTreeMap::new(); usize::from(shards)];
         self.turned_away = vec![false; usize::from(shards)];
         self.crowds = (0..shards).map(|_| Crowd::default()).collect();

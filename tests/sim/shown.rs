@@ -8,6 +8,7 @@ use prost::Message;
 use crate::base::ids::{DeviceId, Platform, RequestId, ShardId, UserId};
 use crate::base::time::{Now, millis};
 use crate::logic::delivery::KickError;
+use crate::logic::message::SendRefusal;
 use crate::logic::record::{AccountStep, Change, ChangeKind, Commit, Status};
 use crate::logic::settings::Settings;
 use crate::protocol::native::frame;
@@ -67,6 +68,19 @@ pub(crate) enum Said {
     HeartbeatAnswer,
     LogoutAnswer,
     GoAway,
+    /// The rules of presence say nothing of it.
+    Message {
+        id: u64,
+        wants_ack: bool,
+    },
+}
+
+/// Whether a message found its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SentTo {
+    Known,
+    Nobody,
+    Refused(SendRefusal),
 }
 
 /// A step of a device, without its number.
@@ -96,6 +110,7 @@ pub(crate) enum Shown {
     Kicked(RequestId, Result<(), KickError>),
     /// Whether there is such an account.
     Inspected(RequestId, bool),
+    Sent(RequestId, SentTo),
 }
 
 impl Shown {
@@ -120,6 +135,7 @@ impl Shown {
             Self::Said(link, _) | Self::Closed(link) | Self::Moved(link, _) => (0, u64::from(link.0), None),
             Self::Load(user) | Self::Commit { user, .. } => (1, 0, Some(*user)),
             Self::Kicked(request, _) | Self::Inspected(request, _) => (2, request.0, None),
+            Self::Sent(request, _) => (2, request.0, None),
         }
     }
 }
@@ -178,6 +194,10 @@ pub(crate) fn said(packet: &response::Packet, now: Now, settings: &Settings) -> 
         }
         response::Packet::HeartbeatAnswer(_) => Ok(Said::HeartbeatAnswer),
         response::Packet::LogoutAnswer(_) => Ok(Said::LogoutAnswer),
+        response::Packet::Message(message) => Ok(Said::Message {
+            id: message.id,
+            wants_ack: message.wants_ack,
+        }),
     }
 }
 

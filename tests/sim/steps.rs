@@ -67,7 +67,9 @@ impl World {
             63..65 => self.gesture()?,
             65..72 => self.settle()?,
             72..78 => self.hang_up()?,
-            78..92 => self.let_time_pass()?,
+            78..86 => self.let_time_pass()?,
+            86..90 => self.send_message()?,
+            90..92 => self.acknowledge()?,
             92..94 => self.kick()?,
             94..96 => self.query()?,
             96..98 => self.inspect()?,
@@ -186,6 +188,7 @@ impl World {
             session,
             signed_at_s: self.signing_second(user),
             background: self.random.bool(),
+            features: self.random.choice([0, 2, 6, 6, 7]).expect("there are some"),
             fault,
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Item {
     Heartbeat,
     Logout,
     Background(bool),
+    /// That it has messages, or cannot take them.
+    Ack(Vec<u64>, bool),
     /// A packet of a later protocol.
     Unknown,
     /// A heartbeat with 5,000 bytes of a later protocol in it: too large before the login, fine after.
@@ -51,6 +53,7 @@ pub(crate) struct Login {
     pub(crate) session: u64,
     pub(crate) signed_at_s: u64,
     pub(crate) background: bool,
+    pub(crate) features: u64,
     pub(crate) fault: Option<Code>,
 }
 
@@ -97,6 +100,8 @@ pub(crate) struct Terminal {
     /// What it has read of a packet that is not whole.
     unfinished: Vec<u8>,
     pub(crate) logged_in: bool,
+    /// Messages that it has read, and not acknowledged.
+    pub(crate) unacked: Vec<u64>,
     /// It said what cannot be followed by anything.
     pub(crate) broken: bool,
 }
@@ -117,6 +122,7 @@ impl Terminal {
             told: VecDeque::new(),
             unfinished: Vec::new(),
             logged_in: false,
+            unacked: Vec::new(),
             broken: false,
         }
     }
@@ -193,6 +199,10 @@ impl Terminal {
             Said::Refused { .. } => !self.logged_in && self.login.is_some(),
             Said::HeartbeatAnswer | Said::LogoutAnswer | Said::ForcedOff { .. } => self.logged_in,
             Said::Error(_) | Said::GoAway => true,
+            Said::Message { id, wants_ack } => {
+                self.unacked.extend(wants_ack.then_some(*id));
+                self.logged_in
+            }
         };
         if fits {
             Ok(())
@@ -210,6 +220,11 @@ fn bytes_of(item: &Item, wallet: &mut Wallet, now: Now) -> (usize, Vec<u8>) {
         Item::Logout => framed(request::Packet::Logout(proto::Logout {})),
         Item::Background(background) => framed(request::Packet::Background(proto::Background {
             background: *background,
+        })),
+        Item::Ack(ids, refused) => framed(request::Packet::MessageAck(proto::MessageAck {
+            id: ids.clone(),
+            refused: *refused,
+            ..proto::MessageAck::default()
         })),
         Item::Unknown => vec![3, 0x7a, 1, 9],
         Item::Big => {
@@ -271,7 +286,7 @@ impl Wallet {
             } else {
                 1
             },
-            features: 0,
+            features: login.features,
             user_id: login.user.as_str().to_owned(),
             user_sig,
             platform: login.device.platform as i32,

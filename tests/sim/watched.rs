@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::base::ids::{ConnKey, DeviceId, UserId};
+use crate::base::time::Now;
 use crate::engine::completion::ConnectionEvent;
 use crate::engine::token::MoveToken;
 use crate::kernel::ring::FilledBuffer;
@@ -42,6 +43,7 @@ pub(crate) enum LogicWord {
     TurnedAway,
     Delivered,
     Expired,
+    TurnEnded,
 }
 
 impl LogicWord {
@@ -94,6 +96,12 @@ impl WatchedLogic {
     pub(crate) fn new(state: ShardState, users: Vec<UserId>) -> Self {
         let steps = Vec::new();
         Self { state, users, steps }
+    }
+
+    /// What waited for the end of the turn leaves.
+    pub(crate) fn end_turn(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.state.let_out(now, out);
+        self.keep(LogicWord::TurnEnded, out);
     }
 
     pub(crate) fn keep(&mut self, told: LogicWord, effects: &[Effect]) {

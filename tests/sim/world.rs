@@ -13,6 +13,7 @@ use crate::base::time::{Instant, Now, Timestamp};
 use crate::kernel::model::Model as Kernel;
 use crate::kernel::shared::SharedRing;
 use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
+use crate::logic::message::SendOrder;
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
 use crate::logic::user_status::QueryDepth;
@@ -22,6 +23,7 @@ use crate::sim::Counts;
 use crate::sim::callbacks::Post;
 use crate::sim::checks::{Failure, ensure};
 use crate::sim::crowd::Crowd;
+use crate::sim::messages::MessageBook;
 use crate::sim::model::user::Whom;
 use crate::sim::model::{Hint, Model, RegistrySays};
 use crate::sim::network::Pace;
@@ -58,6 +60,7 @@ pub(crate) struct World {
     pub(crate) known: Vec<BTreeMap<ConnKey, Link>>,
     /// Whether each shard still has to hear that a connection could not arrive.
     pub(crate) turned_away: Vec<bool>,
+    pub(crate) messages: MessageBook,
     pub(crate) size: NetworkSize,
     /// Who was sent away, by shard.
     pub(crate) crowds: Vec<Crowd>,
@@ -88,6 +91,7 @@ pub(crate) enum Event {
     Kick(RequestId, UserId, Whom),
     Query(RequestId, QueryDepth, Vec<UserId>),
     Inspect(RequestId, UserId),
+    Send(RequestId, UserId, SendOrder),
 }
 
 impl Event {
@@ -99,6 +103,7 @@ impl Event {
             Self::Kick(request, user, Whom::Account) => ToShard::Delete(*request, *user),
             Self::Query(request, depth, users) => ToShard::Query(*request, *depth, users.clone()),
             Self::Inspect(request, user) => ToShard::Inspect(*request, *user),
+            Self::Send(request, _, order) => ToShard::Send(*request, Box::new(order.clone())),
         }
     }
 }
@@ -180,6 +185,9 @@ impl World {
     /// A terminal says something; it arrives later.
     pub(crate) fn say(&mut self, link: Link, item: Item) {
         self.note(|| format!("{link:?} says {item:?}"));
+        if let Item::Login(login) = &item {
+            self.message_login(link, login.features);
+        }
         let terminal = self.terminals.get_mut(&link).expect("a terminal of the world");
         let sent = terminal.say(item, &mut self.wallet, self.now);
         match terminal.place {

@@ -81,6 +81,23 @@ impl Http {
         serde_json::from_str(&text).expect("answers are JSON")
     }
 
+    /// Sends a message by the gateway's own interface, as the administrator.
+    pub fn send(&self, address: SocketAddr, body: &Value) -> (u16, Value) {
+        self.post(address, &format!("/v1/send?{}", proof()), body)
+    }
+
+    /// What became of messages, behind a cursor or from the oldest on. Gives the lines, and the cursor behind them.
+    pub fn outcomes(&self, address: SocketAddr, after: Option<&str>) -> (u16, Vec<Value>, Option<String>) {
+        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+        let url = format!("http://{address}/v1/outcomes?{}&wait_s=5{after}", proof());
+        let (head, body) = self.exchange(Request::get(url).body(Full::default()).expect("a request"));
+        let next = head.headers.get("holdfast-next");
+        let next = next.map(|next| next.to_str().expect("a cursor is text").to_owned());
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let lines = lines.map(|line| serde_json::from_slice(line).expect("lines are JSON"));
+        (head.status.as_u16(), lines.collect(), next)
+    }
+
     /// The statuses of some users, by the public query.
     pub fn query(&self, address: SocketAddr, users: &[&str]) -> Value {
         let body = serde_json::json!({ "To_Account": users, "IsNeedDetail": 1 });
@@ -102,6 +119,12 @@ impl Http {
     pub fn await_readyz(&self, admin: SocketAddr, expected: u16) {
         await_equal(&expected, || self.get(admin, "/readyz").0);
     }
+}
+
+/// What shows that a request comes from the administrator.
+fn proof() -> String {
+    let (app, sig) = (super::gateway::SDK_APP_ID, usersig("administrator"));
+    format!("sdkappid={app}&identifier=administrator&usersig={sig}")
 }
 
 fn await_equal<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {

@@ -8,7 +8,7 @@ use crate::cli::signing::sign;
 use crate::cli::values::{platforms, user, variable};
 use crate::node::config::{Config, Problem};
 use crate::protocol::native::{PROTOCOL, proto};
-use crate::protocol::packet::FEATURE_REDIRECT;
+use crate::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, FEATURE_REDIRECT};
 
 /// What `--help` says of scripts.
 pub(in crate::cli) const FOR_SCRIPTS: &str = "\
@@ -52,7 +52,7 @@ impl ConnectArguments {
         let sign = || sign(config, &self.user, USERSIG_LIFETIME_S);
         proto::Login {
             protocol: PROTOCOL,
-            features: FEATURE_REDIRECT,
+            features: FEATURE_REDIRECT | FEATURE_MESSAGES | FEATURE_ACKS,
             user_id: self.user.as_str().to_owned(),
             user_sig: self.usersig.clone().unwrap_or_else(sign),
             platform: self.platform as i32,

@@ -14,6 +14,8 @@ const AHEAD_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     Background(bool),
+    /// Whether messages are to be acknowledged.
+    Acks(bool),
     Logout,
     Quit,
     /// An empty one: yes, go on.
@@ -32,6 +34,8 @@ impl Line {
             "" => Self::Enter,
             "/background on" => Self::Background(true),
             "/background off" | "/foreground" => Self::Background(false),
+            "/ack on" => Self::Acks(true),
+            "/ack off" => Self::Acks(false),
             "/logout" => Self::Logout,
             "/quit" | "/exit" => Self::Quit,
             _ => Self::Mistyped(format!("{text:?}")),
@@ -132,6 +136,8 @@ mod tests {
         let check = |text: &str, expected| assert_eq!(Line::of(text.as_bytes()), expected, "{text}");
         check("/background on", Line::Background(true));
         check(" /background off\n", Line::Background(false));
+        check("/ack on", Line::Acks(true));
+        check("/ACK off", Line::Acks(false));
         check("/logout", Line::Logout);
         check("/quit", Line::Quit);
         check("", Line::Enter);

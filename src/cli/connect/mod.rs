@@ -4,7 +4,9 @@
 mod arguments;
 mod destination;
 mod input;
+mod seen;
 mod link;
+mod pauses;
 mod route;
 mod wire;
 
@@ -28,6 +30,7 @@ use input::{Line, LineInput, Writer};
 use link::{GatewayLink, LinkEvent, NoLink, Pulse, until};
 use route::GatewayRoute;
 pub(super) use route::usual_listener;
+use seen::SeenMessages;
 
 /// The first wait after a lost link, and the longest; doubled in between.
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -37,7 +40,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// For how long it tries to come back. A gateway that is started again is there much sooner, with any number of users.
 const COMING_BACK_MAX: Duration = Duration::from_secs(600);
 
-const HELP: &str = "commands: /background on|off, /logout, /quit";
+const HELP: &str = "commands: /background on|off, /ack on|off, /logout, /quit";
 
 /// Why a link is over.
 enum End {
@@ -95,6 +98,7 @@ struct InteractiveTerminal<'a> {
     away_since: Option<Instant>,
     backoff: Duration,
     input: LineInput,
+    seen: SeenMessages,
     /// Lines that were no commands.
     mistyped: u64,
 }
@@ -118,6 +122,7 @@ impl<'a> InteractiveTerminal<'a> {
             away_since: None,
             backoff: BACKOFF_MIN,
             input,
+            seen: SeenMessages::default(),
             mistyped: 0,
         }
     }
@@ -212,9 +217,14 @@ impl<'a> InteractiveTerminal<'a> {
         loop {
             tokio::select! {
                 heard = link.next() => match heard {
-                    Ok(LinkEvent::Packet(packet)) => if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
-                        return Ok(end);
-                    },
+                    Ok(LinkEvent::Packet(packet)) => {
+                        if let Some(end) = self.take(packet, &mut pulse, &mut owed)? {
+                            return Ok(end);
+                        }
+                        if let Err(error) = self.acknowledge(&mut link, &mut pulse).await {
+                            return Ok(End::Lost(error.to_string()));
+                        }
+                    }
                     Ok(LinkEvent::End) if self.was_in => return Ok(End::Lost("it ended the connection".to_owned())),
                     Ok(LinkEvent::End) => return Ok(End::Lost(self.destination.route().ended().to_owned())),
                     Ok(LinkEvent::Foreign(what)) => return Ok(End::Lost(what.to_owned())),
@@ -292,6 +302,11 @@ impl<'a> InteractiveTerminal<'a> {
                 print(&format!("{text}\n"))?;
                 return Ok(Some(End::LoggedOut));
             }
+            response::Packet::Message(message) => {
+                let again = self.seen.take(&message);
+                print(&format!("{text}{again}\n"))?;
+                return Ok(None);
+            }
             response::Packet::ForceOffline(force) => force.verdict.unwrap_or_default(),
             response::Packet::GoAway(away) => {
                 let verdict = away.verdict.unwrap_or_default();
@@ -317,6 +332,15 @@ impl<'a> InteractiveTerminal<'a> {
         Ok(Some(End::Told(next, format!("{text}{remedy}"))))
     }
 
+    /// Acknowledges what has come, unless it is not to. That it is there is heard by it, too.
+    async fn acknowledge(&mut self, link: &mut GatewayLink, pulse: &mut Pulse) -> io::Result<()> {
+        if let Some(ack) = self.seen.ack() {
+            link.request(request::Packet::MessageAck(ack)).await?;
+            pulse.beat_later();
+        }
+        Ok(())
+    }
+
     /// Does what a line asks for, but for `/quit`. The inner error is the link's.
     async fn obey(
         &mut self,
@@ -335,6 +359,10 @@ impl<'a> InteractiveTerminal<'a> {
                 self.background = background;
                 request::Packet::Background(proto::Background { background })
             }
+            Line::Acks(to) => {
+                self.seen.set_acks(to);
+                return Ok(self.acknowledge(link, pulse).await);
+            }
             Line::Enter | Line::Quit => return Ok(Ok(())),
             Line::Mistyped(what) => {
                 self.tell_mistyped(&what);
@@ -344,52 +372,6 @@ impl<'a> InteractiveTerminal<'a> {
         let sent = link.request(packet).await;
         pulse.beat_later();
         Ok(sent)
-    }
-
-    /// Waits before it comes back: longer each time, and at a moment of its own. Gives `reason` back as the error when it is
-    /// not to come back any more.
-    async fn pause(&mut self, at_least: Duration, reason: CommandFault) -> anyhow::Result<()> {
-        let wait = self.backoff.mul_f64(0.5 + fastrand::f64()).max(at_least);
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        let since = *self.away_since.get_or_insert_with(Instant::now);
-        if since.elapsed() + wait > COMING_BACK_MAX {
-            return Err(reason.into());
-        }
-        print(&format!("{reason}\ncoming back in {:.1} s\n", wait.as_secs_f64()))?;
-        let back_at = Instant::now() + wait;
-        let is_asked = self.input.writer == Writer::Person;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep_until(back_at) => return Ok(()),
-                // A script's lines wait for the next login.
-                line = self.input.next(), if is_asked => match line {
-                    Line::Quit => return Err(reason.into()),
-                    // The next login tells it.
-                    Line::Background(background) => self.background = background,
-                    Line::Mistyped(what) => self.tell_mistyped(&what),
-                    Line::Enter | Line::Logout => {}
-                },
-            }
-        }
-    }
-
-    /// Waits for the wish to log in again, or to leave. Where only the UserSig is no good, the session goes on.
-    async fn ask_for_login(&mut self, next: NextStep) -> anyhow::Result<bool> {
-        if next != NextStep::Renew {
-            self.session = 0;
-        }
-        if self.input.writer == Writer::Person {
-            print("press Enter to log in again, or type /quit\n")?;
-        }
-        loop {
-            match self.input.next().await {
-                Line::Enter => return Ok(true),
-                Line::Quit => return Ok(false),
-                Line::Background(background) => self.background = background,
-                Line::Mistyped(what) => self.tell_mistyped(&what),
-                Line::Logout => print(&format!("{HELP}\n"))?,
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::host_port::HostPort;
 use crate::node::config::Sources;
 use crate::protocol::native::encode;
 use crate::protocol::native::frame;
-use crate::protocol::packet::FEATURE_REDIRECT;
+use crate::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, FEATURE_REDIRECT};
 
 /// Lines that a test gives.
 fn lines_of(writer: Writer) -> (mpsc::Sender<Line>, LineInput) {
@@ -303,7 +303,7 @@ fn goes_to_the_node_that_has_its_user_and_back_where_that_is_gone() {
         let address = node.listener.local_addr().unwrap().to_string();
         let far = async {
             let login = bench.answer(sent_on(&address)).await;
-            assert_eq!(login.features, FEATURE_REDIRECT);
+            assert_eq!(login.features, FEATURE_REDIRECT | FEATURE_MESSAGES | FEATURE_ACKS);
             node.answer(accepted()).await;
             // It was lost after the login: it is remembered.
             assert_eq!(node.answer(accepted()).await.session, 5);

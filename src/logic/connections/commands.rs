@@ -3,15 +3,16 @@
 use crate::base::ids::{ConnKey, Platform};
 use crate::base::time::{Instant, millis};
 use crate::logic::between_wings::{
-    ConnectionCommand, DeviceLink, LinkView, LoginGrant, LoginRefusal, LoginRetry,
+    ConnectionCommand, DeviceLink, LinkView, LoginGrant, LoginRefusal, LoginRetry, MessageToSend, WantsAck,
 };
 use crate::logic::connections::Connections;
 use crate::logic::connections::endings::retry_after_ms;
 use crate::logic::connections::session::SessionPhase;
 use crate::logic::context::{Context, trace};
+use crate::logic::contract::MessageSupport;
 use crate::logic::counting::{live_counter, login_counter};
 use crate::logic::trace::{Subject, TraceKind};
-use crate::protocol::packet::{GatewayPacket, LoginAnswer, SessionTerms};
+use crate::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, GatewayPacket, LoginAnswer, SessionTerms};
 use crate::protocol::transport::ending::CloseReason;
 use crate::protocol::verdict::{Code, Verdict};
 
@@ -46,6 +47,12 @@ impl Connections {
                 if let SessionPhase::Leaving { .. } = self.sessions.phase(key) {
                     self.send(context, key, &GatewayPacket::LogoutAnswer);
                     self.close(context, key, CloseReason::Normal);
+                }
+            }
+            ConnectionCommand::SendMessage(link, message) => {
+                // One whose terminal has logged out waits for the answer to that.
+                if let Some(key) = self.key_of(link).filter(|_| self.is_live(link)) {
+                    self.send_message(context, key, message);
                 }
             }
         }
@@ -92,8 +99,11 @@ impl Connections {
         }
         let device = grant.device;
         self.set_phase(key, SessionPhase::Live { device });
-        let answer = login_answer(context, grant);
+        let (answer, held) = login_answer(context, grant);
         self.send(context, key, &GatewayPacket::LoginAnswer(Box::new(answer)));
+        for message in held {
+            self.send_message(context, key, message);
+        }
     }
 
     fn force_offline(
@@ -117,6 +127,16 @@ impl Connections {
         }
     }
 
+    fn send_message(&self, context: &mut Context, key: ConnKey, message: MessageToSend) {
+        context.counters.message_frames += 1;
+        let packet = GatewayPacket::Message {
+            content: message.content,
+            ttl_ms: message.ttl_ms,
+            wants_ack: message.wants_ack == WantsAck::Yes,
+        };
+        self.send(context, key, &packet);
+    }
+
     /// One whose terminal has logged out waits for that answer.
     fn end_silent(&mut self, context: &mut Context, link: DeviceLink, subject: Subject) {
         let key = self.key_of(link);
@@ -136,6 +156,13 @@ impl Connections {
         (phase == SessionPhase::Live { device } || phase == SessionPhase::Leaving { device }).then_some(key)
     }
 
+    /// Whether a device has a connection that can be sent something.
+    pub(in crate::logic) fn is_live(&self, link: DeviceLink) -> bool {
+        let device = link.device;
+        let key = self.sessions.at(link.slot);
+        key.is_some_and(|key| self.sessions.phase(key) == SessionPhase::Live { device })
+    }
+
     /// The connection that a device has, for whoever wants to know more of it.
     pub(in crate::logic) fn view(&self, link: DeviceLink) -> Option<LinkView<'_>> {
         let session = self.sessions.get(self.key_of(link)?)?;
@@ -152,7 +179,8 @@ impl Connections {
     }
 }
 
-fn login_answer(context: &Context, grant: LoginGrant) -> LoginAnswer {
+/// The answer, and what is sent behind it.
+fn login_answer(context: &Context, grant: LoginGrant) -> (LoginAnswer, Vec<MessageToSend>) {
     let settings = &context.settings;
     let timeout = settings.timeout_of(grant.class);
     let terms = SessionTerms {
@@ -161,11 +189,17 @@ fn login_answer(context: &Context, grant: LoginGrant) -> LoginAnswer {
         heartbeat_timeout_ms: u32::try_from(millis(timeout)).unwrap_or(u32::MAX),
         server_time_ms: context.now.wall.0,
         forced_off: grant.forced_off,
+        features: match grant.messages {
+            MessageSupport::None => 0,
+            MessageSupport::Taken => FEATURE_MESSAGES,
+            MessageSupport::Acked => FEATURE_MESSAGES | FEATURE_ACKS,
+        },
     };
-    LoginAnswer {
+    let answer = LoginAnswer {
         verdict: Verdict::of(Code::Ok),
         winner: None,
         address: None,
         session: Some(terms),
-    }
+    };
+    (answer, grant.held)
 }

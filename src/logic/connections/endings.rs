@@ -80,6 +80,7 @@ impl Connections {
             Mistake::LoginFirst => (&mut counters.packets_before_login, Code::LoginFirst),
             Mistake::AlreadyLoggedIn => (&mut counters.second_logins, Code::AlreadyLoggedIn),
             Mistake::TooEager => (&mut counters.eager_senders, Code::TooEager),
+            Mistake::AckInvalid => (&mut counters.acks_invalid, Code::AckInvalid),
         };
         *counter += 1;
         self.refuse(context, key, code);

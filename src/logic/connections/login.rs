@@ -9,10 +9,10 @@ use crate::logic::connections::Connections;
 use crate::logic::connections::addresses::AtAddress;
 use crate::logic::connections::session::SessionPhase;
 use crate::logic::context::{Context, Whereabouts};
-use crate::logic::contract::{Arrival, Effect, LoginRequest, Redirects};
+use crate::logic::contract::{Arrival, Effect, LoginRequest, MessageSupport, Redirects};
 use crate::logic::settings::ConnectionTrace;
 use crate::protocol::native::PROTOCOL;
-use crate::protocol::packet::{FEATURE_REDIRECT, Login, LoginAnswer};
+use crate::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, FEATURE_REDIRECT, Login, LoginAnswer};
 use crate::protocol::usersig::{App, Fault};
 use crate::protocol::verdict::{Code, Verdict};
 
@@ -121,6 +121,7 @@ impl Connections {
                 0 => Redirects::Unknown,
                 _ => Redirects::Followed,
             },
+            messages: support_of(login.features),
         })
     }
 
@@ -149,6 +150,17 @@ impl Connections {
             }
         };
         self.refuse_login(context, key, LoginAnswer::refused(verdict));
+    }
+}
+
+/// What a terminal with these features does with messages.
+fn support_of(features: u64) -> MessageSupport {
+    if features & FEATURE_MESSAGES == 0 {
+        MessageSupport::None
+    } else if features & FEATURE_ACKS == 0 {
+        MessageSupport::Taken
+    } else {
+        MessageSupport::Acked
     }
 }
 

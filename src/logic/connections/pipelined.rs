@@ -44,7 +44,8 @@ fn read(dialect: Dialect, mut bytes: &[u8]) -> Pipelined {
     while let NextPacket::Packet { packet, rest, .. } = dialect.next(bytes, FRAME_BYTES_MAX_AFTER_LOGIN) {
         match meaning(live, &packet) {
             PacketMeaning::LogOut => return Pipelined::Logout,
-            PacketMeaning::Beat | PacketMeaning::SetBackground | PacketMeaning::Ignore => bytes = rest,
+            PacketMeaning::Beat | PacketMeaning::SetBackground => bytes = rest,
+            PacketMeaning::Acknowledge | PacketMeaning::Ignore => bytes = rest,
             PacketMeaning::Refuse(_) | PacketMeaning::LogIn | PacketMeaning::Buffer => break,
         }
     }

@@ -217,13 +217,17 @@ impl Connections {
             (PacketMeaning::SetBackground, TerminalPacket::Background(to), SessionPhase::Live { device }) => {
                 context.signals.push_back(UserSignal::Background(device, to));
             }
+            (PacketMeaning::Acknowledge, TerminalPacket::MessageAck(ack), SessionPhase::Live { device }) => {
+                context.signals.push_back(UserSignal::Acked(device, ack));
+            }
             (PacketMeaning::Refuse(mistake), ..) => self.mistake(context, key, mistake),
             (PacketMeaning::Ignore, ..) => context.counters.unknown_packets += 1,
             (
                 PacketMeaning::Buffer
                 | PacketMeaning::LogIn
                 | PacketMeaning::LogOut
-                | PacketMeaning::SetBackground,
+                | PacketMeaning::SetBackground
+                | PacketMeaning::Acknowledge,
                 ..,
             ) => unreachable!("the table gives these to others"),
         }

@@ -8,7 +8,7 @@ use crate::base::counters::Counters;
 use crate::base::ids::{ConnKey, Platform, ShardId, UserId};
 use crate::base::time::{Instant, Now, Timestamp};
 use crate::logic::context::Context;
-use crate::logic::delivery::{Delivery, ToRegistry, ToShard};
+use crate::logic::delivery::{Delivery, ToRegistry, ToShard, UserKey};
 use crate::logic::record::ChangeKind;
 use crate::logic::settings::Settings;
 use crate::logic::state::ShardState;
@@ -176,6 +176,43 @@ impl TestShard {
                 });
             }
         }
+    }
+
+    /// The registry takes all that it is asked, as [`TestShard::record`] has it; what terminals are told stays to be looked at.
+    pub(in crate::logic) fn record_told(&mut self) {
+        let mut told = Vec::new();
+        loop {
+            let (asks, others): (Vec<Effect>, Vec<Effect>) = std::mem::take(&mut self.out)
+                .into_iter()
+                .partition(|effect| matches!(effect, Effect::Deliver(Delivery::Registry(_))));
+            told.extend(others);
+            if asks.is_empty() {
+                self.out = told;
+                return;
+            }
+            self.out = asks;
+            self.record_once();
+        }
+    }
+
+    fn record_once(&mut self) {
+        for ask in self.asked() {
+            self.deliver(match ask {
+                ToRegistry::Load(_, user, _) => ToShard::Loaded(user, Ok(None)),
+                ToRegistry::Commit(_, user, _) => ToShard::Committed(user, Ok(self.now.wall)),
+                ToRegistry::Complete(..) | ToRegistry::Accounts(..) => unreachable!("nobody wants it"),
+            });
+        }
+    }
+
+    /// Whom the registry is asked for.
+    pub(in crate::logic) fn asked_of(&mut self) -> Vec<(UserKey, UserId)> {
+        let asked = self.asked().into_iter();
+        let asked = asked.filter_map(|ask| match ask {
+            ToRegistry::Load(_, key, user) => Some((key, user)),
+            ToRegistry::Commit(..) | ToRegistry::Complete(..) | ToRegistry::Accounts(..) => None,
+        });
+        asked.collect()
     }
 
     pub(in crate::logic) fn counters(&self) -> &Counters {

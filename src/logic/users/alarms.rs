@@ -19,6 +19,7 @@ impl Users {
         if context.mode == ShardMode::Open && self.partitions.any_decides() {
             self.ring_alarms(context);
         }
+        self.expire_messages(context);
         self.login_rates.expire(context);
     }
 
@@ -96,6 +97,9 @@ impl Users {
         let may_ring = self.partitions.any_decides() && !self.alarms_wait(context);
         let alarm = self.wheel.next_deadline().filter(|_| may_ring);
         let sweep = self.login_rates.next_deadline();
-        [retry, alarm, sweep].into_iter().flatten().min()
+        [retry, alarm, sweep, self.held.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -86,6 +86,10 @@ impl Users {
             }
             None => self.table.add_device(user, pending.login.device),
         };
+        if fresh == change.number {
+            // Whoever logged in afresh is not known to be the one whom they were for.
+            self.lose_messages(context, device);
+        }
         let known = self.table.device_mut(device);
         known.session = PackedSession::of(change.number, fresh);
         known.login_at.set(change.at);
@@ -109,6 +113,7 @@ impl Users {
         known.slot = origin.key.slot;
         known.moment.set(context.now.instant);
         known.marks.set_background(pending.login.background);
+        known.marks.set_messages(pending.login.messages);
         let (user, session) = (known.user, known.session.id());
         self.arm(&context.settings, device);
         let grant = LoginGrant {
@@ -116,6 +121,11 @@ impl Users {
             class: pending.login.device.platform.class(),
             session,
             forced_off,
+            messages: pending.login.messages,
+            held: match pending.link {
+                LoginLink::Open => self.send_behind_login(context, device),
+                LoginLink::Ended(_) => Vec::new(),
+            },
         };
         let answer = ConnectionCommand::GoLive(origin.key, grant);
         context.commands.push_back(answer);
@@ -187,6 +197,7 @@ impl Users {
 
     pub(super) fn remove_device(&mut self, context: &mut Context, device: u32) {
         self.wheel.cancel(device);
+        self.lose_messages(context, device);
         self.set_state(context, device, DeviceState::Offline);
         self.table.remove_device(device);
     }

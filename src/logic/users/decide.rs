@@ -30,6 +30,7 @@ impl Users {
                 self.decide_kick(context, connections, user, (*request, *target))
             }
             UserEvent::Inspect(request) => self.decide_inspect(context, connections, user, *request),
+            UserEvent::Send(pending) => self.decide_send(context, connections, user, pending),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::base::ids::PartitionId;
 use crate::logic::between_wings::ConnectionCommand;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{KickError, RegistryError, ToHttp};
+use crate::logic::message::SendRefusal;
 use crate::logic::users::Users;
 use crate::logic::users::device::OptionalKey;
 use crate::logic::users::events::{QueueState, Residency, UserEvent};
@@ -87,7 +88,7 @@ impl Users {
                 self.give_up(context, user, &other);
                 None
             }
-            other @ (UserEvent::AlarmCheck(_) | UserEvent::Inspect(_)) => {
+            other @ (UserEvent::AlarmCheck(_) | UserEvent::Inspect(_) | UserEvent::Send(_)) => {
                 self.give_up(context, user, &other);
                 None
             }
@@ -114,6 +115,7 @@ impl Users {
                     ToHttp::Inspected(*request, Err(RegistryError::Unavailable)),
                 );
             }
+            UserEvent::Send(pending) => self.refuse_send(context, pending, SendRefusal::Unavailable),
             UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {}
         }
         self.finish(context, user, event);

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, SessionId, UserId};
 use crate::base::packed::Packed;
 use crate::base::time::{Instant, Timestamp};
+use crate::logic::contract::MessageSupport;
 use crate::logic::record::Status;
 use crate::logic::user_status::DeviceStatus;
 use crate::logic::users::presence::DeviceState;
@@ -141,6 +142,10 @@ impl Marks {
     const BACKGROUND: u8 = 0b100;
     /// Its alarm rang, and a check of it waits among the user's events.
     const CHECK: u8 = 0b1000;
+    /// Its terminal takes messages.
+    const MESSAGES: u8 = 0b1_0000;
+    /// Its terminal acknowledges them.
+    const ACKS: u8 = 0b10_0000;
 
     fn has(self, mark: u8) -> bool {
         self.0 & mark != 0
@@ -176,6 +181,20 @@ impl Marks {
 
     pub(super) fn set_background(&mut self, is_in_background: bool) {
         self.set(Self::BACKGROUND, is_in_background);
+    }
+
+    /// What its terminal does with messages, as its last login said.
+    pub(super) fn messages(self) -> MessageSupport {
+        match (self.has(Self::MESSAGES), self.has(Self::ACKS)) {
+            (false, _) => MessageSupport::None,
+            (true, false) => MessageSupport::Taken,
+            (true, true) => MessageSupport::Acked,
+        }
+    }
+
+    pub(super) fn set_messages(&mut self, support: MessageSupport) {
+        self.set(Self::MESSAGES, support != MessageSupport::None);
+        self.set(Self::ACKS, support == MessageSupport::Acked);
     }
 
     /// Whether a check of it waits.
@@ -261,8 +280,11 @@ mod tests {
             packed.set_background(background);
             packed.set_check_waits(waits);
             packed.set_state(state);
-            let seen = (packed.state(), packed.is_in_background(), packed.check_waits());
-            assert_eq!(seen, (state, background, waits));
+            for support in [MessageSupport::Acked, MessageSupport::Taken, MessageSupport::None] {
+                packed.set_messages(support);
+                let seen = (packed.state(), packed.is_in_background(), packed.check_waits());
+                assert_eq!((seen, packed.messages()), ((state, background, waits), support));
+            }
         }
     }
 }

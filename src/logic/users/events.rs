@@ -1,10 +1,12 @@
 //! What happens to users and waits for its turn, as plain data. Decides nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::base::ids::{DeviceId, RequestId, SessionId};
 use crate::base::time::Instant;
 use crate::logic::between_wings::{LinkOrigin, PendingLogin};
+use crate::logic::message::SendOrder;
 use crate::logic::record::{Commit, EndedRecord};
 
 /// What can happen to a user.
@@ -22,6 +24,17 @@ pub(super) enum UserEvent {
     Kick(RequestId, KickTarget),
     /// The admin wants to know what is on record.
     Inspect(RequestId),
+    /// The backend sends something.
+    Send(PendingSend),
+}
+
+/// A message for one of the targets of a request.
+#[derive(Debug)]
+pub(super) struct PendingSend {
+    pub(super) request: RequestId,
+    pub(super) order: Arc<SendOrder>,
+    /// Its place among the targets.
+    pub(super) target: usize,
 }
 
 /// A logout, of a session that this connection had.
@@ -53,6 +66,7 @@ pub(super) struct Waiting {
     pub(super) ended: Option<Vec<EndedRecord>>,
     pub(super) logins: usize,
     pub(super) kicks: usize,
+    pub(super) sends: usize,
     /// How often the registry could not take the change of the first event.
     pub(super) retries: u32,
     /// The first event may be answered from memory.
@@ -124,6 +138,7 @@ impl Waiting {
             ended: None,
             logins: 0,
             kicks: 0,
+            sends: 0,
             retries: 0,
             vouched: false,
         }

@@ -23,6 +23,7 @@ impl Users {
         match signal {
             UserSignal::Heard(device) => self.hear(context, device),
             UserSignal::Background(device, to) => self.table.device_mut(device).marks.set_background(to),
+            UserSignal::Acked(device, ack) => self.acked(context, device, *ack),
             UserSignal::Login(pending) => self.enqueue_login(context, pending),
             UserSignal::LoginLinkEnd(user, key, pipelined) => {
                 self.lose_login_link(context, user, key, pipelined);
@@ -118,6 +119,7 @@ fn pending_of(event: &mut UserEvent, key: ConnKey) -> Option<&mut PendingLogin> 
     match event {
         UserEvent::Login(pending) if pending.origin.key == key => Some(pending),
         UserEvent::Login(_) | UserEvent::Logout(_) | UserEvent::LinkEnd(..) => None,
-        UserEvent::AlarmCheck(_) | UserEvent::Kick(..) | UserEvent::Inspect(_) => None,
+        UserEvent::AlarmCheck(_) | UserEvent::Kick(..) => None,
+        UserEvent::Inspect(_) | UserEvent::Send(_) => None,
     }
 }

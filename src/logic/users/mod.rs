@@ -15,6 +15,10 @@ mod advance;
 mod decide;
 mod admission;
 mod alarms;
+mod held;
+mod sends;
+mod send;
+mod acks;
 mod recorded;
 mod confirm;
 mod restart;
@@ -27,9 +31,11 @@ use std::collections::HashMap;
 
 use crate::base::time::Instant;
 use crate::base::wheel::Wheel;
+use held::HeldMessages;
 use login_rates::LoginRates;
 use partitions::Partitions;
 use queue::UserQueue;
+use sends::OpenSends;
 use table::UserTable;
 
 /// The users of one shard.
@@ -43,6 +49,10 @@ pub(super) struct Users {
     kicked_at_s: HashMap<u32, u64>,
     partitions: Partitions,
     login_rates: LoginRates,
+    /// Messages that wait for devices.
+    held: HeldMessages,
+    /// Requests to send something that are not answered yet.
+    sends: OpenSends,
 }
 
 impl Users {
@@ -55,6 +65,8 @@ impl Users {
             kicked_at_s: HashMap::new(),
             partitions: Partitions::new(partitions),
             login_rates: LoginRates::default(),
+            held: HeldMessages::new(now),
+            sends: OpenSends::default(),
         }
     }
 }

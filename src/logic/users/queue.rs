@@ -159,6 +159,7 @@ impl UserQueue {
             UserEvent::Login(_) => waiting.logins -= 1,
             UserEvent::Kick(..) => waiting.kicks -= 1,
             UserEvent::AlarmCheck(_) => self.alarm_checks -= 1,
+            UserEvent::Send(_) => waiting.sends -= 1,
             UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::Inspect(_) => {}
         }
         std::mem::take(&mut waiting.retries) > 0
@@ -186,7 +187,7 @@ mod tests {
             let device = |event: &UserEvent| match event {
                 UserEvent::AlarmCheck(device) => Some(*device),
                 UserEvent::Login(_) | UserEvent::Logout(_) | UserEvent::LinkEnd(..) => None,
-                UserEvent::Kick(..) | UserEvent::Inspect(_) => None,
+                UserEvent::Kick(..) | UserEvent::Inspect(_) | UserEvent::Send(_) => None,
             };
             events.filter_map(device).collect()
         }

@@ -9,6 +9,7 @@ use crate::logic::between_wings::{LoginLink, LoginRefusal, LoginRetry, PendingLo
 use crate::logic::connections::Connections;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{KickError, RegistryError, ToHttp};
+use crate::logic::message::SendRefusal;
 use crate::logic::record::{AccountStep, UserRecord};
 use crate::logic::users::Users;
 use crate::logic::users::admission::refuse;
@@ -94,6 +95,7 @@ impl Users {
                 let reply = ToHttp::Inspected(*request, Err(RegistryError::Unavailable));
                 deliver(context, reply);
             }
+            UserEvent::Send(pending) => self.refuse_send(context, pending, SendRefusal::Unavailable),
             UserEvent::Logout(_) | UserEvent::LinkEnd(..) | UserEvent::AlarmCheck(_) => {
                 unreachable!("what happens to a device on record needs no record")
             }

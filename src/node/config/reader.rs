@@ -144,6 +144,7 @@ impl<'a> Reader<'a> {
                 ipv6_prefix_bits: self.small("limits.ipv6_prefix_bits"),
             },
             logins_per_user_max: self.small("limits.logins_per_user_max"),
+            message_bytes_max: self.small("limits.message_bytes_max"),
             retry_after: Duration::from_millis(self.number("terminals.retry_after_ms")),
             restart_grace: self.seconds("presence.restart_grace_s"),
             registration: if self.switch("accounts.register_at_login") {

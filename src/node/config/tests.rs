@@ -86,6 +86,9 @@ fn an_address_is_limited_by_its_settings() {
 #[test]
 fn logins_of_a_user_are_limited_by_a_setting() {
     assert_eq!(read(&[]).unwrap().logic.logins_per_user_max, 60);
+    let config = read(&["limits.message_bytes_max=70000"]).unwrap();
+    assert_eq!(config.logic.message_bytes_max, 70_000);
+    assert!(read(&["limits.message_bytes_max=65535"]).is_err());
     let config = read(&["limits.logins_per_user_max=0"]).unwrap();
     assert_eq!(config.logic.logins_per_user_max, 0);
     let problems = read(&["limits.logins_per_user_max=1000001"]).unwrap_err();

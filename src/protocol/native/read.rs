@@ -6,7 +6,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use super::frame;
 use super::proto::{self, request};
 use crate::base::ids::Platform;
-use crate::protocol::packet::{Login, NextPacket, TerminalPacket};
+use crate::protocol::packet::{Login, MessageAck, NextPacket, TerminalPacket};
 
 /// A heartbeat, framed, as terminals send it.
 pub const HEARTBEAT: &[u8] = &[2, 0x12, 0];
@@ -44,6 +44,14 @@ fn read(bytes: &[u8]) -> Result<(TerminalPacket, u64), Malformed> {
         Some(request::Packet::Background(background)) => {
             (TerminalPacket::Background(background.background), 1)
         }
+        Some(request::Packet::MessageAck(proto::MessageAck { id, reply, refused })) => {
+            let ack = MessageAck {
+                ids: id,
+                reply,
+                refused,
+            };
+            (TerminalPacket::MessageAck(Box::new(ack)), MESSAGE_ACK_FIELDS)
+        }
         None => return Ok((TerminalPacket::Unknown, 0)),
     };
     Ok((packet, unknown_fields(bytes, fields_max)?))
@@ -68,9 +76,10 @@ fn plain(login: proto::Login) -> Login {
     }
 }
 
-/// The highest field numbers of `Request` and `Login`.
-const REQUEST_FIELDS: u32 = 4;
+/// The highest field numbers of `Request`, `Login` and `MessageAck`.
+const REQUEST_FIELDS: u32 = 5;
 const LOGIN_FIELDS: u32 = 10;
+const MESSAGE_ACK_FIELDS: u32 = 3;
 
 /// Counts the fields of a request, and of the packet in it, with numbers above the known ones.
 fn unknown_fields(mut bytes: &[u8], packet_fields_max: u32) -> Result<u64, Malformed> {
@@ -130,6 +139,24 @@ mod tests {
         check(
             &[0x22, 4, 0x08, 1, 0x18, 7],
             Ok((TerminalPacket::Background(true), 1)),
+        );
+        let ack = |ids: &[u64], refused| MessageAck {
+            ids: ids.to_vec(),
+            refused,
+            ..MessageAck::default()
+        };
+        // A field 4 inside an acknowledgement of one message, and one of two messages.
+        let one = [0x2a, 12, 0x0a, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0x20, 1];
+        check(
+            &one,
+            Ok((TerminalPacket::MessageAck(Box::new(ack(&[7], false))), 1)),
+        );
+        let two = [
+            0x2a, 20, 0x0a, 16, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0x18, 1,
+        ];
+        check(
+            &two,
+            Ok((TerminalPacket::MessageAck(Box::new(ack(&[1, 2], true))), 0)),
         );
         check(&[0x12], Err(Malformed));
         check(&[0xff; 9], Err(Malformed));

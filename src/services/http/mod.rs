@@ -8,13 +8,17 @@ mod cluster_handles;
 mod counters;
 mod homes;
 mod limits;
+mod messages;
 mod metrics;
 mod peers;
 mod pending;
 mod readiness;
+mod refusal;
+mod sends;
 mod serve;
 pub(crate) mod server;
 mod settings;
+mod shares;
 mod sizes;
 mod state;
 mod statuses;
@@ -36,6 +40,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::base::time::Clock;
 use crate::logic::delivery::{Router, ToHttp};
+use crate::logic::message::LateOutcome;
 use crate::services::callback::CallbackMetrics;
 use crate::services::registry::RegistryWorkload;
 use crate::services::registry::health::RegistryHealth;
@@ -51,10 +56,11 @@ pub use counters::ShardCounters;
 pub use homes::ClusterView;
 use homes::UserHomes;
 pub use limits::Limits;
+use messages::Messages;
 use metrics::MetricSources;
 use pending::PendingRequests;
 pub use readiness::{Serving, ready};
-use serve::AnsweringRooms;
+use serve::{AnsweringRooms, HttpInbox};
 use server::body::Bodies;
 use server::encoding::Gzip;
 use server::slots::ConnectionSlots;
@@ -93,9 +99,16 @@ impl fmt::Debug for GatewayHandles {
     }
 }
 
-/// How shards and the registry reply to the HTTP server.
+/// How shards and the registry reply to the HTTP server, and tell it what became of messages.
 #[derive(Debug, Clone)]
-pub struct HttpReplySender(mpsc::Sender<ToHttp>);
+pub struct HttpReplySender {
+    replies: mpsc::Sender<ToHttp>,
+    outcomes: mpsc::Sender<Vec<LateOutcome>>,
+}
+
+/// Notices of what became of messages that may be on the way to the HTTP server: a few of each shard, which has at most one a turn.
+/// A shard keeps what finds no room.
+const OUTCOME_NOTICES_IN_FLIGHT_MAX: usize = 256;
 
 impl HttpReplySender {
     /// Hands over a reply. Nothing happens if the server has stopped.
@@ -103,25 +116,46 @@ impl HttpReplySender {
     /// # Errors
     /// Gives it back if there is no room. Each open request keeps room for one reply of every shard and every other node.
     pub fn send(&self, reply: ToHttp) -> Result<(), ToHttp> {
-        match self.0.try_send(reply) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(reply)) => Err(reply),
-        }
+        unless_full(self.replies.try_send(reply))
+    }
+
+    /// Hands over what became of messages. Nothing happens if the server has stopped.
+    ///
+    /// # Errors
+    /// Gives it back if there is no room.
+    pub fn tell(&self, outcomes: Vec<LateOutcome>) -> Result<(), Vec<LateOutcome>> {
+        unless_full(self.outcomes.try_send(outcomes))
+    }
+}
+
+fn unless_full<T>(sent: Result<(), mpsc::error::TrySendError<T>>) -> Result<(), T> {
+    match sent {
+        Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        Err(mpsc::error::TrySendError::Full(unsent)) => Err(unsent),
     }
 }
 
 /// The other end of an [`HttpReplySender`].
 #[derive(Debug)]
 pub struct HttpReplyReceiver {
-    replies: mpsc::Receiver<ToHttp>,
+    inbox: HttpInbox,
     shards: u16,
 }
 
 /// A channel to the HTTP server, with room for the replies of `shards` shards and `peers` other nodes to every open request.
 #[must_use]
 pub fn reply_channel(shards: u16, peers: u16, limits: &Limits) -> (HttpReplySender, HttpReplyReceiver) {
-    let (sender, replies) = mpsc::channel(limits.in_flight_max * (usize::from(shards) + usize::from(peers)));
-    (HttpReplySender(sender), HttpReplyReceiver { replies, shards })
+    let others = usize::from(shards) + usize::from(peers);
+    let (replies, replies_in) = mpsc::channel(limits.in_flight_max * others);
+    let (outcomes, outcomes_in) = mpsc::channel(OUTCOME_NOTICES_IN_FLIGHT_MAX);
+    let inbox = HttpInbox {
+        replies: replies_in,
+        outcomes: outcomes_in,
+    };
+    (
+        HttpReplySender { replies, outcomes },
+        HttpReplyReceiver { inbox, shards },
+    )
 }
 
 /// A running HTTP server.
@@ -147,7 +181,7 @@ impl HttpServer {
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                let HttpReplyReceiver { replies, shards } = receiver;
+                let HttpReplyReceiver { inbox, shards } = receiver;
                 let mut handles = handles;
                 let cluster = handles.cluster.take();
                 let rooms = rooms(
@@ -157,7 +191,7 @@ impl HttpServer {
                     (clock, serving),
                     stopped.clone(),
                 );
-                runtime::block_on(serve::run(Rc::new(rooms), (listeners, cluster), replies, stopped))?
+                runtime::block_on(serve::run(Rc::new(rooms), (listeners, cluster), inbox, stopped))?
             })?;
         Ok(Self { stop, thread })
     }
@@ -201,6 +235,7 @@ fn rooms(
             limits,
             handles.router,
         ),
+        messages: Messages::new(),
         bodies: Bodies::new(&limits),
         backend_slots: ConnectionSlots::new(limits, limits.connections_max),
         admin_slots: ConnectionSlots::new(limits, limits.admin_connections_max),

@@ -9,6 +9,7 @@ use tokio::task::spawn_local;
 
 use crate::base::ids::{RequestId, UserId};
 use crate::logic::delivery::{ToHttp, ToPeer, ToRegistry};
+use crate::logic::message::SendOrder;
 use crate::logic::user_status::{QueryDepth, StatusList, UserStatuses};
 use crate::services::http::cluster_handles::ClusterHandles;
 use crate::services::http::homes::UserHome;
@@ -55,6 +56,7 @@ impl AnswersPeers for PeerAnswers {
                 let ask = |request| [ToRegistry::Accounts(request, ask, users).into()];
                 self.0.pending.ask(RequestPurpose::Read, ask).await.ok()?.pop()
             }
+            ToPeer::Send(request, order) => self.send(request, &order).await,
         }
     }
 }
@@ -67,6 +69,14 @@ impl PeerAnswers {
             .pending
             .ask(purpose, |request| [what.to(home, request, user)]);
         asked.await.ok()?.pop()
+    }
+
+    async fn send(&self, request: RequestId, order: &SendOrder) -> Option<ToHttp> {
+        let now = self.0.pending.homes();
+        let homes = order.targets.iter().map(|target| now.here(&target.user));
+        let homes: Vec<UserHome> = homes.collect();
+        let sent = self.0.messages.send(&self.0.pending, order, (&now, &homes)).await;
+        Some(ToHttp::Sent(request, sent.ok()?))
     }
 
     async fn query(&self, request: RequestId, depth: QueryDepth, users: Vec<UserId>) -> Option<ToHttp> {

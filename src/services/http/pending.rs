@@ -221,7 +221,10 @@ impl PendingRequests {
         for part in parts {
             match part {
                 Delivery::Http(refusal) => self.take(refusal),
-                part @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Peer(..)) => {
+                part @ (Delivery::Shard(..)
+                | Delivery::Registry(_)
+                | Delivery::Peer(..)
+                | Delivery::Outcomes(_)) => {
                     if let Err(unsent) = (self.router)(part) {
                         self.take_refusal(unsent);
                     }
@@ -283,7 +286,7 @@ fn withdraw(reply: &mut ToHttp) {
     match reply {
         ToHttp::Statuses(_, statuses) => statuses.withdraw(),
         ToHttp::Inspected(_, known) => *known = Err(RegistryError::Unavailable),
-        ToHttp::Kicked(..) | ToHttp::Accounts(..) => {}
+        ToHttp::Kicked(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {}
     }
 }
 
@@ -294,7 +297,7 @@ fn add_one(count: &Cell<u64>) {
 fn request_of(reply: &ToHttp) -> RequestId {
     match reply {
         ToHttp::Statuses(request, _) | ToHttp::Kicked(request, _) => *request,
-        ToHttp::Inspected(request, _) | ToHttp::Accounts(request, _) => *request,
+        ToHttp::Inspected(request, _) | ToHttp::Accounts(request, _) | ToHttp::Sent(request, _) => *request,
     }
 }
 

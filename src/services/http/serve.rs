@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::logic::delivery::ToHttp;
+use crate::logic::message::LateOutcome;
 use crate::services::http::admin::{self, AdminState};
 use crate::services::http::backend::{self, BackendState};
 use crate::services::http::cluster_handles::ClusterHandles;
@@ -37,7 +38,10 @@ impl Answers for AnsweringRooms {
     async fn answer(&self, peer: &HttpPeer, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let answer = match peer.listener {
-            ListenerKind::Backend => backend::answer(&self.backend, peer, &head, body).await,
+            ListenerKind::Backend => match backend::pages::page_of(head.uri.path()) {
+                Some(page) => backend::pages::answer(&self.backend, peer, (page, &head), body).await,
+                None => backend::answer(&self.backend, peer, &head, body).await,
+            },
             ListenerKind::Admin => admin::answer(&self.admin, peer, &head, body).await,
             ListenerKind::Web => self.web.answer(&head),
         };
@@ -45,11 +49,18 @@ impl Answers for AnsweringRooms {
     }
 }
 
+/// What shards, the registry and other nodes say to the server.
+#[derive(Debug)]
+pub(super) struct HttpInbox {
+    pub(super) replies: mpsc::Receiver<ToHttp>,
+    pub(super) outcomes: mpsc::Receiver<Vec<LateOutcome>>,
+}
+
 /// Serves until `stopped` says so.
 pub(super) async fn run(
     rooms: Rc<AnsweringRooms>,
     (listeners, cluster): (HttpListeners, Option<ClusterHandles>),
-    mut replies: mpsc::Receiver<ToHttp>,
+    mut inbox: HttpInbox,
     stopped: watch::Receiver<Option<Duration>>,
 ) -> io::Result<()> {
     let graceful = Rc::new(GracefulShutdown::new());
@@ -79,13 +90,13 @@ pub(super) async fn run(
         .map(|cluster| peers::open(&rooms.http, cluster))
         .transpose()?;
     tokio::select! {
-        () = take_replies(&rooms.http, &mut replies) => {}
+        () = take_replies(&rooms.http, &mut inbox) => {}
         () = stop_asked(stopped.clone()) => {}
     }
     let stop_within = stopped.borrow().unwrap_or_default();
     // The open requests still need their replies.
     tokio::select! {
-        () = take_replies(&rooms.http, &mut replies) => {}
+        () = take_replies(&rooms.http, &mut inbox) => {}
         () = finish(accepting, graceful) => {}
         () = tokio::time::sleep(stop_within) => {}
     }
@@ -101,9 +112,15 @@ async fn finish(accepting: Vec<JoinHandle<()>>, graceful: Rc<GracefulShutdown>) 
     graceful.shutdown().await;
 }
 
-/// Takes in the replies of shards and registry, until there can be no more.
-async fn take_replies(http: &HttpState, replies: &mut mpsc::Receiver<ToHttp>) {
-    while let Some(reply) = replies.recv().await {
-        http.pending.take(reply);
+/// Takes in the replies of shards and registry, and what shards tell of messages, until there can be no more.
+async fn take_replies(http: &HttpState, inbox: &mut HttpInbox) {
+    loop {
+        tokio::select! {
+            reply = inbox.replies.recv() => match reply {
+                Some(reply) => http.pending.take(reply),
+                None => return,
+            },
+            Some(outcomes) = inbox.outcomes.recv() => http.messages.take_outcomes(outcomes),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How many bytes a request's body may have. Each limit follows from what the command takes, so that nothing that may be
 //! asked for is too long to be sent. Reads no body.
 
-use crate::base::limits::{QUERY_USERS_MAX, USER_ID_BYTES_MAX};
+use crate::base::limits::{MESSAGE_BODY_BYTES_MAX, QUERY_USERS_MAX, SEND_TARGETS_MAX, USER_ID_BYTES_MAX};
 
 /// Accounts in one request (Tencent Cloud IM, 269/4919, 269/36443, 269/38417).
 pub(super) const ACCOUNTS_MAX: usize = 100;
@@ -58,8 +58,17 @@ pub(super) const PROFILES: usize = larger(
 /// Dead letters by their cursors.
 pub(super) const CURSORS: usize = larger(ORDINARY, list(NAMED_MAX, ESCAPED * CURSOR_BYTES + ENTRY_BYTES));
 
+/// A message with its targets: each may name a platform, an instance and a session, and be on a line of its own.
+pub(super) const MESSAGE: usize = larger(
+    ORDINARY,
+    list(SEND_TARGETS_MAX, ESCAPED * USER_ID_BYTES_MAX + 2 * ENTRY_BYTES) + ESCAPED * MESSAGE_BODY_BYTES_MAX,
+);
+
 /// The largest of them: as much is read, and thrown away, of a body that nobody wants.
-pub(super) const LARGEST: usize = larger(PROFILES, larger(QUERY, larger(ACCOUNTS, CURSORS)));
+pub(super) const LARGEST: usize = larger(
+    MESSAGE,
+    larger(PROFILES, larger(QUERY, larger(ACCOUNTS, CURSORS))),
+);
 
 /// All bodies under way together. A thousand usual queries and some dozens of the largest bodies have room; what they
 /// make the gateway keep is bounded.

@@ -11,6 +11,7 @@ use crate::base::histogram::Histogram;
 use crate::base::time::{Clock, Now};
 use crate::services::http::counters::ShardCounters;
 use crate::services::http::limits::Limits;
+use crate::services::http::messages::Messages;
 use crate::services::http::pending::PendingRequests;
 use crate::services::http::readiness::{Serving, ready};
 use crate::services::http::server::body::Bodies;
@@ -25,6 +26,7 @@ pub(super) struct HttpState {
     pub(super) settings: watch::Receiver<Arc<HttpSettings>>,
     pub(super) limits: Limits,
     pub(super) pending: PendingRequests,
+    pub(super) messages: Messages,
     pub(super) bodies: Bodies,
     pub(super) backend_slots: Rc<ConnectionSlots>,
     pub(super) admin_slots: Rc<ConnectionSlots>,

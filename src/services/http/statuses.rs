@@ -1,10 +1,11 @@
 //! The statuses of some users: each home is asked for its share of them, and what comes is put together in their order.
 
-use crate::base::ids::{NodeId, RequestId, ShardId, UserId};
+use crate::base::ids::{RequestId, UserId};
 use crate::logic::delivery::{Delivery, ToHttp, ToPeer, ToShard};
 use crate::logic::user_status::{BriefStatus, QueryDepth, StatusList, UserStatus};
 use crate::services::http::homes::{HomesNow, UserHome};
 use crate::services::http::pending::{NoReply, PendingRequests, RequestPurpose};
+use crate::services::http::shares::Shares;
 
 /// What was found of a user, as deep as was asked.
 pub(super) enum FoundStatus<'a> {
@@ -54,42 +55,6 @@ pub(super) async fn ask(
 
 const IN_ORDER: &str = "a home answers each user that it was asked for, in the order in which it was asked";
 
-/// The shares of a query: one for each shard, one for each other node that is home to any of the users, and one of those who are
-/// at home nowhere.
-struct Shares {
-    shards: u16,
-    peers: Vec<NodeId>,
-}
-
-impl Shares {
-    fn of(shards: u16, homes: &[UserHome]) -> Self {
-        let mut peers = Vec::new();
-        for home in homes {
-            if let UserHome::Peer(node) = home
-                && !peers.contains(node)
-            {
-                peers.push(*node);
-            }
-        }
-        Self { shards, peers }
-    }
-
-    fn count(&self) -> usize {
-        usize::from(self.shards) + self.peers.len() + 1
-    }
-
-    fn index(&self, home: UserHome) -> usize {
-        match home {
-            UserHome::Shard(shard) => usize::from(shard.0),
-            UserHome::Peer(node) => {
-                let place = self.peers.iter().position(|peer| *peer == node);
-                usize::from(self.shards) + place.expect("all homes were looked through")
-            }
-            UserHome::Nobody => self.count() - 1,
-        }
-    }
-}
-
 /// What is left of one home's share of the answers.
 enum StatusShare {
     Nobody,
@@ -117,11 +82,7 @@ fn share_out(
         }
         list.push(*user);
     }
-    let peers = shares.peers.iter().map(|node| UserHome::Peer(*node));
-    let all = (0..shares.shards)
-        .map(|shard| UserHome::Shard(ShardId(shard)))
-        .chain(peers);
-    let asked = all.zip(lists).filter(|(_, list)| !list.is_empty());
+    let asked = shares.homes().zip(lists).filter(|(_, list)| !list.is_empty());
     asked
         .map(|(home, list)| match home {
             UserHome::Shard(shard) => Delivery::Shard(shard, ToShard::Query(request, depth, list)),

@@ -10,7 +10,10 @@ pub(super) struct PeerFrame {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
     /// `None`: this version does not know it.
-    #[prost(oneof = "PeerBody", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "PeerBody",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+    )]
     pub(super) body: Option<PeerBody>,
 }
 
@@ -45,6 +48,97 @@ pub(super) enum PeerBody {
     /// How the sender stands; it is answered by the same.
     #[prost(message, tag = "14")]
     Exchange(ExchangeBody),
+    #[prost(message, tag = "15")]
+    Send(SendBody),
+    #[prost(message, tag = "16")]
+    Sent(SentBody),
+}
+
+/// A message and whom it is for.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SendBody {
+    #[prost(fixed64, tag = "1")]
+    pub(super) message: u64,
+    #[prost(string, tag = "2")]
+    pub(super) from: String,
+    #[prost(string, tag = "3")]
+    pub(super) kind: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) body: Vec<u8>,
+    /// Devices are to acknowledge it.
+    #[prost(bool, tag = "5")]
+    pub(super) ack: bool,
+    #[prost(uint64, tag = "6")]
+    pub(super) ttl_ms: u64,
+    /// Empty: no key.
+    #[prost(string, tag = "7")]
+    pub(super) collapse: String,
+    /// Only to devices that are Online.
+    #[prost(bool, tag = "8")]
+    pub(super) online_only: bool,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) targets: Vec<TargetBody>,
+    /// What the backend calls it.
+    #[prost(string, tag = "10")]
+    pub(super) name: String,
+    /// How long the answer may wait for acknowledgements.
+    #[prost(uint64, tag = "11")]
+    pub(super) wait_ms: u64,
+}
+
+/// Whom a message is for.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TargetBody {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) user: Vec<u8>,
+    /// 0: any.
+    #[prost(uint32, tag = "2")]
+    pub(super) platform: u32,
+    /// 0: any.
+    #[prost(fixed64, tag = "3")]
+    pub(super) instance: u64,
+    #[prost(uint64, repeated, tag = "4")]
+    pub(super) skip: Vec<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) if_change: Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) if_session: Option<u64>,
+}
+
+/// What became of a message at each target, in their order.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SentBody {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) targets: Vec<SentTarget>,
+}
+
+/// What became of a message at one target.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SentTarget {
+    /// Why it was brought to nobody; 0: it was not refused.
+    #[prost(uint32, tag = "1")]
+    pub(super) refusal: u32,
+    #[prost(uint64, tag = "2")]
+    pub(super) change: u64,
+    #[prost(uint32, tag = "3")]
+    pub(super) status: u32,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) devices: Vec<SentDevice>,
+}
+
+/// What became of a message at one device.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SentDevice {
+    #[prost(message, required, tag = "1")]
+    pub(super) device: DeviceBody,
+    #[prost(uint64, tag = "2")]
+    pub(super) session: u64,
+    #[prost(uint32, tag = "3")]
+    pub(super) outcome: u32,
+    #[prost(uint64, tag = "4")]
+    pub(super) after_ms: u64,
+    #[prost(bytes = "vec", tag = "5")]
+    pub(super) reply: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

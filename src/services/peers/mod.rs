@@ -7,6 +7,7 @@ mod door;
 mod exchange;
 mod frame;
 mod secure;
+mod sends;
 mod values;
 mod wire;
 

@@ -76,7 +76,7 @@ pub(super) fn read_device(body: &DeviceBody) -> io::Result<DeviceId> {
     Ok(DeviceId { platform, instance })
 }
 
-fn put_status(status: Status) -> u8 {
+pub(super) fn put_status(status: Status) -> u8 {
     match status {
         Status::Offline => OFFLINE,
         Status::PushOnline => PUSH_ONLINE,
@@ -84,7 +84,7 @@ fn put_status(status: Status) -> u8 {
     }
 }
 
-fn read_status(number: u8) -> io::Result<Status> {
+pub(super) fn read_status(number: u8) -> io::Result<Status> {
     match number {
         OFFLINE => Ok(Status::Offline),
         PUSH_ONLINE => Ok(Status::PushOnline),

@@ -5,10 +5,11 @@ use std::io;
 
 use prost::Message;
 
-use crate::base::ids::RequestId;
+use crate::base::ids::{RequestId, UserId};
 use crate::logic::delivery::{AccountsRequest, KickError, ToHttp, ToPeer};
 use crate::logic::user_status::{QueryDepth, UserStatuses};
 use crate::services::peers::bodies::{AccountsBody, InspectedBody, PeerBody, PeerFrame, UsersBody};
+use crate::services::peers::sends::{put_order, put_results, read_order, read_results};
 use crate::services::peers::values::{
     damaged, put_device, put_inspection, put_statuses, put_users, read_device, read_inspection,
     read_statuses, read_user, read_users,
@@ -59,6 +60,7 @@ pub(super) fn request(asked: &ToPeer) -> PeerFrame {
                 }),
             )
         }
+        ToPeer::Send(id, order) => (id, PeerBody::Send(put_order(order))),
     };
     PeerFrame {
         id: id.0,
@@ -93,12 +95,14 @@ pub(super) fn read_request(frame: PeerFrame) -> io::Result<Option<ToPeer>> {
             };
             ToPeer::Accounts(id, ask, read_users(&body.users)?)
         }
+        Some(PeerBody::Send(body)) => ToPeer::Send(id, Box::new(read_order(body)?)),
         Some(
             PeerBody::Proof(_)
             | PeerBody::Statuses(_)
             | PeerBody::Kicked(_)
             | PeerBody::Inspected(_)
             | PeerBody::Existed(_)
+            | PeerBody::Sent(_)
             | PeerBody::Refused(_)
             | PeerBody::Exchange(_),
         )
@@ -122,6 +126,7 @@ pub(super) fn answer(id: u64, answer: &ToHttp) -> PeerFrame {
         ToHttp::Accounts(_, Ok(existed)) => {
             PeerBody::Existed(existed.iter().map(|it| u8::from(*it)).collect())
         }
+        ToHttp::Sent(_, results) => PeerBody::Sent(put_results(results)),
         ToHttp::Inspected(_, Err(_)) | ToHttp::Accounts(_, Err(_)) => PeerBody::Refused(true),
     };
     PeerFrame { id, body: Some(body) }
@@ -157,6 +162,10 @@ pub(super) fn read_answer(asked: ToPeer, body: Option<PeerBody>) -> ToHttp {
         {
             ToHttp::Accounts(id, Ok(existed.iter().map(|it| *it != 0).collect()))
         }
+        (ToPeer::Send(id, order), Some(PeerBody::Sent(body))) => {
+            let users: Vec<UserId> = order.targets.iter().map(|target| target.user).collect();
+            read_results(&users, body).map_or(refusal, |results| ToHttp::Sent(id, results))
+        }
         (_, _) => refusal,
     }
 }
@@ -171,16 +180,24 @@ pub(super) fn refused(id: u64) -> PeerFrame {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use prost::Message;
 
     use super::*;
     use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform, UserId};
-    use crate::base::limits::QUERY_USERS_MAX;
+    use crate::base::limits::{MESSAGE_BODY_BYTES_MAX, QUERY_USERS_MAX};
     use crate::base::time::Timestamp;
     use crate::logic::delivery::RegistryError;
     use crate::logic::inspection::{DeviceInspection, Inspection, LinkInspection};
+    use crate::logic::message::{
+        AckWish, DeviceOutcome, DeviceResult, ReachedUser, SendCondition, SendOrder, SendReach, SendRefusal,
+        SendTarget, TargetOutcome, TargetResult,
+    };
     use crate::logic::record::Status;
     use crate::logic::user_status::{BriefStatus, DeviceStatus, StatusList, UserStatus};
+    use crate::protocol::packet::MessageContent;
     use crate::protocol::transport::Transport;
     use crate::services::peers::bodies::StatusesBody;
 
@@ -266,6 +283,94 @@ mod tests {
         for ask in [AccountsRequest::Check, AccountsRequest::Import] {
             let existed = ToHttp::Accounts(id, Ok(vec![true, false, true, true, false]));
             check(ToPeer::Accounts(id, ask, users.clone()), existed);
+        }
+    }
+
+    fn order(ack: AckWish, reach: SendReach, collapse: Option<&str>) -> SendOrder {
+        let one = SendTarget {
+            platform: Some(Platform::Web),
+            instance: Some(InstanceId::MAX),
+            skip: vec![ChangeNumber(4), ChangeNumber(u64::MAX)],
+            condition: Some(SendCondition::Change(ChangeNumber(7))),
+            ..SendTarget::all_of(user("b"))
+        };
+        let other = SendTarget {
+            condition: Some(SendCondition::Session(ChangeNumber(8))),
+            ..SendTarget::all_of(user("c"))
+        };
+        SendOrder {
+            content: Arc::new(MessageContent {
+                id: u64::MAX,
+                from: "shop".to_owned(),
+                kind: "order".to_owned(),
+                body: vec![0, 255],
+            }),
+            name: "order-17".into(),
+            ack,
+            ttl: Duration::from_secs(60),
+            wait: Duration::from_millis(800),
+            collapse: collapse.map(Box::from),
+            reach,
+            targets: vec![SendTarget::all_of(user("a")), one, other],
+        }
+    }
+
+    /// What became of that message, with every outcome and this refusal.
+    fn results(refusal: SendRefusal) -> Vec<TargetResult> {
+        let result = |outcome| DeviceResult {
+            device: PHONE,
+            session: ChangeNumber(9),
+            outcome,
+            after: Duration::from_millis(38),
+            reply: vec![1, 2],
+        };
+        let reached = TargetOutcome::Reached(ReachedUser {
+            change: ChangeNumber(3),
+            status: Status::PushOnline,
+            devices: DeviceOutcome::ALL.into_iter().map(result).collect(),
+        });
+        let outcomes = [reached.clone(), TargetOutcome::Refused(refusal), reached];
+        let results = ["a", "b", "c"].map(user).into_iter().zip(outcomes);
+        results
+            .map(|(user, outcome)| TargetResult { user, outcome })
+            .collect()
+    }
+
+    #[test]
+    fn a_message_and_what_became_of_it_arrive_as_they_were() {
+        let id = RequestId(7);
+        for refusal in [
+            SendRefusal::UnknownAccount,
+            SendRefusal::Precondition,
+            SendRefusal::Busy,
+            SendRefusal::Unavailable,
+        ] {
+            let asked = Box::new(order(AckWish::Device, SendReach::All, Some("key")));
+            check(ToPeer::Send(id, asked), ToHttp::Sent(id, results(refusal)));
+        }
+        let asked = Box::new(order(AckWish::No, SendReach::Online, None));
+        let refused = asked.refused(SendRefusal::Unavailable);
+        let answer = read_answer(ToPeer::Send(id, asked), None);
+        assert_eq!(answer, ToHttp::Sent(id, refused));
+    }
+
+    #[test]
+    fn a_message_out_of_its_bounds_is_refused() {
+        let good = order(AckWish::No, SendReach::All, None);
+        let too_large = SendOrder {
+            content: Arc::new(MessageContent {
+                body: vec![0; MESSAGE_BODY_BYTES_MAX + 1],
+                ..MessageContent::default()
+            }),
+            ..good.clone()
+        };
+        let nobody = SendOrder {
+            targets: Vec::new(),
+            ..good
+        };
+        for wrong in [too_large, nobody] {
+            let asked = ToPeer::Send(RequestId(7), Box::new(wrong));
+            assert!(read_request(request(&asked)).is_err());
         }
     }
 

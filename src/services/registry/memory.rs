@@ -169,8 +169,11 @@ mod tests {
     fn load(memory: &mut MemoryStore, now: u64) -> Option<Box<UserRecord>> {
         match one(memory, now, ToRegistry::Load(ShardId(0), UserKey(7), user())) {
             Delivery::Shard(ShardId(0), ToShard::Loaded(UserKey(7), Ok(record))) => record,
-            other
-            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            other @ (Delivery::Shard(..)
+            | Delivery::Registry(_)
+            | Delivery::Http(_)
+            | Delivery::Peer(..)
+            | Delivery::Outcomes(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -186,8 +189,11 @@ mod tests {
                 StatusList::Devices(mut all) => all.remove(0),
                 StatusList::Status(all) => panic!("{all:?}"),
             },
-            other
-            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            other @ (Delivery::Shard(..)
+            | Delivery::Registry(_)
+            | Delivery::Http(_)
+            | Delivery::Peer(..)
+            | Delivery::Outcomes(_)) => {
                 panic!("{other:?}")
             }
         }

@@ -199,7 +199,10 @@ mod tests {
                 sender.send((shard, reply)).unwrap();
                 Ok(())
             }
-            other @ (Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            other @ (Delivery::Registry(_)
+            | Delivery::Http(_)
+            | Delivery::Peer(..)
+            | Delivery::Outcomes(_)) => {
                 panic!("nobody asked: {other:?}")
             }
         });
@@ -225,7 +228,8 @@ mod tests {
                 other @ (Delivery::Shard(..)
                 | Delivery::Registry(_)
                 | Delivery::Http(_)
-                | Delivery::Peer(..)) => {
+                | Delivery::Peer(..)
+                | Delivery::Outcomes(_)) => {
                     panic!("{other:?}")
                 }
             })

@@ -177,8 +177,11 @@ fn registry(senders: &[ShardSender]) -> Router {
             Delivery::Registry(ToRegistry::Commit(shard, user, _)) => {
                 (shard, ToShard::Committed(user, Ok(Timestamp(0))))
             }
-            other
-            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            other @ (Delivery::Shard(..)
+            | Delivery::Registry(_)
+            | Delivery::Http(_)
+            | Delivery::Peer(..)
+            | Delivery::Outcomes(_)) => {
                 panic!("nobody asked: {other:?}")
             }
         };

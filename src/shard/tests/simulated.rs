@@ -79,6 +79,10 @@ impl Shard<SharedRing, WatchedLogic> {
             ShardEvent::TimeForSteps => self.do_steps(),
             ShardEvent::TimePassed => self.pass_time(),
         }
+        if self.logic.state.has_gathered() {
+            self.logic.end_turn(now, &mut self.effects);
+            self.carry_out();
+        }
         assert!(self.follow_ups.is_empty(), "what followed was not told");
         let steps = take(&mut self.logic.steps);
         let delivered = steps.iter().flat_map(LogicStep::deliveries);

@@ -51,6 +51,10 @@ impl Model {
                 self.answer_inspection(*request, id);
                 None
             }
+            Event::Send(request) => {
+                self.message_comes(*request, id);
+                None
+            }
             Event::Alarm(device) => self.decide_alarm(id, *device),
             Event::Kick(request, whom) => {
                 let user = self.user(id);

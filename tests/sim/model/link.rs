@@ -265,7 +265,8 @@ impl Model {
                     known.background = *background;
                 }
             }
-            Item::Unknown => {}
+            Item::Ack(ids, _) if ids.len() > limits::ACK_IDS_MAX => self.fail(link, Code::AckInvalid),
+            Item::Ack(..) | Item::Unknown => {}
             Item::Logout => {
                 self.conn(link).phase = Phase::LoggingOut;
                 self.user(user).queue.push_back(Event::Logout(link, device));
@@ -329,6 +330,7 @@ impl Conn {
         let whole = self.sent.iter().take_while(|sent| sent.end <= arrived);
         let mut frames = whole.map(|sent| &sent.item).skip_while(|item| match item {
             Item::Heartbeat | Item::Background(_) | Item::Unknown | Item::Big => true,
+            Item::Ack(ids, _) => ids.len() <= limits::ACK_IDS_MAX,
             Item::Logout | Item::Login(_) => false,
             Item::TooLarge | Item::BadLength | Item::BadPacket => false,
         });
@@ -343,7 +345,7 @@ impl Conn {
             Item::TooLarge => true,
             Item::Big => limit == limits::FRAME_BYTES_MAX_BEFORE_LOGIN,
             Item::Login(_) | Item::Heartbeat | Item::Logout | Item::Background(_) | Item::Unknown => false,
-            Item::BadLength | Item::BadPacket => false,
+            Item::BadLength | Item::BadPacket | Item::Ack(..) => false,
         };
         if too_large && self.delivered >= sent.header_end {
             return Next::TooLarge;
@@ -358,7 +360,7 @@ impl Conn {
             item @ (Item::Login(_) | Item::Heartbeat | Item::Logout | Item::Background(_)) => {
                 Next::Whole(item)
             }
-            item @ (Item::Unknown | Item::Big | Item::BadPacket) => Next::Whole(item),
+            item @ (Item::Unknown | Item::Ack(..) | Item::Big | Item::BadPacket) => Next::Whole(item),
             Item::TooLarge => unreachable!("seen by its header"),
         }
     }

@@ -22,8 +22,9 @@ use crate::base::ids::{DeviceId, RequestId, ShardId, UserId};
 use crate::base::limits;
 use crate::base::time::Now;
 use crate::logic::delivery::KickError;
+use crate::logic::message::SendRefusal;
 use crate::logic::settings::Settings;
-use crate::sim::shown::{Group, Link, Shown};
+use crate::sim::shown::{Group, Link, SentTo, Shown};
 use address::Failed;
 use link::Conn;
 use user::{Busy, Event, Grace, User, Whom};
@@ -86,6 +87,8 @@ pub(crate) struct Model {
     pub(super) out: Vec<Shown>,
     /// Users as they were when an inspection was answered.
     pub(crate) inspected: BTreeMap<RequestId, User>,
+    /// Users as they were when a message came to them.
+    pub(crate) sent_to: BTreeMap<RequestId, User>,
 }
 
 impl Model {
@@ -107,6 +110,7 @@ impl Model {
             orders: Orders::default(),
             out: Vec::new(),
             inspected: BTreeMap::new(),
+            sent_to: BTreeMap::new(),
         }
     }
 
@@ -254,6 +258,34 @@ impl Model {
         }
         user.queue.push_back(Event::Inspect(request));
         self.go_on_with(id);
+    }
+
+    /// The backend sends a message. What becomes of it at the devices is not the model's.
+    pub(crate) fn send(&mut self, request: RequestId, id: UserId) {
+        let user = self.user(id);
+        let nothing_waits = matches!(user.busy, Busy::Idle) && user.queue.is_empty();
+        if user.resident && user.account && nothing_waits && !user.devices.is_empty() {
+            return self.message_comes(request, id);
+        }
+        let is_send = |event: &&Event| matches!(event, Event::Send(_));
+        if user.undecided().filter(is_send).count() >= limits::SENDS_WAITING_MAX {
+            self.out
+                .push(Shown::Sent(request, SentTo::Refused(SendRefusal::Busy)));
+            return;
+        }
+        user.queue.push_back(Event::Send(request));
+        self.go_on_with(id);
+    }
+
+    pub(super) fn message_comes(&mut self, request: RequestId, id: UserId) {
+        let user = self.user(id).clone();
+        let sent_to = if user.account {
+            SentTo::Known
+        } else {
+            SentTo::Nobody
+        };
+        self.out.push(Shown::Sent(request, sent_to));
+        self.sent_to.insert(request, user);
     }
 
     pub(super) fn answer_inspection(&mut self, request: RequestId, id: UserId) {

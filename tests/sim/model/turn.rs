@@ -4,9 +4,10 @@ use crate::base::ids::Class;
 use crate::base::ids::{ChangeNumber, DeviceId, ShardId, UserId};
 use crate::base::time::{Instant, Timestamp};
 use crate::logic::delivery::KickError;
+use crate::logic::message::SendRefusal;
 use crate::logic::record::{ChangeKind, Ending, Status};
 use crate::protocol::native::proto::Code;
-use crate::sim::shown::{Link, Said, Shown, Step};
+use crate::sim::shown::{Link, Said, SentTo, Shown, Step};
 
 use super::link::Conn;
 use super::user::{Busy, Came, Decision, Event, User, Whom};
@@ -80,7 +81,8 @@ impl Model {
             | Event::Logout(..)
             | Event::Alarm(_)
             | Event::Kick(..)
-            | Event::Inspect(_) => {
+            | Event::Inspect(_)
+            | Event::Send(_) => {
                 self.user(id).queue.push_front(event);
             }
         }
@@ -169,6 +171,10 @@ impl Model {
             Some(Event::Login(link, ..)) => self.refuse(link, Code::NotRecorded, None),
             Some(Event::Kick(request, _)) => self.out.push(Shown::Kicked(request, Err(KickError::Busy))),
             Some(Event::Inspect(request)) => self.out.push(Shown::Inspected(request, false)),
+            Some(Event::Send(request)) => {
+                let refused = SentTo::Refused(SendRefusal::Unavailable);
+                self.out.push(Shown::Sent(request, refused));
+            }
             Some(Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_)) | None => {}
         }
     }

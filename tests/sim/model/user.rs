@@ -75,6 +75,7 @@ pub(crate) enum Event {
     Alarm(DeviceId),
     Kick(RequestId, Whom),
     Inspect(RequestId),
+    Send(RequestId),
 }
 
 /// Whom a kick ends.
@@ -219,7 +220,7 @@ impl User {
         let resumes_ended = match event {
             Event::Login(_, login, _) => login.session != 0 && !self.devices.contains_key(&login.device),
             Event::LinkEnd(..) | Event::Logout(..) | Event::Alarm(_) => return false,
-            Event::Kick(..) | Event::Inspect(_) => false,
+            Event::Kick(..) | Event::Inspect(_) | Event::Send(_) => false,
         };
         !self.resident || (resumes_ended && self.ends_known.is_none())
     }

@@ -30,6 +30,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Logins of one user in a minute: as many may come at once, and then that many a minute, evenly. Others are refused with USER_LIMIT and a time to come back. Not counted are resumes that keep their session, and logins that the gateway has no room for or cannot record. 0: no limit.",
     ),
     setting(
+        "limits.message_bytes_max",
+        TakesEffect::AtOnce,
+        SettingKind::Number(65_536, 1 << 40),
+        "134217728",
+        "What messages that wait for devices may take of the memory of one shard. Others have the outcome `full`. A message counts once for each device that it waits for, with 256 bytes beside its body.",
+    ),
+    setting(
         "limits.ipv4_prefix_bits",
         TakesEffect::AtRestart,
         SettingKind::Number(0, 32),

@@ -14,8 +14,8 @@ use crate::services::http::admin::history::{self, NdjsonPage, lines, lines_max, 
 use crate::services::http::admin::lanes;
 use crate::services::http::admin::lines::{DeadLine, bytes_of};
 use crate::services::http::admin::readers::Archived;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 use crate::services::http::sizes::NAMED_MAX;
 use crate::services::registry::archive::{Position, ReadError};
 
@@ -27,7 +27,7 @@ pub(super) enum Deed {
 }
 
 /// How far callbacks are, and how many failed.
-pub(super) async fn status(state: &AdminState) -> AdminAnswer {
+pub(super) async fn status(state: &AdminState) -> JsonAnswer {
     let store = state.readers.archived()?.store();
     let dead_letters = dead_letters(state)?;
     let lanes = state
@@ -51,7 +51,7 @@ pub(super) async fn status(state: &AdminState) -> AdminAnswer {
 }
 
 /// The callbacks that were given up, lane by lane.
-pub(super) async fn dead(state: &AdminState, query: &str) -> AdminAnswer {
+pub(super) async fn dead(state: &AdminState, query: &str) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let store = archived.store();
     let dead_letters = dead_letters(state)?;
@@ -86,7 +86,7 @@ pub(super) async fn dead(state: &AdminState, query: &str) -> AdminAnswer {
 }
 
 /// Drops late callbacks, or dead letters.
-pub(super) async fn drop(state: &AdminState, body: &Value) -> AdminAnswer {
+pub(super) async fn drop(state: &AdminState, body: &Value) -> JsonAnswer {
     let Some(late) = body.get("late") else {
         return deal(state, Deed::Forget, body).await;
     };
@@ -100,8 +100,8 @@ pub(super) async fn drop(state: &AdminState, body: &Value) -> AdminAnswer {
     Ok(json_response(&json!({ "dropped": count })))
 }
 
-fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, AdminRefusal> {
-    let wrong = |text: &'static str| AdminRefusal::new(StatusCode::BAD_REQUEST, text);
+fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, JsonRefusal> {
+    let wrong = |text: &'static str| JsonRefusal::new(StatusCode::BAD_REQUEST, text);
     let others = body.get("all").or(body.get("positions"));
     if flag(late) != Some(true) || others.is_some() {
         return Err(wrong("send {\"late\": true} alone, or with a \"user\""));
@@ -114,7 +114,7 @@ fn read_late(late: &Value, body: &Value) -> Result<Option<UserId>, AdminRefusal>
 }
 
 /// Sends dead letters again, or drops them.
-pub(super) async fn deal(state: &AdminState, deed: Deed, body: &Value) -> AdminAnswer {
+pub(super) async fn deal(state: &AdminState, deed: Deed, body: &Value) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let dead_letters = dead_letters(state)?;
     let which = read_which(state, archived, body)?;
@@ -135,26 +135,26 @@ fn place(
     state: &AdminState,
     archived: &Archived,
     word: &str,
-) -> Result<(PartitionId, Position), AdminRefusal> {
+) -> Result<(PartitionId, Position), JsonRefusal> {
     let places = archived.store().read(word).map_err(not_taken)?;
     lanes::open(state, archived, places.keys().copied())?;
     let (place, others) = (places.first_key_value(), places.len() - 1);
     let place = place.filter(|_| others == 0).map(|(lane, place)| (*lane, *place));
     let text = "this cursor is of several lanes: send that of a dead letter";
-    place.ok_or_else(|| AdminRefusal::new(StatusCode::BAD_REQUEST, text))
+    place.ok_or_else(|| JsonRefusal::new(StatusCode::BAD_REQUEST, text))
 }
 
-fn unread(error: ReadError) -> AdminRefusal {
-    AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn unread(error: ReadError) -> JsonRefusal {
+    JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-fn dead_letters(state: &AdminState) -> Result<Arc<dyn DeadLetters>, AdminRefusal> {
-    let none = || AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, "this gateway keeps no callbacks");
+fn dead_letters(state: &AdminState) -> Result<Arc<dyn DeadLetters>, JsonRefusal> {
+    let none = || JsonRefusal::new(StatusCode::NOT_IMPLEMENTED, "this gateway keeps no callbacks");
     state.callbacks.clone().ok_or_else(none)
 }
 
-fn read_which(state: &AdminState, archived: &Archived, body: &Value) -> Result<DeadSelection, AdminRefusal> {
-    let wrong = |text: String| AdminRefusal::new(StatusCode::BAD_REQUEST, text);
+fn read_which(state: &AdminState, archived: &Archived, body: &Value) -> Result<DeadSelection, JsonRefusal> {
+    let wrong = |text: String| JsonRefusal::new(StatusCode::BAD_REQUEST, text);
     match (body.get("all"), body.get("positions")) {
         (Some(all), None) if flag(all) == Some(true) => Ok(DeadSelection::All),
         (None, Some(Value::Array(words))) if words.len() <= NAMED_MAX => {

@@ -7,53 +7,53 @@ use crate::base::ids::{NodeId, PartitionId};
 use crate::logic::cluster::home::{Home, HomeMap};
 use crate::services::cluster::event::Order;
 use crate::services::cluster::published::NodeStatus;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::homes::ClusterView;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 
 /// All that this node knows of its cluster.
-pub(super) fn show(state: &AdminState) -> AdminAnswer {
+pub(super) fn show(state: &AdminState) -> JsonAnswer {
     let view = state.http.pending.cluster().ok_or_else(no_cluster)?;
     let may_leave = state.http.pending.may_leave();
     Ok(json_response(&shown(view, may_leave)))
 }
 
 /// Has this node hand over all its users to the others, and leave.
-pub(super) fn drain(state: &AdminState) -> AdminAnswer {
+pub(super) fn drain(state: &AdminState) -> JsonAnswer {
     order(state, Order::Drain)?;
     Ok(json_response(&json!({ "draining": true })))
 }
 
 /// Has this node go on with a partition although the shared store lacks changes of it that were confirmed.
-pub(super) fn accept_loss(state: &AdminState, body: &Value) -> AdminAnswer {
+pub(super) fn accept_loss(state: &AdminState, body: &Value) -> JsonAnswer {
     let view = state.http.pending.cluster().ok_or_else(no_cluster)?;
     let number = body.get("partition").and_then(Value::as_u64);
     let number = number.and_then(|number| u16::try_from(number).ok());
     let number = number.filter(|number| *number < view.homes.borrow().partitions());
     let Some(partition) = number.map(PartitionId) else {
         let text = "partition is missing, or not the number of one";
-        return Err(AdminRefusal::new(StatusCode::BAD_REQUEST, text));
+        return Err(JsonRefusal::new(StatusCode::BAD_REQUEST, text));
     };
     if !view.status.borrow().behind.contains(&partition) {
         let text =
             "this node has no such partition that is behind: see \"behind\" in /v1/cluster of each node";
-        return Err(AdminRefusal::new(StatusCode::CONFLICT, text));
+        return Err(JsonRefusal::new(StatusCode::CONFLICT, text));
     }
     order(state, Order::AcceptLoss(partition))?;
     Ok(json_response(&json!({ "accepted": partition.0 })))
 }
 
-fn order(state: &AdminState, order: Order) -> Result<(), AdminRefusal> {
+fn order(state: &AdminState, order: Order) -> Result<(), JsonRefusal> {
     let sent = state.orders.as_ref().ok_or_else(no_cluster)?.try_send(order);
     sent.map_err(|_| {
         let text = "too many such orders at once: try again";
-        AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
     })
 }
 
-fn no_cluster() -> AdminRefusal {
+fn no_cluster() -> JsonRefusal {
     let text = "this gateway is no node of a cluster: registry.store is not \"redis\"";
-    AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, text)
+    JsonRefusal::new(StatusCode::NOT_IMPLEMENTED, text)
 }
 
 fn shown(view: &ClusterView, has_lease: bool) -> Value {

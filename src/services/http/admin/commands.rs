@@ -10,42 +10,42 @@ use crate::base::ids::{DeviceId, InstanceId, Platform, UserId};
 use crate::base::json::flag;
 use crate::logic::delivery::{KickError, ToHttp};
 use crate::services::http::admin::readers;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::reload::{
     ReloadAsked, ReloadCaller, ReloadError, ReloadMode, Reloaded, Touched,
 };
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::pending::RequestPurpose;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 use crate::services::http::user_request::UserRequest;
 
 /// Ends one device's session. UserSigs stay good: the device may log in again.
-pub(super) async fn kick(state: &AdminState, body: &Value) -> AdminAnswer {
+pub(super) async fn kick(state: &AdminState, body: &Value) -> JsonAnswer {
     let (user, device) = read_device(body)?;
     let ask = UserRequest::KickDevice(device);
     let asked = state.http.pending.ask_home(RequestPurpose::Change, user, ask);
-    match asked.await.map_err(AdminRefusal::of_no_reply)? {
+    match asked.await.map_err(JsonRefusal::of_no_reply)? {
         ToHttp::Kicked(_, Ok(())) => Ok(json_response(&json!({ "ended": true }))),
         ToHttp::Kicked(_, Err(error)) => Err(kick_refusal(error)),
-        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {
             unreachable!("a kick is answered by its outcome")
         }
     }
 }
 
-fn kick_refusal(error: KickError) -> AdminRefusal {
+fn kick_refusal(error: KickError) -> JsonRefusal {
     match error {
-        KickError::UnknownAccount => AdminRefusal::new(StatusCode::NOT_FOUND, "there is no such account"),
-        KickError::UnknownDevice => AdminRefusal::new(StatusCode::NOT_FOUND, "this device has no session"),
-        KickError::Busy => AdminRefusal::new(
+        KickError::UnknownAccount => JsonRefusal::new(StatusCode::NOT_FOUND, "there is no such account"),
+        KickError::UnknownDevice => JsonRefusal::new(StatusCode::NOT_FOUND, "this device has no session"),
+        KickError::Busy => JsonRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too much waits for this user, or the registry cannot be asked: try again",
         ),
     }
 }
 
-fn read_device(body: &Value) -> Result<(UserId, DeviceId), AdminRefusal> {
+fn read_device(body: &Value) -> Result<(UserId, DeviceId), JsonRefusal> {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let wrong = |what| AdminRefusal::new(StatusCode::BAD_REQUEST, what);
+    let wrong = |what| JsonRefusal::new(StatusCode::BAD_REQUEST, what);
     let user = text("user").and_then(|user| UserId::new(user.as_bytes()).ok());
     let platform = text("platform").and_then(|name| {
         Platform::ALL
@@ -67,8 +67,8 @@ fn read_device(body: &Value) -> Result<(UserId, DeviceId), AdminRefusal> {
 }
 
 /// Has the configuration read again.
-pub(super) async fn reload(state: &AdminState, body: &Value) -> AdminAnswer {
-    let wrong = || AdminRefusal::new(StatusCode::BAD_REQUEST, "dry_run is not true or false");
+pub(super) async fn reload(state: &AdminState, body: &Value) -> JsonAnswer {
+    let wrong = || JsonRefusal::new(StatusCode::BAD_REQUEST, "dry_run is not true or false");
     let dry = body.get("dry_run").map(|dry| flag(dry).ok_or_else(wrong));
     let mode = if dry.transpose()?.unwrap_or(false) {
         ReloadMode::DryRun
@@ -90,7 +90,7 @@ pub(super) async fn reload(state: &AdminState, body: &Value) -> AdminAnswer {
     Ok(json_response(&told(mode, &outcome.map_err(reload_refusal)?)))
 }
 
-fn read_caller(body: &Value) -> Result<Option<ReloadCaller>, AdminRefusal> {
+fn read_caller(body: &Value) -> Result<Option<ReloadCaller>, JsonRefusal> {
     let settings = |value: &Value| -> Option<Vec<(String, String)>> {
         let mut members = value.as_object()?.iter();
         members.try_fold(Vec::new(), |mut all, (key, value)| {
@@ -110,7 +110,7 @@ fn read_caller(body: &Value) -> Result<Option<ReloadCaller>, AdminRefusal> {
         });
     let wrong = || {
         let text = "caller is not { file, of_file: { setting: TOML }, own: { setting: TOML } }";
-        AdminRefusal::new(StatusCode::BAD_REQUEST, text)
+        JsonRefusal::new(StatusCode::BAD_REQUEST, text)
     };
     caller.ok_or_else(wrong).map(Some)
 }
@@ -130,18 +130,18 @@ fn told(mode: ReloadMode, reloaded: &Reloaded) -> Value {
     })
 }
 
-fn reload_refusal(error: ReloadError) -> AdminRefusal {
+fn reload_refusal(error: ReloadError) -> JsonRefusal {
     let text = error.to_string();
     match error {
         ReloadError::Problems(problems) => {
-            AdminRefusal::new(StatusCode::UNPROCESSABLE_ENTITY, text).and("problems", problems)
+            JsonRefusal::new(StatusCode::UNPROCESSABLE_ENTITY, text).and("problems", problems)
         }
         ReloadError::Differs(problems) => {
-            AdminRefusal::new(StatusCode::CONFLICT, text).and("problems", problems)
+            JsonRefusal::new(StatusCode::CONFLICT, text).and("problems", problems)
         }
         ReloadError::Busy | ReloadError::Stopping | ReloadError::Unread(_) => {
-            AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
         }
-        ReloadError::Broken => AdminRefusal::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+        ReloadError::Broken => JsonRefusal::new(StatusCode::INTERNAL_SERVER_ERROR, text),
     }
 }

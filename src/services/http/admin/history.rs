@@ -16,8 +16,8 @@ use crate::services::http::admin::inspect::read_user;
 use crate::services::http::admin::lanes::{self, ReadableLane};
 use crate::services::http::admin::lines::{ChangeLine, bytes_of};
 use crate::services::http::admin::readers::Archived;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, response};
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
 use crate::services::http::server::listener::stop_asked;
 use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
@@ -47,13 +47,13 @@ pub(super) struct NdjsonPage {
 }
 
 /// All users' changes of one or more lanes, those of each lane in commit order. Waits for some if there are none.
-pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) -> AdminAnswer {
+pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let store = archived.store();
     let starts = starts(archived, query)?;
     let lines_max = lines_max(query)?;
     let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
-    let crowded = || AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for changes");
+    let crowded = || JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for changes");
     let _permit = state.readers.follow().ok_or_else(crowded)?;
     let mut news = archived.news.clone();
     let end = tokio::time::sleep(Duration::from_secs(wait));
@@ -88,7 +88,7 @@ async fn come(news: &mut watch::Receiver<Position>) {
 /// Where a page of the stream begins in each lane: behind a place, or with the oldest change that is kept.
 type Starts = BTreeMap<PartitionId, Option<Position>>;
 
-fn starts(archived: &Archived, query: &str) -> Result<Starts, AdminRefusal> {
+fn starts(archived: &Archived, query: &str) -> Result<Starts, JsonRefusal> {
     let store = archived.store();
     let named = lanes::named(store, parameter(query, "lanes")?.as_deref())?;
     let Some(words) = parameter(query, "after")? else {
@@ -107,19 +107,19 @@ fn starts(archived: &Archived, query: &str) -> Result<Starts, AdminRefusal> {
 }
 
 /// A cursor that is not taken.
-pub(super) fn not_taken(fault: CursorFault) -> AdminRefusal {
-    AdminRefusal::new(StatusCode::BAD_REQUEST, fault.to_string())
+pub(super) fn not_taken(fault: CursorFault) -> JsonRefusal {
+    JsonRefusal::new(StatusCode::BAD_REQUEST, fault.to_string())
 }
 
 /// Of lanes that a request names, the cursor must know all.
 pub(super) fn check_known(
     named: &[PartitionId],
     is_known: impl Fn(&PartitionId) -> bool,
-) -> Result<(), AdminRefusal> {
+) -> Result<(), JsonRefusal> {
     let unknown = named.iter().find(|lane| !is_known(lane));
     unknown.map_or(Ok(()), |lane| {
         let text = format!("this cursor has no place in lane {}", lane.0);
-        Err(AdminRefusal::new(StatusCode::BAD_REQUEST, text))
+        Err(JsonRefusal::new(StatusCode::BAD_REQUEST, text))
     })
 }
 
@@ -129,7 +129,7 @@ fn read_changes(
     open: &[ReadableLane],
     starts: &Starts,
     lines_max: usize,
-) -> Result<NdjsonPage, AdminRefusal> {
+) -> Result<NdjsonPage, JsonRefusal> {
     let mut places: LanePlaces = starts
         .iter()
         .map(|(lane, place)| (*lane, place.unwrap_or_default()))
@@ -211,7 +211,7 @@ impl From<ReadError> for LaneFault {
 }
 
 /// One user's changes.
-pub(super) async fn changes_of(state: &AdminState, name: &str, query: &str) -> AdminAnswer {
+pub(super) async fn changes_of(state: &AdminState, name: &str, query: &str) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let store = archived.store();
     let user = read_user(name)?;
@@ -236,7 +236,7 @@ pub(super) fn unread(
     store: CursorStore,
     (lane, fault): (PartitionId, LaneFault),
     places: &LanePlaces,
-) -> AdminRefusal {
+) -> JsonRefusal {
     let behind = |place| {
         let mut places = places.clone();
         places.insert(lane, place);
@@ -245,11 +245,11 @@ pub(super) fn unread(
     match fault {
         LaneFault::Ahead => {
             let text = "the store ends before this cursor: it was put back to an older state; begin with the list of users, /v1/users";
-            AdminRefusal::new(StatusCode::GONE, text)
+            JsonRefusal::new(StatusCode::GONE, text)
         }
         LaneFault::Unread(ReadError::Pruned(oldest)) => {
             let text = "the changes behind this cursor are not kept any more: begin with the list of users, /v1/users, or with the oldest";
-            AdminRefusal::new(StatusCode::GONE, text).and("oldest", behind(oldest))
+            JsonRefusal::new(StatusCode::GONE, text).and("oldest", behind(oldest))
         }
         LaneFault::Unread(ReadError::Hole(to_resume)) => lost(Some(match to_resume {
             ResumeAfter::Position(position) => behind(position),
@@ -257,35 +257,35 @@ pub(super) fn unread(
             ResumeAfter::User(user) => url::encode(user.as_str()),
         })),
         LaneFault::Unread(error @ (ReadError::Store(_) | ReadError::Damaged(_) | ReadError::Lost(_))) => {
-            AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
     }
 }
 
 /// What is said where something is missing for ever.
-pub(super) fn lost(next: Option<String>) -> AdminRefusal {
+pub(super) fn lost(next: Option<String>) -> JsonRefusal {
     let text = "here a part is lost by damage: `next` is what to send as `after` to go on behind it";
-    AdminRefusal::new(StatusCode::GONE, text).and("next", next)
+    JsonRefusal::new(StatusCode::GONE, text).and("next", next)
 }
 
 /// A parameter of the query.
-pub(super) fn parameter(query: &str, name: &str) -> Result<Option<String>, AdminRefusal> {
+pub(super) fn parameter(query: &str, name: &str) -> Result<Option<String>, JsonRefusal> {
     let value = url::parameter(query, name).map(|value| value.map(std::borrow::Cow::into_owned));
-    value.map_err(|_| AdminRefusal::new(StatusCode::BAD_REQUEST, format!("{name} cannot be decoded")))
+    value.map_err(|_| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("{name} cannot be decoded")))
 }
 
-fn number(query: &str, name: &str) -> Result<Option<u64>, AdminRefusal> {
+fn number(query: &str, name: &str) -> Result<Option<u64>, JsonRefusal> {
     let value = parameter(query, name)?.map(|text| text.parse());
     let value = value.transpose();
-    value.map_err(|_| AdminRefusal::new(StatusCode::BAD_REQUEST, format!("{name} is not a number")))
+    value.map_err(|_| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("{name} is not a number")))
 }
 
 /// How many lines the page may have.
-pub(super) fn lines_max(query: &str) -> Result<usize, AdminRefusal> {
+pub(super) fn lines_max(query: &str) -> Result<usize, JsonRefusal> {
     let wanted = number(query, "limit")?.map_or(Ok(PAGE_LINES), usize::try_from);
     let wanted = wanted.ok().filter(|wanted| (1..=PAGE_LINES_MAX).contains(wanted));
     let text = format!("limit is not a number from 1 to {PAGE_LINES_MAX}");
-    wanted.ok_or_else(|| AdminRefusal::new(StatusCode::BAD_REQUEST, text))
+    wanted.ok_or_else(|| JsonRefusal::new(StatusCode::BAD_REQUEST, text))
 }
 
 /// A page as an answer.

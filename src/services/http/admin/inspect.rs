@@ -8,40 +8,40 @@ use crate::base::time::Timestamp;
 use crate::logic::delivery::ToHttp;
 use crate::logic::inspection::{DeviceInspection, Inspection};
 use crate::logic::record::Status;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::pending::RequestPurpose;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 use crate::services::http::server::url;
 use crate::services::http::user_request::UserRequest;
 
 /// All that is known of the user of a path.
-pub(super) async fn inspect(state: &AdminState, name: &str) -> AdminAnswer {
+pub(super) async fn inspect(state: &AdminState, name: &str) -> JsonAnswer {
     let user = read_user(name)?;
     let asked = state
         .http
         .pending
         .ask_home(RequestPurpose::Read, user, UserRequest::Inspect);
-    match asked.await.map_err(AdminRefusal::of_no_reply)? {
+    match asked.await.map_err(JsonRefusal::of_no_reply)? {
         ToHttp::Inspected(_, Ok(Some(known))) => Ok(json_response(&user_json(&known))),
-        ToHttp::Inspected(_, Ok(None)) => Err(AdminRefusal::new(
+        ToHttp::Inspected(_, Ok(None)) => Err(JsonRefusal::new(
             StatusCode::NOT_FOUND,
             "there is no such account",
         )),
-        ToHttp::Inspected(_, Err(unread)) => Err(AdminRefusal::new(
+        ToHttp::Inspected(_, Err(unread)) => Err(JsonRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             unread.to_string(),
         )),
-        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) => {
+        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {
             unreachable!("an inspection is answered by what is known")
         }
     }
 }
 
 /// The user that a path names.
-pub(super) fn read_user(name: &str) -> Result<UserId, AdminRefusal> {
+pub(super) fn read_user(name: &str) -> Result<UserId, JsonRefusal> {
     let name = url::decode(name);
     let user = name.and_then(|name| UserId::new(name.as_bytes()).ok());
-    user.ok_or_else(|| AdminRefusal::new(StatusCode::BAD_REQUEST, "this is not a UserID"))
+    user.ok_or_else(|| JsonRefusal::new(StatusCode::BAD_REQUEST, "this is not a UserID"))
 }
 
 fn user_json(known: &Inspection) -> Value {

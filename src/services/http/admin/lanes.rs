@@ -11,9 +11,9 @@ use crate::base::ids::PartitionId;
 use crate::logic::cluster::home::Home;
 use crate::services::http::admin::cursor::CursorStore;
 use crate::services::http::admin::readers::Archived;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, json_response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::homes::ClusterView;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 use crate::services::http::sizes::LANES_MAX;
 use crate::services::registry::archive::{Archive, Position, ReadError};
 
@@ -21,7 +21,7 @@ use crate::services::registry::archive::{Archive, Position, ReadError};
 pub(super) type ReadableLane = (PartitionId, Arc<dyn Archive>);
 
 /// All lanes of the store: whose each is, and how far those go that can be read here.
-pub(super) async fn show(state: &AdminState) -> AdminAnswer {
+pub(super) async fn show(state: &AdminState) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let (store, lanes) = (archived.store(), Arc::clone(&archived.lanes));
     let cluster = state.http.pending.cluster();
@@ -81,12 +81,9 @@ fn owner_json(cluster: Option<&ClusterView>, lane: PartitionId) -> Value {
 }
 
 /// The lanes that a request names, if it does.
-pub(super) fn named(
-    store: CursorStore,
-    text: Option<&str>,
-) -> Result<Option<Vec<PartitionId>>, AdminRefusal> {
+pub(super) fn named(store: CursorStore, text: Option<&str>) -> Result<Option<Vec<PartitionId>>, JsonRefusal> {
     let Some(text) = text else { return Ok(None) };
-    let wrong = |text: String| AdminRefusal::new(StatusCode::BAD_REQUEST, text);
+    let wrong = |text: String| JsonRefusal::new(StatusCode::BAD_REQUEST, text);
     let last = store.lanes - 1;
     let number = |text: &str| text.parse().ok().filter(|lane| *lane <= last);
     let mut lanes = BTreeSet::new();
@@ -107,10 +104,10 @@ pub(super) fn named(
 }
 
 /// All lanes that can be read here.
-pub(super) fn all(archived: &Archived) -> Result<Vec<PartitionId>, AdminRefusal> {
+pub(super) fn all(archived: &Archived) -> Result<Vec<PartitionId>, JsonRefusal> {
     let lanes: Vec<_> = readable(archived).collect();
     if lanes.is_empty() {
-        return Err(AdminRefusal::new(
+        return Err(JsonRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "this node has no lanes at this moment: try again",
         ));
@@ -121,7 +118,7 @@ pub(super) fn all(archived: &Archived) -> Result<Vec<PartitionId>, AdminRefusal>
             lanes.len(),
             LANES_MAX - 1
         );
-        return Err(AdminRefusal::new(StatusCode::BAD_REQUEST, text));
+        return Err(JsonRefusal::new(StatusCode::BAD_REQUEST, text));
     }
     Ok(lanes)
 }
@@ -137,7 +134,7 @@ pub(super) fn open(
     state: &AdminState,
     archived: &Archived,
     lanes: impl IntoIterator<Item = PartitionId>,
-) -> Result<Vec<ReadableLane>, AdminRefusal> {
+) -> Result<Vec<ReadableLane>, JsonRefusal> {
     let (mut open, mut missing) = (Vec::new(), Vec::new());
     for lane in lanes {
         match archived.lanes.lane(lane) {
@@ -152,7 +149,7 @@ pub(super) fn open(
 }
 
 /// What is said of lanes that cannot be read here: where they are, or that they will be somewhere.
-fn elsewhere(state: &AdminState, lanes: &[PartitionId]) -> AdminRefusal {
+fn elsewhere(state: &AdminState, lanes: &[PartitionId]) -> JsonRefusal {
     let cluster = state.http.pending.cluster();
     let owners: Vec<_> = lanes.iter().map(|lane| owner_json(cluster, *lane)).collect();
     let own = cluster.map(|cluster| u64::from(cluster.node.0));
@@ -166,9 +163,9 @@ fn elsewhere(state: &AdminState, lanes: &[PartitionId]) -> AdminRefusal {
                 None => String::new(),
             };
             let text = format!("lane {} is at node {}{place}", owner["lane"], owner["node"]);
-            AdminRefusal::new(StatusCode::MISDIRECTED_REQUEST, text)
+            JsonRefusal::new(StatusCode::MISDIRECTED_REQUEST, text)
         }
-        Some(_) | None => AdminRefusal::new(
+        Some(_) | None => JsonRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("no node has lane {} at this moment: try again", lanes[0].0),
         ),

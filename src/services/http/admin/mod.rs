@@ -12,7 +12,6 @@ mod lines;
 mod page;
 pub(crate) mod pages;
 mod readers;
-mod refusal;
 mod reload;
 mod state;
 mod user_list;

@@ -15,10 +15,10 @@ use crate::services::http::admin::history;
 use crate::services::http::admin::inspect;
 use crate::services::http::admin::lanes;
 use crate::services::http::admin::page::PAGE;
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal, response};
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::admin::user_list;
 use crate::services::http::metrics;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
 use crate::services::http::server::access::{self, Denied};
 use crate::services::http::server::body::BodyFault;
 use crate::services::http::server::encoding;
@@ -129,7 +129,7 @@ enum PageAccess {
 }
 
 impl PageAccess {
-    fn check(self, method: &Method) -> Result<(), AdminRefusal> {
+    fn check(self, method: &Method) -> Result<(), JsonRefusal> {
         let (methods, allowed): (&[Method], _) = match self {
             Self::Anyone | Self::Unproven | Self::Get => (&[Method::GET, Method::HEAD], "GET, HEAD"),
             Self::Post => (&[Method::POST], "POST"),
@@ -139,7 +139,7 @@ impl PageAccess {
             return Ok(());
         }
         let text = format!("use {allowed}");
-        Err(AdminRefusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
+        Err(JsonRefusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
             .with((ALLOW, HeaderValue::from_static(allowed))))
     }
 }
@@ -157,7 +157,7 @@ pub(crate) async fn answer(
     }
 }
 
-async fn route(state: &AdminState, peer: &HttpPeer, head: &Parts, body: Incoming) -> AdminAnswer {
+async fn route(state: &AdminState, peer: &HttpPeer, head: &Parts, body: Incoming) -> JsonAnswer {
     let page = AdminPage::of_path(head.uri.path());
     page.map_or(PageAccess::Nothing, AdminPage::access)
         .check(&head.method)?;
@@ -177,11 +177,11 @@ async fn route(state: &AdminState, peer: &HttpPeer, head: &Parts, body: Incoming
     }
     peer.slot.proven();
     if !encoding::is_plain(&head.headers) {
-        let refusal = AdminRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding::SEND_PLAIN);
+        let refusal = JsonRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, encoding::SEND_PLAIN);
         return Err(refusal.with(encoding::TAKEN));
     }
-    let page = page.ok_or_else(|| AdminRefusal::new(StatusCode::NOT_FOUND, "there is no such page"))?;
-    let busy = |_| AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open");
+    let page = page.ok_or_else(|| JsonRefusal::new(StatusCode::NOT_FOUND, "there is no such page"))?;
+    let busy = |_| JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are open");
     let _request = state.requests.try_acquire().map_err(busy)?;
     serve(state, peer, page, head.uri.query().unwrap_or(""), body).await
 }
@@ -192,7 +192,7 @@ async fn serve(
     page: AdminPage<'_>,
     query: &str,
     body: Incoming,
-) -> AdminAnswer {
+) -> JsonAnswer {
     match page {
         AdminPage::Health | AdminPage::Readiness | AdminPage::Overview => {
             unreachable!("they ask for no token, so they were answered before")
@@ -225,19 +225,19 @@ async fn serve(
 }
 
 /// What is told to someone who is not let in, which is less when it is one too many of its network.
-async fn refusal_of(state: &AdminState, peer: &HttpPeer, denied: Denied) -> AdminRefusal {
+async fn refusal_of(state: &AdminState, peer: &HttpPeer, denied: Denied) -> JsonRefusal {
     let limit = match denied.reason {
         Some(reason) => state.http.count_failure(peer, reason).await,
         None => ThrottleVerdict::Below,
     };
-    let refusal = AdminRefusal::new(denied.status, denied.text);
+    let refusal = JsonRefusal::new(denied.status, denied.text);
     match (limit, denied.status) {
         (ThrottleVerdict::Over, _) => {
             let text = format!(
                 "too many requests from this address were refused, this one since: {}",
                 denied.text
             );
-            AdminRefusal::new(StatusCode::TOO_MANY_REQUESTS, text)
+            JsonRefusal::new(StatusCode::TOO_MANY_REQUESTS, text)
                 .with((RETRY_AFTER, HeaderValue::from_static("60")))
         }
         (ThrottleVerdict::Below, StatusCode::UNAUTHORIZED) => {
@@ -249,25 +249,25 @@ async fn refusal_of(state: &AdminState, peer: &HttpPeer, denied: Denied) -> Admi
 }
 
 /// A command's body.
-async fn read(state: &AdminState, body: Incoming, bytes_max: usize) -> Result<Value, AdminRefusal> {
+async fn read(state: &AdminState, body: Incoming, bytes_max: usize) -> Result<Value, JsonRefusal> {
     let body = state.http.bodies.read(body, bytes_max).await.map_err(unread)?;
     json::read(&body.bytes)
-        .map_err(|fault| AdminRefusal::new(StatusCode::BAD_REQUEST, format!("the body: {fault}")))
+        .map_err(|fault| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("the body: {fault}")))
 }
 
-fn unread(fault: BodyFault) -> AdminRefusal {
+fn unread(fault: BodyFault) -> JsonRefusal {
     match fault {
         BodyFault::TooLarge(bytes_max) => {
             let text = format!("the body has more than {bytes_max} bytes");
-            AdminRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+            JsonRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
         }
-        BodyFault::Late => AdminRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
-        BodyFault::NoRoom => AdminRefusal::new(
+        BodyFault::Late => JsonRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        BodyFault::NoRoom => JsonRefusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too much is being sent at once: try again",
         ),
         BodyFault::Broken => {
-            AdminRefusal::new(StatusCode::BAD_REQUEST, "the body is not what its headers say")
+            JsonRefusal::new(StatusCode::BAD_REQUEST, "the body is not what its headers say")
         }
     }
 }

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::services::http::admin::cursor::CursorStore;
-use crate::services::http::admin::refusal::AdminRefusal;
+use crate::services::http::refusal::JsonRefusal;
 use crate::services::registry::archive::{Position, ReadableLanes};
 
 /// Reads at the same time. They share one disk and one store, and more would only wait for each other.
@@ -59,9 +59,9 @@ impl StoreReaders {
     }
 
     /// What there is to read.
-    pub(super) fn archived(&self) -> Result<&Archived, AdminRefusal> {
+    pub(super) fn archived(&self) -> Result<&Archived, JsonRefusal> {
         let text = "the registry keeps no changes: set registry.store = \"embedded\"";
-        let none = || AdminRefusal::new(StatusCode::NOT_IMPLEMENTED, text);
+        let none = || JsonRefusal::new(StatusCode::NOT_IMPLEMENTED, text);
         self.archived.as_ref().ok_or_else(none)
     }
 
@@ -74,8 +74,8 @@ impl StoreReaders {
     /// nobody waits for it any more.
     pub(super) async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, AdminRefusal> + Send + 'static,
-    ) -> Result<T, AdminRefusal> {
+        work: impl FnOnce() -> Result<T, JsonRefusal> + Send + 'static,
+    ) -> Result<T, JsonRefusal> {
         let permit = Arc::clone(&self.readers).acquire_owned().await;
         let permit = permit.expect("the readers are never closed");
         let done = off_the_thread(move || {
@@ -84,7 +84,7 @@ impl StoreReaders {
         });
         done.await.unwrap_or_else(|| {
             let text = "the reader broke off; the log says why";
-            Err(AdminRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text))
+            Err(JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, text))
         })
     }
 }

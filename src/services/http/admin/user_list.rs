@@ -10,8 +10,8 @@ use crate::services::http::admin::history::{
 };
 use crate::services::http::admin::lanes::{self, ReadableLane};
 use crate::services::http::admin::lines::{UserLine, bytes_of};
-use crate::services::http::admin::refusal::{AdminAnswer, AdminRefusal};
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::refusal::{JsonAnswer, JsonRefusal};
 use crate::services::http::server::url;
 use crate::services::registry::archive::{Archive, ReadError, ResumeAfter};
 
@@ -19,7 +19,7 @@ use crate::services::registry::archive::{Archive, ReadError, ResumeAfter};
 const STREAM: HeaderName = HeaderName::from_static("holdfast-stream");
 
 /// All registered users of one or more lanes, those of each lane in the order of their UserIDs, with their devices.
-pub(super) async fn users(state: &AdminState, query: &str) -> AdminAnswer {
+pub(super) async fn users(state: &AdminState, query: &str) -> JsonAnswer {
     let archived = state.readers.archived()?;
     let store = archived.store();
     let named = lanes::named(store, parameter(query, "lanes")?.as_deref())?;
@@ -59,12 +59,12 @@ pub(super) async fn users(state: &AdminState, query: &str) -> AdminAnswer {
 }
 
 /// In a store with one lane a UserID is all that there is to a place.
-fn users_place(store: CursorStore, word: &str) -> Result<UsersPlace, AdminRefusal> {
+fn users_place(store: CursorStore, word: &str) -> Result<UsersPlace, JsonRefusal> {
     if store.lanes > 1 {
         return store.read_users(word).map_err(not_taken);
     }
     let user = UserId::new(word.as_bytes());
-    let user = user.map_err(|fault| AdminRefusal::new(StatusCode::BAD_REQUEST, format!("after: {fault}")))?;
+    let user = user.map_err(|fault| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("after: {fault}")))?;
     Ok(UsersPlace {
         lanes: vec![PartitionId::SOLE],
         user: Some(user),
@@ -84,7 +84,7 @@ fn read_users(
     open: &[ReadableLane],
     mut after: Option<UserId>,
     lines_max: usize,
-) -> Result<NdjsonPage, AdminRefusal> {
+) -> Result<NdjsonPage, JsonRefusal> {
     let (mut bytes, mut left) = (Vec::new(), lines_max);
     for (number, (lane, archive)) in open.iter().enumerate() {
         let behind = |user| {

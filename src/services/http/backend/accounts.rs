@@ -98,7 +98,7 @@ pub(super) async fn delete(state: &BackendState, body: &[u8]) -> Result<Vec<u8>,
 fn outcome(answer: ToHttp) -> Result<(), KickError> {
     match answer {
         ToHttp::Kicked(_, outcome) => outcome,
-        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {
             unreachable!("a deletion is answered by its outcome")
         }
     }

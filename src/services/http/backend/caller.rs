@@ -134,7 +134,7 @@ async fn kicked_at_s(state: &BackendState, caller: &UserId) -> Result<u64, Failu
         ToHttp::Inspected(_, Ok(known)) => known.map_or(0, |known| known.kicked_at_s),
         // Status queries go on while the registry cannot be read.
         ToHttp::Inspected(_, Err(_)) => return Ok(before.map_or(0, |(known, _)| known)),
-        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) => {
+        ToHttp::Statuses(..) | ToHttp::Kicked(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {
             unreachable!("an inspection is answered by what is known")
         }
     };

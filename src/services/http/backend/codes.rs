@@ -72,6 +72,33 @@ pub(crate) const ACCOUNTS_TOO_MANY: u32 = 90_011;
 /// The registry could not be asked: try again.
 pub(crate) const ACCOUNT_UNAVAILABLE: u32 = 91_000;
 
+/// The sender of a message does not exist.
+pub(crate) const SENDER_UNKNOWN: u32 = 20_003;
+/// A message cannot be sent now: try again.
+pub(crate) const SEND_AGAIN: u32 = 20_004;
+/// There is no `MsgBody`, or a number of the message is none.
+pub(crate) const BODY_INVALID: u32 = 90_002;
+/// `MsgRandom` is missing or no number.
+pub(crate) const RANDOM_INVALID: u32 = 90_005;
+/// `MsgTimeStamp` is no number.
+pub(crate) const TIMESTAMP_INVALID: u32 = 90_006;
+/// `MsgBody` is no array.
+pub(crate) const BODY_NO_ARRAY: u32 = 90_007;
+/// `From_Account` is no text.
+pub(crate) const SENDER_INVALID: u32 = 90_008;
+/// An element of `MsgBody` is none.
+pub(crate) const ELEMENT_INVALID: u32 = 90_010;
+/// The receiver of a message does not exist.
+pub(crate) const RECEIVER_UNKNOWN: u32 = 90_012;
+/// `MsgLifeTime` is too long, or asks for a store that is not there.
+pub(crate) const LIFETIME_INVALID: u32 = 90_026;
+/// `SyncOtherMachine` is no number.
+pub(crate) const SYNC_INVALID: u32 = 90_031;
+/// `MsgLifeTime` or `OnlineOnlyFlag` is no number.
+pub(crate) const LIFETIME_NO_NUMBER: u32 = 90_044;
+/// A message is too long.
+pub(crate) const MESSAGE_TOO_LARGE: u32 = 93_000;
+
 /// The UserSig was made before its user was kicked.
 pub(crate) const USERSIG_KICKED: u32 = 70_052;
 

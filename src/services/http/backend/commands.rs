@@ -6,12 +6,15 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use serde_json::Value;
 
 use crate::base::ids::UserId;
+use crate::base::json;
 use crate::logic::delivery::{KickError, ToHttp};
 use crate::services::http::backend::accounts;
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
+use crate::services::http::backend::messages;
 use crate::services::http::backend::query;
 use crate::services::http::backend::reply;
 use crate::services::http::backend::state::BackendState;
@@ -34,11 +37,13 @@ pub(crate) enum BackendCommand {
     ImportMany,
     Check,
     Delete,
+    Send,
+    SendMany,
 }
 
 impl BackendCommand {
     /// The paths of each command. The status query has two older ones.
-    pub(crate) const PATHS: [(&str, Self); 8] = [
+    pub(crate) const PATHS: [(&str, Self); 10] = [
         ("/v4/openim/query_online_status", Self::Query),
         ("/v4/openim/querystate", Self::Query),
         ("/v4/im_open_login_svc/query_online_status", Self::Query),
@@ -47,6 +52,8 @@ impl BackendCommand {
         ("/v4/im_open_login_svc/multiaccount_import", Self::ImportMany),
         ("/v4/im_open_login_svc/account_check", Self::Check),
         ("/v4/im_open_login_svc/account_delete", Self::Delete),
+        ("/v4/openim/sendmsg", Self::Send),
+        ("/v4/openim/batchsendmsg", Self::SendMany),
     ];
 
     fn of_path(path: &str) -> Option<Self> {
@@ -63,6 +70,7 @@ impl BackendCommand {
             Self::Kick | Self::Import => sizes::ORDINARY,
             Self::ImportMany => sizes::PROFILES,
             Self::Check | Self::Delete => sizes::ACCOUNTS,
+            Self::Send | Self::SendMany => sizes::MESSAGE,
         }
     }
 }
@@ -195,7 +203,17 @@ async fn carry_out(
         BackendCommand::ImportMany => accounts::import_many(state, body).await,
         BackendCommand::Check => accounts::check(state, body).await,
         BackendCommand::Delete => accounts::delete(state, body).await,
+        BackendCommand::Send => messages::send_one(state, &read_message(body)?).await,
+        BackendCommand::SendMany => messages::send_many(state, &read_message(body)?).await,
     }
+}
+
+/// A message's JSON. The text is the one that the vendor's documentation prints for this code.
+fn read_message(body: &[u8]) -> Result<Value, Failure> {
+    let not_json = "Fail to Parse json data of body, Please check it";
+    let value = json::read(body).map_err(|_| Failure::new(codes::QUERY_BODY_INVALID, not_json))?;
+    let is_object = value.is_object().then_some(value);
+    is_object.ok_or_else(|| Failure::new(codes::QUERY_BODY_INVALID, not_json))
 }
 
 fn unread(fault: BodyFault) -> Failure {
@@ -230,7 +248,7 @@ async fn kick(state: &BackendState, user: UserId) -> Result<Vec<u8>, Failure> {
             codes::TOO_FREQUENT,
             "too much waits for this user: try again later",
         )),
-        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) => {
+        ToHttp::Statuses(..) | ToHttp::Inspected(..) | ToHttp::Accounts(..) | ToHttp::Sent(..) => {
             unreachable!("a kick is answered by its outcome")
         }
     }

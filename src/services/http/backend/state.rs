@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use crate::base::ids::UserId;
 use crate::base::time::Instant;
 use crate::protocol::usersig::Verifier;
+use crate::services::http::messages::Repeats;
 use crate::services::http::state::HttpState;
 
 /// What the backend's requests share.
@@ -16,6 +17,8 @@ pub(crate) struct BackendState {
     pub(super) verifier: RefCell<Verifier>,
     /// Of administrators the Unix second of the last kick, and when that was asked.
     pub(super) kicks: RefCell<HashMap<UserId, (u64, Instant)>>,
+    /// Messages that were sent a moment ago.
+    pub(super) repeats: Repeats,
 }
 
 impl BackendState {
@@ -24,6 +27,7 @@ impl BackendState {
             http,
             verifier: RefCell::default(),
             kicks: RefCell::default(),
+            repeats: Repeats::default(),
         }
     }
 }

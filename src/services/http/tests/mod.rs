@@ -14,6 +14,7 @@ mod encodings;
 mod history;
 mod lane_lists;
 mod lanes;
+mod messages;
 mod page;
 mod paths;
 mod peers;
@@ -41,6 +42,9 @@ use crate::base::ids::{ChangeNumber, DeviceId, Platform, RequestId, ShardId, Use
 use crate::base::time::{Clock, Timestamp};
 use crate::logic::delivery::{Delivery, KickError, RegistryError, Router, ToHttp, ToRegistry, ToShard};
 use crate::logic::inspection::{DeviceInspection, Inspection, LinkInspection};
+use crate::logic::message::{
+    DeviceOutcome, DeviceResult, ReachedUser, SendRefusal, SendTarget, TargetOutcome, TargetResult,
+};
 use crate::logic::record::Status;
 use crate::logic::user_status::{
     DeviceStatus, DeviceStatuses, QueryDepth, StatusList, UserStatus, UserStatuses,

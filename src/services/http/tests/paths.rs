@@ -5,12 +5,18 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::services::http::admin::pages::{CHANGES_OF, FIXED, USER};
 use crate::services::http::backend::commands::BackendCommand;
+use crate::services::http::backend::pages::MESSAGES;
 
 const DOCUMENT: &str = include_str!("../../../package/openapi.json");
 
 /// The paths of all commands.
 fn commands() -> impl Iterator<Item = &'static str> {
     BackendCommand::PATHS.iter().map(|(path, _)| *path)
+}
+
+/// The paths of the gateway's own requests for messages.
+fn messages() -> impl Iterator<Item = &'static str> {
+    MESSAGES.iter().map(|(path, _)| *path)
 }
 
 /// The paths of all pages, of users' with this UserID.
@@ -28,7 +34,8 @@ fn every_path_is_in_the_openapi_document_and_no_other() {
         .keys()
         .map(String::as_str)
         .collect();
-    let known: Vec<String> = commands().map(str::to_owned).chain(pages("{user}")).collect();
+    let of_backends = commands().chain(messages()).map(str::to_owned);
+    let known: Vec<String> = of_backends.chain(pages("{user}")).collect();
     assert_eq!(described, known.iter().map(String::as_str).collect());
 }
 
@@ -38,6 +45,9 @@ fn every_page_has_a_path() {
     for path in pages("online") {
         let (status, body) = http(world.admin, "HEAD", &path, "", "");
         assert_ne!(status, 404, "{path} {body}");
+    }
+    for path in messages() {
+        assert_eq!(http(world.backend, "PUT", path, "", "").0, 405, "{path}");
     }
     for path in commands() {
         assert_ne!(

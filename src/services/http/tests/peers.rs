@@ -59,6 +59,7 @@ pub(super) fn answer(node: NodeId, asked: ToPeer) -> ToHttp {
         ToPeer::KickDevice(id, user, device) => request(id, ToShard::KickDevice(id, user, device)),
         ToPeer::Delete(id, user) => request(id, ToShard::Kick(id, user)),
         ToPeer::Inspect(id, user) => request(id, ToShard::Inspect(id, user)),
+        ToPeer::Send(id, order) => request(id, ToShard::Send(id, order)),
         ToPeer::Accounts(id, ask, users) => played::registry(ToRegistry::Accounts(id, ask, users)),
     }
 }

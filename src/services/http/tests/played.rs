@@ -45,6 +45,14 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
             assert_eq!(user.home(SHARDS), shard, "a request went to a wrong shard");
             shards(shard, ToShard::Kick(request, user))
         }
+        ToShard::Send(request, order) => {
+            let right = order
+                .targets
+                .iter()
+                .all(|target| target.user.home(SHARDS) == shard);
+            assert!(right, "a request went to a wrong shard");
+            Some(ToHttp::Sent(request, order.targets.iter().map(sent_to).collect()))
+        }
         ToShard::Loaded(..)
         | ToShard::Committed(..)
         | ToShard::Adopt(..)
@@ -99,6 +107,39 @@ pub(super) fn status_of(user: &UserId) -> UserStatus {
     }
 }
 
+/// A message reaches `online…`, and is held there.
+fn sent_to(target: &SendTarget) -> TargetResult {
+    let outcome = match status_of(&target.user) {
+        UserStatus::Known { change, devices } => TargetOutcome::Reached(ReachedUser {
+            change,
+            status: devices.status(),
+            devices: devices
+                .as_slice()
+                .iter()
+                .map(|_| device_result(DeviceOutcome::Held))
+                .collect(),
+        }),
+        UserStatus::Unresolved | UserStatus::UnknownAccount | UserStatus::Unavailable => {
+            TargetOutcome::Refused(SendRefusal::UnknownAccount)
+        }
+    };
+    TargetResult {
+        user: target.user,
+        outcome,
+    }
+}
+
+/// What became of a message at the device.
+pub(super) fn device_result(outcome: DeviceOutcome) -> DeviceResult {
+    DeviceResult {
+        device: device(),
+        session: ChangeNumber(4),
+        outcome,
+        after: std::time::Duration::ZERO,
+        reply: Vec::new(),
+    }
+}
+
 pub(super) fn inspection(user: UserId) -> Inspection {
     let link = LinkInspection {
         address: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped(),
@@ -148,6 +189,7 @@ pub(super) fn router(
                 }
             }
             Delivery::Http(reply) => panic!("it answers itself: {reply:?}"),
+            Delivery::Outcomes(outcomes) => panic!("it tells itself: {outcomes:?}"),
             Delivery::Peer(node, asked) => Some(peers::answer(node, asked)),
         };
         let sent = reply.map_or(Ok(()), |reply| replies.send(reply));

@@ -341,7 +341,11 @@ fn refuse(answer: &mut Delivery) {
     match answer {
         Delivery::Shard(_, ToShard::Committed(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
         Delivery::Http(ToHttp::Accounts(_, outcome)) => *outcome = Err(RegistryError::Unavailable),
-        Delivery::Shard(..) | Delivery::Http(_) | Delivery::Registry(_) | Delivery::Peer(..) => {
+        Delivery::Shard(..)
+        | Delivery::Http(_)
+        | Delivery::Registry(_)
+        | Delivery::Peer(..)
+        | Delivery::Outcomes(_) => {
             unreachable!("only what writes is refused")
         }
     }

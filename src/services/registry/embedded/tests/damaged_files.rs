@@ -144,7 +144,11 @@ pub(super) fn load(store: &mut EmbeddedStore, name: &str) -> Result<Option<UserR
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
     match work(store, 4 * DAY_MS, vec![request]).remove(0) {
         Delivery::Shard(_, ToShard::Loaded(_, outcome)) => outcome.map(|record| record.map(|record| *record)),
-        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+        other @ (Delivery::Shard(..)
+        | Delivery::Registry(_)
+        | Delivery::Http(_)
+        | Delivery::Peer(..)
+        | Delivery::Outcomes(_)) => {
             panic!("{other:?}")
         }
     }

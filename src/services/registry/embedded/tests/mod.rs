@@ -140,7 +140,11 @@ fn load_at(store: &mut EmbeddedStore, now: u64, name: &str) -> Option<UserRecord
     let request = ToRegistry::Load(ShardId(0), UserKey(0), user(name));
     match work(store, now, vec![request]).remove(0) {
         Delivery::Shard(_, ToShard::Loaded(_, Ok(record))) => record.map(|record| *record),
-        other @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+        other @ (Delivery::Shard(..)
+        | Delivery::Registry(_)
+        | Delivery::Http(_)
+        | Delivery::Peer(..)
+        | Delivery::Outcomes(_)) => {
             panic!("{other:?}")
         }
     }

@@ -19,8 +19,11 @@ fn a_wrong_clock_holds_back_the_time_of_its_users_alone() {
         store.work_off(Timestamp(9), &mut requests, &mut answers);
         match answers.remove(0) {
             Delivery::Shard(_, ToShard::Committed(_, Ok(at))) => at.0,
-            other
-            @ (Delivery::Shard(..) | Delivery::Registry(_) | Delivery::Http(_) | Delivery::Peer(..)) => {
+            other @ (Delivery::Shard(..)
+            | Delivery::Registry(_)
+            | Delivery::Http(_)
+            | Delivery::Peer(..)
+            | Delivery::Outcomes(_)) => {
                 panic!("{other:?}")
             }
         }

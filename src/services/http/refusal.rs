@@ -1,4 +1,4 @@
-//! How the operator's requests are answered: with JSON or text, or with a refusal that says why. Knows no page.
+//! How requests outside of the vendor's dialect are answered: with JSON or text, or with a refusal that says why. Knows no page.
 
 use std::borrow::Cow;
 
@@ -12,17 +12,17 @@ use crate::services::http::pending::NoReply;
 use crate::services::http::server::access::JSON;
 
 /// What a page makes of a request.
-pub(super) type AdminAnswer = Result<Response<Full<Bytes>>, AdminRefusal>;
+pub(super) type JsonAnswer = Result<Response<Full<Bytes>>, JsonRefusal>;
 
 /// A request that is not served.
 #[derive(Debug)]
-pub(super) struct AdminRefusal {
+pub(super) struct JsonRefusal {
     status: StatusCode,
     body: Value,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-impl AdminRefusal {
+impl JsonRefusal {
     /// With a text for people.
     pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         let body = object!({ "error": text.into() });
