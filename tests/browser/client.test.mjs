@@ -123,6 +123,30 @@ describe("one web page at a time, with time", () => {
     assert.deepEqual(await gateway.changes("frank"), ["login", "login"]);
   });
 
+  test("a message is shown, and acknowledged", async (t) => {
+    const page = await open(t, browser, gateway, "judy");
+    await sees(page, "online");
+    const text = "<img src=x onerror=alert(1)> Grüße";
+    const { outcome, devices } = await gateway.send({ to: [{ user: "judy" }], from: "shop", kind: "order", text });
+    assert.deepEqual([outcome, devices.map((device) => [device.platform, device.outcome])], ["acked", [["Web", "acked"]]]);
+    await seesEvent(page, `from shop, order: ${text}`);
+    await picture(page, "message");
+  });
+
+  test("an app answers a message, and refuses another", async (t) => {
+    const page = await open(t, browser, gateway, "kim");
+    await sees(page, "online");
+    const options = { url: gateway.url, userId: "leo", userSig: await gateway.usersig("leo") };
+    await page.evaluate(async (options) => {
+      const { connect } = await import("/client.js");
+      const onMessage = async ({ text }) => `${JSON.parse(text()).sum} + 1`;
+      await new Promise((done) => connect({ ...options, onMessage }).on("online", done));
+    }, options);
+    const answered = await gateway.send({ to: [{ user: "leo" }], json: { sum: 41 } });
+    assert.deepEqual([answered.outcome, Buffer.from(answered.devices[0].reply, "base64").toString()], ["acked", "41 + 1"]);
+    assert.equal((await gateway.send({ to: [{ user: "leo" }], text: "no JSON" })).outcome, "refused");
+  });
+
   test("it outlives the end of the network", async (t) => {
     const page = await open(t, browser, gateway, "grace");
     await sees(page, "online");

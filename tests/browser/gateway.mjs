@@ -96,6 +96,7 @@ export class Gateway {
     const [terminals, http, admin, web, websocket] = await freePorts(5);
     const listen = { terminals, http, admin, web };
     gateway.reached = Object.entries(listen).flatMap(([name, port]) => ["--set", `${name}.listen=["127.0.0.1:${port}"]`]);
+    gateway.backend = `http://127.0.0.1:${http}`;
     gateway.admin = `http://127.0.0.1:${admin}`;
     gateway.web = `http://127.0.0.1:${web}/`;
     gateway.url = entry === null ? `ws://127.0.0.1:${websocket}/` : `wss://localhost:${websocket}/`;
@@ -137,6 +138,17 @@ export class Gateway {
     let text = "";
     for await (const data of child.stdout) text += data;
     return text.trim();
+  }
+
+  /** Sends a message as the app's backend does. Gives what became of it at its one target. */
+  async send(message) {
+    const caller = `sdkappid=1400000001&identifier=administrator&usersig=${await this.usersig("administrator")}`;
+    const body = JSON.stringify({ wait_ms: 2_500, ...message });
+    const response = await fetch(`${this.backend}/v1/send?${caller}`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    assert.equal(response.status, 200);
+    const { results } = await response.json();
+    assert.equal(results.length, 1);
+    return results[0];
   }
 
   /** What the gateway knows of a user; nothing of one that has never been there. */

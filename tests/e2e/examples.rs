@@ -7,20 +7,22 @@ use std::process::Command;
 use std::time::Duration;
 
 use holdfast::protocol::native::encode;
-use holdfast::protocol::native::proto::{LoginAnswer, Platform, Response, response};
+use holdfast::protocol::native::proto::{
+    LoginAnswer, Message, MessageAck, Platform, Response, request, response,
+};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::gateway;
 use crate::support::command::{Running, Said, piped};
-use crate::support::gateway::{Gateway, free_addresses};
+use crate::support::gateway::{Gateway, SDK_APP_ID, free_addresses};
 use crate::support::http::Http;
-use crate::support::terminal::{Terminal, login};
+use crate::support::terminal::{Terminal, frame, login, usersig};
 
 const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples/");
@@ -204,6 +206,71 @@ fn the_terminal_takes_a_text_as_it_is() {
         .unwrap();
     alice.line_with("\u{fffd} (code 204)");
     alice.line_with("coming back in");
+}
+
+#[test]
+fn the_terminal_shows_messages_and_acknowledges_them() {
+    let gateway = gateway(&[]);
+    let mut alice = terminal(gateway.terminals, "alice");
+    alice.line_with("logged in");
+    let sig = usersig("administrator");
+    let path = format!("/v1/send?sdkappid={SDK_APP_ID}&identifier=administrator&usersig={sig}");
+    let message = json!({
+        "to": [{ "user": "alice" }],
+        "from": "shop",
+        "kind": "order",
+        "text": "Grüße\u{1b}",
+        "wait_ms": 2_500,
+    });
+    let (status, answer) = Http::default().post(gateway.http, &path, &message);
+    assert_eq!(
+        (status, &answer["results"][0]["outcome"]),
+        (200, &json!("acked")),
+        "{answer}"
+    );
+    alice.line_with("message from shop, order: Grüße\\x1b\n");
+}
+
+#[test]
+fn the_terminal_knows_a_message_again_and_acknowledges_it_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut alice = terminal(listener.local_addr().unwrap(), "alice");
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let login = LoginAnswer {
+        session: 5,
+        heartbeat_interval_ms: 120_000,
+        ..LoginAnswer::default()
+    };
+    let message = Message {
+        id: u64::MAX - 1,
+        kind: "order".to_owned(),
+        body: vec![0xff],
+        wants_ack: true,
+        ..Message::default()
+    };
+    let mut send = |packet| stream.write_all(&encode(&Response { packet: Some(packet) }));
+    send(response::Packet::LoginAnswer(login)).unwrap();
+    for end in ["", " (again)"] {
+        send(response::Packet::Message(message.clone())).unwrap();
+        alice.line_with(&format!("message, order: 1 bytes{end}\n"));
+    }
+    let quiet = Message {
+        id: 7,
+        wants_ack: false,
+        ..message.clone()
+    };
+    send(response::Packet::Message(quiet)).unwrap();
+    alice.line_with("message, order: 1 bytes\n");
+    drop(alice);
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    let ack = MessageAck {
+        id: vec![message.id],
+        ..MessageAck::default()
+    };
+    let ack = frame(request::Packet::MessageAck(ack));
+    assert!(said.ends_with(&[&ack[..], &ack].concat()), "{said:?}");
 }
 
 #[test]

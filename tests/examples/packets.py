@@ -10,8 +10,8 @@ import time
 
 PACKET_BYTES_MAX = 65536
 LENGTH_BYTES_MAX = 5  # Of the varint before each packet.
-LOGIN, HEARTBEAT, LOGOUT = 1, 2, 3  # The packets of Request.
-LOGIN_ANSWER, HEARTBEAT_ANSWER, LOGOUT_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR = range(1, 7)  # Those of Response.
+LOGIN, HEARTBEAT, LOGOUT, MESSAGE_ACK = 1, 2, 3, 5  # The packets of Request.
+LOGIN_ANSWER, HEARTBEAT_ANSWER, LOGOUT_ANSWER, FORCE_OFFLINE, GO_AWAY, ERROR, MESSAGE = range(1, 8)  # Those of Response.
 
 
 def varint(number):
@@ -111,7 +111,7 @@ class Link:
             if length > PACKET_BYTES_MAX:
                 raise ValueError("this is not the protocol of terminals")
             response = read_message(read_bytes(self.stream, length))
-            for packet in range(LOGIN_ANSWER, ERROR + 1):
+            for packet in range(LOGIN_ANSWER, MESSAGE + 1):
                 if packet in response:
                     return packet, read_message(take(response, packet, bytes))
         return None, {}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A terminal: logs in, sends heartbeats, and comes back by itself after a lost connection. Ctrl-C logs out."""
+"""A terminal: logs in, sends heartbeats, shows messages, and comes back by itself after a lost connection. Ctrl-C logs out."""
 
 import argparse
 import base64
@@ -10,9 +10,10 @@ import random
 import sys
 import time
 import zlib
+from collections import deque
 
 from packets import ERROR, FORCE_OFFLINE, GO_AWAY, HEARTBEAT, HEARTBEAT_ANSWER, LOGIN, LOGIN_ANSWER, LOGOUT, LOGOUT_ANSWER
-from packets import Link, field, fixed64, read_message, take, take_seconds
+from packets import MESSAGE, MESSAGE_ACK, Link, field, fixed64, read_message, take, take_seconds
 
 ANSWER_S = 10  # How long a connection and each answer may take.
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30  # The first wait after a lost connection, and the longest.
@@ -23,7 +24,11 @@ VERDICT, SESSION, INTERVAL, ADDRESS = 1, 4, 5, 12  # Those of a LoginAnswer; the
 GO_AWAY_ADDRESS = 3  # Of a GoAway.
 RETRY, RENEW_USERSIG = 1, 4  # Of WhatNext: those after which a terminal comes back by itself.
 ELSEWHERE = 207  # The code of a gateway that knows another one, which has the user.
+ID, FROM, KIND, BODY, WANTS_ACK = 1, 2, 3, 4, 6  # The fields of a Message. The ids of a MessageAck are its field 1.
 FOLLOWS_REDIRECTS = 1  # Of the features of a Login: it goes where a LoginAnswer sends it.
+TAKES_MESSAGES, ACKNOWLEDGES = 2, 4  # Of the same.
+SEEN_MAX = 64  # Messages that it knows again: as many may wait for one device.
+CHARACTERS_MAX = 500  # Of a message, as far as it is shown.
 PACKET = "packet"  # Of a verdict as it is kept here: which packet it came in.
 REDIRECTS_MAX = 3  # How often it goes on without a login in between.
 
@@ -42,6 +47,7 @@ class Terminal:
         self.options, self.session, self.backoff_s = options, options.session, BACKOFF_S_MIN
         self.usersig = options.usersig or self.new_usersig()
         self.was_in = False  # A gateway has answered a login.
+        self.seen = deque(maxlen=SEEN_MAX)  # The ids of messages.
         self.home, self.redirects = None, 0  # Where the user's gateway is, if it is one of several.
 
     def new_usersig(self):
@@ -115,20 +121,44 @@ class Terminal:
             if packet == HEARTBEAT_ANSWER:
                 self.backoff_s = BACKOFF_S_MIN
                 print("heartbeat answered", flush=True)
+            if packet == MESSAGE and self.take_message(link, fields):
+                beat_at = time.monotonic() + interval_s
             packet, fields = link.receive(min(beat_at, lost_at))
             now = time.monotonic()
             if packet:
                 lost_at = math.inf
-            elif now < lost_at:
+            elif now >= lost_at:
+                raise TimeoutError("the gateway does not answer")
+            if now >= beat_at:  # Messages may come one close behind the other.
                 link.send(HEARTBEAT)
                 beat_at, lost_at = now + interval_s, min(lost_at, now + ANSWER_S)
-            else:
-                raise TimeoutError("the gateway does not answer")
+
+    def take_message(self, link, fields):
+        """Shows a message, and acknowledges it if the backend wants that. Says whether it did."""
+        message_id = take(fields, ID, bytes, bytes(8))
+        print(f"{shown(fields)}{' (again)' if message_id in self.seen else ''}", flush=True)
+        self.seen.append(message_id)
+        if not take(fields, WANTS_ACK, int, 0):
+            return False
+        link.send(MESSAGE_ACK, field(1, message_id))
+        return True
 
     def login(self):
         platform, instance = PLATFORMS[self.options.platform], fixed64(6, self.options.instance)
         who = field(3, self.options.user) + field(4, self.usersig) + field(5, platform) + instance
-        return (field(1, 1) + field(2, FOLLOWS_REDIRECTS) + who + field(7, self.session) + field(8, "terminal.py/1"))
+        features = FOLLOWS_REDIRECTS | TAKES_MESSAGES | ACKNOWLEDGES
+        return field(1, 1) + field(2, features) + who + field(7, self.session) + field(8, "terminal.py/1")
+
+
+def shown(fields):
+    """A message as a line, without what could control a screen."""
+    sender, kind, body = (take(fields, number, bytes, b"") for number in (FROM, KIND, BODY))
+    try:
+        text = body.decode()[:CHARACTERS_MAX]
+    except UnicodeDecodeError:
+        text = f"{len(body)} bytes"
+    line = f"message{' from ' if sender else ''}{sender.decode(errors='replace')}, {kind.decode(errors='replace')}: {text}"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def home_of(text):

@@ -35,6 +35,13 @@ export interface Options {
   /** Whether the app begins in the background; in a page, whether it is hidden. */
   background?: boolean;
   /**
+   * Takes the messages that the app's backend sends to this device, one after the other as they come: the next one waits until it
+   * has returned, or its promise is settled. Each is acknowledged after that, if the backend wants it to be. What it gives is the
+   * app's answer to the backend, of at most 4,096 bytes. If it throws, rejects or gives more, the message is refused, and the
+   * error goes to the console. Without it the gateway sends no messages.
+   */
+  onMessage?: (message: Message) => Reply | Promise<Reply>;
+  /**
    * `"follow"`: a hidden page counts as in the background, and the browser's word on the network is heeded. `"ignore"`: the
    * app says by `setBackground` whether it is in the background. `"follow"` if not given; of no meaning where there is no page.
    */
@@ -44,6 +51,24 @@ export interface Options {
   /** The class to connect with, where there is no global one, as in Node before 22: that of the package `ws`. */
   WebSocket?: unknown;
 }
+
+/** What the app's backend has sent to this device. */
+export interface Message {
+  /** Tells messages apart: one that is sent again has the same. 64 bits. */
+  id: bigint;
+  /** Who it is from, as the backend says: a UserID, or another name; empty if it says nothing. */
+  from: string;
+  /** What it is, as the backend says. */
+  kind: string;
+  body: Uint8Array;
+  /** The body as text in UTF-8. */
+  text(): string;
+  /** Whether this page has refused it before. One that was taken does not come here again. */
+  again: boolean;
+}
+
+/** The app's answer to a message; nothing if there is none. */
+export type Reply = string | Uint8Array | void;
 
 /** The gateway has answered the login. */
 export interface Online {

@@ -11,13 +11,14 @@ import { MachineTerminal } from "./terminal.ts";
 const TEXT_BYTES_MAX = 32;
 
 export const connect: typeof declared = (options: Options): Terminal => {
-  const { userId, userSig = null, getUserSig, platform = "Web", appVersion = "" } = options;
+  const { userId, userSig = null, getUserSig, onMessage, platform = "Web", appVersion = "" } = options;
   const url = new URL(options.url, globalThis.location?.href);
   check(["ws:", "wss:"].includes(url.protocol), "url", "begins with wss:// or ws://");
   check(isText(userId) && userId !== "", "userId", "has 1 to 32 characters of printable ASCII");
   check(typeof (userSig ?? getUserSig) !== "undefined" && userSig !== "", "userSig", "is given, or getUserSig");
   check(isPlatform(platform), "platform", "is one of those in client.d.ts");
   check(isText(appVersion), "appVersion", "has at most 32 characters of printable ASCII");
+  check(["undefined", "function"].includes(typeof onMessage), "onMessage", "is a function");
   const socketClass = (options.WebSocket ?? globalThis.WebSocket) as typeof WebSocket | undefined;
   check(socketClass, "WebSocket", "is given, as there is no global one");
 
@@ -30,7 +31,7 @@ export const connect: typeof declared = (options: Options): Terminal => {
   const session = options.session ?? (kept?.instance === instance ? kept.session : 0n);
   const state: State = {
     phase: { at: "new" },
-    identity: { userId, platform, sdkVersion: `holdfast-web/${version}`, appVersion },
+    identity: { userId, platform, sdkVersion: `holdfast-web/${version}`, appVersion, takesMessages: onMessage !== undefined },
     instance,
     session: number("session", session),
     userSig,
@@ -44,7 +45,7 @@ export const connect: typeof declared = (options: Options): Terminal => {
     attempt: 0,
     logoutBy: null,
   };
-  return new MachineTerminal(state, { url: url.href, socketClass, getUserSig, page, tab });
+  return new MachineTerminal(state, { url: url.href, socketClass, getUserSig, onMessage, page, tab });
 };
 
 function check(holds: unknown, name: keyof Options, what: string): asserts holds {

@@ -6,7 +6,7 @@
 //                └── waiting ──┴──────────────┴───────────┘      away: the page is kept by its browser, and not shown
 
 import type { ForcedOffline, Online, Platform, Reconnecting, Stopped } from "../client.d.ts";
-import type { Login, Request, Response, Verdict } from "./packets.ts";
+import type { Login, MessageAck, MessagePacket, Request, Response, Verdict } from "./packets.ts";
 
 /** How long a connection, and each answer, may take. */
 export const ANSWER_MS = 10_000;
@@ -71,6 +71,8 @@ export type Input =
   | { is: "notSigned" | "lost" | "unable"; text: string }
   | { is: "received"; packet: Response }
   | { is: "background"; background: boolean }
+  /** The app has these messages, or could not take them. */
+  | { is: "handled"; ack: MessageAck }
   /** The page is shown again; `kept` is what its tab keeps, `null` if another page has taken it. */
   | { is: "returned"; kept: Kept | null };
 
@@ -83,6 +85,8 @@ export type Action =
   /** To this address; `null`: to the first one. */
   | { do: "connect"; to: string | null }
   | { do: "send"; packet: Request }
+  /** To the app. */
+  | { do: "deliver"; message: MessagePacket }
   /** Whether the logout that was asked for is answered. */
   | { do: "settle"; answered: boolean }
   | { do: "tell"; name: "online"; event: Online }
@@ -143,6 +147,8 @@ export function step(state: State, input: Input, now: number, random: number): S
       return isConnected(state) || state.phase.at === "waiting" ? atOnce(state, now, "the network is back") : same(state);
     case "background":
       return setBackground(state, input.background, now);
+    case "handled":
+      return acknowledge(state, input.ack, now);
     case "left":
       // Whoever is next here logs in, as the person who logged out was told to.
       if (state.logoutBy !== null) return stop(over(state), { code: 0, text: "the page has left", next: "logIn" }, false);
@@ -224,6 +230,8 @@ function received(state: State, packet: Response, now: number, random: number): 
       if (phase.at === "loggingIn") return disconnected(wait(leftBy(state), now, random, noWord("no gateway answers")));
       // A login does not show that it will last.
       return to({ ...state, backoffMs: BACKOFF_MS_MIN }, { ...phase, answerBy: null });
+    case "message":
+      return phase.at === "online" ? to(state, { ...phase, answerBy: null }, { do: "deliver", message: packet }) : same(state);
   }
 }
 
@@ -345,6 +353,12 @@ function setBackground(state: State, background: boolean, now: number): Step {
   const next = { ...state, background };
   if (state.background === background || state.phase.at !== "online") return same(next);
   return to(next, { ...state.phase, sentAt: now }, say(background));
+}
+
+/** Without a connection nothing is said: what was not acknowledged comes again by the next one. */
+function acknowledge(state: State, ack: MessageAck, now: number): Step {
+  if (state.phase.at !== "online") return same(state);
+  return to(state, { ...state.phase, sentAt: now }, { do: "send", packet: ack });
 }
 
 function returned(state: State, kept: Kept | null, now: number): Step {

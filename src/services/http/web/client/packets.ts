@@ -2,7 +2,7 @@
 // are those of proto/gateway.proto, which explains them. Decides nothing.
 
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import type { Platform } from "../client.d.ts";
+import type { Message, Platform } from "../client.d.ts";
 
 /** What to do next, by number. One that is not known counts as the first. */
 const NEXT_STEPS = ["logIn", "retry", "logIn", "stop", "renewUserSig"] as const;
@@ -10,7 +10,9 @@ const NEXT_STEPS = ["logIn", "retry", "logIn", "stop", "renewUserSig"] as const;
 const PLATFORMS: readonly Platform[] = ["Android", "iPhone", "iPad", "Windows", "Mac", "Linux", "Web"];
 const PROTOCOL = 1;
 /** It goes where a login's answer sends it. */
-const FEATURES = 1;
+const FEATURE_REDIRECT = 1;
+/** It takes messages, and acknowledges those that want it. */
+const FEATURES_OF_MESSAGES = 2 | 4;
 /** Of a packet of the gateway. */
 const PACKET_BYTES_MAX = 65_536;
 /** Of the varint before it. */
@@ -33,10 +35,23 @@ export interface Login {
   sdkVersion: string;
   appVersion: string;
   background: boolean;
+  takesMessages: boolean;
 }
 
+export interface MessageAck {
+  kind: "messageAck";
+  /** At most `ACK_IDS_MAX`. */
+  ids: bigint[];
+  /** At most `REPLY_BYTES_MAX`; empty with several ids. */
+  reply: Uint8Array;
+  refused: boolean;
+}
+
+export const ACK_IDS_MAX = 64;
+export const REPLY_BYTES_MAX = 4_096;
+
 /** What a terminal says. */
-export type Request = Login | { kind: "heartbeat" } | { kind: "logout" } | { kind: "background"; background: boolean };
+export type Request = Login | MessageAck | { kind: "heartbeat" } | { kind: "logout" } | { kind: "background"; background: boolean };
 
 export interface LoginAnswer {
   kind: "loginAnswer";
@@ -50,9 +65,16 @@ export interface LoginAnswer {
   address: string;
 }
 
+export interface MessagePacket {
+  kind: "message";
+  content: Pick<Message, "id" | "from" | "kind" | "body">;
+  wantsAck: boolean;
+}
+
 /** What the gateway says. */
 export type Response =
   | LoginAnswer
+  | MessagePacket
   | { kind: "heartbeatAnswer" }
   | { kind: "logoutAnswer" }
   | { kind: "forceOffline"; verdict: Verdict; winner: Platform | null }
@@ -79,6 +101,9 @@ export function encode(request: Request): Uint8Array {
     case "background":
       packet.tag(4, WireType.LengthDelimited).fork().tag(1, WireType.Varint).bool(request.background);
       break;
+    case "messageAck":
+      putAck(packet.tag(5, WireType.LengthDelimited).fork(), request);
+      break;
   }
   return new BinaryWriter().bytes(packet.join().finish()).finish();
 }
@@ -86,7 +111,7 @@ export function encode(request: Request): Uint8Array {
 function putLogin(to: BinaryWriter, login: Login): void {
   const text = (field: number, value: string) => to.tag(field, WireType.LengthDelimited).string(value);
   to.tag(1, WireType.Varint).uint32(PROTOCOL);
-  to.tag(2, WireType.Varint).uint64(FEATURES);
+  to.tag(2, WireType.Varint).uint64(FEATURE_REDIRECT | (login.takesMessages ? FEATURES_OF_MESSAGES : 0));
   text(3, login.userId);
   text(4, login.userSig);
   to.tag(5, WireType.Varint).uint32(PLATFORMS.indexOf(login.platform) + 1);
@@ -95,6 +120,13 @@ function putLogin(to: BinaryWriter, login: Login): void {
   text(8, login.sdkVersion);
   text(9, login.appVersion);
   to.tag(10, WireType.Varint).bool(login.background);
+}
+
+function putAck(to: BinaryWriter, { ids, reply, refused }: MessageAck): void {
+  to.tag(1, WireType.LengthDelimited).fork();
+  ids.forEach((id) => to.fixed64(id));
+  to.join().tag(2, WireType.LengthDelimited).bytes(reply);
+  to.tag(3, WireType.Varint).bool(refused);
 }
 
 /** A packet without its frame; `null` for one that only a later protocol knows. Throws if it cannot be decoded. */
@@ -112,14 +144,22 @@ export function decode(bytes: Uint8Array): Response | null {
     return { kind: "goAway", verdict: verdict(fields), address: textOf(fields, 3) };
   }
   if (packet.has(6)) return { kind: "error", verdict: verdict(fieldsOf(bytesOf(packet, 6))) };
+  if (packet.has(7)) return message(fieldsOf(bytesOf(packet, 7)));
   return null;
+}
+
+function message(fields: Fields): MessagePacket {
+  const id = last(fields, 1, isNumber) ?? 0n;
+  // Bytes of its own: an app that keeps it does not keep all that came with it.
+  const body = bytesOf(fields, 4).slice();
+  return { kind: "message", content: { id, from: textOf(fields, 2), kind: textOf(fields, 3), body }, wantsAck: numberOf(fields, 6) !== 0 };
 }
 
 function loginAnswer(fields: Fields): LoginAnswer {
   const answer: LoginAnswer = {
     kind: "loginAnswer",
     verdict: verdict(fields),
-    session: last(fields, 4, isVarint) ?? 0n,
+    session: last(fields, 4, isNumber) ?? 0n,
     heartbeatIntervalMs: numberOf(fields, 5),
     heartbeatTimeoutMs: numberOf(fields, 6),
     forcedOff: (fields.get(8) ?? []).flatMap(platforms),
@@ -149,7 +189,7 @@ function platform(number: number): Platform | null {
 /** The entries of a list, which come one by one or together. */
 function platforms(entry: Value): Platform[] {
   const numbers = [];
-  if (isVarint(entry)) numbers.push(Number(entry));
+  if (isNumber(entry)) numbers.push(Number(entry));
   else for (const reader = new BinaryReader(entry); reader.pos < reader.len; ) numbers.push(reader.uint32());
   return numbers.map(platform).filter((known) => known !== null);
 }
@@ -163,6 +203,7 @@ function fieldsOf(bytes: Uint8Array): Fields {
   for (const reader = new BinaryReader(bytes); reader.pos < reader.len; ) {
     const [number, type] = reader.tag();
     if (type === WireType.Varint) put(fields, number, BigInt(reader.uint64()));
+    else if (type === WireType.Bit64) put(fields, number, BigInt(reader.fixed64()));
     else if (type === WireType.LengthDelimited) put(fields, number, reader.bytes());
     else reader.skip(type, number);
   }
@@ -179,11 +220,11 @@ function last<Kind extends Value>(fields: Fields, number: number, is: (value: Va
   return value;
 }
 
-const isVarint = (value: Value): value is bigint => typeof value === "bigint";
+const isNumber = (value: Value): value is bigint => typeof value === "bigint";
 const isBytes = (value: Value): value is Uint8Array => typeof value !== "bigint";
 const bytesOf = (fields: Fields, number: number) => last(fields, number, isBytes) ?? new Uint8Array();
 const textOf = (fields: Fields, number: number) => new TextDecoder().decode(bytesOf(fields, number));
-const numberOf = (fields: Fields, number: number) => Number(BigInt.asUintN(32, last(fields, number, isVarint) ?? 0n));
+const numberOf = (fields: Fields, number: number) => Number(BigInt.asUintN(32, last(fields, number, isNumber) ?? 0n));
 
 /** Finds the packets in the bytes of a connection. Messages of a WebSocket have no meaning to it. */
 export class Frames {

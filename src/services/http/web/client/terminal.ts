@@ -3,6 +3,7 @@
 
 import type { Events, Options, Terminal } from "../client.d.ts";
 import { startClock } from "./clock.ts";
+import { Inbox } from "./inbox.ts";
 import { type Action, type Input, type State, alarmAt, step } from "./machine.ts";
 import { followPage, hasPage } from "./page.ts";
 import { Frames, decode, encode } from "./packets.ts";
@@ -27,6 +28,7 @@ export interface Surroundings {
   url: string;
   socketClass: typeof WebSocket;
   getUserSig: Options["getUserSig"];
+  onMessage: Options["onMessage"];
   page: "follow" | "ignore";
   /** `null`: only this page keeps the session. */
   tab: Tab | null;
@@ -38,6 +40,7 @@ export class MachineTerminal implements Terminal {
   readonly #listeners: Listeners = { online: new Set(), forcedOffline: new Set(), reconnecting: new Set(), stopped: new Set() };
   readonly #life = new AbortController();
   readonly #inputs: Input[] = [];
+  readonly #inbox: Inbox | null;
   #state: State;
   #isBusy = false;
   #socket: WebSocket | null = null;
@@ -47,6 +50,8 @@ export class MachineTerminal implements Terminal {
   constructor(state: State, surroundings: Surroundings) {
     this.#state = state;
     this.#with = surroundings;
+    const { onMessage } = surroundings;
+    this.#inbox = onMessage ? new Inbox(onMessage, (ack) => this.#take({ is: "handled", ack })) : null;
     if (hasPage()) {
       const kept = () => (surroundings.tab ? surroundings.tab.take() : this.#state);
       followPage((input) => this.#take(input), surroundings.page, this.#life.signal, kept);
@@ -112,6 +117,8 @@ export class MachineTerminal implements Terminal {
         return this.#disconnect();
       case "send":
         return this.#socket?.send(encode(action.packet) as Uint8Array<ArrayBuffer>);
+      case "deliver":
+        return this.#inbox?.put(action.message);
       case "settle":
         return this.#waitsForLogout.splice(0).forEach((settle) => settle(action.answered));
       case "tell":
@@ -125,6 +132,7 @@ export class MachineTerminal implements Terminal {
     const leaves = after.is === "left" && phase.at === "away";
     const stops = phase.at === "stopped" && !this.#life.signal.aborted;
     if (leaves || (stops && session !== 0n)) this.#with.tab?.put(this.#state);
+    if (leaves || stops) this.#inbox?.clear();
     if (stops) this.#life.abort();
   }
 

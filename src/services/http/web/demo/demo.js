@@ -5,6 +5,8 @@ import { connect } from "/client.js";
 /** Where the gateway takes WebSockets is not known here: the port of the example in the manual, at the host of this page. */
 const USUAL_PORT = 9005;
 const EVENTS_MAX = 200;
+/** Of a message, as far as it is shown. */
+const CHARACTERS_MAX = 500;
 const form = document.getElementById("form").elements;
 const status = document.getElementById("status");
 const events = document.getElementById("events");
@@ -34,6 +36,7 @@ function setStatus(kind, text) {
 }
 
 const said = ({ code, text }) => (code ? `${text} (code ${code})` : text);
+const onMessage = ({ from, kind, text }) => show("message", `${from ? `from ${from}, ` : ""}${kind}: ${text().slice(0, CHARACTERS_MAX)}`);
 const advice = {
   logIn: "log in again",
   renewUserSig: "get another UserSig",
@@ -45,7 +48,7 @@ document.getElementById("form").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
   const [url, userId, userSig] = [form.url, form.userId, form.userSig].map((field) => field.value.trim());
   try {
-    terminal = connect({ url, userId, userSig, keep: form.keep.checked ? "sessionStorage" : "memory" });
+    terminal = connect({ url, userId, userSig, onMessage, keep: form.keep.checked ? "sessionStorage" : "memory" });
   } catch (error) {
     return setStatus("forced", `${error.message}`);
   }

@@ -19,7 +19,9 @@ const LOGIN: Login = {
   sdkVersion: "sdk",
   appVersion: "app",
   background: true,
+  takesMessages: false,
 };
+const NO_BYTES = new Uint8Array();
 
 function sent(request: Parameters<typeof encode>[0]) {
   const [packet, ...others] = new Frames().take(encode(request));
@@ -48,6 +50,14 @@ test("what is sent is what the protocol says", () => {
   assert.deepEqual([...encode({ kind: "heartbeat" })], [2, 0x12, 0]);
   assert.deepEqual(sent({ kind: "logout" }), { logout: {} });
   assert.deepEqual(sent({ kind: "background", background: true }), { background: { background: true } });
+  assert.equal(sent({ ...LOGIN, takesMessages: true }).login.features, "7");
+  const ack = (ids: bigint[], reply = NO_BYTES, refused = false) => {
+    const { id, ...others } = sent({ kind: "messageAck", ids, reply, refused }).messageAck;
+    return { id, reply: [...(others.reply ?? [])], refused: others.refused ?? false };
+  };
+  assert.deepEqual(ack([MAX, 2n ** 53n + 1n]), { id: [`${MAX}`, "9007199254740993"], reply: [], refused: false });
+  assert.deepEqual(ack([1n], Uint8Array.of(0, 255)), { id: ["1"], reply: [0, 255], refused: false });
+  assert.deepEqual(ack([0n], NO_BYTES, true), { id: ["0"], reply: [], refused: true });
 });
 
 test("what comes is read as the protocol says", () => {
@@ -81,6 +91,10 @@ test("what comes is read as the protocol says", () => {
   check({ goAway: { verdict, reason: 1 } }, { kind: "goAway", verdict: read, address: "" });
   check({ goAway: { verdict, address: "wss://two.example/" } }, { kind: "goAway", verdict: read, address: "wss://two.example/" });
   check({ error: { verdict } }, { kind: "error", verdict: read });
+  const message = { id: `${MAX}`, from: "shop", kind: "order", body: Uint8Array.of(0, 255), ttlMs: 60_000, wantsAck: true };
+  const content = { id: MAX, from: "shop", kind: "order", body: Uint8Array.of(0, 255) };
+  check({ message }, { kind: "message", content, wantsAck: true });
+  check({ message: { kind: "x" } }, { kind: "message", content: { id: 0n, from: "", kind: "x", body: NO_BYTES }, wantsAck: false });
   const nexts = ["logIn", "retry", "logIn", "stop", "renewUserSig", "logIn"];
   nexts.forEach((next, whatNext) => {
     check({ error: { verdict: { code: 1, whatNext } } }, { kind: "error", verdict: { code: 1, text: "", retryAfterMs: 0, next } });

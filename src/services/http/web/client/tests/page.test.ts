@@ -151,6 +151,33 @@ test("a page that its browser kept comes back with its session", () =>
     }
   }));
 
+test("a message that has not reached the app goes to the page that comes next", () =>
+  withGateway(async (gateway, open) => {
+    const came: bigint[] = [];
+    let take = () => {};
+    const taken = new Promise<void>((resolve) => (take = resolve));
+    const onMessage = ({ id }: { id: bigint }) => (came.push(id), taken);
+    const terminal = open({ onMessage });
+    const first = await gateway.connection();
+    await first.accept(5);
+    await event(terminal, "online");
+    const messages = [1, 2].map((id) => first.bytes({ message: { id, kind: "order", wantsAck: true } }));
+    first.socket.send(Buffer.concat(messages));
+    first.send({ heartbeatAnswer: {} });
+    while (came.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    leave();
+    take();
+    await new Promise((resolve) => setTimeout(resolve));
+    assert.deepEqual(came, [1n], "which may be another one");
+    show();
+    const second = await gateway.connection();
+    await second.accept(5);
+    second.socket.send(Buffer.concat(messages));
+    assert.deepEqual((await second.request()).messageAck.id, ["1"]);
+    assert.deepEqual((await second.request()).messageAck.id, ["2"]);
+    assert.deepEqual(came, [1n, 2n]);
+  }));
+
 test("a page that leaves before its logout is answered leaves no session behind", () =>
   withGateway(async (gateway, open) => {
     const terminal = open({ keep: "sessionStorage" });

@@ -10,6 +10,7 @@ const ROUNDS = 400;
 const STEPS = 400;
 const INTERVAL_MS = 120_000;
 const TIMEOUT_MS = 400_000;
+const NO_BYTES = new Uint8Array();
 
 /** Numbers of chance from 0 up to 1 (mulberry32). */
 function chanceOf(seed: number): () => number {
@@ -37,9 +38,12 @@ class World {
   inARow = 0;
   asks = 0;
   wishes = 0;
+  /** What the app has not taken yet. */
+  readonly delivered: bigint[] = [];
+  acks = 0;
 
   constructor(readonly chance: () => number) {
-    const identity = { userId: "alice", platform: "Web", sdkVersion: "", appVersion: "" } as const;
+    const identity = { userId: "alice", platform: "Web", sdkVersion: "", appVersion: "", takesMessages: true } as const;
     this.state = {
       ...{ identity, phase: { at: "new" }, instance: 7n, session: 0n, userSig: chance() < 0.5 ? "sig" : null, canRenew: true },
       ...{ background: false, backoffMs: 500, notBefore: 0, attempt: 0, logoutBy: null, scheme: "wss:", home: null, redirects: 0 },
@@ -75,6 +79,9 @@ class World {
         return this.receive(action.packet);
       case "settle":
         return void (this.wishes = 0);
+      case "deliver":
+        assert.equal(this.socket, "loggedIn", "a message");
+        return void this.delivered.push(action.message.content.id);
       case "tell":
         this.inARow = 0;
         if (action.name === "stopped") this.isOver = true;
@@ -90,6 +97,7 @@ class World {
   /** What the terminal sends. */
   receive(packet: { kind: string; session?: bigint; userSig?: string }) {
     this.sentAt = this.now;
+    if (packet.kind === "messageAck") this.acks++;
     assert.equal(this.socket, packet.kind === "login" ? "open" : "loggedIn", `what the socket is, at a ${packet.kind}`);
     if (packet.kind !== "login") return;
     assert(packet.userSig, "a login has a UserSig");
@@ -109,6 +117,7 @@ class World {
     const isLogin = this.state.phase.at === "loggingIn";
     const pick = this.chance();
     if (!isLogin) {
+      if (pick < 0.3) return { kind: "message", content: { id: BigInt(this.now), from: "", kind: "x", body: NO_BYTES }, wantsAck: true };
       if (pick < 0.88) return { kind: "heartbeatAnswer" };
       if (pick < 0.89) return { kind: "forceOffline", verdict: this.verdict(302, "logIn"), winner: "Mac" };
       if (pick < 0.93) return { kind: "goAway", verdict: this.verdict(203, "retry"), address: "" };
@@ -146,6 +155,7 @@ class World {
     const { at } = this.state.phase;
     if (pick < 0.35) return this.pass(Math.max(alarmAt(this.state) - this.now, 0));
     if (pick < 0.4) return this.pass(this.chance() * 3_600_000);
+    if (pick < 0.45) return this.appTakes();
     if (pick < 0.7) return this.answerAs(at);
     if (pick < 0.76) return at !== "new" && this.socket !== "none" ? this.take({ is: "lost", text: "…" }) : undefined;
     if (pick < 0.8) return this.take({ is: "networkGone" });
@@ -157,6 +167,15 @@ class World {
     if (pick < 0.998) return this.take({ is: "close" });
     this.wishes++;
     return this.take({ is: "logout" });
+  }
+
+  /** The app has taken a message, at last. */
+  appTakes() {
+    const [id] = this.delivered.splice(0, 1);
+    if (id === undefined) return;
+    const before = this.acks;
+    this.take({ is: "handled", ack: { kind: "messageAck", ids: [id], reply: NO_BYTES, refused: false } });
+    assert.equal(this.acks - before, this.state.phase.at === "online" ? 1 : 0, "it is acknowledged where that is heard");
   }
 
   answerAs(at: State["phase"]["at"]) {

@@ -12,7 +12,7 @@ const TABLE = `${process.cwd()}/client/tests/machine.txt`;
 
 const FIRST: State = {
   phase: { at: "new" },
-  identity: { userId: "alice", platform: "Web", sdkVersion: "", appVersion: "" },
+  identity: { userId: "alice", platform: "Web", sdkVersion: "", appVersion: "", takesMessages: true },
   instance: 7n,
   session: 0n,
   userSig: "sig",
@@ -90,6 +90,7 @@ const INPUTS: [string, Input, number | "due"][] = [
   ["LoginAnswer: SESSION_FORCED_OFF", received(answer(verdict(302, "logIn"), 0n, "iPhone")), 0],
   ["LoginAnswer: STOP", received(answer(verdict(305, "stop"), 0n)), 0],
   ["HeartbeatAnswer", received({ kind: "heartbeatAnswer" }), 0],
+  ["Message", received({ kind: "message", content: { id: 9n, from: "", kind: "order", body: new Uint8Array() }, wantsAck: true }), 0],
   ["LogoutAnswer", received({ kind: "logoutAnswer" }), 0],
   ["ForceOffline", received({ kind: "forceOffline", verdict: verdict(302, "logIn"), winner: "iPhone" }), 0],
   ["ForceOffline: RETRY", received({ kind: "forceOffline", verdict: verdict(399, "retry"), winner: null }), 0],
@@ -106,6 +107,7 @@ const INPUTS: [string, Input, number | "due"][] = [
   ["network gone", { is: "networkGone" }, 0],
   ["network back", { is: "networkBack" }, 0],
   ["background", { is: "background", background: true }, 0],
+  ["handled", { is: "handled", ack: { kind: "messageAck", ids: [9n], reply: new Uint8Array(), refused: false } }, 5_000],
   ["page left", { is: "left" }, 0],
   ["page returned", { is: "returned", kept: { instance: 7n, session: 5n, home: null } }, 0],
   ["page returned, the tab keeps other ones", { is: "returned", kept: { instance: 8n, session: 9n, home: "wss://three.example/" } }, 0],
@@ -121,9 +123,11 @@ function told(action: Action): string {
   if (action.do === "tell") return `${action.name} ${shown(action.event)}`;
   if (action.do === "settle") return action.answered ? "logout done" : "logout not answered";
   if (action.do === "connect") return action.to === null ? "connect" : `connect to ${action.to}`;
+  if (action.do === "deliver") return `deliver ${action.message.content.id}`;
   if (action.do !== "send") return action.do;
   const { kind, ...packet } = action.packet;
   if (kind === "login") return `send login of session ${(action.packet as { session: bigint }).session}`;
+  if (action.packet.kind === "messageAck") return `send ${kind} of ${shown(action.packet.ids)}`;
   return `send ${kind}${kind === "background" ? ` ${shown(packet)}` : ""}`;
 }
 
