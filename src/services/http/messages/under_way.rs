@@ -17,18 +17,46 @@ use crate::services::http::homes::{HomesNow, UserHome};
 use crate::services::http::pending::{NoReply, PendingRequests};
 use crate::services::http::sends;
 
-/// Outcomes that are kept for readers. At some 200 B each it bounds them to 13 MiB.
+/// Outcomes that are kept for readers: some seconds of a busy gateway, and hours of others.
 const OUTCOMES_KEPT_MAX: usize = 65_536;
+
+/// What they may take together: an outcome has some 200 B, and with the longest answer of an app 4 KiB more.
+const OUTCOME_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What is kept of an outcome beside its texts.
+const OUTCOME_BYTES: usize = 160;
 
 /// All messages on their way, and the outcomes that are kept.
 pub(in crate::services::http) struct Messages {
     epoch: String,
     random: RefCell<fastrand::Rng>,
     waiting: RefCell<HashMap<u64, Waiter>>,
-    outcomes: RefCell<VecDeque<LateOutcome>>,
+    kept: RefCell<KeptOutcomes>,
     /// How many outcomes there have been.
     count: Cell<u64>,
     news: Notify,
+}
+
+/// The outcomes that are kept, the oldest first.
+#[derive(Default)]
+struct KeptOutcomes {
+    outcomes: VecDeque<LateOutcome>,
+    bytes: usize,
+}
+
+impl KeptOutcomes {
+    fn push(&mut self, outcome: LateOutcome) {
+        self.bytes += bytes_of(&outcome);
+        self.outcomes.push_back(outcome);
+        while self.outcomes.len() > OUTCOMES_KEPT_MAX || self.bytes > OUTCOME_BYTES_MAX {
+            let oldest = self.outcomes.pop_front().expect("it is not empty");
+            self.bytes -= bytes_of(&oldest);
+        }
+    }
+}
+
+fn bytes_of(outcome: &LateOutcome) -> usize {
+    OUTCOME_BYTES + outcome.name.len() + outcome.result.reply.len()
 }
 
 /// Who waits for the outcomes of one message.
@@ -65,7 +93,7 @@ impl Messages {
             epoch,
             random: RefCell::new(random),
             waiting: RefCell::default(),
-            outcomes: RefCell::default(),
+            kept: RefCell::default(),
             count: Cell::new(0),
             news: Notify::new(),
         }
@@ -140,10 +168,8 @@ impl Messages {
             return;
         }
         self.count.set(self.count.get() + outcomes.len() as u64);
-        let mut all = self.outcomes.borrow_mut();
-        all.extend(outcomes);
-        let too_many = all.len().saturating_sub(OUTCOMES_KEPT_MAX);
-        all.drain(..too_many);
+        let mut kept = self.kept.borrow_mut();
+        outcomes.into_iter().for_each(|outcome| kept.push(outcome));
         self.news.notify_waiters();
     }
 
@@ -154,7 +180,7 @@ impl Messages {
 
     /// The place of the oldest outcome that is kept.
     pub(in crate::services::http) fn beginning(&self) -> OutcomePlace {
-        OutcomePlace(self.count.get() - self.outcomes.borrow().len() as u64)
+        OutcomePlace(self.count.get() - self.kept.borrow().outcomes.len() as u64)
     }
 
     /// Outcomes from a place on, at most so many, and the place behind them. Those that are not kept any more are passed over.
@@ -166,8 +192,8 @@ impl Messages {
         let first = self.beginning().0;
         let from = from.0.clamp(first, self.count.get());
         let skip = usize::try_from(from - first).expect("it is below a length");
-        let outcomes = self.outcomes.borrow();
-        let read: Vec<LateOutcome> = outcomes.iter().skip(skip).take(most).cloned().collect();
+        let kept = self.kept.borrow();
+        let read: Vec<LateOutcome> = kept.outcomes.iter().skip(skip).take(most).cloned().collect();
         let next = OutcomePlace(from + read.len() as u64);
         (read, next)
     }
@@ -230,4 +256,67 @@ fn devices_of(results: &mut [TargetResult]) -> impl Iterator<Item = (UserId, &mu
         };
         devices.iter_mut().map(move |device| (user, device))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::ids::{ChangeNumber, DeviceId, InstanceId, Platform};
+
+    fn outcome(message: u64, reply: usize) -> LateOutcome {
+        LateOutcome {
+            message,
+            name: "".into(),
+            user: UserId::new(b"alice").unwrap(),
+            change: ChangeNumber(1),
+            result: DeviceResult {
+                device: DeviceId {
+                    platform: Platform::Mac,
+                    instance: InstanceId::MIN,
+                },
+                session: ChangeNumber(1),
+                outcome: DeviceOutcome::Acked,
+                after: Duration::ZERO,
+                reply: vec![0; reply],
+            },
+        }
+    }
+
+    fn ids(messages: &Messages, from: u64, most: usize) -> (Vec<u64>, u64) {
+        let (read, next) = messages.read(OutcomePlace(from), most);
+        (read.iter().map(|outcome| outcome.message).collect(), next.0)
+    }
+
+    #[test]
+    fn outcomes_are_read_from_a_place_on_as_far_as_they_are_kept() {
+        let messages = Messages::new();
+        assert_eq!(ids(&messages, 0, 9), (vec![], 0));
+        messages.take_outcomes((0..5).map(|id| outcome(id, 0)).collect());
+        assert_eq!(ids(&messages, 0, 2), (vec![0, 1], 2));
+        assert_eq!(ids(&messages, 2, 9), (vec![2, 3, 4], 5));
+        assert_eq!(ids(&messages, 5, 9), (vec![], 5));
+        assert_eq!(ids(&messages, 99, 9), (vec![], 5), "it is behind the end");
+    }
+
+    #[test]
+    fn no_more_outcomes_are_kept_than_may_be_in_number_and_in_bytes() {
+        let messages = Messages::new();
+        let count = OUTCOMES_KEPT_MAX as u64;
+        messages.take_outcomes((0..count + 3).map(|id| outcome(id, 0)).collect());
+        assert_eq!((messages.beginning().0, messages.end().0), (3, count + 3));
+        assert_eq!(ids(&messages, 0, 1).0, [3], "those before are passed over");
+        messages.take_outcomes((0..count).map(|id| outcome(id, 4_096)).collect());
+        let kept = messages.kept.borrow();
+        assert!(kept.bytes <= OUTCOME_BYTES_MAX && kept.outcomes.len() > 1_000);
+        let bytes: usize = kept.outcomes.iter().map(bytes_of).sum();
+        assert_eq!(kept.bytes, bytes);
+    }
+
+    #[test]
+    fn a_name_has_one_id_and_another_name_another() {
+        assert_eq!(id_of("order-17"), id_of("order-17"));
+        assert_ne!(id_of("order-17"), id_of("order-18"));
+    }
 }
