@@ -1,7 +1,8 @@
 //! Devices of one user meet, whichever node they come to.
 
-use holdfast::protocol::native::proto::{Code, Platform, response};
-use serde_json::json;
+use holdfast::protocol::native::proto::{self, Code, Platform, request, response};
+use holdfast::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, FEATURE_REDIRECT};
+use serde_json::{Value, json};
 
 use crate::node::{Cluster, arrive, following, wait_until};
 use crate::support::http::Http;
@@ -64,6 +65,48 @@ fn any_node_answers_for_all_users_and_kicks_them() {
         terminal.expect_force_offline();
     }
     assert_eq!(one.statuses(&all[..USERS]), ["Offline"; USERS]);
+}
+
+#[test]
+fn any_node_sends_messages_to_all_users() {
+    let cluster = Cluster::found(&[]);
+    let (one, two) = (cluster.start(1), cluster.start(2));
+    cluster.wait_whole(&[&one, &two]);
+    let names = names();
+    let login = |name: &String| proto::Login {
+        features: FEATURE_REDIRECT | FEATURE_MESSAGES | FEATURE_ACKS,
+        ..following(name, Platform::Mac, 1)
+    };
+    let mut terminals: Vec<_> = names.iter().map(|name| arrive(&one, &login(name)).0).collect();
+    let targets = names.iter().map(String::as_str).chain(["nobody"]);
+    let targets: Vec<Value> = targets.map(|name| json!({ "user": name })).collect();
+    for node in [&one, &two] {
+        let body = json!({ "to": targets, "text": "hello", "wait_ms": 2_500 });
+        let (status, answer) = std::thread::scope(|scope| {
+            let answer = scope.spawn(|| Http::default().send(node.gateway.http, &body));
+            for terminal in &mut terminals {
+                let Some(response::Packet::Message(message)) = terminal.read() else {
+                    panic!("each of them gets it");
+                };
+                let ack = proto::MessageAck {
+                    id: vec![message.id],
+                    reply: b"42".to_vec(),
+                    refused: false,
+                };
+                terminal.send(request::Packet::MessageAck(ack));
+            }
+            answer.join().unwrap()
+        });
+        assert_eq!(status, 200, "{answer}");
+        let results = answer["results"].as_array().unwrap();
+        assert_eq!(results.last().unwrap()["outcome"], "unknown_account");
+        for (result, name) in results.iter().zip(&names) {
+            let (user, change, device) = (&result["user"], &result["change"], &result["devices"][0]);
+            assert_eq!((user, change), (&json!(name), &json!(1)));
+            let told = (&device["outcome"], &device["reply"], &device["platform"]);
+            assert_eq!(told, (&json!("acked"), &json!("NDI="), &json!("Mac")), "{result}");
+        }
+    }
 }
 
 #[test]
