@@ -32,6 +32,7 @@ fn identities(prefix: &str) -> Identities {
         prefix: prefix.to_owned(),
         devices_per_user: DevicesPerUser::One,
         platforms: ANDROID,
+        features: 0,
     }
 }
 

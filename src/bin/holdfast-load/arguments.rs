@@ -13,7 +13,8 @@ use crate::generator::terminal::{DevicesPerUser, Identities, MIXED};
 use crate::wrapping::Wrapping;
 pub(crate) use scenarios::{
     BeatArguments, ChurnArguments, GrowArguments, GrowClusterArguments, HandshakesArguments, IdleArguments,
-    LoginArguments, QueryArguments, ReturnArguments, Rounds, Scenario, TlsCostArguments, VersusArguments,
+    LoginArguments, QueryArguments, RelayArguments, ReturnArguments, Rounds, Scenario, TlsCostArguments,
+    VersusArguments,
 };
 
 /// Simulates terminals that measure a gateway, and checks every answer.
@@ -87,6 +88,7 @@ impl Common {
             prefix: self.users.clone(),
             devices_per_user,
             platforms: MIXED,
+            features: 0,
         }
     }
 

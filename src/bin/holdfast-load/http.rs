@@ -191,6 +191,31 @@ impl Http {
         let (_, answer) = self.ask(Request::post(url).body(Full::from(body))?)?;
         serde_json::from_slice(&answer).context("the query's answer is not JSON")
     }
+
+    /// Sends a message. Gives how many devices there were with each outcome.
+    pub(crate) fn send(
+        &self,
+        (http, caller): (SocketAddr, &str),
+        body: String,
+    ) -> anyhow::Result<HashMap<String, u64>> {
+        let request = Request::post(format!("http://{http}/v1/send?{caller}"));
+        let request = request.header("content-type", "application/json");
+        let (_, answer) = self.ask(request.body(Full::from(body))?)?;
+        let answer: Value =
+            serde_json::from_slice(&answer).context("what became of a message is not JSON")?;
+        let results = answer["results"].as_array().context("there are no results")?;
+        let mut outcomes = HashMap::new();
+        for result in results {
+            let devices = result["devices"].as_array().filter(|devices| !devices.is_empty());
+            let of_devices = devices.into_iter().flatten().map(|device| &device["outcome"]);
+            let of_user = devices.is_none().then_some(&result["outcome"]);
+            for outcome in of_devices.chain(of_user) {
+                let outcome = outcome.as_str().context("an outcome is no text")?;
+                *outcomes.entry(outcome.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(outcomes)
+    }
 }
 
 /// Who is shown how by the answer to a query.

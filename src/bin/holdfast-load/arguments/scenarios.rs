@@ -40,6 +40,9 @@ pub(crate) enum Scenario {
     TlsCost(TlsCostArguments),
     /// Many terminals begin a TLS handshake at once, while others are there and beat: nobody who is there may be lost.
     Handshakes(HandshakesArguments),
+    /// Messages to terminals, one by one and 500 at a time, with acknowledgements and without: the gateway's CPU for each, and how
+    /// long one is on its way.
+    Relay(RelayArguments),
     /// The gateway is killed and started again, or a node of a cluster is killed, and everyone comes back: nobody may be told
     /// anything of it.
     Return(ReturnArguments),
@@ -65,6 +68,7 @@ impl Scenario {
             Self::Versus(_) => "versus",
             Self::TlsCost(_) => "tls-cost",
             Self::Handshakes(_) => "handshakes",
+            Self::Relay(_) => "relay",
             Self::Return(ReturnArguments { links: true, .. }) => "return-links",
             Self::Return(back) => match (back.kill_node, back.restart_in_place) {
                 (false, _) => "return",
@@ -100,6 +104,24 @@ pub(crate) struct LoginArguments {
     /// Visits under way at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) window: u32,
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+}
+
+/// What `relay` takes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct RelayArguments {
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
+    pub(crate) connections: u32,
+    /// Requests under way at once while it is as fast as it can be.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub(crate) clients: u32,
+    /// Messages a second in the paced part.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Heartbeats a second meanwhile; 0: none.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) beats: u32,
     #[command(flatten)]
     pub(crate) rounds: Rounds,
 }

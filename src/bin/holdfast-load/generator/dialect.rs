@@ -142,6 +142,7 @@ mod tests {
             prefix: "user".to_owned(),
             devices_per_user: DevicesPerUser::One,
             platforms: MIXED,
+            features: 0,
         };
         let now = Clock::start().now().wall;
         let user = identities.user(7);

@@ -112,7 +112,7 @@ impl Worker {
     }
 
     /// Sends a packet.
-    fn send(&mut self, slot: u32, packet: Vec<u8>) {
+    pub(super) fn send(&mut self, slot: u32, packet: Vec<u8>) {
         let bytes = match self.links.are_plain() {
             true => packet,
             false => self.links.wrap(slot, &packet),

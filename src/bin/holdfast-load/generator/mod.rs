@@ -11,7 +11,7 @@ pub(crate) mod workload;
 
 pub(crate) mod home;
 mod link;
-mod packets;
+pub(crate) mod packets;
 mod ring;
 mod share;
 
@@ -65,6 +65,9 @@ pub(crate) struct Generator {
     reports: Receiver<(u16, WorkerReport)>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) count: u32,
+    /// The clock of the terminals.
+    #[allow(dead_code, reason = "no bench sends messages")]
+    pub(crate) watch: Stopwatch,
     last_id: WorkloadId,
     /// Workloads that have not ended: how many workers have not yet, and what came of the others.
     open: Vec<(WorkloadId, usize, WorkloadOutcome)>,
@@ -108,6 +111,7 @@ impl Generator {
             reports,
             statistics,
             count,
+            watch,
             last_id: 0,
             open: Vec::new(),
             expected: Vec::new(),

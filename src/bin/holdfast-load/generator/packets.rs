@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use holdfast::base::ids::ConnKey;
-use holdfast::protocol::native::HEARTBEAT_ANSWER;
-use holdfast::protocol::native::proto::{self, Code, WhatNext, response};
+use holdfast::protocol::native::proto::{self, Code, WhatNext, request, response};
 use holdfast::protocol::native::terminal::{self, NextResponse};
+use holdfast::protocol::native::{HEARTBEAT_ANSWER, encode};
 
 use super::dialect::{ParsedAnswer, PeerAnswer};
 use super::home::GoesOn;
@@ -108,8 +108,27 @@ impl Worker {
             ) if code_of(&away) == Code::Elsewhere || self.is_at_stopping_node(slot, &away) => {
                 self.sent_away(slot, &away);
             }
+            (TerminalPhase::Live, Some(Packet::Message(message))) => self.message_came(slot, &message),
             (_, Some(Packet::GoAway(_))) if self.link_ends == LinkEnds::AreExpected => {}
             (phase, packet) => self.wrong(slot, &format!("{packet:?} while {phase:?}")),
+        }
+    }
+
+    /// The body of a message begins with the moment at which it was sent.
+    fn message_came(&mut self, slot: u32, message: &proto::Message) {
+        let sent_us = message.body.get(..SENT_AT_DIGITS).and_then(sent_at_us);
+        let Some(sent_us) = sent_us else {
+            return self.wrong(slot, "a message that nobody has sent");
+        };
+        let now_us = u64::try_from(self.config.watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.config.statistics.message(now_us.saturating_sub(sent_us));
+        if message.wants_ack {
+            let ack = proto::MessageAck {
+                id: vec![message.id],
+                ..proto::MessageAck::default()
+            };
+            let packet = Some(request::Packet::MessageAck(ack));
+            self.send(slot, encode(&proto::Request { packet }));
         }
     }
 
@@ -251,6 +270,13 @@ impl Worker {
             self.wrong(slot, "an answer to no heartbeat");
         }
     }
+}
+
+/// Digits of the moment at which a message was sent.
+pub(crate) const SENT_AT_DIGITS: usize = 16;
+
+fn sent_at_us(digits: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 fn code_of(away: &proto::GoAway) -> Code {

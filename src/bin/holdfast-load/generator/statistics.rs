@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::workload::Op;
+use hdrhistogram::Histogram;
+
+use super::workload::{Op, latencies};
 
 /// Faults that are kept in words; all are counted.
 const FAULT_TEXTS_MAX: usize = 12;
 
 /// The counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Statistics {
     logged_in: AtomicU64,
     ended: AtomicU64,
@@ -21,8 +23,32 @@ pub(crate) struct Statistics {
     followed: AtomicU64,
     sent_on: AtomicU64,
     forced_off: AtomicU64,
+    messages: AtomicU64,
+    /// How long messages were on their way.
+    message_us: Mutex<Histogram<u64>>,
     faults: AtomicU64,
     texts: Mutex<Vec<String>>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self {
+            logged_in: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            beats: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            followed: AtomicU64::new(0),
+            sent_on: AtomicU64::new(0),
+            forced_off: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            message_us: Mutex::new(latencies()),
+            faults: AtomicU64::new(0),
+            texts: Mutex::default(),
+        }
+    }
 }
 
 impl Statistics {
@@ -66,6 +92,13 @@ impl Statistics {
     /// A login's answer named the node that has the user.
     pub(super) fn sent_on(&self) {
         self.sent_on.fetch_add(1, Relaxed);
+    }
+
+    /// A message came, so many microseconds after it was sent.
+    pub(super) fn message(&self, after_us: u64) {
+        self.messages.fetch_add(1, Relaxed);
+        let mut all = self.message_us.lock().unwrap_or_else(PoisonError::into_inner);
+        all.saturating_record(after_us);
     }
 
     pub(super) fn forced_off(&self) {
@@ -116,6 +149,19 @@ impl Statistics {
     #[allow(dead_code, reason = "no bench asks for it")]
     pub(crate) fn redirects(&self) -> u64 {
         self.sent_on.load(Relaxed)
+    }
+
+    /// Messages that came.
+    #[allow(dead_code, reason = "no bench sends any")]
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages.load(Relaxed)
+    }
+
+    /// How long the messages were on their way that came since this was asked, in microseconds.
+    #[allow(dead_code, reason = "no bench sends any")]
+    pub(crate) fn take_message_us(&self) -> Histogram<u64> {
+        let mut all = self.message_us.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut all, latencies())
     }
 
     pub(crate) fn forced_off_seen(&self) -> u64 {

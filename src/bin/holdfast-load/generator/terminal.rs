@@ -36,6 +36,8 @@ pub(crate) struct Identities {
     pub(crate) devices_per_user: DevicesPerUser,
     /// Users have them in turn.
     pub(crate) platforms: &'static [Platform],
+    /// What terminals know beside redirects, in the bits of the protocol.
+    pub(crate) features: u64,
 }
 
 /// How many devices each user has.
@@ -107,7 +109,7 @@ impl Identities {
         let user_id = self.user(number);
         let login = proto::Login {
             protocol: 1,
-            features: FEATURE_REDIRECT,
+            features: FEATURE_REDIRECT | self.features,
             user_sig: self.sign(now, &user_id),
             user_id,
             platform: self.platform(number).into(),

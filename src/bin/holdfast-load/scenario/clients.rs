@@ -167,6 +167,7 @@ mod tests {
                 prefix: "user".to_owned(),
                 devices_per_user: DevicesPerUser::One,
                 platforms: MIXED,
+                features: 0,
             },
             connections: 500,
             detail,

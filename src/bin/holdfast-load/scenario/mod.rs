@@ -16,6 +16,8 @@ mod memory;
 mod node_loss;
 mod nodes;
 mod query;
+mod relay;
+mod senders;
 mod recorder;
 mod loaded_server;
 mod series;
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
         Scenario::GrowCluster(grow) => grow_cluster::run(common, name, grow),
         Scenario::Versus(versus) => versus::run(common, name, *versus),
         Scenario::TlsCost(cost) => tls_cost::run(common, name, *cost),
+        Scenario::Relay(relay) => relay::run(common, name, *relay),
         Scenario::Handshakes(storm) => handshakes::run(common, name, *storm),
         Scenario::Return(back) if back.kill_node => node_loss::run(common, name, *back),
         Scenario::Return(back) => comeback::run(common, name, *back),

@@ -11,7 +11,7 @@ use super::loaded_server::LoadedServer;
 use crate::arguments::Common;
 use crate::gateway::{Gateway, cores, shards_for};
 use crate::generator::Generator;
-use crate::generator::terminal::DevicesPerUser;
+use crate::generator::terminal::{DevicesPerUser, Identities};
 use crate::generator::workload::{LinkEnds, Op, WorkloadOutcome};
 use crate::http::Http;
 use crate::machine;
@@ -75,12 +75,25 @@ impl ScenarioRun {
 
     /// Everything else: as many terminals, all away.
     pub(super) fn around(
+        started: (Gateway, Vec<(&'static str, String)>),
+        common: &Common,
+        report: RunReport,
+        terminals: (u32, DevicesPerUser),
+    ) -> anyhow::Result<Self> {
+        Self::around_with(started, common, report, (terminals, 0))
+    }
+
+    /// The same with terminals that know this, in the bits of the protocol.
+    pub(super) fn around_with(
         (gateway, settings): (Gateway, Vec<(&'static str, String)>),
         common: &Common,
         mut report: RunReport,
-        (connections, devices_per_user): (u32, DevicesPerUser),
+        ((connections, devices_per_user), features): ((u32, DevicesPerUser), u64),
     ) -> anyhow::Result<Self> {
-        let identities = common.identities(devices_per_user);
+        let identities = Identities {
+            features,
+            ..common.identities(devices_per_user)
+        };
         let http = Http::new()?;
         let began_with = http.metrics(gateway.admin)?;
         report.set_gateways_profile(&machine::profile(gateway.process));
