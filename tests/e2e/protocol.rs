@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use holdfast::base::limits::{
-    EAGER_BYTES_MAX, ENDED_DEVICES_MAX, FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN,
-    OUTBOUND_BYTES_MAX, USER_ID_BYTES_MAX, VERSION_BYTES_MAX,
+    DEVICE_MESSAGE_BYTES_MAX, DEVICE_MESSAGES_MAX, EAGER_BYTES_MAX, ENDED_DEVICES_MAX,
+    FRAME_BYTES_MAX_AFTER_LOGIN, FRAME_BYTES_MAX_BEFORE_LOGIN, OUTBOUND_BYTES_MAX, USER_ID_BYTES_MAX,
+    VERSION_BYTES_MAX,
 };
 use holdfast::protocol::native::proto::{Code, Login, LoginAnswer, Platform, WhatNext, response};
 use holdfast::protocol::verdict;
@@ -146,6 +147,8 @@ fn the_page_has_the_limits_that_count() {
         FRAME_BYTES_MAX_AFTER_LOGIN,
         EAGER_BYTES_MAX,
         OUTBOUND_BYTES_MAX,
+        DEVICE_MESSAGES_MAX,
+        DEVICE_MESSAGE_BYTES_MAX,
         usize::try_from(ENDED_KEPT.as_secs() / 86_400).unwrap(),
         ENDED_DEVICES_MAX,
     ];
