@@ -94,10 +94,11 @@ pub enum ToShard {
     /// Decide nothing more of this partition's users. The receipt is dropped when nothing of them is with the registry.
     Settle(PartitionId, Receipt),
     /// Forget this partition's users without a change. Their terminals are sent away, to the address that the last map has for
-    /// them. It may be adopted again at any time.
-    Drop(PartitionId),
-    /// Forget all users without a change, and send their terminals away.
-    SendAway,
+    /// them. It may be adopted again at any time. The receipt is dropped when nothing of them is with the registry: what was decided of
+    /// them must not be recorded once they are adopted again.
+    Drop(PartitionId, Receipt),
+    /// Forget all users without a change, and send their terminals away. The receipt is dropped as that of a drop.
+    SendAway(Receipt),
     /// Where users are at home, from now on. Before the first one all are here.
     Homes(Arc<HomeMap>),
     /// Until when nobody else owns this node's partitions. Before the first one that is for ever.
@@ -139,8 +140,8 @@ impl ToShard {
             notice @ (Self::Adopt(..)
             | Self::Open(_)
             | Self::Settle(..)
-            | Self::Drop(_)
-            | Self::SendAway
+            | Self::Drop(..)
+            | Self::SendAway(_)
             | Self::Homes(_)
             | Self::Lease(_)
             | Self::TurnedAway
@@ -157,7 +158,7 @@ impl ToShard {
     #[must_use]
     pub fn is_of_cluster(&self) -> bool {
         match self {
-            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => true,
+            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(..) | Self::SendAway(_) => true,
             Self::Homes(_) | Self::Lease(_) => true,
             Self::Query(..) | Self::Inspect(..) | Self::Send(..) => false,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => false,
@@ -173,7 +174,7 @@ impl ToShard {
             Self::Query(..) | Self::Inspect(..) | Self::Send(..) => true,
             Self::Kick(..) | Self::KickDevice(..) | Self::Delete(..) => true,
             Self::Loaded(..) | Self::Committed(..) => false,
-            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(_) | Self::SendAway => false,
+            Self::Adopt(..) | Self::Open(_) | Self::Settle(..) | Self::Drop(..) | Self::SendAway(_) => false,
             Self::Homes(_) | Self::Lease(_) => false,
             Self::TurnedAway | Self::Settings(..) | Self::Transports(..) | Self::Stop => false,
         }

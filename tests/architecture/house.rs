@@ -72,9 +72,9 @@ fn test_modules(module: &str, code: &str) -> Vec<String> {
     let lines: Vec<&str> = code.lines().collect();
     let switches = (0..lines.len()).filter(|line| lines[*line].trim() == "#[cfg(test)]");
     let declared = switches.filter_map(|line| {
-        let name = behind_attributes(&lines, line)?
-            .strip_prefix("mod ")?
-            .strip_suffix(';')?;
+        let below = behind_attributes(&lines, line)?;
+        let below = below.strip_prefix("pub(crate) ").unwrap_or(below);
+        let name = below.strip_prefix("mod ")?.strip_suffix(';')?;
         Some(if module.is_empty() {
             name.to_owned()
         } else {
@@ -257,6 +257,7 @@ pub(super) fn test_switches(house: &House) -> Vec<String> {
             let allowed = |line: usize| {
                 let mounted = text.get(line + 1).is_some_and(|path| path.contains("tests/"));
                 let below = behind_attributes(&code, line).unwrap_or_default();
+                let below = below.strip_prefix("pub(crate) ").unwrap_or(below);
                 code[line].trim() == "#[cfg(test)]"
                     && (below.starts_with("mod tests") || (mounted && below.starts_with("mod ")))
             };

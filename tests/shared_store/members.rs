@@ -51,7 +51,7 @@ impl Shards {
             ToShard::Adopt(partition, _) => (partition, Told::Adopted),
             ToShard::Open(partition) => (partition, Told::Opened),
             ToShard::Settle(partition, _) => (partition, Told::Settled),
-            ToShard::Drop(partition) => (partition, Told::Dropped),
+            ToShard::Drop(partition, _) => (partition, Told::Dropped),
             ToShard::Homes(homes) => {
                 let mut known = self.homes.lock().unwrap();
                 known.resize(usize::from(SHARDS), None);

@@ -27,6 +27,7 @@ mod steps;
 mod terminal;
 pub(crate) mod watched;
 pub(crate) mod ways;
+mod whole;
 pub(crate) mod wire;
 mod world;
 

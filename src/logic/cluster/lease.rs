@@ -16,6 +16,8 @@ pub enum Lease {
     Until {
         /// By this node's clock.
         until: Instant,
+        /// Since then it has held without a lapse.
+        since: Instant,
         /// Counts the stretches of time without a lapse.
         stretch: u32,
     },
@@ -32,13 +34,23 @@ impl Lease {
         }
     }
 
+    /// Whether it has held from `from` until `now`: what was true then is true now, as far as others could have changed it.
+    #[must_use]
+    pub fn covers(self, from: Instant, now: Instant) -> bool {
+        match self {
+            Self::Forever => true,
+            Self::Never => false,
+            Self::Until { until, since, .. } => since <= from && now < until,
+        }
+    }
+
     /// The stretch that `now` is in, if the lease holds.
     #[must_use]
     pub fn stretch(self, now: Instant) -> Option<u32> {
         match self {
             Self::Forever => Some(0),
             Self::Never => None,
-            Self::Until { until, stretch } => (now < until).then_some(stretch),
+            Self::Until { until, stretch, .. } => (now < until).then_some(stretch),
         }
     }
 
@@ -51,12 +63,25 @@ impl Lease {
             Self::Forever => self,
             Self::Never => Self::Until {
                 until: renewed,
+                since: now,
                 stretch: 0,
             },
-            Self::Until { until, stretch } => Self::Until {
-                until: until.max(renewed),
-                stretch: if now < until { stretch } else { stretch + 1 },
-            },
+            Self::Until {
+                until,
+                since,
+                stretch,
+            } => {
+                let (since, stretch) = if now < until {
+                    (since, stretch)
+                } else {
+                    (now, stretch + 1)
+                };
+                Self::Until {
+                    until: until.max(renewed),
+                    since,
+                    stretch,
+                }
+            }
         }
     }
 }
@@ -85,5 +110,13 @@ mod tests {
         let stretches = stretches.map(|(lease, at)| lease.stretch(Instant(at)));
         assert_eq!(stretches, [Some(0), Some(0), Some(1)]);
         assert_eq!(second.stretch(Instant(7_000)), None);
+        let covers = |lease: Lease, from, now| lease.covers(Instant(from), Instant(now));
+        assert!(covers(second, 10, 6_999) && !covers(second, 9, 6_999) && !covers(second, 10, 7_000));
+        assert!(
+            covers(third, 7_000, 7_999),
+            "what was known before the lapse may have changed in it"
+        );
+        assert!(!covers(third, 6_999, 7_999));
+        assert!(covers(Lease::Forever, 0, 9) && !covers(Lease::Never, 0, 9));
     }
 }

@@ -24,7 +24,7 @@ fn users_that_are_dropped_go_without_a_change_and_their_terminals_are_sent_on() 
         panic!("her record is loaded");
     };
     shard.deliver(homes(THERE));
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     let told = shard.told();
     assert_eq!(told.len(), 3, "{told:?}");
     for (key, packet) in told {
@@ -67,7 +67,7 @@ fn what_the_registry_has_of_a_dropped_user_is_waited_for() {
         shard.deliver(ToShard::Kick(REQUEST, user("alice")));
         shard.deliver(ToShard::Kick(RequestId(8), user("alice")));
         let (key, _) = only_commit(&mut shard);
-        shard.deliver(ToShard::Drop(SOLE));
+        shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
         let busy = Effect::Deliver(ToHttp::Kicked(RequestId(8), Err(KickError::Busy)).into());
         assert!(shard.out.contains(&busy), "it was not with the registry");
         shard.out.clear();
@@ -87,7 +87,7 @@ fn a_partition_that_comes_back_has_nothing_of_before() {
     shard.record();
     shard.handle(Input::Closed(key, LinkLoss::Peer));
     let (old, _) = only_commit(&mut shard);
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     shard.deliver(ToShard::Adopt(SOLE, vec![record_of("alice")]));
     shard.deliver(ToShard::Open(SOLE));
     shard.deliver(ToShard::Committed(old, Err(RegistryError::Superseded)));
@@ -100,7 +100,7 @@ fn a_partition_that_comes_back_has_nothing_of_before() {
 #[test]
 fn who_does_not_come_back_to_an_adopter_is_given_up_after_the_whole_grace() {
     let mut shard = member();
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     shard.deliver(ToShard::Adopt(SOLE, vec![record_of("alice")]));
     // The others take their time to come.
     shard.expire_after(Duration::from_secs(30));
@@ -134,10 +134,13 @@ fn what_waits_for_room_or_to_be_tried_again_is_given_up_with_its_user() {
     };
     shard.deliver(ToShard::Committed(failing, Err(RegistryError::Unavailable)));
     let (third, _) = only_commit(&mut shard);
-    shard.deliver(ToShard::Drop(SOLE));
+    let (receipt, receipts) = Receipt::new();
+    shard.deliver(ToShard::Drop(SOLE, receipt));
     for key in [pending, third] {
+        assert!(!receipts.are_in(), "something is with the registry");
         shard.deliver(ToShard::Committed(key, Err(RegistryError::Superseded)));
     }
+    assert!(receipts.are_in());
     shard.expire_after(Duration::from_secs(60));
     let counters = shard.counters();
     assert_eq!((counters.users_now, counters.commits_retrying_now), (0, 0));
@@ -149,7 +152,7 @@ fn all_users_are_dropped_when_all_are_sent_away() {
     let mut shard = member();
     shard.log_in("alice", Platform::Mac);
     shard.record();
-    shard.deliver(ToShard::SendAway);
+    shard.deliver(ToShard::SendAway(Receipt::none()));
     let told = shard.told();
     assert!(
         matches!(&told[..], [(_, response::Packet::GoAway(away))] if away.address.is_empty()),
@@ -214,7 +217,7 @@ fn a_superseded_user_goes_once() {
     let told: Vec<ConnKey> = shard.told().into_iter().map(|(key, _)| key).collect();
     assert_eq!(told, [key, second]);
     assert_eq!(shard.counters().users_now, 1);
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     assert_eq!(shard.told().len(), 1, "bob alone was left");
     let counters = shard.counters();
     assert_eq!(

@@ -4,6 +4,7 @@ use super::harness::{TestShard, user};
 use super::member::*;
 use crate::base::ids::{Platform, ShardId};
 use crate::base::limits::HOMELESS_WINDOW_MS_MAX;
+use crate::base::receipt::Receipt;
 use crate::logic::cluster::home::Home;
 use crate::logic::delivery::{Delivery, KickError, RegistryError, ToHttp, ToRegistry, ToShard};
 use crate::logic::settings::Settings;
@@ -99,7 +100,7 @@ fn of_a_partition_that_is_not_here_nothing_is_answered() {
             Effect::Deliver(Delivery::Http(ToHttp::Inspected(_, Ok(_)))),
         ]
     ));
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     let replies = asked(&mut shard);
     let [
         Effect::Deliver(Delivery::Http(ToHttp::Statuses(_, brief))),

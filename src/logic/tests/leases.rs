@@ -130,7 +130,7 @@ fn what_was_gathered_goes_with_its_user() {
     let mut shard = leased();
     let key = shard.log_in_by("alice", Platform::Mac, resume());
     shard.out.clear();
-    shard.deliver(ToShard::Drop(SOLE));
+    shard.deliver(ToShard::Drop(SOLE, Receipt::none()));
     let told = shard.told();
     assert_eq!(told.len(), 2, "both connections are told");
     assert!(told.iter().any(|(told, _)| *told == key));

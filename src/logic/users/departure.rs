@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::base::ids::PartitionId;
+use crate::base::receipt::Receipt;
 use crate::logic::between_wings::ConnectionCommand;
 use crate::logic::context::{Context, deliver};
 use crate::logic::delivery::{KickError, RegistryError, ToHttp};
@@ -14,23 +15,28 @@ use crate::logic::users::events::{QueueState, Residency, UserEvent};
 
 impl Users {
     /// Forgets the users of a partition.
-    pub(in crate::logic) fn drop_partition(&mut self, context: &mut Context, partition: PartitionId) {
+    pub(in crate::logic) fn drop_partition(
+        &mut self,
+        context: &mut Context,
+        partition: PartitionId,
+        receipt: Receipt,
+    ) {
         let users = self
             .table
             .listed()
             .filter(|(_, user)| self.partitions.id_of(&user.id) == partition);
         let users: Vec<u32> = users.map(|(key, _)| key).collect();
         self.drop_users(context, users);
-        self.partitions.get_mut(partition).go_away();
+        self.partitions.get_mut(partition).go_away(receipt);
     }
 
     /// Forgets all users.
-    pub(in crate::logic) fn drop_all(&mut self, context: &mut Context) {
+    pub(in crate::logic) fn drop_all(&mut self, context: &mut Context, receipt: &Receipt) {
         let users: Vec<u32> = self.table.listed().map(|(key, _)| key).collect();
         self.drop_users(context, users);
         self.partitions
             .iter_mut()
-            .for_each(|partition| partition.go_away());
+            .for_each(|partition| partition.go_away(receipt.clone()));
     }
 
     pub(super) fn drop_users(&mut self, context: &mut Context, users: Vec<u32>) {

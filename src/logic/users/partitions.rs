@@ -142,11 +142,13 @@ impl Partition {
         stretch.is_some() && stretch == self.vouched_in
     }
 
-    /// Its users are not here any more.
-    pub(super) fn go_away(&mut self) {
+    /// Its users are not here any more. What was asked for them may still be with the registry.
+    pub(super) fn go_away(&mut self, receipt: Receipt) {
         self.stage = PartitionStage::Away;
         self.vouch_no_more();
         self.rang.clear();
+        self.receipts.push(receipt);
+        self.settled();
     }
 }
 
@@ -222,6 +224,16 @@ mod tests {
         let (receipt, receipts) = Receipt::new();
         partition.settle(receipt);
         assert!(receipts.are_in(), "nothing is there");
+        let (receipt, receipts) = Receipt::new();
+        partition.ask();
+        partition.go_away(receipt);
+        partition.adopt();
+        assert!(
+            !receipts.are_in(),
+            "something of its users is there, who have gone"
+        );
+        partition.answered();
+        assert!(receipts.are_in());
     }
 
     #[test]
@@ -243,7 +255,7 @@ mod tests {
         );
         partition.vouch(second.stretch(Instant(7_001)));
         assert!(partition.passes(Instant(7_001), second));
-        partition.go_away();
+        partition.go_away(Receipt::none());
         assert!(!partition.passes(Instant(7_001), second));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::ids::PartitionId;
 use crate::base::receipt::Receipt;
+use crate::base::time::Instant;
 use crate::logic::cluster::lease::Lease;
 use crate::logic::delivery::ToShard;
 use crate::services::cluster::act::{MemberAct, PartitionRequest};
@@ -13,7 +14,7 @@ use crate::services::registry::shared::ownership::OwnershipOrder;
 use crate::services::shared_store::calls::NodeState;
 
 impl MemberDriver {
-    pub(super) fn act(&mut self, act: MemberAct) {
+    pub(super) fn act(&mut self, now: Instant, act: MemberAct) {
         match act {
             MemberAct::Survey => self.workers.ask(StoreJob::Survey),
             MemberAct::Join { over } => self.workers.ask(StoreJob::Join { over }),
@@ -41,14 +42,14 @@ impl MemberDriver {
                 token,
                 request,
             } => {
-                if matches!(request, PartitionRequest::AcceptLoss { .. }) {
-                    self.lose(partition);
+                if matches!(request, PartitionRequest::AcceptLoss { .. }) && self.lose(partition) {
+                    self.send_users_away(partition);
                 }
                 if let Some(job) = self.kept.jobs.ask(partition, token, request) {
                     self.workers.ask(job);
                 }
             }
-            MemberAct::Lease(lease) => self.lease(lease),
+            MemberAct::Lease(lease) => self.lease(now, lease),
             MemberAct::Open { partition, .. } => self.open(partition),
             MemberAct::Resume { partition, .. } => self.resume(partition),
             MemberAct::Drop(partition) => self.drop_partition(partition),
@@ -75,8 +76,7 @@ impl MemberDriver {
         }));
     }
 
-    fn lease(&mut self, lease: Lease) {
-        let now = self.now();
+    fn lease(&mut self, now: Instant, lease: Lease) {
         if lease.holds(now) {
             self.joining = None;
         }
@@ -121,7 +121,15 @@ impl MemberDriver {
 
     fn drop_partition(&mut self, partition: PartitionId) {
         self.forget(partition);
-        self.shards.tell(&ToShard::Drop(partition));
+        self.send_users_away(partition);
+    }
+
+    /// Nothing else is done about the partition before what its users have asked of the desk is answered: the desk would take it for
+    /// what is asked when the partition is this node's again.
+    fn send_users_away(&mut self, partition: PartitionId) {
+        let (receipt, receipts) = Receipt::new();
+        self.shards.tell(&ToShard::Drop(partition, receipt));
+        self.kept.jobs.leave(partition, receipts);
     }
 
     fn forget(&mut self, partition: PartitionId) {
@@ -130,18 +138,24 @@ impl MemberDriver {
         self.lose(partition);
     }
 
-    /// Whatever is in flight of it is not recorded.
-    fn lose(&mut self, partition: PartitionId) {
-        if self.kept.owned.remove(&partition).is_some() {
+    /// Whatever is in flight of it is not recorded. Says whether the desk had it.
+    fn lose(&mut self, partition: PartitionId) -> bool {
+        let had = self.kept.owned.remove(&partition).is_some();
+        if had {
             self.order(&OwnershipOrder::Lose(partition));
         }
+        had
     }
 
     fn send_away(&mut self) {
         tracing::warn!("the node was cut off, or called dead: its terminals are sent away");
         self.kept.jobs.call_all_off();
         let owned: Vec<PartitionId> = self.kept.owned.keys().copied().collect();
-        owned.into_iter().for_each(|partition| self.forget(partition));
-        self.shards.tell(&ToShard::SendAway);
+        let (receipt, receipts) = Receipt::new();
+        for partition in owned {
+            self.forget(partition);
+            self.kept.jobs.leave(partition, receipts.clone());
+        }
+        self.shards.tell(&ToShard::SendAway(receipt));
     }
 }

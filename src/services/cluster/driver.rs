@@ -1,5 +1,5 @@
-//! The member's thread: the only one that calls the [`Membership`]. It reads the clock, tells what happened, and has done what is
-//! wanted: requests to the shared store by other threads, notices to the shards, orders to the desk. It never waits for any of them.
+//! The member's thread: the only one that calls the [`Membership`]. It tells what happened, and has done what is wanted: requests to the
+//! shared store by other threads, notices to the shards, orders to the desk. It never waits for any of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,6 @@ use crate::services::shared_store::calls::Places;
 
 /// Everything that a member is joined to.
 pub(super) struct MemberDriver {
-    pub(super) clock: Clock,
     pub(super) membership: Membership,
     pub(super) workers: MemberWorkers,
     pub(super) shards: ShardNotices,
@@ -75,44 +74,58 @@ pub(super) struct MemberInboxes {
     pub(super) heard: Receiver<(NodeId, Exchange)>,
 }
 
+/// One thing that has reached the member's thread.
+pub(super) enum MemberWord {
+    /// The node orders something.
+    Order(Order),
+    /// A job is done.
+    Done(JobDone),
+    /// The desk has news.
+    Desk(OwnershipNews),
+    /// A peer tells how it stands.
+    Heard(NodeId, Exchange),
+}
+
 impl MemberDriver {
     /// Runs until the member has ended, or nobody can order anything any more. Gives how it ended.
-    pub(super) fn run(mut self, inboxes: &MemberInboxes) -> Option<MemberEnding> {
+    pub(super) fn run(mut self, mut clock: Clock, inboxes: &MemberInboxes) -> Option<MemberEnding> {
         let (mut desk, mut heard) = (inboxes.desk.clone(), inboxes.heard.clone());
-        self.shards.tell(&ToShard::Lease(Lease::Never));
-        self.shards
-            .tell(&ToShard::Homes(Arc::clone(&self.published.homes.borrow())));
         let (mut is_desk_gone, mut are_peers_gone) = (false, false);
-        let mut tick_at = self.now();
+        self.begin();
+        let mut tick_at = clock.now().instant;
         while self.kept.ending.is_none() {
-            let wait = tick_at.since(self.now());
-            select! {
+            let wait = tick_at.since(clock.now().instant);
+            let word = select! {
                 recv(inboxes.orders) -> order => match order {
-                    Ok(order) => self.handle(MemberEvent::Ordered(order)),
+                    Ok(order) => Some(MemberWord::Order(order)),
                     Err(_) => break,
                 },
                 recv(inboxes.done) -> done => match done {
-                    Ok(done) => self.done(done),
+                    Ok(done) => Some(MemberWord::Done(done)),
                     // They end only by a panic, which the node notices.
                     Err(_) => break,
                 },
-                recv(desk) -> news => match news {
-                    Ok(news) => self.desk_news(news),
-                    Err(_) => is_desk_gone = true,
+                recv(desk) -> news => {
+                    is_desk_gone = news.is_err();
+                    news.ok().map(MemberWord::Desk)
                 },
-                recv(heard) -> told => match told {
-                    Ok((node, exchange)) => self.hear(node, &exchange),
-                    Err(_) => are_peers_gone = true,
+                recv(heard) -> told => {
+                    are_peers_gone = told.is_err();
+                    told.ok().map(|(node, exchange)| MemberWord::Heard(node, exchange))
                 },
-                default(wait) => {}
-            }
+                default(wait) => None,
+            };
             if is_desk_gone {
                 desk = never();
             }
             if are_peers_gone {
                 heard = never();
             }
-            let now = self.now();
+            // Behind whatever has come.
+            let now = clock.now().instant;
+            if let Some(word) = word {
+                self.take(now, word);
+            }
             if tick_at <= now {
                 tick_at = now.after(TICK);
                 self.tick(now);
@@ -123,19 +136,33 @@ impl MemberDriver {
         self.kept.ending
     }
 
-    pub(super) fn now(&mut self) -> Instant {
-        self.clock.now().instant
+    /// Before anything else: nobody is at home here yet.
+    pub(super) fn begin(&mut self) {
+        self.shards.tell(&ToShard::Lease(Lease::Never));
+        self.shards
+            .tell(&ToShard::Homes(Arc::clone(&self.published.homes.borrow())));
     }
 
-    fn tick(&mut self, now: Instant) {
+    /// Takes one thing that has come before `now`.
+    pub(super) fn take(&mut self, now: Instant, word: MemberWord) {
+        match word {
+            MemberWord::Order(order) => self.handle(now, MemberEvent::Ordered(order)),
+            MemberWord::Done(done) => self.done(now, done),
+            MemberWord::Desk(news) => self.desk_news(now, news),
+            MemberWord::Heard(node, exchange) => self.hear(now, node, &exchange),
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: Instant) {
         self.shards.go_on();
-        self.handle(MemberEvent::Tick);
+        self.handle(now, MemberEvent::Tick);
         self.show_homes();
         self.published.show(now, &self.membership, &self.kept.says);
     }
 
     /// A job is done.
-    fn done(&mut self, done: JobDone) {
+    fn done(&mut self, now: Instant, done: JobDone) {
         if let Some(says) = done.says {
             self.kept.says = says;
         }
@@ -148,19 +175,19 @@ impl MemberDriver {
             }
         }
         if let Some(event) = done.event {
-            self.handle(event);
+            self.handle(now, event);
         }
     }
 
     /// A peer tells how it stands.
-    fn hear(&mut self, from: NodeId, exchange: &Exchange) {
+    fn hear(&mut self, now: Instant, from: NodeId, exchange: &Exchange) {
         let contact = if exchange.has_lease {
             Contact::Held
         } else {
             let had = exchange.had_store_ago_ms.map(Duration::from_millis);
             Contact::Lost { had }
         };
-        self.handle(MemberEvent::Heard { from, contact });
+        self.handle(now, MemberEvent::Heard { from, contact });
         let owner = Some(Owner {
             node: from,
             incarnation: Incarnation(exchange.incarnation),
@@ -171,9 +198,9 @@ impl MemberDriver {
             };
             let epoch = Epoch(owned.epoch);
             let token = Token { owner, epoch };
-            self.handle(MemberEvent::Told { partition, token });
+            self.handle(now, MemberEvent::Told { partition, token });
             let position = owned.confirmed;
-            self.handle(MemberEvent::Witnessed { partition, position });
+            self.handle(now, MemberEvent::Witnessed { partition, position });
         }
     }
 
@@ -186,7 +213,7 @@ impl MemberDriver {
         unheard.into_iter().filter(has_door).collect()
     }
 
-    fn desk_news(&mut self, news: OwnershipNews) {
+    fn desk_news(&mut self, now: Instant, news: OwnershipNews) {
         let (partition, token, news) = match news {
             OwnershipNews::Settled(partition) => {
                 let Some(SettlingPartition { token, .. }) = self.kept.settling.remove(&partition) else {
@@ -209,15 +236,19 @@ impl MemberDriver {
                 (partition, token, news)
             }
         };
-        self.handle(MemberEvent::Partition {
+        let event = MemberEvent::Partition {
             partition,
             token,
             news,
-        });
+        };
+        self.handle(now, event);
     }
 
-    /// Partitions whose shards have settled settle at the desk.
-    fn settle_on(&mut self) {
+    /// Partitions whose shards have settled settle at the desk; those whose users have left are free for what waits for them.
+    pub(super) fn settle_on(&mut self) {
+        for job in self.kept.jobs.left() {
+            self.workers.ask(job);
+        }
         let mut settled = Vec::new();
         for (partition, settling) in &mut self.kept.settling {
             if settling.shards.as_ref().is_some_and(Receipts::are_in) {
@@ -238,9 +269,8 @@ impl MemberDriver {
         }
     }
 
-    /// The clock is read here, after whatever brought the event.
-    fn handle(&mut self, event: MemberEvent) {
-        let now = self.now();
+    /// The clock said `now` after whatever brought the event.
+    fn handle(&mut self, now: Instant, event: MemberEvent) {
         let before = self.membership.standing_name();
         let mut acts = Vec::new();
         if let MemberEvent::Joined(JoinAnswer::Joined(life)) = event {
@@ -256,11 +286,11 @@ impl MemberDriver {
         // A partition opens before anybody is sent here for it, and others are named before anybody is sent away to them.
         let (later, sooner): (Vec<_>, Vec<_>) = acts.into_iter().partition(sends_away);
         let is_quiet = is_word && sooner.is_empty() && later.is_empty();
-        sooner.into_iter().for_each(|act| self.act(act));
+        sooner.into_iter().for_each(|act| self.act(now, act));
         if !is_quiet {
             self.show_homes();
         }
-        later.into_iter().for_each(|act| self.act(act));
+        later.into_iter().for_each(|act| self.act(now, act));
     }
 
     fn show_homes(&mut self) {

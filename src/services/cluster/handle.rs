@@ -93,7 +93,6 @@ impl Cluster {
         let mut clock = parts.clock;
         let driver = MemberDriver {
             membership: Membership::new(clock.now().instant, settings),
-            clock,
             workers,
             shards: notices,
             orders: parts.orders,
@@ -112,7 +111,7 @@ impl Cluster {
             .name("member".to_owned())
             .spawn(move || {
                 let _ending = ending;
-                driver.run(&inboxes)
+                driver.run(clock, &inboxes)
             })?;
         Ok(Self {
             orders,

@@ -38,4 +38,4 @@ mod carrying;
 pub mod handle;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::base::ids::{PartitionId, ShardId, UserId};
+use crate::base::receipt::Receipt;
 use crate::logic::delivery::ToShard;
 use crate::logic::record::UserRecord;
 use crate::services::cluster::notices::ShardNotices;
@@ -117,7 +118,7 @@ impl Residents {
     fn drop_all(&self, partition: PartitionId) {
         let never = AtomicBool::new(false);
         for shard in (0..self.shards.shards()).map(ShardId) {
-            let _ = self.send(shard, ToShard::Drop(partition), &never);
+            let _ = self.send(shard, ToShard::Drop(partition, Receipt::none()), &never);
         }
     }
 

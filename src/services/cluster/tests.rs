@@ -1,5 +1,7 @@
 //! The whole table of a member: each standing and duty, whatever it hears.
 
+pub(crate) mod simulated;
+
 use std::fmt::Write;
 use std::time::Duration;
 

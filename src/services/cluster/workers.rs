@@ -21,8 +21,8 @@ const WORKERS: usize = ADOPTIONS_MAX;
 /// The threads, which end when their last job is done and this is gone.
 pub(super) struct MemberWorkers {
     /// To the one that beats: no other job holds it up.
-    beats: Sender<StoreJob>,
-    jobs: Sender<StoreJob>,
+    pub(super) beats: Sender<StoreJob>,
+    pub(super) jobs: Sender<StoreJob>,
 }
 
 impl MemberWorkers {

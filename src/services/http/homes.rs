@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::base::ids::{NodeId, ShardId, UserId};
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Instant};
 use crate::logic::cluster::home::{Home, HomeMap};
 use crate::logic::cluster::lease::Lease;
 use crate::services::cluster::published::ClusterStatus;
@@ -72,12 +72,24 @@ impl UserHomes {
         }
     }
 
-    /// Whether what was gathered before this call is still true now: nobody else can own what this node has told of. The clock is
-    /// read here, and not before.
-    pub(super) fn may_leave(&self) -> bool {
+    /// The clock, before something is asked.
+    pub(super) fn clock(&self) -> Instant {
+        self.clock.borrow_mut().now().instant
+    }
+
+    /// Whether what was gathered since it was asked for is still true now: nobody else can have owned meanwhile what this node has told
+    /// of. A lease that has lapsed in between and is back is not enough. The clock is read here, and not before.
+    pub(super) fn may_leave(&self, asked_at: Instant) -> bool {
         let Some(cluster) = &self.cluster else { return true };
-        let now = self.clock.borrow_mut().now().instant;
-        cluster.lease.borrow().holds(now)
+        let now = self.clock();
+        cluster.lease.borrow().covers(asked_at, now)
+    }
+
+    /// Whether the lease holds.
+    pub(super) fn has_lease(&self) -> bool {
+        let now = self.clock();
+        let lease = self.cluster.as_ref().map(|cluster| *cluster.lease.borrow());
+        lease.is_none_or(|lease| lease.holds(now))
     }
 }
 

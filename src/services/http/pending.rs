@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use crate::base::ids::{NodeId, RequestId, UserId};
+use crate::base::time::Instant;
 use crate::logic::delivery::{AccountsRequest, Delivery, RegistryError, Router, ToHttp, ToPeer, ToRegistry};
 use crate::services::http::homes::{ClusterView, HomesNow, UserHome, UserHomes};
 use crate::services::http::limits::Limits;
@@ -89,9 +90,9 @@ impl PendingRequests {
         self.homes.cluster()
     }
 
-    /// Whether what is in memory may be told now.
-    pub(super) fn may_leave(&self) -> bool {
-        self.homes.may_leave()
+    /// Whether the node's lease holds, if it is one of a cluster.
+    pub(super) fn has_lease(&self) -> bool {
+        self.homes.has_lease()
     }
 
     /// How many requests are open.
@@ -109,8 +110,9 @@ impl PendingRequests {
         P: IntoIterator<Item = Delivery, IntoIter: ExactSizeIterator>,
     {
         self.check_room(purpose, 1)?;
+        let asked_at = self.homes.clock();
         let replies = self.open(purpose, parts);
-        self.wait(vec![replies]).await
+        self.wait(asked_at, vec![replies]).await
     }
 
     /// Asks a user's home, and waits for its reply.
@@ -129,12 +131,13 @@ impl PendingRequests {
     /// order of the users. There is room for all of them or none is sent.
     pub(super) async fn ask_each(&self, users: &[UserId], ask: UserRequest) -> Result<Vec<ToHttp>, NoReply> {
         self.check_room(RequestPurpose::Change, users.len())?;
+        let asked_at = self.homes.clock();
         let homes = self.homes();
         let open = |user: &UserId| {
             let home = homes.of(user);
             self.open(RequestPurpose::Change, |request| [ask.to(home, request, *user)])
         };
-        self.wait(users.iter().map(open).collect()).await
+        self.wait(asked_at, users.iter().map(open).collect()).await
     }
 
     /// Asks the registries of the accounts' homes, each with its share of them, at least one, and gives whether each existed, in
@@ -158,6 +161,7 @@ impl PendingRequests {
             }
         }
         self.check_room(RequestPurpose::Read, shares.len())?;
+        let asked_at = self.homes.clock();
         let open = |(node, places): &(Option<NodeId>, Vec<usize>)| {
             let share: Vec<UserId> = places.iter().map(|place| users[*place]).collect();
             self.open(RequestPurpose::Read, |request| {
@@ -167,7 +171,7 @@ impl PendingRequests {
                 }]
             })
         };
-        let replies = self.wait(shares.iter().map(open).collect()).await?;
+        let replies = self.wait(asked_at, shares.iter().map(open).collect()).await?;
         let mut existed = vec![false; users.len()];
         for (reply, (_, places)) in replies.into_iter().zip(&shares) {
             let ToHttp::Accounts(_, share) = reply else {
@@ -241,8 +245,8 @@ impl PendingRequests {
         }
     }
 
-    /// All replies, in the order of the requests.
-    async fn wait(&self, requests: Vec<Replies>) -> Result<Vec<ToHttp>, NoReply> {
+    /// All replies, in the order of the requests. The clock said `asked_at` before these were sent.
+    async fn wait(&self, asked_at: Instant, requests: Vec<Replies>) -> Result<Vec<ToHttp>, NoReply> {
         let gather = async {
             let mut gathered = Vec::with_capacity(requests.len());
             for replies in requests {
@@ -256,7 +260,7 @@ impl PendingRequests {
             add_one(&self.counts.late);
         }
         let mut gathered = gathered?;
-        if !self.homes.may_leave() {
+        if !self.homes.may_leave(asked_at) {
             gathered.iter_mut().for_each(withdraw);
         }
         Ok(gathered)

@@ -132,6 +132,7 @@ impl Registry {
             health: doors.health,
             commit_times,
             pace: BatchPace::default(),
+            unsent: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("registry".to_owned())

@@ -131,7 +131,7 @@ impl World {
                 };
                 self.at(until, waited);
             }
-            Executed::Unvouched { until } => self.at(until, Happening::Answer { request, reply: None }),
+            Executed::Unvouched { until, .. } => self.at(until, Happening::Answer { request, reply: None }),
         }
     }
 

@@ -7,8 +7,8 @@
 //! ```
 
 mod shared_store;
-mod group;
-mod clock;
+pub(super) mod group;
+pub(super) mod clock;
 mod process;
 mod history;
 mod world;

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::group::ServerCopy;
 use crate::base::ids::{NodeId, PartitionId};
 use crate::services::cluster::table::{NodeRow, NodeTable, RowVersion};
 use crate::services::cluster::token::{Incarnation, Owner, Site, Token};
 use crate::services::shared_store::calls::NodeState;
 
-/// Milliseconds of the world.
-pub(super) type Ms = u64;
+pub(super) use super::group::Ms;
 
 /// One user's coming or going, as a commit has it. Its number tells it from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,16 +129,6 @@ pub(super) enum Reply {
     Behind,
 }
 
-impl Reply {
-    /// Refusals, and what is only read, come without WAIT.
-    pub(super) fn is_vouched_for(&self) -> bool {
-        !matches!(
-            self,
-            Self::Taken | Self::Fenced | Self::Occupied | Self::Alive | Self::Behind | Self::Loaded { .. }
-        )
-    }
-}
-
 /// What the shared store keeps of a partition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meta {
@@ -160,6 +150,35 @@ fn length(chain: &[Change]) -> u64 {
     u64::try_from(chain.len()).expect("it is short")
 }
 
+impl ServerCopy for Copy {
+    type Op = Op;
+    type Reply = Reply;
+
+    fn apply(&mut self, op: &Op) -> Reply {
+        self.answer(op)
+    }
+
+    fn only_reads(op: &Op) -> bool {
+        matches!(op, Op::Load(_))
+    }
+
+    fn is_vouched_for(reply: &Reply) -> bool {
+        !matches!(
+            reply,
+            Reply::Taken
+                | Reply::Fenced
+                | Reply::Occupied
+                | Reply::Alive
+                | Reply::Behind
+                | Reply::Loaded { .. }
+        )
+    }
+
+    fn check_answer(reply: &Reply) {
+        assert!(!matches!(reply, Reply::Behind), "a vouched change is lost");
+    }
+}
+
 impl Copy {
     fn table(&self) -> NodeTable {
         NodeTable {
@@ -178,7 +197,7 @@ impl Copy {
     }
 
     /// As the scripts do it.
-    pub(super) fn apply(&mut self, op: &Op) -> Reply {
+    fn answer(&mut self, op: &Op) -> Reply {
         match op {
             Op::Survey => Reply::NodeTable(self.table()),
             Op::Join { node, site, over } => self.join(*node, *site, *over),

@@ -87,7 +87,7 @@ pub(super) struct World {
     numbers: u64,
     pub(super) requests: BTreeMap<u64, Request>,
     pub(super) slots: Vec<Slot>,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<Group<Copy>>,
     /// From whom to whom nothing comes through.
     pub(super) cut: Vec<Vec<Ms>>,
     pub(super) terminals: Vec<Terminal>,

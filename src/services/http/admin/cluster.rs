@@ -14,8 +14,8 @@ use crate::services::http::refusal::{JsonAnswer, JsonRefusal, json_response};
 /// All that this node knows of its cluster.
 pub(super) fn show(state: &AdminState) -> JsonAnswer {
     let view = state.http.pending.cluster().ok_or_else(no_cluster)?;
-    let may_leave = state.http.pending.may_leave();
-    Ok(json_response(&shown(view, may_leave)))
+    let has_lease = state.http.pending.has_lease();
+    Ok(json_response(&shown(view, has_lease)))
 }
 
 /// Has this node hand over all its users to the others, and leave.

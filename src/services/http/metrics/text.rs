@@ -54,7 +54,7 @@ pub(crate) fn text(http: &HttpState, sources: &MetricSources) -> String {
     put_clock(http, &mut out);
     put_callbacks(http, sources, &mut out);
     if let Some(cluster) = &sources.cluster {
-        cluster.put(http.pending.may_leave(), &mut out);
+        cluster.put(http.pending.has_lease(), &mut out);
     }
     certificates::put(&http.settings().tls.certificates, http.now().wall, &mut out);
     put_memory(http, &sources.process, &mut out);

@@ -195,15 +195,23 @@ fn what_is_in_memory_is_not_told_when_the_lease_is_over_by_then() {
     let here = named("online", 0);
     cluster.lease.send_replace(Lease::Until {
         until: Instant(0),
+        since: Instant(0),
         stretch: 0,
     });
     let lapsed = cluster.statuses(&[&here]);
     assert!(lapsed[0].1.parse::<u32>().is_ok(), "{lapsed:?}");
-    let later = Lease::Until {
+    let later = |since| Lease::Until {
         until: Instant(u64::MAX),
+        since: Instant(since),
         stretch: 1,
     };
-    cluster.lease.send_replace(later);
+    cluster.lease.send_replace(later(u64::MAX - 1));
+    let back = cluster.statuses(&[&here]);
+    assert!(
+        back[0].1.parse::<u32>().is_ok(),
+        "it has lapsed since it was asked: {back:?}"
+    );
+    cluster.lease.send_replace(later(0));
     assert_eq!(cluster.statuses(&[&here]), [(here, "Online".to_owned())]);
 }
 

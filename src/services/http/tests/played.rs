@@ -58,8 +58,8 @@ pub(super) fn shards(shard: ShardId, request: ToShard) -> Option<ToHttp> {
         | ToShard::Adopt(..)
         | ToShard::Open(_)
         | ToShard::Settle(..)
-        | ToShard::Drop(_)
-        | ToShard::SendAway
+        | ToShard::Drop(..)
+        | ToShard::SendAway(_)
         | ToShard::Homes(_)
         | ToShard::Lease(_)
         | ToShard::TurnedAway

@@ -51,4 +51,4 @@ pub mod open_lanes;
 mod whole;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

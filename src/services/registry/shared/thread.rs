@@ -49,6 +49,8 @@ pub(in crate::services::registry) struct DeskThread {
     pub(in crate::services::registry) health: RegistryHealth,
     pub(in crate::services::registry) commit_times: Histogram,
     pub(in crate::services::registry) pace: BatchPace,
+    /// Answers that found no room.
+    pub(in crate::services::registry) unsent: Vec<Delivery>,
 }
 
 /// Whether somebody may still ask.
@@ -62,32 +64,37 @@ impl DeskThread {
     /// Until all senders of requests are gone, and what they asked is done.
     pub(in crate::services::registry) fn run(mut self, inbox: &Receiver<ToRegistry>) {
         let steady = Steady::from(self.clock.now());
-        let mut unsent = Vec::new();
         let mut closing = None;
         loop {
-            self.wait(inbox, (unsent.is_empty(), closing.is_some()));
+            self.wait(inbox, (self.unsent.is_empty(), closing.is_some()));
             let now = self.clock.now();
             let wall = steady.at(now);
-            self.desk.tell_time(Now { wall, ..now });
-            self.take_orders();
-            if self.take_requests(inbox) == Inbox::Closed && closing.is_none() {
+            if self.turn(Now { wall, ..now }, inbox) == Inbox::Closed && closing.is_none() {
                 closing = Some(now.instant.after(CLOSE_WITHIN));
             }
-            self.take_reports(now);
-            self.workers.employ(&mut self.desk);
-            unsent.extend(self.desk.take_answers());
-            self.send_out(&mut unsent);
-            self.desk.publish();
-            for news in self.desk.take_news() {
-                // Nobody listens when the node ends.
-                let _ = self.news.send(news);
-            }
-            self.tell(wall);
-            let is_done = self.desk.is_idle() && self.workers.are_idle() && unsent.is_empty();
+            let is_done = self.desk.is_idle() && self.workers.are_idle() && self.unsent.is_empty();
             if closing.is_some_and(|until| is_done || now.instant >= until) {
                 return self.workers.end();
             }
         }
+    }
+
+    /// Takes what has come, and gives away what there is to do and to say. The wall clock is one that nobody sets.
+    pub(super) fn turn(&mut self, now: Now, inbox: &Receiver<ToRegistry>) -> Inbox {
+        self.desk.tell_time(now);
+        self.take_orders();
+        let taken = self.take_requests(inbox);
+        self.take_reports(now);
+        self.workers.employ(&mut self.desk);
+        self.unsent.extend(self.desk.take_answers());
+        self.send_out();
+        self.desk.publish();
+        for news in self.desk.take_news() {
+            // Nobody listens when the node ends.
+            let _ = self.news.send(news);
+        }
+        self.tell(now.wall);
+        taken
     }
 
     /// Sleeps until there is something to do.
@@ -155,12 +162,10 @@ impl DeskThread {
     }
 
     /// Sends answers out. Those that find no room stay.
-    fn send_out(&self, answers: &mut Vec<Delivery>) {
-        let mut unsent: Vec<_> = answers
-            .drain(..)
-            .filter_map(|answer| (self.router)(answer).err())
-            .collect();
-        answers.append(&mut unsent);
+    fn send_out(&mut self) {
+        let mut unsent: Vec<_> = std::mem::take(&mut self.unsent);
+        let kept = unsent.drain(..).filter_map(|answer| (self.router)(answer).err());
+        self.unsent = kept.collect();
     }
 
     fn tell(&mut self, now: Timestamp) {

@@ -48,6 +48,8 @@ pub(in crate::services::registry) struct StoreWorkers {
     clients: StoreClients,
     partitions: u16,
     workers: Vec<StoreWorker>,
+    /// Of the workers, in their order.
+    threads: Vec<JoinHandle<()>>,
     by_master: HashMap<String, usize>,
     /// Whose a partition is. Those of the first are not named.
     by_partition: HashMap<PartitionId, usize>,
@@ -58,7 +60,16 @@ pub(in crate::services::registry) struct StoreWorkers {
 struct StoreWorker {
     jobs: Sender<(Stopwatch, Job)>,
     at_work: Working,
-    thread: JoinHandle<()>,
+}
+
+/// The other end of a worker: makes its calls.
+pub(super) struct StoreHand {
+    worker: usize,
+    client: Box<dyn StoreClient>,
+    /// Partitions whose masters were not told yet.
+    untold: Vec<PartitionId>,
+    pub(super) jobs: Receiver<(Stopwatch, Job)>,
+    pub(super) reports: Sender<StoreReport>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,33 +84,50 @@ impl StoreWorkers {
     /// # Errors
     /// If the system gives no thread.
     pub(in crate::services::registry) fn start(clients: StoreClients, partitions: u16) -> io::Result<Self> {
-        let (sender, reports) = unbounded();
-        let mut workers = Self {
-            clients,
-            partitions,
-            workers: Vec::new(),
-            by_master: HashMap::new(),
-            by_partition: HashMap::new(),
-            sender,
-            reports,
-        };
+        let mut workers = Self::nobody(clients, partitions);
         workers.add()?;
         Ok(workers)
     }
 
+    /// No worker, so far.
+    pub(super) fn nobody(clients: StoreClients, partitions: u16) -> Self {
+        let (sender, reports) = unbounded();
+        Self {
+            clients,
+            partitions,
+            workers: Vec::new(),
+            threads: Vec::new(),
+            by_master: HashMap::new(),
+            by_partition: HashMap::new(),
+            sender,
+            reports,
+        }
+    }
+
     fn add(&mut self) -> io::Result<()> {
-        let (jobs, wanted) = bounded(1);
-        let (worker, client, reports) = (self.workers.len(), (self.clients)(), self.sender.clone());
-        let all = (0..self.partitions).map(PartitionId).collect();
+        let mut hand = self.employ_one();
+        let name = format!("registry-{}", hand.worker);
         let thread = std::thread::Builder::new()
-            .name(format!("registry-{worker}"))
-            .spawn(move || work(worker, client, all, (&wanted, &reports)))?;
-        self.workers.push(StoreWorker {
-            jobs,
-            at_work: Working::No,
-            thread,
-        });
+            .name(name)
+            .spawn(move || hand.work())
+            .inspect_err(|_| drop(self.workers.pop()))?;
+        self.threads.push(thread);
         Ok(())
+    }
+
+    /// One more worker. Whoever has its other end makes its calls.
+    pub(super) fn employ_one(&mut self) -> StoreHand {
+        let (jobs, wanted) = bounded(1);
+        let hand = StoreHand {
+            worker: self.workers.len(),
+            client: (self.clients)(),
+            untold: (0..self.partitions).map(PartitionId).collect(),
+            jobs: wanted,
+            reports: self.sender.clone(),
+        };
+        let at_work = Working::No;
+        self.workers.push(StoreWorker { jobs, at_work });
+        hand
     }
 
     /// Where reports come.
@@ -155,37 +183,38 @@ impl StoreWorkers {
 
     /// Ends the workers. Those that have a job end behind it, by themselves.
     pub(super) fn end(self) {
-        for worker in self.workers {
+        for (worker, thread) in self.workers.into_iter().zip(self.threads) {
             drop(worker.jobs);
             if worker.at_work == Working::No {
-                worker.thread.join().expect("a worker does not panic");
+                thread.join().expect("a worker does not panic");
             }
         }
     }
 }
 
-fn work(
-    worker: usize,
-    mut client: Box<dyn StoreClient>,
-    all: Vec<PartitionId>,
-    (jobs, reports): (&Receiver<(Stopwatch, Job)>, &Sender<StoreReport>),
-) {
-    let mut untold = all;
-    for (began, job) in jobs {
+impl StoreHand {
+    fn work(&mut self) {
+        while let Ok((began, job)) = self.jobs.recv() {
+            let report = self.make_calls(began, job);
+            if self.reports.send(report).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Makes the calls of a job.
+    pub(super) fn make_calls(&mut self, began: Stopwatch, job: Job) -> StoreReport {
         let batches = job.batches.iter().map(|(_, batch)| batch.partition);
         let reads = job.reads.iter().map(|wanted| wanted.partition);
-        let partitions: Vec<PartitionId> = batches.chain(reads).chain(untold.drain(..)).collect();
-        let outcomes = job.run(&mut *client);
+        let partitions: Vec<PartitionId> = batches.chain(reads).chain(self.untold.drain(..)).collect();
+        let outcomes = job.run(&mut *self.client);
         let masters = partitions.into_iter();
-        let masters = masters.filter_map(|partition| Some((partition, client.master_of(partition)?)));
-        let report = StoreReport {
-            worker,
+        let masters = masters.filter_map(|partition| Some((partition, self.client.master_of(partition)?)));
+        StoreReport {
+            worker: self.worker,
             outcomes,
             began,
             masters: masters.collect(),
-        };
-        if reports.send(report).is_err() {
-            return;
         }
     }
 }

@@ -6,10 +6,11 @@ mod ownership;
 mod reading;
 mod random;
 mod servers;
+pub(crate) mod simulated;
 mod thread;
 #[allow(unreachable_pub, reason = "shared with the tests outside")]
 #[path = "../../../../../tests/shared_store/model.rs"]
-pub(in crate::services::registry::shared) mod model;
+pub(crate) mod model;
 
 use std::net::Ipv4Addr;
 

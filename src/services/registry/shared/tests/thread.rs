@@ -34,6 +34,7 @@ fn a_request_behind_a_partition_s_order_finds_the_partition_owned() {
         health,
         commit_times: Histogram::default(),
         pace: BatchPace::default(),
+        unsent: Vec::new(),
     };
     for partition in 0..PARTITIONS {
         let own = OwnershipOrder::Own(PartitionId(partition), fence(1), Places::default());
