@@ -63,6 +63,21 @@ fn idle_connections_are_held_and_nothing_happens() {
 }
 
 #[test]
+fn messages_arrive_as_their_outcomes_say() {
+    let words = "relay --connections 500 --clients 2 --rate 50 --beats 50 --rounds 1 --duration 500ms";
+    let checks = check("relay", words);
+    for what in [
+        "one to one",
+        "one to one, acknowledged",
+        "one to 500, acknowledged",
+        "paced at 50/s",
+    ] {
+        let arrived = format!("messages, {what}: arrived, by the terminals");
+        assert!(checks.contains(&arrived), "{arrived}: {checks:?}");
+    }
+}
+
+#[test]
 fn who_comes_and_goes_in_every_way_is_shown_as_they_are() {
     let words = "churn --connections 400 --hold 3s --rate 100";
     let checks = check("churn", words);

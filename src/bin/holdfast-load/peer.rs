@@ -95,7 +95,7 @@ impl PeerServer {
     fn start_mosquitto(terminals: SocketAddrV4, connections: u32) -> anyhow::Result<Self> {
         let mosquitto = Mosquitto::find()?;
         let condition = format!(
-            "{} has one thread: it cannot have more, so its rate is one core's. It lets everyone in and checks no password (`allow_anonymous true`), which is kind to it: the gateway checks a UserSig. Its terminals speak MQTT 3.1.1 with a clean session, subscribe to nothing, and wait for no answer to a DISCONNECT, but for its close. Its settings: `{}`",
+            "{} has one thread: it cannot have more, so its rate is one core's. It lets everyone in and checks no password (`allow_anonymous true`), which is kind to it: the gateway checks a UserSig. Its terminals speak MQTT 3.1.1 with a clean session, and wait for no answer to a DISCONNECT, but for its close. Its settings: `{}`",
             mosquitto.version(),
             Mosquitto::settings(terminals).join("; ")
         );

@@ -68,6 +68,10 @@ impl Scenario {
             Self::Versus(_) => "versus",
             Self::TlsCost(_) => "tls-cost",
             Self::Handshakes(_) => "handshakes",
+            Self::Relay(RelayArguments {
+                beside_mosquitto: true,
+                ..
+            }) => "relay-mosquitto",
             Self::Relay(_) => "relay",
             Self::Return(ReturnArguments { links: true, .. }) => "return-links",
             Self::Return(back) => match (back.kill_node, back.restart_in_place) {
@@ -111,6 +115,14 @@ pub(crate) struct LoginArguments {
 /// What `relay` takes.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct RelayArguments {
+    /// Instead, one message to one user beside mosquitto, where each user has a topic, round by round in turn: without
+    /// acknowledgement beside its quality of service 0, and with one beside 1. Mosquitto has to be installed.
+    #[arg(long)]
+    pub(crate) beside_mosquitto: bool,
+    /// With it, lets the servers and the load generator have a half of the cores each, and the kernel do the terminals' half of TCP
+    /// on the load generator's, as if they were on another host. Needs root, util-linux and iproute2.
+    #[arg(long, requires = "beside_mosquitto")]
+    pub(crate) apart: bool,
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(500..=1_000_000))]
     pub(crate) connections: u32,
     /// Requests under way at once while it is as fast as it can be.

@@ -19,8 +19,14 @@ pub(crate) enum TerminalDialect {
 
 /// What a server other than the gateway says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PeerAnswer {
+pub(super) enum PeerAnswer<'a> {
     LoggedIn,
+    /// Messages for the terminal come to it from now on.
+    Subscribed,
+    /// A message, with its number if it is to be acknowledged.
+    Message(Option<u16>, &'a [u8]),
+    /// An acknowledgement.
+    Acked(u16),
     /// With the server's code.
     Refused(u8),
     Heartbeat,
@@ -32,7 +38,7 @@ pub(super) enum PeerAnswer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ParsedAnswer<'a> {
     /// A whole answer, and the bytes behind it.
-    Answer(PeerAnswer, &'a [u8]),
+    Answer(PeerAnswer<'a>, &'a [u8]),
     Incomplete,
     Malformed,
 }
@@ -44,7 +50,11 @@ impl TerminalDialect {
             Self::Gateway => of.login(now, number, session),
             Self::Mqtt => {
                 let user = of.user(number);
-                mqtt::connect(&user, &user, &of.sign(now, &user))
+                let mut bytes = mqtt::connect(&user, &user, &of.sign(now, &user));
+                if of.take_messages() {
+                    bytes.extend(mqtt::subscribe(&user));
+                }
+                bytes
             }
             Self::Echo => HEARTBEAT.to_vec(),
         }
@@ -75,12 +85,15 @@ impl TerminalDialect {
     }
 }
 
-impl From<mqtt::MqttPacket> for PeerAnswer {
-    fn from(packet: mqtt::MqttPacket) -> Self {
+impl<'a> From<mqtt::MqttPacket<'a>> for PeerAnswer<'a> {
+    fn from(packet: mqtt::MqttPacket<'a>) -> Self {
         match packet {
             mqtt::MqttPacket::Accepted => Self::LoggedIn,
             mqtt::MqttPacket::Refused(code) => Self::Refused(code),
             mqtt::MqttPacket::PingAnswer => Self::Heartbeat,
+            mqtt::MqttPacket::Subscribed => Self::Subscribed,
+            mqtt::MqttPacket::Message { number, body } => Self::Message(number, body),
+            mqtt::MqttPacket::Acked(number) => Self::Acked(number),
         }
     }
 }
@@ -93,14 +106,14 @@ mod tests {
     use super::*;
 
     /// Feeds `bytes` in two parts, split everywhere, as a link does: what is incomplete stands before what comes next.
-    fn check(dialect: TerminalDialect, bytes: &[u8], expected: &[PeerAnswer]) {
+    fn check(dialect: TerminalDialect, bytes: &[u8], expected: &[PeerAnswer<'_>]) {
         for split in 0..=bytes.len() {
             let (mut answers, mut partial) = (Vec::new(), Vec::new());
             for part in [&bytes[..split], &bytes[split..]] {
                 let whole = [&partial[..], part].concat();
                 let mut rest = &whole[..];
                 while let ParsedAnswer::Answer(answer, behind) = dialect.next(rest) {
-                    answers.push(answer);
+                    answers.push(format!("{answer:?}"));
                     rest = behind;
                 }
                 assert_eq!(
@@ -110,6 +123,7 @@ mod tests {
                 );
                 partial = rest.to_vec();
             }
+            let expected: Vec<String> = expected.iter().map(|answer| format!("{answer:?}")).collect();
             assert_eq!(answers, expected, "{dialect:?}, split at {split}");
             assert!(partial.is_empty());
         }

@@ -9,6 +9,7 @@ use holdfast::protocol::native::{HEARTBEAT_ANSWER, encode};
 
 use super::dialect::{ParsedAnswer, PeerAnswer};
 use super::home::GoesOn;
+use super::mqtt;
 use super::ring::Worker;
 use super::terminal::{NO_WORKLOAD, TerminalPhase};
 use super::workload::{ExpectedStatus, LinkEnds, Op, ShownStatus};
@@ -61,9 +62,11 @@ impl Worker {
         }
     }
 
-    fn answered(&mut self, slot: u32, answer: PeerAnswer) {
+    fn answered(&mut self, slot: u32, answer: PeerAnswer<'_>) {
+        let subscribes = self.config.identities.take_messages();
         match (self.terminals[slot as usize].phase, answer) {
-            (TerminalPhase::Greeting, PeerAnswer::LoggedIn | PeerAnswer::Echo) => {
+            (TerminalPhase::Greeting, PeerAnswer::LoggedIn) if subscribes => {}
+            (TerminalPhase::Greeting, PeerAnswer::LoggedIn | PeerAnswer::Subscribed | PeerAnswer::Echo) => {
                 let terminal = &mut self.terminals[slot as usize];
                 (terminal.phase, terminal.expected) =
                     (TerminalPhase::Live, ExpectedStatus::Now(ShownStatus::Online));
@@ -71,6 +74,12 @@ impl Worker {
                 self.logged_in(slot);
             }
             (_, PeerAnswer::Heartbeat | PeerAnswer::Echo) => self.beat_answered(slot),
+            (TerminalPhase::Live, PeerAnswer::Message(number, body)) => {
+                self.body_came(slot, body);
+                if let Some(number) = number {
+                    self.send(slot, mqtt::puback(number));
+                }
+            }
             (phase, answer) => self.wrong(slot, &format!("{answer:?} while {phase:?}")),
         }
     }
@@ -115,13 +124,17 @@ impl Worker {
     }
 
     /// The body of a message begins with the moment at which it was sent.
-    fn message_came(&mut self, slot: u32, message: &proto::Message) {
-        let sent_us = message.body.get(..SENT_AT_DIGITS).and_then(sent_at_us);
+    fn body_came(&mut self, slot: u32, body: &[u8]) {
+        let sent_us = body.get(..SENT_AT_DIGITS).and_then(sent_at_us);
         let Some(sent_us) = sent_us else {
             return self.wrong(slot, "a message that nobody has sent");
         };
         let now_us = u64::try_from(self.config.watch.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.config.statistics.message(now_us.saturating_sub(sent_us));
+    }
+
+    fn message_came(&mut self, slot: u32, message: &proto::Message) {
+        self.body_came(slot, &message.body);
         if message.wants_ack {
             let ack = proto::MessageAck {
                 id: vec![message.id],

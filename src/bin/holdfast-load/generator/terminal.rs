@@ -4,7 +4,7 @@ use holdfast::base::ids::UserId;
 use holdfast::base::time::Timestamp;
 use holdfast::protocol::native::encode;
 use holdfast::protocol::native::proto::{self, Platform, request};
-use holdfast::protocol::packet::FEATURE_REDIRECT;
+use holdfast::protocol::packet::{FEATURE_MESSAGES, FEATURE_REDIRECT};
 use holdfast::protocol::usersig;
 
 use super::home::TerminalHome;
@@ -57,6 +57,11 @@ impl Identities {
             DevicesPerUser::Two => number / 2,
         };
         format!("{}-{user:07}", self.prefix)
+    }
+
+    /// Whether terminals are there for messages.
+    pub(super) fn take_messages(&self) -> bool {
+        self.features & FEATURE_MESSAGES != 0
     }
 
     pub(super) fn platform(&self, number: u32) -> Platform {

@@ -16,7 +16,9 @@ mod memory;
 mod node_loss;
 mod nodes;
 mod query;
+mod publishers;
 mod relay;
+mod relay_beside;
 mod senders;
 mod recorder;
 mod loaded_server;
@@ -46,6 +48,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> anyhow::Result<bool> {
         Scenario::GrowCluster(grow) => grow_cluster::run(common, name, grow),
         Scenario::Versus(versus) => versus::run(common, name, *versus),
         Scenario::TlsCost(cost) => tls_cost::run(common, name, *cost),
+        Scenario::Relay(relay) if relay.beside_mosquitto => relay_beside::run(common, name, *relay),
         Scenario::Relay(relay) => relay::run(common, name, *relay),
         Scenario::Handshakes(storm) => handshakes::run(common, name, *storm),
         Scenario::Return(back) if back.kill_node => node_loss::run(common, name, *back),

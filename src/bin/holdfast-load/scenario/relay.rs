@@ -11,11 +11,15 @@ use crate::generator::terminal::DevicesPerUser;
 use crate::report::RunReport;
 
 use super::beat::paced;
+use super::loaded_server::LoadedServer;
 use super::senders::{Acks, BODY_BYTES, Posted, Posting};
 use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 
 /// Clients that share the rate of the paced part: each waits for its answer.
-const PACED_CLIENTS: u32 = 8;
+pub(super) const PACED_CLIENTS: u32 = 8;
+
+/// What a request for many users saves.
+const FANNED_OUT: &str = "message, one to 500: CPU of the gateway ÷ that of one to one";
 
 pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow::Result<bool> {
     let RelayArguments {
@@ -24,6 +28,7 @@ pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow:
         rate,
         beats,
         rounds,
+        ..
     } = relay;
     let mut report = RunReport::begin(name, "Messages to terminals", &common.results)?;
     report.condition(format!(
@@ -54,19 +59,17 @@ pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow:
         ..posting.clone()
     };
     let fan_out_clients = clients.min(4);
-    part(&mut run, "one to one", &posting, clients, rounds)?;
-    part(
-        &mut run,
-        "one to one, acknowledged",
-        &awaited(&posting),
-        clients,
-        rounds,
-    )?;
-    part(&mut run, "one to 500", &many, fan_out_clients, rounds)?;
+    let single_us = part(&mut run, "one to one", &posting, clients, rounds)?;
+    let acked = awaited(&posting);
+    part(&mut run, "one to one, acknowledged", &acked, clients, rounds)?;
+    let fanned_us = part(&mut run, "one to 500", &many, fan_out_clients, rounds)?;
+    let ratios = fanned_us.iter().zip(single_us).map(|(many, one)| many / one);
+    run.report.rounds(FANNED_OUT, "", ratios.collect());
+    let acked = awaited(&many);
     part(
         &mut run,
         "one to 500, acknowledged",
-        &awaited(&many),
+        &acked,
         fan_out_clients,
         rounds,
     )?;
@@ -101,14 +104,14 @@ fn come(
     Ok(run)
 }
 
-/// One way of sending, round by round.
+/// One way of sending, round by round. Gives the gateway's CPU for one message in each round, in µs.
 fn part(
     run: &mut ScenarioRun,
     what: &str,
     posting: &Posting,
     clients: u32,
     rounds: Rounds,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<f64>> {
     let (mut cpu_us, mut rates, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut all, came_before) = (Posted::default(), run.server.generator.statistics.messages());
     for _ in 0..rounds.rounds {
@@ -125,7 +128,11 @@ fn part(
         all.add(&posted);
     }
     let report = &mut run.report;
-    report.rounds(&format!("message, {what}: CPU of the gateway"), "µs", cpu_us);
+    report.rounds(
+        &format!("message, {what}: CPU of the gateway"),
+        "µs",
+        cpu_us.clone(),
+    );
     report.rounds(&format!("message, {what}: rate"), "1/s", rates);
     report.rounds(&format!("message, {what}: on its way, p50"), "ms", p50);
     report.rounds(&format!("message, {what}: on its way, p99"), "ms", p99);
@@ -139,21 +146,27 @@ fn part(
         well == devices,
         seen,
     );
-    // The last ones may still be on their way.
-    let expected = came_before + devices;
-    let watch = Stopwatch::start();
-    while run.server.generator.statistics.messages() < expected && watch.elapsed() < ARRIVAL_WAIT {
-        run.server.pass(ARRIVAL_AGAIN)?;
-    }
-    let came = run.server.generator.statistics.messages() - came_before;
+    let came = run.server.await_messages(came_before + devices)? - came_before;
     run.report.check_equal(
         &format!("messages, {what}: arrived, by the terminals"),
         devices,
         came,
     );
-    Ok(())
+    Ok(cpu_us)
 }
 
 /// How long the last messages may be on their way, and how often they are looked for meanwhile.
 const ARRIVAL_WAIT: std::time::Duration = std::time::Duration::from_secs(3);
 const ARRIVAL_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl LoadedServer {
+    /// Waits until so many have come to the terminals since the run began, or for a while: the last ones may still be on their
+    /// way. Gives how many have.
+    pub(super) fn await_messages(&mut self, expected: u64) -> anyhow::Result<u64> {
+        let watch = Stopwatch::start();
+        while self.generator.statistics.messages() < expected && watch.elapsed() < ARRIVAL_WAIT {
+            self.pass(ARRIVAL_AGAIN)?;
+        }
+        Ok(self.generator.statistics.messages())
+    }
+}

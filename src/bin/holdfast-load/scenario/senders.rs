@@ -104,7 +104,7 @@ impl Posting {
         let mut posted = Posted::default();
         let began = Stopwatch::start();
         while !stop.load(Ordering::Relaxed) {
-            self.wait_for_turn(&began, posted.requests);
+            wait_for_turn(self.per_second, &began, posted.requests);
             // Drawn by chance, and none twice.
             for place in 0..self.targets {
                 let other = random.usize(place..drawn.len());
@@ -120,15 +120,7 @@ impl Posting {
         Ok(posted)
     }
 
-    fn wait_for_turn(&self, began: &Stopwatch, requests: u64) {
-        let Some(per_second) = self.per_second else { return };
-        let due = Duration::from_secs_f64((requests + 1) as f64 / per_second);
-        if let Some(wait) = due.checked_sub(began.elapsed()) {
-            std::thread::sleep(wait);
-        }
-    }
-
-    /// A request. The text begins with the moment at which it is sent, by the clock of the terminals.
+    /// A request.
     fn body(&self, numbers: &[u32], clock: &Stopwatch) -> String {
         let mut body = String::with_capacity(200 + numbers.len() * 32);
         body.push_str(r#"{"to":["#);
@@ -141,13 +133,23 @@ impl Posting {
             Acks::No => ("none", 0),
             Acks::Awaited => ("device", 2_500),
         };
-        let (now_us, pad) = (clock.elapsed().as_micros(), BODY_BYTES);
-        write!(
-            body,
-            r#"],"ack":"{ack}","wait_ms":{wait_ms},"text":"{:.<pad$}"}}"#,
-            format!("{now_us:016x}")
-        )
-        .expect("a text takes all");
+        let text = body_text(clock);
+        write!(body, r#"],"ack":"{ack}","wait_ms":{wait_ms},"text":"{text}"}}"#).expect("a text takes all");
         body
+    }
+}
+
+/// A message's body. It begins with the moment at which it is sent, by the clock of the terminals.
+pub(super) fn body_text(clock: &Stopwatch) -> String {
+    let (now_us, pad) = (clock.elapsed().as_micros(), BODY_BYTES);
+    format!("{:.<pad$}", format!("{now_us:016x}"))
+}
+
+/// Until it is time for the next one of a client that has sent so many, at a rate if there is one.
+pub(super) fn wait_for_turn(per_second: Option<f64>, began: &Stopwatch, sent: u64) {
+    let Some(per_second) = per_second else { return };
+    let due = Duration::from_secs_f64((sent + 1) as f64 / per_second);
+    if let Some(wait) = due.checked_sub(began.elapsed()) {
+        std::thread::sleep(wait);
     }
 }

@@ -86,7 +86,7 @@ impl RegistryKind {
 }
 
 /// The cores of both halves. A program that does not run apart yet becomes one that does, and begins anew there.
-fn set_apart(common: &Common) -> anyhow::Result<Halves> {
+pub(super) fn set_apart(common: &Common) -> anyhow::Result<Halves> {
     if common.running()?.is_some() {
         bail!("--apart starts a gateway of its own: leave it or --gateway away");
     }
@@ -98,7 +98,7 @@ fn set_apart(common: &Common) -> anyhow::Result<Halves> {
 }
 
 /// Keeps this thread and what it starts from here on there, if there are halves.
-fn keep(cores: Option<&Cores>) -> anyhow::Result<()> {
+pub(super) fn keep(cores: Option<&Cores>) -> anyhow::Result<()> {
     cores.map_or(Ok(()), Cores::keep).context("keeping to some cores")
 }
 
@@ -167,7 +167,7 @@ pub(super) fn run(common: &Common, name: &str, versus: VersusArguments) -> anyho
 }
 
 /// Everyone is where it has to be, and so is the terminals' half of TCP.
-fn check_cores(report: &mut RunReport, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
+pub(super) fn check_cores(report: &mut RunReport, halves: &Halves, servers: &[u32]) -> anyhow::Result<()> {
     let steered = apart::steered()?;
     let seen = format!("{steered}, expected {}", halves.generator);
     report.check(

@@ -15,6 +15,7 @@ const THREADS: &str = "With a limit of 20,000 file descriptors a million connect
 const FEW_CONNECTIONS: &str = "Tables grow in steps, which weigh more where a shard has few connections.";
 const HOLDING: &str =
     "a million connections, with a heartbeat every two minutes, are to take a seventh of a core";
+const FANNED: &str = "a request for many users is there to save what is done for each request";
 const GROW_USER: &str = "user bytes of a connection: largest ÷ smallest (aim 1.10, no check)";
 const GROW_KERNEL: &str =
     "kernel bytes of a connection, the gateway's end: largest ÷ smallest (aim 1.10, no check)";
@@ -35,6 +36,30 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         title: "1,000,000 idle connections",
         command: "holdfast-load idle --connections 1000000 --hold 10m",
         figures: IDLE_MILLION,
+    },
+    ResultsFolder {
+        name: "load-relay",
+        title: "Messages to terminals",
+        command: "holdfast-load relay",
+        figures: &[
+            load("one to one: CPU", "µs", "message, one to one: CPU of the gateway"),
+            load(
+                "the same, acknowledged",
+                "µs",
+                "message, one to one, acknowledged: CPU of the gateway",
+            ),
+            load(
+                "one to 500: CPU ÷ CPU of one to one",
+                "",
+                "message, one to 500: CPU of the gateway ÷ that of one to one",
+            )
+            .aims(AtMost(0.7), FANNED),
+            load(
+                "on its way at 1,000/s, p99",
+                "ms",
+                "message, paced at 1000/s: on its way, p99",
+            ),
+        ],
     },
     ResultsFolder {
         name: "load-grow",

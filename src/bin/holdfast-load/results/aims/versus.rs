@@ -13,6 +13,10 @@ const TOKIO_RELAXED: &str = "a record that the system has is to cost no more tha
 const TOKIO_COMMIT: &str = "a record on disk is to cost a tenth more than a server that keeps nothing";
 const LOGOUT: &str = "A logout is recorded as a change of its user, which the other server does not do.";
 const ECHO: &str = "a bare echo loop is the floor of a heartbeat; knowing who is there may add some";
+const RELAY: &str = "a gateway that keeps nothing of a message is to cost less than a broker";
+const RELAY_TIME: &str = "a message is to be as soon there as by a broker";
+const RELAY_HTTP: &str = "The gateway is sent to by HTTP/1.1: each message is a request with a UserSig to check, and an answer that \
+     names each device. Mosquitto's publishers have a connection that speaks MQTT, with a few bytes for a message.";
 const MOSQUITTO: &str = "a broker is what one would take instead";
 
 pub(super) const FOLDERS: &[ResultsFolder] = &[
@@ -75,6 +79,18 @@ pub(super) const FOLDERS: &[ResultsFolder] = &[
         title: "Beside the broker mosquitto, apart",
         command: "holdfast-load versus --apart --peer mosquitto",
         figures: VERSUS_MOSQUITTO,
+    },
+    ResultsFolder {
+        name: "load-relay-mosquitto",
+        title: "Messages beside the broker mosquitto",
+        command: "holdfast-load relay --beside-mosquitto",
+        figures: RELAY_MOSQUITTO,
+    },
+    ResultsFolder {
+        name: "load-relay-mosquitto-apart",
+        title: "Messages beside the broker mosquitto, apart",
+        command: "holdfast-load relay --beside-mosquitto --apart",
+        figures: RELAY_MOSQUITTO,
     },
 ];
 
@@ -204,4 +220,28 @@ const VERSUS_MOSQUITTO: &[Figure] = &[
         "B",
         "mosquitto: RSS that a connection adds",
     ),
+];
+
+/// A message costs the gateway a request over HTTP with a UserSig to check and an answer that names each device.
+const RELAY_MOSQUITTO: &[Figure] = &[
+    load(
+        "message, unacknowledged: CPU ÷ mosquitto's",
+        "",
+        "unacknowledged, as fast as may be: CPU of the gateway ÷ CPU of mosquitto",
+    )
+    .aims(AtMost(0.7), RELAY)
+    .if_missed(RELAY_HTTP),
+    load(
+        "message, acknowledged: CPU ÷ mosquitto's",
+        "",
+        "acknowledged, as fast as may be: CPU of the gateway ÷ CPU of mosquitto",
+    )
+    .aims(AtMost(0.7), RELAY)
+    .if_missed(RELAY_HTTP),
+    load(
+        "unacknowledged, 1,000/s: on its way, p99 ÷ mosquitto's",
+        "",
+        "unacknowledged, 1000/s: on its way, p99 of the gateway ÷ that of mosquitto",
+    )
+    .aims(AtMost(1.5), RELAY_TIME),
 ];
