@@ -175,6 +175,58 @@ fn of_what_was_held_in_a_crash_the_new_epoch_tells() {
 }
 
 #[test]
+fn many_messages_go_in_one_request() {
+    let gateway = gateway(&[]);
+    let http = Http::default();
+    let mut mac = alice(&gateway, Platform::Mac, MESSAGES);
+    let one = |number: usize| json!({"id": format!("{number}"), "to": [{"user": "alice"}], "ack": "none", "text": format!("{number}")});
+    let mut lines: Vec<String> = (0..200).map(|number| one(number).to_string()).collect();
+    lines[7] = "{".to_owned();
+    lines[8] = one(3).to_string();
+    lines.insert(5, String::new());
+    let (status, answers) = http.send_lines(gateway.http, &lines.join("\r\n"));
+    assert_eq!((status, answers.len()), (200, 200));
+    for (place, answer) in answers.iter().enumerate() {
+        match place {
+            7 => assert_eq!(
+                (&answer["status"], answer["error"].is_string()),
+                (&json!(400), true)
+            ),
+            8 => assert_eq!(answer["status"], 409, "{answer}"),
+            _ => assert_eq!(
+                (&answer["id"], &answer["results"][0]["outcome"]),
+                (&json!(place.to_string()), &json!("sent"))
+            ),
+        }
+    }
+    for number in (0..200).filter(|number| *number != 7 && *number != 8) {
+        assert_eq!(
+            mac.message().body,
+            number.to_string().as_bytes(),
+            "they come in their order"
+        );
+    }
+    // What is too much for one request is not begun.
+    let to = |count: usize| json!({"to": vec![json!({"user": "alice"}); count]}).to_string();
+    let many = |count: usize| {
+        (0..count)
+            .map(|number| format!("{}\n", one(1_000 + number)))
+            .collect::<String>()
+    };
+    for (body, what) in [
+        ("\n \n".to_owned(), "no line"),
+        (many(257), "257 lines"),
+        (to(251) + "\n" + &to(250), "501 targets"),
+    ] {
+        let (status, answers) = http.send_lines(gateway.http, &body);
+        let said = answers[0]["error"].as_str().unwrap();
+        assert!(status == 400 && said.contains(what), "{status} {said}");
+    }
+    let (status, answers) = http.send_lines(gateway.http, &many(256));
+    assert_eq!((status, answers.len()), (200, 256));
+}
+
+#[test]
 fn a_message_comes_by_each_transport() {
     let certificate = TestCertificate::new(&["localhost"]);
     let [tls, web, both] = free_addresses();

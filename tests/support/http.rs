@@ -93,9 +93,16 @@ impl Http {
         let (head, body) = self.exchange(Request::get(url).body(Full::default()).expect("a request"));
         let next = head.headers.get("holdfast-next");
         let next = next.map(|next| next.to_str().expect("a cursor is text").to_owned());
-        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let lines = lines.map(|line| serde_json::from_slice(line).expect("lines are JSON"));
-        (head.status.as_u16(), lines.collect(), next)
+        (head.status.as_u16(), read_lines(&body), next)
+    }
+
+    /// Sends messages, one a line; gives the status and the lines of the answer.
+    pub fn send_lines(&self, address: SocketAddr, body: &str) -> (u16, Vec<Value>) {
+        let request = Request::post(format!("http://{address}/v1/send?{}", proof()));
+        let request = request.header("content-type", "application/x-ndjson");
+        let body = Full::from(body.to_owned().into_bytes());
+        let (head, body) = self.exchange(request.body(body).expect("a request"));
+        (head.status.as_u16(), read_lines(&body))
     }
 
     /// The statuses of some users, by the public query.
@@ -137,4 +144,11 @@ fn await_equal<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut
         last = ask();
     }
     panic!("it is {last:?}, not {expected:?}");
+}
+
+/// JSON, one object a line.
+fn read_lines(body: &[u8]) -> Vec<Value> {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = lines.map(|line| serde_json::from_slice(line).expect("lines are JSON"));
+    lines.collect()
 }

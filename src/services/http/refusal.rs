@@ -53,6 +53,12 @@ impl JsonRefusal {
         }
     }
 
+    /// What says it among the answers to several requests.
+    pub(super) fn into_line(self) -> String {
+        let status = self.status.as_u16();
+        self.and("status", status).body.to_string()
+    }
+
     /// The answer that says it.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = response(self.status, JSON, self.body.to_string());

@@ -18,13 +18,11 @@ use crate::services::http::admin::lines::{ChangeLine, bytes_of};
 use crate::services::http::admin::readers::Archived;
 use crate::services::http::admin::state::AdminState;
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
+use crate::services::http::server::access::LINES;
 use crate::services::http::server::listener::stop_asked;
 use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
-
-/// The content type of JSON, one object a line.
-const LINES: &str = "application/x-ndjson";
 
 /// What to send as `after` for the next page; absent when a list is at its end.
 const NEXT: HeaderName = HeaderName::from_static("holdfast-next");

@@ -11,12 +11,10 @@ use hyper::{Response, StatusCode};
 use crate::services::http::backend::state::BackendState;
 use crate::services::http::messages::{self, Messages, OutcomePlace};
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
+use crate::services::http::server::access::LINES;
 use crate::services::http::server::listener::stop_asked;
 use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
-
-/// The content type of JSON, one object a line.
-const LINES: &str = "application/x-ndjson";
 
 /// What to send as `after` for the next page.
 const NEXT: HeaderName = HeaderName::from_static("holdfast-next");

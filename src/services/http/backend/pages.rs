@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER};
@@ -11,6 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
+use crate::base::limits::SEND_TARGETS_MAX;
 use crate::logic::message::{SendOrder, TargetResult};
 use crate::protocol::packet::MessageContent;
 use crate::services::http::backend::caller;
@@ -18,10 +20,10 @@ use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::outcomes;
 use crate::services::http::backend::state::BackendState;
 use crate::services::http::homes::UserHome;
-use crate::services::http::messages::{self, Repeat, SendRequest, id_of};
+use crate::services::http::messages::{self, Repeat, SendRequest, Wrong, id_of};
 use crate::services::http::pending::NoReply;
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
-use crate::services::http::server::access::{self, JSON};
+use crate::services::http::server::access::{self, JSON, LINES};
 use crate::services::http::server::body::BodyFault;
 use crate::services::http::server::encoding;
 use crate::services::http::server::peer::HttpPeer;
@@ -48,6 +50,9 @@ pub(crate) fn page_of(path: &str) -> Option<MessagePage> {
 
 /// How long a request that comes twice gets the answer of the first.
 const REPEATS_KEPT: Duration = Duration::from_secs(300);
+
+/// Messages in one request. With a target each they take a quarter of the requests that may be open.
+const SEND_LINES_MAX: usize = 256;
 
 /// What is said to who finds no room: how long to wait, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -99,7 +104,10 @@ async fn serve(
                 .read(body, sizes::MESSAGE)
                 .await
                 .map_err(unread)?;
-            send(state, &held.bytes).await
+            match access::is_lines(head) {
+                true => send_lines(state, &held.bytes).await,
+                false => send(state, &held.bytes).await,
+            }
         }
         MessagePage::Outcomes => outcomes::page(state, peer, query).await,
     }
@@ -137,15 +145,60 @@ fn unread(fault: BodyFault) -> JsonRefusal {
     refusal.with((CONNECTION, HeaderValue::from_static("close")))
 }
 
+/// One message.
 async fn send(state: &BackendState, body: &[u8]) -> JsonAnswer {
-    let request = messages::read(body).map_err(|wrong| JsonRefusal::new(StatusCode::BAD_REQUEST, wrong))?;
+    let request = messages::read(body).map_err(wrong)?;
+    let answer = send_once(state, request).await?;
+    Ok(response(StatusCode::OK, JSON, answer))
+}
+
+/// Several messages, one a line. Each line of the answer is that of its line. All are on their way at once: a home is given them in
+/// their order.
+async fn send_lines(state: &BackendState, body: &[u8]) -> JsonAnswer {
+    let lines = body.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.trim_ascii().is_empty());
+    let requests: Vec<Result<SendRequest, Wrong>> = lines.map(messages::read).collect();
+    if requests.is_empty() {
+        return Err(wrong("the body has no line".to_owned()));
+    }
+    let targets = requests
+        .iter()
+        .flatten()
+        .map(|request| request.order.targets.len());
+    let targets: usize = targets.sum();
+    for (count, max, what) in [
+        (requests.len(), SEND_LINES_MAX, "lines"),
+        (targets, SEND_TARGETS_MAX, "targets"),
+    ] {
+        if count > max {
+            return Err(wrong(format!(
+                "the body has {count} {what}: at most {max} are allowed"
+            )));
+        }
+    }
+    let send = async |request: Result<SendRequest, Wrong>| send_once(state, request.map_err(wrong)?).await;
+    let mut answers = Vec::new();
+    for answer in join_all(requests.into_iter().map(send)).await {
+        let line = answer.unwrap_or_else(|refusal| refusal.into_line().into_bytes());
+        answers.extend(line);
+        answers.push(b'\n');
+    }
+    Ok(response(StatusCode::OK, LINES, answers))
+}
+
+fn wrong(what: Wrong) -> JsonRefusal {
+    JsonRefusal::new(StatusCode::BAD_REQUEST, what)
+}
+
+/// Sends a message, unless one of its name was sent a moment ago: then its answer is given again.
+async fn send_once(state: &BackendState, request: SendRequest) -> Result<Vec<u8>, JsonRefusal> {
     let SendRequest { name, order } = request;
     let Some(name) = name else {
         let name = state.http.messages.new_name();
-        return Ok(json_bytes(send_named(state, &name, order).await?));
+        return send_named(state, &name, order).await;
     };
     match state.repeats.begin(state.http.now().instant, &name) {
-        Repeat::Answered(answer) => Ok(json_bytes(answer.to_vec())),
+        Repeat::Answered(answer) => Ok(answer.to_vec()),
         Repeat::UnderWay => {
             let text = "a request with this id is being carried out";
             Err(JsonRefusal::new(StatusCode::CONFLICT, text))
@@ -153,7 +206,7 @@ async fn send(state: &BackendState, body: &[u8]) -> JsonAnswer {
         Repeat::First(first) => {
             let answer = send_named(state, &name, order).await?;
             first.answered(state.http.now().instant, &answer, REPEATS_KEPT);
-            Ok(json_bytes(answer))
+            Ok(answer)
         }
     }
 }
@@ -201,8 +254,4 @@ fn no_reply(why: NoReply) -> JsonRefusal {
             JsonRefusal::new(StatusCode::GATEWAY_TIMEOUT, text)
         }
     }
-}
-
-fn json_bytes(answer: Vec<u8>) -> Response<Full<Bytes>> {
-    response(StatusCode::OK, JSON, answer)
 }

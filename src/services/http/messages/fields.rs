@@ -13,7 +13,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// What is wrong with a request, for people.
-pub(super) type Wrong = String;
+pub(in crate::services::http) type Wrong = String;
 
 impl<'a> Fields<'a> {
     /// An object that may have these members and no others; `name` is empty for the request itself.

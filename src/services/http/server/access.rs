@@ -20,6 +20,9 @@ use crate::services::http::settings::HttpSettings;
 /// The content type of JSON.
 pub(crate) const JSON: &str = "application/json";
 
+/// The content type of JSON, one object a line.
+pub(crate) const LINES: &str = "application/x-ndjson";
+
 /// Of a URL that names none (RFC 9110, 4.2.1).
 const HTTP_PORT: u16 = 80;
 
@@ -78,6 +81,11 @@ pub(crate) fn admit(settings: &HttpSettings, peer: &HttpPeer, head: &Parts) -> R
         status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
         text: "send the header `Content-Type: application/json`",
     })
+}
+
+/// Whether a request's body is one JSON object a line.
+pub(crate) fn is_lines(head: &Parts) -> bool {
+    content_type(head).eq_ignore_ascii_case(LINES)
 }
 
 /// Lets a request to the backend's listener in. Who sends it is checked by its UserSig, which any page could make with the
