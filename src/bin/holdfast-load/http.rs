@@ -192,30 +192,44 @@ impl Http {
         serde_json::from_slice(&answer).context("the query's answer is not JSON")
     }
 
-    /// Sends a message. Gives how many devices there were with each outcome.
+    /// Sends a message, or several of them, one a line. Gives how many devices there were with each outcome.
     pub(crate) fn send(
         &self,
         (http, caller): (SocketAddr, &str),
-        body: String,
+        lines: &[String],
     ) -> anyhow::Result<HashMap<String, u64>> {
         let request = Request::post(format!("http://{http}/v1/send?{caller}"));
-        let request = request.header("content-type", "application/json");
-        let (_, answer) = self.ask(request.body(Full::from(body))?)?;
-        let answer: Value =
-            serde_json::from_slice(&answer).context("what became of a message is not JSON")?;
-        let results = answer["results"].as_array().context("there are no results")?;
+        let content_type = match lines.len() {
+            1 => "application/json",
+            _ => "application/x-ndjson",
+        };
+        let request = request.header("content-type", content_type);
+        let (_, answer) = self.ask(request.body(Full::from(lines.join("\n")))?)?;
         let mut outcomes = HashMap::new();
-        for result in results {
-            let devices = result["devices"].as_array().filter(|devices| !devices.is_empty());
-            let of_devices = devices.into_iter().flatten().map(|device| &device["outcome"]);
-            let of_user = devices.is_none().then_some(&result["outcome"]);
-            for outcome in of_devices.chain(of_user) {
-                let outcome = outcome.as_str().context("an outcome is no text")?;
-                *outcomes.entry(outcome.to_owned()).or_default() += 1;
-            }
+        for line in answer
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            count_outcomes(line, &mut outcomes)?;
         }
         Ok(outcomes)
     }
+}
+
+/// Adds the devices of a message by their outcomes.
+fn count_outcomes(answer: &[u8], outcomes: &mut HashMap<String, u64>) -> anyhow::Result<()> {
+    let answer: Value = serde_json::from_slice(answer).context("what became of a message is not JSON")?;
+    let results = answer["results"].as_array();
+    for result in results.with_context(|| format!("there are no results: {answer}"))? {
+        let devices = result["devices"].as_array().filter(|devices| !devices.is_empty());
+        let of_devices = devices.into_iter().flatten().map(|device| &device["outcome"]);
+        let of_user = devices.is_none().then_some(&result["outcome"]);
+        for outcome in of_devices.chain(of_user) {
+            let outcome = outcome.as_str().context("an outcome is no text")?;
+            *outcomes.entry(outcome.to_owned()).or_default() += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Who is shown how by the answer to a query.

@@ -30,8 +30,10 @@ pub(super) struct Publishing {
     /// The topics are the users of the first terminals, so many.
     pub(super) connections: u32,
     pub(super) quality: Quality,
+    /// Messages that a client writes at once.
+    pub(super) at_once: u32,
     /// Messages a second of one client; `None`: the next one follows when the broker has the last one, or, without
-    /// acknowledgement, when it has arrived: not more of all clients' are under way than there are clients.
+    /// acknowledgement, when it has arrived: not more of all clients' are under way than they write at once.
     pub(super) per_second: Option<f64>,
 }
 
@@ -40,7 +42,7 @@ struct PublisherCount {
     sent: std::sync::atomic::AtomicU64,
     /// Messages that had arrived before.
     came_before: u64,
-    clients: u64,
+    under_way_max: u64,
 }
 
 impl LoadedServer {
@@ -55,7 +57,7 @@ impl LoadedServer {
         let count = Arc::new(PublisherCount {
             sent: 0.into(),
             came_before: self.generator.statistics.messages(),
-            clients: clients.into(),
+            under_way_max: u64::from(clients) * u64::from(publishing.at_once),
         });
         let watch = self.generator.watch;
         let publishers = (0..clients).map(|number| {
@@ -94,23 +96,38 @@ impl Publishing {
             if self.quality == Quality::AtMostOnce && self.per_second.is_none() {
                 wait_for_arrivals(count, statistics)?;
             }
-            let topic = self.identities.user(random.u32(0..self.connections));
-            let id = (published % 65_535) as u16 + 1;
-            let text = body_text(&clock);
-            let packet = mqtt::publish(&topic, (self.quality, id), text.as_bytes());
-            connection.write_all(&packet)?;
+            let mut packets = Vec::new();
+            for place in 0..self.at_once {
+                let topic = self.identities.user(random.u32(0..self.connections));
+                let text = body_text(&clock);
+                packets.extend(mqtt::publish(
+                    &topic,
+                    (self.quality, 1 + place as u16),
+                    text.as_bytes(),
+                ));
+            }
+            connection.write_all(&packets)?;
             published += 1;
-            count.sent.fetch_add(1, Ordering::Relaxed);
+            count.sent.fetch_add(self.at_once.into(), Ordering::Relaxed);
             if self.quality == Quality::AtLeastOnce {
-                let mut answer = [0; 4];
-                let came = connection.read_exact(&mut answer);
-                came.context("the broker does not acknowledge a message")?;
-                if mqtt::next(&answer) != ParsedPacket::Packet(MqttPacket::Acked(id), &[]) {
-                    bail!("the broker says {answer:02X?} to message {id}");
-                }
+                self.read_acks(&mut connection)?;
             }
         }
         connection.write_all(mqtt::DISCONNECT)?;
+        Ok(())
+    }
+
+    /// The broker says that it has what was written at once.
+    fn read_acks(&self, connection: &mut TcpStream) -> anyhow::Result<()> {
+        for place in 0..self.at_once {
+            let mut answer = [0; 4];
+            let came = connection.read_exact(&mut answer);
+            came.context("the broker does not acknowledge a message")?;
+            let number = 1 + place as u16;
+            if mqtt::next(&answer) != ParsedPacket::Packet(MqttPacket::Acked(number), &[]) {
+                bail!("the broker says {answer:02X?} to message {number}");
+            }
+        }
         Ok(())
     }
 
@@ -130,13 +147,13 @@ impl Publishing {
     }
 }
 
-/// Until fewer messages are under way than there are clients.
+/// Until fewer messages are under way than may be.
 fn wait_for_arrivals(count: &PublisherCount, statistics: &Statistics) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
     loop {
         let came = statistics.messages() - count.came_before;
         let under_way = count.sent.load(Ordering::Relaxed).saturating_sub(came);
-        if under_way < count.clients {
+        if under_way < count.under_way_max {
             return Ok(());
         }
         if watch.elapsed() > ANSWER_WAIT {

@@ -43,6 +43,7 @@ pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow:
         identities: common.identities(DevicesPerUser::One),
         connections,
         targets: 1,
+        lines: 1,
         acks: Acks::No,
         per_second: None,
     };

@@ -24,11 +24,14 @@ use super::senders::{Acks, BODY_BYTES, Posting};
 use super::stage::{BEATS_AT_ONCE, LOGINS_AT_ONCE, ScenarioRun};
 use super::versus::{check_cores, keep, set_apart};
 
-/// What a broker knows, and what it is compared with.
+/// What a gateway knows, and what of the broker's it is compared with.
 const KINDS: [(&str, Acks, Quality); 2] = [
     ("unacknowledged", Acks::No, Quality::AtMostOnce),
     ("acknowledged", Acks::Awaited, Quality::AtLeastOnce),
 ];
+
+/// Messages of a request, and of a publisher's write, where they come together.
+const AT_ONCE: u16 = 64;
 
 /// The rounds of one part at one server.
 #[derive(Default)]
@@ -105,26 +108,8 @@ pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow:
     let terminals = ((connections, DevicesPerUser::One), features);
     let mut run = ScenarioRun::around_with(gateway, common, report, terminals)?;
     run.all_come(connections, LOGINS_AT_ONCE)?;
-    let mut sides = RelaySides {
-        other: come_to(&peer, common, connections, &run)?,
-        posting: Posting {
-            http: run.gateway.http,
-            caller: run.caller.clone(),
-            identities: common.identities(DevicesPerUser::One),
-            connections,
-            targets: 1,
-            acks: Acks::No,
-            per_second: None,
-        },
-        publishing: Publishing {
-            broker: peer.terminals,
-            identities: common.identities(DevicesPerUser::One),
-            connections,
-            quality: Quality::AtMostOnce,
-            per_second: None,
-        },
-        run,
-    };
+    let other = come_to(&peer, common, connections, &run)?;
+    let mut sides = RelaySides::of((run, other), &peer, common, connections);
     if let Some(Halves { server, generator }) = halves {
         let cores = format!("Both servers are kept on {server}, the load generator on {generator}.");
         sides.run.report.condition(format!("{cores} {APART}"));
@@ -132,15 +117,23 @@ pub(super) fn run(common: &Common, name: &str, relay: RelayArguments) -> anyhow:
     sides.run.report.condition(peer.condition.clone());
     sides.run.report.condition(format!(
         "Messages with a body of {BODY_BYTES} bytes, each to one user drawn by chance: to the gateway by `POST /v1/send`, to mosquitto's \
-         topic of that user by PUBLISH. As fast as may be, {} clients send: each has one message under way. Unacknowledged, mosquitto \
-         answers nothing: so many messages are under way as there are clients. Acknowledged, the gateway answers when the terminal has \
-         acknowledged, and mosquitto when it has the message itself.",
+         topic of that user by PUBLISH. As fast as may be, {} clients send: each has one message under way, or {AT_ONCE}, which come in \
+         one request to the gateway and in one write to mosquitto. Unacknowledged, mosquitto answers nothing: as many messages are under \
+         way as clients have. Acknowledged, the gateway answers when the terminal has acknowledged, and mosquitto when it has the message \
+         itself.",
         relay.clients
     ));
     for (what, acks, quality) in KINDS {
         (sides.posting.acks, sides.publishing.quality) = (acks, quality);
-        let fast = format!("{what}, as fast as may be");
-        sides.compare(&fast, relay.clients, None, relay.rounds)?;
+        for at_once in [1, AT_ONCE] {
+            (sides.posting.lines, sides.publishing.at_once) = (at_once.into(), at_once.into());
+            let fast = match at_once {
+                1 => format!("{what}, as fast as may be"),
+                _ => format!("{what}, {at_once} at once, as fast as may be"),
+            };
+            sides.compare(&fast, relay.clients, None, relay.rounds)?;
+        }
+        (sides.posting.lines, sides.publishing.at_once) = (1, 1);
         let paced = format!("{what}, {}/s", relay.rate);
         sides.compare(&paced, PACED_CLIENTS, Some(relay.rate), relay.rounds)?;
     }
@@ -180,6 +173,39 @@ fn come_to(
 }
 
 impl RelaySides {
+    fn of(
+        (run, other): (ScenarioRun, LoadedServer),
+        peer: &PeerServer,
+        common: &Common,
+        connections: u32,
+    ) -> Self {
+        let identities = common.identities(DevicesPerUser::One);
+        let posting = Posting {
+            http: run.gateway.http,
+            caller: run.caller.clone(),
+            identities: identities.clone(),
+            connections,
+            targets: 1,
+            lines: 1,
+            acks: Acks::No,
+            per_second: None,
+        };
+        let publishing = Publishing {
+            broker: peer.terminals,
+            identities,
+            connections,
+            quality: Quality::AtMostOnce,
+            at_once: 1,
+            per_second: None,
+        };
+        Self {
+            run,
+            other,
+            posting,
+            publishing,
+        }
+    }
+
     /// All rounds of one part, at both.
     fn compare(&mut self, what: &str, clients: u32, rate: Option<u32>, rounds: Rounds) -> anyhow::Result<()> {
         let per_second = rate.map(|rate| f64::from(rate) / f64::from(clients));

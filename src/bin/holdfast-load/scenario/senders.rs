@@ -36,8 +36,10 @@ pub(super) struct Posting {
     pub(super) identities: Identities,
     /// The users are those of the first terminals, so many.
     pub(super) connections: u32,
-    /// Users of one request.
+    /// Users of one message.
     pub(super) targets: usize,
+    /// Messages of one request.
+    pub(super) lines: usize,
     pub(super) acks: Acks,
     /// Requests a second of one client; `None`: the next one follows an answer.
     pub(super) per_second: Option<f64>,
@@ -105,13 +107,16 @@ impl Posting {
         let began = Stopwatch::start();
         while !stop.load(Ordering::Relaxed) {
             wait_for_turn(self.per_second, &began, posted.requests);
-            // Drawn by chance, and none twice.
-            for place in 0..self.targets {
-                let other = random.usize(place..drawn.len());
-                drawn.swap(place, other);
-            }
-            let body = self.body(&drawn[..self.targets], &clock);
-            let outcomes = client.send((self.http, &self.caller), body)?;
+            let lines = (0..self.lines).map(|_| {
+                // Drawn by chance, and none twice.
+                for place in 0..self.targets {
+                    let other = random.usize(place..drawn.len());
+                    drawn.swap(place, other);
+                }
+                self.message(&drawn[..self.targets], &clock)
+            });
+            let lines: Vec<String> = lines.collect();
+            let outcomes = client.send((self.http, &self.caller), &lines)?;
             posted.add(&Posted {
                 requests: 1,
                 outcomes,
@@ -120,8 +125,8 @@ impl Posting {
         Ok(posted)
     }
 
-    /// A request.
-    fn body(&self, numbers: &[u32], clock: &Stopwatch) -> String {
+    /// A message to some users.
+    fn message(&self, numbers: &[u32], clock: &Stopwatch) -> String {
         let mut body = String::with_capacity(200 + numbers.len() * 32);
         body.push_str(r#"{"to":["#);
         for (place, number) in numbers.iter().enumerate() {

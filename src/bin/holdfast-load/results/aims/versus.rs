@@ -239,6 +239,18 @@ const RELAY_MOSQUITTO: &[Figure] = &[
     .aims(AtMost(0.7), RELAY)
     .if_missed(RELAY_HTTP),
     load(
+        "unacknowledged, 64 at once: CPU ÷ mosquitto's",
+        "",
+        "unacknowledged, 64 at once, as fast as may be: CPU of the gateway ÷ CPU of mosquitto",
+    )
+    .aims(AtMost(0.7), RELAY),
+    load(
+        "acknowledged, 64 at once: CPU ÷ mosquitto's",
+        "",
+        "acknowledged, 64 at once, as fast as may be: CPU of the gateway ÷ CPU of mosquitto",
+    )
+    .aims(AtMost(0.7), RELAY),
+    load(
         "unacknowledged, 1,000/s: on its way, p99 ÷ mosquitto's",
         "",
         "unacknowledged, 1000/s: on its way, p99 of the gateway ÷ that of mosquitto",
