@@ -22,6 +22,7 @@ mod documents;
 mod ended;
 mod examples;
 mod goodbye;
+mod held;
 mod killed;
 mod load;
 mod log;
