@@ -1,5 +1,6 @@
 //! No allocation for a heartbeat, and none held by an idle connection: counted over 10,000 live connections on real
-//! sockets, for all threads of the gateway but not for the test's own. Nor is there one for a heartbeat by WebSocket or TLS.
+//! sockets, for all threads of the gateway but not for the test's own. Nor is there one for a heartbeat by WebSocket or TLS, and none is
+//! left of a message that was acknowledged.
 
 #![allow(
     missing_docs,
@@ -21,14 +22,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holdfast::base::ids::ShardId;
+use holdfast::base::ids::{RequestId, ShardId, UserId};
 use holdfast::base::time::Clock;
 use holdfast::logic::ShardPosition;
-use holdfast::logic::delivery::{Delivery, Router};
+use holdfast::logic::delivery::{Delivery, Router, ToShard};
+use holdfast::logic::message::{AckWish, SendOrder, SendReach, SendTarget};
 use holdfast::logic::settings::Settings;
 use holdfast::node::config::DEVELOPMENT_SECRET;
-use holdfast::protocol::native::proto::{Platform, request};
+use holdfast::protocol::native::proto::{self, Platform, request, response};
 use holdfast::protocol::native::{HEARTBEAT, HEARTBEAT_ANSWER};
+use holdfast::protocol::packet::{FEATURE_ACKS, FEATURE_MESSAGES, MessageContent};
 use holdfast::protocol::transport::settings::TransportSettings;
 use holdfast::protocol::transport::tls::certificates::{CertificatePem, Certificates};
 use holdfast::protocol::transport::tls::client::AnyServer;
@@ -39,6 +42,7 @@ use holdfast::services::registry::memory::MemoryStore;
 use holdfast::services::registry::{FaultInjection, Registry};
 use holdfast::shard::mesh::{Neighbour, ShardSender};
 use holdfast::shard::{Core, PreparedShard, ShardConfig, ShardListener};
+use prost::Message as _;
 use rustls::pki_types::ServerName;
 use rustls::time_provider::DefaultTimeProvider;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -87,8 +91,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Shards with a registry in memory, and no front. Gives where they listen.
-fn start(transport: TransportSettings) -> SocketAddr {
+/// Shards with a registry in memory, and no front. Gives where they listen, and their inboxes.
+fn start(transport: TransportSettings) -> (SocketAddr, Vec<ShardSender>) {
     let clock = Clock::start();
     let key = Key {
         secret: DEVELOPMENT_SECRET.into(),
@@ -127,9 +131,10 @@ fn start(transport: TransportSettings) -> SocketAddr {
     }
     let senders: Vec<ShardSender> = prepared.iter().map(PreparedShard::sender).collect();
     let neighbours: Vec<Neighbour> = prepared.iter().map(PreparedShard::neighbour).collect();
+    let inboxes = senders.clone();
     let answers: Router = Box::new(move |delivery| {
         if let Delivery::Shard(shard, reply) = delivery {
-            senders[usize::from(shard.0)].send(reply).unwrap();
+            inboxes[usize::from(shard.0)].send(reply).unwrap();
         }
         Ok(())
     });
@@ -155,7 +160,7 @@ fn start(transport: TransportSettings) -> SocketAddr {
             .spawn(clock.clone(), neighbours.clone(), router, nobody)
             .unwrap();
     }
-    config.listen[0].address
+    (config.listen[0].address, senders)
 }
 
 /// One heartbeat on each connection, the next before the last was answered.
@@ -196,13 +201,16 @@ static COUNTS: Mutex<()> = Mutex::new(());
 fn a_heartbeat_allocates_nothing_and_an_idle_connection_holds_nothing() {
     OUTSIDE.set(true);
     let _counts = COUNTS.lock();
-    let address = start(TransportSettings::default());
+    let (address, shards) = start(TransportSettings::default());
     let mut terminals: Vec<TcpStream> = Vec::new();
     let mut live = Vec::new();
     for target in [FEW, MANY] {
         while terminals.len() < target {
             let user = format!("user-{}", terminals.len());
-            let login = login(&user, Platform::Android, 1);
+            let login = proto::Login {
+                features: FEATURE_MESSAGES | FEATURE_ACKS,
+                ..login(&user, Platform::Android, 1)
+            };
             terminals.push(Terminal::logged_in(address, login).0.stream);
         }
         assert_quiet(&mut terminals);
@@ -215,6 +223,68 @@ fn a_heartbeat_allocates_nothing_and_an_idle_connection_holds_nothing() {
         held < records / 50,
         "{held} allocations are held by {records} idle connections"
     );
+    // What was sent and acknowledged leaves nothing behind.
+    for (batch, terminals) in terminals.chunks_mut(MESSAGES_AT_ONCE).enumerate() {
+        for number in 0..terminals.len() {
+            send(&shards, &format!("user-{}", batch * MESSAGES_AT_ONCE + number));
+        }
+        terminals.iter_mut().for_each(take_message);
+    }
+    assert_quiet(&mut terminals);
+    let left = LIVE.load(Ordering::Relaxed) - live[1];
+    assert!(
+        left < records / 50,
+        "{left} allocations are left of {MANY} messages"
+    );
+}
+
+/// Messages on their way at once: a shard has room for some more.
+const MESSAGES_AT_ONCE: usize = 100;
+
+/// A user's shard is asked to send a message, which is to be acknowledged.
+fn send(shards: &[ShardSender], user: &str) {
+    let user = UserId::new(user.as_bytes()).unwrap();
+    // The shard frees it.
+    OUTSIDE.set(false);
+    let content = MessageContent {
+        id: 17,
+        kind: "note".to_owned(),
+        body: b"hello".to_vec(),
+        ..MessageContent::default()
+    };
+    let order = SendOrder {
+        content: Arc::new(content),
+        name: "note-17".into(),
+        ack: AckWish::Device,
+        ttl: Duration::from_secs(60),
+        wait: Duration::ZERO,
+        collapse: None,
+        reach: SendReach::All,
+        targets: vec![SendTarget::all_of(user)],
+    };
+    let home = usize::from(user.home(SHARDS).0);
+    let sent = ToShard::Send(RequestId(1), Box::new(order));
+    OUTSIDE.set(true);
+    assert!(shards[home].send(sent).is_ok(), "there is no room");
+}
+
+/// A terminal reads a message, and acknowledges it.
+fn take_message(terminal: &mut TcpStream) {
+    let mut length = [0];
+    terminal.read_exact(&mut length).unwrap();
+    let mut packet = vec![0; length[0].into()];
+    terminal.read_exact(&mut packet).unwrap();
+    let response = proto::Response::decode(&*packet).unwrap();
+    let Some(response::Packet::Message(message)) = response.packet else {
+        panic!("no message: {response:?}");
+    };
+    let ack = proto::MessageAck {
+        id: vec![message.id],
+        ..proto::MessageAck::default()
+    };
+    terminal
+        .write_all(&frame(request::Packet::MessageAck(ack)))
+        .unwrap();
 }
 
 /// A terminal's packets in messages: each read gives one.
@@ -243,7 +313,7 @@ impl Write for Messages {
 fn assert_quiet_by<S: Read + Write>(transport: TransportSettings, open: impl Fn(TcpStream) -> S) {
     OUTSIDE.set(true);
     let _counts = COUNTS.lock();
-    let address = start(transport);
+    let (address, _) = start(transport);
     let log_in = |number| {
         let mut stream = open(Terminal::connect(address).stream);
         let login = login(&format!("user-{number}"), Platform::Android, 1);
