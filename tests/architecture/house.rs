@@ -72,9 +72,9 @@ fn test_modules(module: &str, code: &str) -> Vec<String> {
     let lines: Vec<&str> = code.lines().collect();
     let switches = (0..lines.len()).filter(|line| lines[*line].trim() == "#[cfg(test)]");
     let declared = switches.filter_map(|line| {
-        let below = behind_attributes(&lines, line)?;
-        let below = below.strip_prefix("pub(crate) ").unwrap_or(below);
-        let name = below.strip_prefix("mod ")?.strip_suffix(';')?;
+        let name = behind_attributes(&lines, line)?
+            .strip_prefix("mod ")?
+            .strip_suffix(';')?;
         Some(if module.is_empty() {
             name.to_owned()
         } else {
@@ -84,10 +84,11 @@ fn test_modules(module: &str, code: &str) -> Vec<String> {
     declared.collect()
 }
 
-/// The first line below `line` that is no attribute.
+/// The first line below `line` that is no attribute, without the word that opens it to the crate: the simulation looks into some tests.
 fn behind_attributes<'a>(lines: &[&'a str], line: usize) -> Option<&'a str> {
     let mut below = lines[line + 1..].iter().map(|line| line.trim());
-    below.find(|line| !line.starts_with("#["))
+    let found = below.find(|line| !line.starts_with("#["))?;
+    Some(found.strip_prefix("pub(crate) ").unwrap_or(found))
 }
 
 /// A file up to its tests, which are its end.
@@ -257,7 +258,6 @@ pub(super) fn test_switches(house: &House) -> Vec<String> {
             let allowed = |line: usize| {
                 let mounted = text.get(line + 1).is_some_and(|path| path.contains("tests/"));
                 let below = behind_attributes(&code, line).unwrap_or_default();
-                let below = below.strip_prefix("pub(crate) ").unwrap_or(below);
                 code[line].trim() == "#[cfg(test)]"
                     && (below.starts_with("mod tests") || (mounted && below.starts_with("mod ")))
             };

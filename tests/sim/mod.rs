@@ -27,6 +27,7 @@ mod steps;
 mod terminal;
 pub(crate) mod watched;
 pub(crate) mod ways;
+mod seeds;
 mod whole;
 pub(crate) mod wire;
 mod world;
@@ -55,6 +56,7 @@ use model::Model;
 use network::Pace;
 use network_size::NetworkSize;
 use registry::Registry;
+use seeds::number;
 use shelf::Shelf;
 use steps::Mood;
 use terminal::{APP, SECRET, Wallet};
@@ -272,10 +274,6 @@ fn fall_of_panic(panic: &(dyn std::any::Any + Send)) -> Failure {
         check: "panic",
         text: text.unwrap_or_default(),
     }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// Runs every second seed from `first` on, up to the first that falls, in this half or the other one.

@@ -2,16 +2,15 @@
 
 use std::collections::VecDeque;
 
+use crate::base::limits::{ACK_IDS_MAX, DEVICE_MESSAGES_MAX};
 use crate::protocol::native::proto;
-
-/// As many messages may wait for one device.
-const SEEN_MAX: usize = 64;
 
 /// What a terminal knows of its messages.
 #[derive(Debug)]
 pub(super) struct SeenMessages {
     acks: bool,
     unacked: Vec<u64>,
+    /// As many as may wait for one device.
     latest: VecDeque<u64>,
 }
 
@@ -35,7 +34,7 @@ impl SeenMessages {
         if self.latest.contains(&message.id) {
             return " (again)";
         }
-        self.latest.truncate(SEEN_MAX - 1);
+        self.latest.truncate(DEVICE_MESSAGES_MAX - 1);
         self.latest.push_front(message.id);
         ""
     }
@@ -50,7 +49,7 @@ impl SeenMessages {
         if !self.acks || self.unacked.is_empty() {
             return None;
         }
-        let most = self.unacked.len().min(SEEN_MAX);
+        let most = self.unacked.len().min(ACK_IDS_MAX);
         Some(proto::MessageAck {
             id: self.unacked.drain(..most).collect(),
             ..proto::MessageAck::default()

@@ -17,14 +17,16 @@ use crate::protocol::packet::MessageAck;
 impl Users {
     /// Keeps a message until the device has taken it, and sends it if it is one that is.
     pub(super) fn hold(&mut self, context: &mut Context, device: u32, message: HeldMessage) -> DeviceOutcome {
-        let copy = message.was_sent.then(|| message.clone());
+        let to_send = message
+            .was_sent
+            .then(|| message_to_send(context, &message, WantsAck::Yes));
         let bytes_max = context.settings.message_bytes_max;
         if let Err(NoRoom) = self.held.hold(device, message, bytes_max) {
             return DeviceOutcome::Full;
         }
         self.count_held(context);
-        if let Some(message) = copy {
-            self.send_message(context, device, &message, WantsAck::Yes);
+        if let Some(message) = to_send {
+            self.put_on_its_way(context, device, message);
         }
         DeviceOutcome::Held
     }
@@ -38,6 +40,10 @@ impl Users {
         wants_ack: WantsAck,
     ) {
         let message = message_to_send(context, message, wants_ack);
+        self.put_on_its_way(context, device, message);
+    }
+
+    fn put_on_its_way(&self, context: &mut Context, device: u32, message: MessageToSend) {
         let command = ConnectionCommand::SendMessage(self.table.link_of(device), message);
         context.commands.push_back(command);
     }

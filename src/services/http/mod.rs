@@ -8,6 +8,7 @@ mod cluster_handles;
 mod counters;
 mod homes;
 mod limits;
+mod line_pages;
 mod messages;
 mod metrics;
 mod peers;

@@ -2,7 +2,6 @@
 //! `Holdfast-Next` says what to send as `after` for the next page.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -17,6 +16,7 @@ use crate::services::http::admin::lanes::{self, ReadableLane};
 use crate::services::http::admin::lines::{ChangeLine, bytes_of};
 use crate::services::http::admin::readers::Archived;
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::line_pages::{GATHER, NEXT, number, parameter, wait};
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
 use crate::services::http::server::access::LINES;
 use crate::services::http::server::listener::stop_asked;
@@ -24,19 +24,9 @@ use crate::services::http::server::peer::HttpPeer;
 use crate::services::http::server::url;
 use crate::services::registry::archive::{Archive, Placed, Position, ReadError, ResumeAfter};
 
-/// What to send as `after` for the next page; absent when a list is at its end.
-const NEXT: HeaderName = HeaderName::from_static("holdfast-next");
-
 /// Lines of a page that nobody bounds, and that anyone may ask for. A line has under 1 KiB for nearly every change.
 const PAGE_LINES: usize = 100;
 const PAGE_LINES_MAX: usize = 1_000;
-
-/// How long a follower waits for news if it does not say, and at most: proxies end what is silent for a minute.
-const WAIT_S: u64 = 30;
-const WAIT_S_MAX: u64 = 55;
-
-/// Once there is news, others are waited for this long: a follower of a busy stream gets pages, not single changes.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// A page as it goes out: its lines, and what to send as `after` for the next.
 pub(super) struct NdjsonPage {
@@ -50,11 +40,11 @@ pub(super) async fn changes(state: &AdminState, peer: &HttpPeer, query: &str) ->
     let store = archived.store();
     let starts = starts(archived, query)?;
     let lines_max = lines_max(query)?;
-    let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
+    let wait = wait(query)?;
     let crowded = || JsonRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for changes");
     let _permit = state.readers.follow().ok_or_else(crowded)?;
     let mut news = archived.news.clone();
-    let end = tokio::time::sleep(Duration::from_secs(wait));
+    let end = tokio::time::sleep(wait);
     tokio::pin!(end);
     loop {
         // What comes while it is read is news.
@@ -264,18 +254,6 @@ pub(super) fn unread(
 pub(super) fn lost(next: Option<String>) -> JsonRefusal {
     let text = "here a part is lost by damage: `next` is what to send as `after` to go on behind it";
     JsonRefusal::new(StatusCode::GONE, text).and("next", next)
-}
-
-/// A parameter of the query.
-pub(super) fn parameter(query: &str, name: &str) -> Result<Option<String>, JsonRefusal> {
-    let value = url::parameter(query, name).map(|value| value.map(std::borrow::Cow::into_owned));
-    value.map_err(|_| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("{name} cannot be decoded")))
-}
-
-fn number(query: &str, name: &str) -> Result<Option<u64>, JsonRefusal> {
-    let value = parameter(query, name)?.map(|text| text.parse());
-    let value = value.transpose();
-    value.map_err(|_| JsonRefusal::new(StatusCode::BAD_REQUEST, format!("{name} is not a number")))
 }
 
 /// How many lines the page may have.

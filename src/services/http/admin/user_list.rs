@@ -6,11 +6,12 @@ use hyper::header::HeaderName;
 use crate::base::ids::{PartitionId, UserId};
 use crate::services::http::admin::cursor::{CursorStore, LanePlaces, UsersPlace};
 use crate::services::http::admin::history::{
-    NdjsonPage, check_known, lines, lines_max, lost, not_taken, parameter, put, unread,
+    NdjsonPage, check_known, lines, lines_max, lost, not_taken, put, unread,
 };
 use crate::services::http::admin::lanes::{self, ReadableLane};
 use crate::services::http::admin::lines::{UserLine, bytes_of};
 use crate::services::http::admin::state::AdminState;
+use crate::services::http::line_pages::parameter;
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal};
 use crate::services::http::server::url;
 use crate::services::registry::archive::{Archive, ReadError, ResumeAfter};

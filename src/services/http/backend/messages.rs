@@ -17,7 +17,7 @@ use crate::protocol::packet::MessageContent;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::pages::send_order;
 use crate::services::http::backend::state::BackendState;
-use crate::services::http::messages::{self, Repeat, TTL_S_MAX};
+use crate::services::http::messages::{self, Repeat, TTL_S_MAX, id_of};
 
 /// What terminals see such a message as.
 const KIND: &str = "tim";
@@ -202,7 +202,7 @@ async fn send<'a>(
         Vec::new()
     } else {
         let order = order_of(message, name, at_s, targets);
-        send_order(state, name, order)
+        send_order(state, (name, id_of(name)), order)
             .await
             .map_err(Failure::of_no_reply)?
     };

@@ -1,34 +1,22 @@
 //! The page of outcomes that came after their answers: one JSON object a line, and a header that says where the next page begins. Waits
 //! for some if there are none.
 
-use std::time::Duration;
-
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
 use crate::services::http::backend::state::BackendState;
+use crate::services::http::line_pages::{GATHER, NEXT, number, parameter, wait};
 use crate::services::http::messages::{self, Messages, OutcomePlace};
 use crate::services::http::refusal::{JsonAnswer, JsonRefusal, response};
 use crate::services::http::server::access::LINES;
 use crate::services::http::server::listener::stop_asked;
 use crate::services::http::server::peer::HttpPeer;
-use crate::services::http::server::url;
-
-/// What to send as `after` for the next page.
-const NEXT: HeaderName = HeaderName::from_static("holdfast-next");
 
 /// Lines of a page, if nothing is said of it, and at most.
 const PAGE_LINES: u64 = 100;
 const PAGE_LINES_MAX: u64 = 1_000;
-
-/// How long a follower waits for news if it does not say, and at most: proxies end what is silent for a minute.
-const WAIT_S: u64 = 30;
-const WAIT_S_MAX: u64 = 55;
-
-/// Once there is news, others are waited for this long.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// A page of outcomes, from the place on that `after` names, or from the oldest that is kept.
 pub(super) async fn page(state: &BackendState, peer: &HttpPeer, query: &str) -> JsonAnswer {
@@ -38,10 +26,10 @@ pub(super) async fn page(state: &BackendState, peer: &HttpPeer, query: &str) -> 
     if !(1..=PAGE_LINES_MAX).contains(&most) {
         return Err(bad(format!("limit is not a number from 1 to {PAGE_LINES_MAX}")));
     }
-    let wait = number(query, "wait_s")?.unwrap_or(WAIT_S).min(WAIT_S_MAX);
+    let wait = wait(query)?;
     tokio::select! {
         () = sent.come(place) => {}
-        () = tokio::time::sleep(Duration::from_secs(wait)) => {}
+        () = tokio::time::sleep(wait) => {}
         () = peer.has_sent_all() => {}
         () = stop_asked(state.http.stopped.clone()) => {}
     }
@@ -96,16 +84,4 @@ fn start(messages: &Messages, query: &str) -> Result<OutcomePlace, JsonRefusal> 
 
 fn bad(text: String) -> JsonRefusal {
     JsonRefusal::new(StatusCode::BAD_REQUEST, text)
-}
-
-fn parameter(query: &str, name: &str) -> Result<Option<String>, JsonRefusal> {
-    let value = url::parameter(query, name).map(|value| value.map(std::borrow::Cow::into_owned));
-    value.map_err(|_| bad(format!("{name} cannot be decoded")))
-}
-
-fn number(query: &str, name: &str) -> Result<Option<u64>, JsonRefusal> {
-    let number = parameter(query, name)?.map(|text| text.parse());
-    number
-        .transpose()
-        .map_err(|_| bad(format!("{name} is not a number")))
 }

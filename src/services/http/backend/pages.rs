@@ -14,7 +14,6 @@ use serde_json::json;
 
 use crate::base::limits::SEND_TARGETS_MAX;
 use crate::logic::message::{SendOrder, TargetResult};
-use crate::protocol::packet::MessageContent;
 use crate::services::http::backend::caller;
 use crate::services::http::backend::codes::{self, Failure};
 use crate::services::http::backend::outcomes;
@@ -212,10 +211,11 @@ async fn send_once(state: &BackendState, request: SendRequest) -> Result<Vec<u8>
 }
 
 async fn send_named(state: &BackendState, name: &str, order: SendOrder) -> Result<Vec<u8>, JsonRefusal> {
-    let results = send_order(state, name, order).await.map_err(no_reply)?;
+    let id = id_of(name);
+    let results = send_order(state, (name, id), order).await.map_err(no_reply)?;
     let answer = json!({
         "id": name,
-        "message": id_of(name).to_string(),
+        "message": id.to_string(),
         "epoch": state.http.messages.epoch(),
         "at": state.http.now().wall.rfc3339(),
         "results": messages::results(&results),
@@ -223,18 +223,14 @@ async fn send_named(state: &BackendState, name: &str, order: SendOrder) -> Resul
     Ok(answer.to_string().into_bytes())
 }
 
-/// Sends a message under this name.
+/// Sends a message under this name, with the id that follows from it.
 pub(super) async fn send_order(
     state: &BackendState,
-    name: &str,
+    (name, id): (&str, u64),
     mut order: SendOrder,
 ) -> Result<Vec<TargetResult>, NoReply> {
     order.name = name.into();
-    let content = Arc::make_mut(&mut order.content);
-    *content = MessageContent {
-        id: id_of(name),
-        ..std::mem::take(content)
-    };
+    Arc::make_mut(&mut order.content).id = id;
     let now = state.http.pending.homes();
     let homes: Vec<UserHome> = order.targets.iter().map(|target| now.of(&target.user)).collect();
     state

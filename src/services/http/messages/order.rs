@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::base::ids::{ChangeNumber, InstanceId, Platform, SessionId, UserId};
+use crate::base::ids::{ChangeNumber, InstanceId, Platform, UserId};
 use crate::base::json;
 use crate::base::limits::{
     MESSAGE_BODY_BYTES_MAX, MESSAGE_KIND_BYTES_MAX, SEND_TARGETS_MAX, USER_ID_BYTES_MAX,
@@ -146,7 +146,7 @@ fn skip(fields: &Fields<'_>, targets: &mut [SendTarget]) -> Result<(), Wrong> {
         let session = fields.number("session")?;
         let session = session.ok_or_else(|| fields.wrong("session", "is missing"))?;
         let of_user = targets.iter_mut().filter(|target| target.user == user);
-        of_user.for_each(|target| target.skip.push(SessionId { 0: session }));
+        of_user.for_each(|target| target.skip.push(ChangeNumber(session)));
     }
     Ok(())
 }
