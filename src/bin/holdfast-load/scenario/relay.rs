@@ -13,6 +13,7 @@ use crate::report::RunReport;
 use super::beat::paced;
 use super::loaded_server::LoadedServer;
 use super::senders::{Acks, BODY_BYTES, Posted, Posting};
+use super::series::Series;
 use super::stage::{LOGINS_AT_ONCE, ScenarioRun};
 
 /// Clients that share the rate of the paced part: each waits for its answer.
@@ -113,30 +114,18 @@ fn part(
     clients: u32,
     rounds: Rounds,
 ) -> anyhow::Result<Vec<f64>> {
-    let (mut cpu_us, mut rates, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut series = Series::default();
     let (mut all, came_before) = (Posted::default(), run.server.generator.statistics.messages());
     for _ in 0..rounds.rounds {
         drop(run.server.generator.statistics.take_message_us());
         let (before_s, watch) = (run.server.cpu_s()?, Stopwatch::start());
         let posted = run.server.post(posting, clients, rounds.duration)?;
         let (took_s, cpu_s) = (watch.elapsed().as_secs_f64(), run.server.cpu_s()? - before_s);
-        let on_its_way_us = run.server.generator.statistics.take_message_us();
-        let devices = posted.devices().max(1) as f64;
-        cpu_us.push(cpu_s * 1e6 / devices);
-        rates.push(devices / took_s);
-        p50.push(on_its_way_us.value_at_quantile(0.5) as f64 / 1e3);
-        p99.push(on_its_way_us.value_at_quantile(0.99) as f64 / 1e3);
+        series.add(&run.server.messages_measured(posted.devices(), cpu_s, took_s));
         all.add(&posted);
     }
-    let report = &mut run.report;
-    report.rounds(
-        &format!("message, {what}: CPU of the gateway"),
-        "µs",
-        cpu_us.clone(),
-    );
-    report.rounds(&format!("message, {what}: rate"), "1/s", rates);
-    report.rounds(&format!("message, {what}: on its way, p50"), "ms", p50);
-    report.rounds(&format!("message, {what}: on its way, p99"), "ms", p99);
+    let cpu_us = series.cpu_us.clone();
+    series.report_on_their_way(&mut run.report, &format!("message, {what}"), "CPU of the gateway");
     let well = match posting.acks {
         Acks::No => all.of("sent"),
         Acks::Awaited => all.of("acked"),

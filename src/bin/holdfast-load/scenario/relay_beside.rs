@@ -21,6 +21,7 @@ use super::memory::SMALL_PAGES;
 use super::publishers::Publishing;
 use super::relay::PACED_CLIENTS;
 use super::senders::{Acks, BODY_BYTES, Posting};
+use super::series::Series;
 use super::stage::{BEATS_AT_ONCE, LOGINS_AT_ONCE, ScenarioRun};
 use super::versus::{check_cores, keep, set_apart};
 
@@ -36,12 +37,8 @@ const AT_ONCE: u16 = 64;
 /// The rounds of one part at one server.
 #[derive(Default)]
 struct RelayRows {
-    cpu_us: Vec<f64>,
-    per_second: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
+    series: Series,
     sent: u64,
-    came: u64,
 }
 
 impl RelayRows {
@@ -58,25 +55,18 @@ impl RelayRows {
         let took_s = watch.elapsed().as_secs_f64();
         let came = side.await_messages(before + sent)? - before;
         let cpu_s = side.cpu_s()? - before_s;
-        let on_its_way_us = side.generator.statistics.take_message_us();
-        let count = came.max(1) as f64;
-        self.cpu_us.push(cpu_s * 1e6 / count);
-        self.per_second.push(count / took_s);
-        self.p50_ms
-            .push(on_its_way_us.value_at_quantile(0.5) as f64 / 1e3);
-        self.p99_ms
-            .push(on_its_way_us.value_at_quantile(0.99) as f64 / 1e3);
+        self.series.add(&side.messages_measured(came, cpu_s, took_s));
         self.sent += sent;
-        self.came += came;
         Ok(())
     }
 
     fn report(self, report: &mut RunReport, what: &str) {
-        report.check_equal(&format!("{what}: arrived of those sent"), self.sent, self.came);
-        report.rounds(&format!("{what}: CPU of the server"), "µs", self.cpu_us);
-        report.rounds(&format!("{what}: rate"), "1/s", self.per_second);
-        report.rounds(&format!("{what}: on its way, p50"), "ms", self.p50_ms);
-        report.rounds(&format!("{what}: on its way, p99"), "ms", self.p99_ms);
+        report.check_equal(
+            &format!("{what}: arrived of those sent"),
+            self.sent,
+            self.series.total.done,
+        );
+        self.series.report_on_their_way(report, what, "CPU of the server");
     }
 }
 
@@ -238,13 +228,13 @@ impl RelaySides {
         for (name, ours, theirs) in [
             (
                 "CPU of the gateway ÷ CPU of mosquitto",
-                &ours.cpu_us,
-                &theirs.cpu_us,
+                &ours.series.cpu_us,
+                &theirs.series.cpu_us,
             ),
             (
                 "on its way, p99 of the gateway ÷ that of mosquitto",
-                &ours.p99_ms,
-                &theirs.p99_ms,
+                &ours.series.p99_ms,
+                &theirs.series.p99_ms,
             ),
         ] {
             let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);

@@ -22,7 +22,7 @@ pub(super) struct Series {
     pub(super) cpu_us: Vec<f64>,
     per_second: Vec<f64>,
     p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
+    pub(super) p99_ms: Vec<f64>,
     /// All rounds together.
     pub(super) total: WorkloadOutcome,
 }
@@ -55,6 +55,14 @@ impl Series {
         report.rounds(&format!("{what}: p50"), "ms", self.p50_ms);
         report.rounds(&format!("{what}: p99"), "ms", self.p99_ms);
     }
+
+    /// Of messages: all of it, with what their CPU is called.
+    pub(super) fn report_on_their_way(self, report: &mut RunReport, what: &str, cpu: &str) {
+        report.rounds(&format!("{what}: {cpu}"), "µs", self.cpu_us);
+        report.rounds(&format!("{what}: rate"), "1/s", self.per_second);
+        report.rounds(&format!("{what}: on its way, p50"), "ms", self.p50_ms);
+        report.rounds(&format!("{what}: on its way, p99"), "ms", self.p99_ms);
+    }
 }
 
 impl LoadedServer {
@@ -65,6 +73,20 @@ impl LoadedServer {
             side.pass(duration)?;
             side.end(id)
         })
+    }
+
+    /// So many messages have come since their times were last taken, and cost this.
+    pub(super) fn messages_measured(&self, done: u64, cpu_s: f64, took_s: f64) -> Measured {
+        let outcome = WorkloadOutcome {
+            done,
+            latency_us: self.generator.statistics.take_message_us(),
+            ..WorkloadOutcome::default()
+        };
+        Measured {
+            outcome,
+            cpu_s,
+            took_s,
+        }
     }
 
     /// Measures what `work` does.
